@@ -1,0 +1,9 @@
+#![no_std]
+#![doc = include_str!("../README.md")]
+
+#[cfg(any(test, feature = "alloc"))]
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub use iot_core;
