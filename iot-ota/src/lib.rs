@@ -6,4 +6,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "rollout")]
+pub mod rollout;
+
 pub use iot_core;
