@@ -1,0 +1,64 @@
+# Shared by the scripts of this folder; sourced, never run.
+# Everything happens in the root of the workspace, wherever the caller stands.
+
+set -euo pipefail
+export LC_ALL=C.UTF-8 CARGO_TERM_COLOR=never
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+target=${CARGO_TARGET_DIR:-$root/target}
+export CARGO_TARGET_DIR=$target
+
+# The firmware's steps are silent for long without these two.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# The crates that go to crates.io, in workspace order.
+published() { python3 .ci/workspace.py published; }
+
+has_rustup_target() {
+    command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx "$1"
+}
+
+# bare_cargo TARGET STD ARGS...: cargo for a chip. STD is what build-std builds: core, or core,alloc.
+# An installed rustup target is used; otherwise Debian's compiler builds the standard library from source,
+# with a cargo home of its own, because two versions of cargo do not share one.
+bare_cargo() {
+    local chip=$1 std=$2
+    shift 2
+    if has_rustup_target "$chip"; then
+        CARGO_TARGET_DIR=$target/bare cargo "$@" --target "$chip"
+    else
+        [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src ] ||
+            fail "no compiler for $chip: run '.ci/run tools', or 'rustup target add $chip'"
+        PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_HOME=$target/bare-home \
+            CARGO_TARGET_DIR=$target/bare /usr/bin/cargo "$@" -Z "build-std=$std" --target "$chip"
+    fi
+}
+
+# firmware_image BIN: builds one image of examples/firmware, if need be, and sets `image` to its path.
+firmware_image() {
+    (cd examples/firmware && bare_cargo thumbv7em-none-eabi core build --release --quiet --bin "$1")
+    image=$target/bare/thumbv7em-none-eabi/release/$1
+    [ -s "$image" ] || fail "the build left no image at $image"
+}
+
+# qemu IMAGE: runs an image on the emulated board; its exit code is the firmware's own verdict.
+qemu() {
+    timeout 120 qemu-system-arm -cpu cortex-m4 -machine lm3s6965evb -display none -monitor none \
+        -serial none -semihosting-config enable=on,target=native -kernel "$1" </dev/null
+}
+
+# readme_command PREFIX: the one command of the README's shell blocks that begins so.
+readme_command() {
+    local found
+    found=$(awk '/^```/ { inside = ($0 == "```sh") && !inside; next } inside' README.md | grep -F -- "$1" || true)
+    [ "$(printf '%s\n' "$found" | grep -c .)" = 1 ] ||
+        fail "README.md must show exactly one command '$1 …', found: '$found'"
+    printf '%s\n' "$found"
+}

@@ -1,0 +1,248 @@
+#!/usr/bin/env bash
+# One step of the gate, by name; `.ci/run` calls it. A step that found nothing to do has failed.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+apt_missing() {
+    local missing=() pair
+    for pair in "$@"; do
+        command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || missing+=(${pair##*:})
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    echo "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+step_tools() {
+    apt_missing cc:gcc cc:libc6-dev python3:python3 qemu-system-arm:qemu-system-arm \
+        arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi \
+        mosquitto:mosquitto mosquitto_pub:mosquitto-clients ld.lld:lld
+    if ! command -v cargo >/dev/null; then
+        apt_missing cargo:cargo-web cargo:rustc-web rustfmt:rustfmt-web cargo-clippy:rust-web-clippy
+    fi
+    if ! has_rustup_target thumbv7em-none-eabi; then
+        apt_missing /usr/bin/cargo:cargo-web /usr/bin/rustc:rustc-web /usr/lib/rustlib/src/rust:rust-web-src
+    fi
+    local tool
+    for tool in cargo-hack cargo-deny; do
+        # The tools are not the project's code: a target folder of their own would only fill the disk.
+        command -v "$tool" >/dev/null || cargo install --locked --quiet "$tool"
+    done
+    cargo --version
+    /usr/bin/cargo --version || true
+    qemu-system-arm --version | head -1
+}
+
+step_fmt() {
+    cargo fmt --all --check
+    (cd examples/firmware && cargo fmt --check)
+}
+
+step_length() {
+    local checked=0 lines file
+    while IFS= read -r file; do
+        lines=$(wc -l <"$file")
+        [ "$lines" -le 800 ] || fail "$file has $lines lines: split it before 800"
+        checked=$((checked + 1))
+    done < <(find . \( -name target -o -name .git \) -prune -o \( -name '*.rs' -o -path './.ci/*' \) -type f -print)
+    [ "$checked" -gt 20 ] || fail "only $checked files were found"
+    echo "$checked files have at most 800 lines"
+}
+
+step_names() {
+    mapfile -t manifests < <(find . \( -name target -o -name .git \) -prune -o -name Cargo.toml -print)
+    [ ${#manifests[@]} -ge 9 ] || fail "only ${#manifests[@]} manifests were found"
+    python3 .ci/workspace.py names "${manifests[@]}"
+    echo "${#manifests[@]} manifests name no stranger"
+}
+
+step_star() {
+    python3 .ci/workspace.py star
+    # The tree also sees what a third crate would drag in.
+    local crate sibling tree
+    for crate in iot-identity iot-ota iot-transport iot-twin; do
+        tree=$(cargo tree --locked -p "$crate" --all-features -e normal,build,dev --prefix none)
+        grep -q "^iot-sdk-core " <<<"$tree" || fail "$crate does not stand on iot-sdk-core"
+        for sibling in iot-identity iot-ota iot-transport iot-twin; do
+            [ "$sibling" = "$crate" ] || ! grep -q "^$sibling " <<<"$tree" || fail "$crate reaches its sibling $sibling"
+        done
+    done
+    echo "the four siblings meet only in iot-sdk-core"
+}
+
+step_deny() {
+    cargo deny --locked --all-features check licenses bans sources
+}
+
+step_clippy() {
+    cargo clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
+    local crate core alloc set sets
+    sets=$(feature_sets)
+    while read -r crate core alloc; do
+        for set in "" "$core" "$alloc"; do
+            echo "clippy $crate [${set:-default}]"
+            cargo clippy --locked --quiet -p "$crate" --lib --no-default-features --features "${set/#-/}" -- -D warnings
+        done
+    done <<<"$sets"
+}
+
+# Lines `crate core-features alloc-features`; at least one a library, or the gate would check nothing.
+feature_sets() {
+    local sets
+    sets=$(python3 .ci/workspace.py features)
+    [ "$(grep -c . <<<"$sets")" -ge 5 ] || fail "the libraries were not found"
+    printf '%s\n' "$sets"
+}
+
+step_test() {
+    local command log=$target/ci-test.log
+    command=$(readme_command 'cargo test')
+    echo "\$ $command"
+    bash -c "$command" 2>&1 | tee "$log"
+    passed_tests "$log" 100
+}
+
+# passed_tests LOG LEAST: sums what the test programs say; fewer than LEAST is a failure.
+passed_tests() {
+    local sum
+    sum=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$1" | paste -sd+ | bc_sum)
+    [ "$sum" -ge "$2" ] || fail "only $sum tests ran, at least $2 were expected"
+    echo "$sum tests passed"
+}
+
+bc_sum() {
+    local terms
+    read -r terms || true
+    echo $((${terms:-0}))
+}
+
+step_defaults() {
+    local crate crates log=$target/ci-defaults.log
+    : >"$log"
+    crates=$(published)
+    for crate in $crates; do
+        cargo test --locked --quiet -p "$crate" 2>&1 | tee -a "$log"
+    done
+    passed_tests "$log" 10
+}
+
+step_ignored() {
+    local vectors=${IOT_VECTORS:-$root/../shared/vectors} log=$target/ci-ignored.log skip=() name marked
+    # Every test that is marked in the sources must run: a cfg that hides one would pass in silence.
+    marked=$(tests_marked 'needs ' | wc -l)
+    if [ "$vectors" = none ]; then
+        while read -r name; do
+            echo "left out, IOT_VECTORS=none: $name"
+            skip+=(--skip "$name")
+        done < <(tests_marked 'needs IOT_VECTORS')
+    else
+        [ -d "$vectors" ] || fail "no vectors at $vectors: set IOT_VECTORS to their folder, or to none to go without"
+        IOT_VECTORS=$(cd "$vectors" && pwd)
+        export IOT_VECTORS
+    fi
+    cargo test --locked --workspace --all-features --tests -- --ignored "${skip[@]}" 2>&1 | tee "$log"
+    passed_tests "$log" "$((marked - ${#skip[@]} / 2))"
+    passed_tests "$log" 1
+}
+
+# tests_marked REASON: the names of the tests that are ignored because of it.
+tests_marked() {
+    find . \( -name target -o -name .git \) -prune -o -name '*.rs' -print0 |
+        xargs -0 awk -v reason="$1" '
+            FNR == 1 { marked = 0 }
+            /#\[ignore/ && index($0, reason) { marked = 1 }
+            marked && match($0, /fn [a-z0-9_]+/) { print substr($0, RSTART + 3, RLENGTH - 3); marked = 0 }'
+}
+
+step_doc() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --all-features --no-deps
+}
+
+step_bare() {
+    local crate core alloc sets
+    sets=$(feature_sets)
+    while read -r crate core alloc; do
+        bare_check thumbv7em-none-eabi core "$crate" ""
+        bare_check thumbv7em-none-eabi core "$crate" "${core/#-/}"
+        bare_check thumbv7em-none-eabi core,alloc "$crate" "${alloc/#-/}"
+        bare_check thumbv6m-none-eabi core "$crate" "${core/#-/}"
+        bare_check riscv32imac-unknown-none-elf core "$crate" "${core/#-/}"
+    done <<<"$sets"
+}
+
+bare_check() {
+    echo "$1 ($2): $3 [$4]"
+    bare_cargo "$1" "$2" check --locked --quiet -p "$3" --no-default-features --features "$4"
+}
+
+step_firmware() {
+    local output
+    firmware_image firmware
+    output=$(qemu "$image") || fail "the firmware ended with code $?: $output"
+    printf '%s\n' "$output"
+    grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
+}
+
+step_size() {
+    .ci/size --check
+}
+
+step_examples() {
+    local example examples count=0 log=$target/ci-example.log main
+    main=$(readme_command 'cargo run')
+    examples=$(python3 .ci/workspace.py examples)
+    for example in $examples; do
+        # The README's own command stands for its example, so that what it promises is what runs.
+        if [[ "$main" == *"--example $example" ]]; then
+            echo "\$ $main"
+            bash -c "$main" 2>&1 | tee "$log"
+            tail -1 "$log" | grep -q '^RESULT ok devices=300' || fail "$example did not end with RESULT ok devices=300"
+            main=""
+        else
+            echo "\$ cargo run --release --example $example"
+            cargo run --locked --quiet --release --example "$example" 2>&1 | tee "$log"
+        fi
+        grep -q '^RESULT ok' "$log" || fail "the example $example did not print RESULT ok"
+        count=$((count + 1))
+    done
+    [ -z "$main" ] || fail "the README's command runs no example of this workspace: $main"
+    [ "$count" -ge 6 ] || fail "only $count examples were found"
+    echo "$count examples passed"
+}
+
+step_facts() {
+    local run
+    for run in 1 2; do
+        cargo run --locked --quiet --release --example smart_building -- --seed 1 --json >"$target/ci-facts-$run.json"
+    done
+    python3 .ci/workspace.py equal-facts "$target"/ci-facts-{1,2}.json
+}
+
+step_ratios() {
+    local log=$target/ci-ratios.log
+    cargo run --locked --quiet --release -p iot-benches --bin ratios | tee "$log"
+    grep -qE '^[a-z0-9_-]+ ours=[0-9.]+ peer=[0-9.]+ unit=.* goal=.* (ok|short)$' "$log" || fail "no ratio was measured"
+}
+
+step_package() {
+    local wanted crates found
+    wanted=$(published | wc -l)
+    rm -f "$target"/package/*.crate
+    cargo package --locked --quiet --allow-dirty --workspace --exclude iot-benches --exclude iot-examples
+    crates=("$target"/package/*.crate)
+    [ ${#crates[@]} -eq "$wanted" ] || fail "${#crates[@]} packages were made, $wanted are published"
+    found=$(mktemp -d)
+    for crate in "${crates[@]}"; do tar -xzf "$crate" -C "$found" --wildcards '*/Cargo.toml'; done
+    python3 .ci/workspace.py names "$found"/*/Cargo.toml
+    rm -r "$found"
+    echo "${#crates[@]} packages build by themselves and name no stranger"
+}
+
+step_features() {
+    local crate crates args=()
+    crates=$(published)
+    for crate in $crates; do args+=(-p "$crate"); done
+    cargo hack check --locked --quiet "${args[@]}" --feature-powerset --depth 2 --no-dev-deps
+}
+
+"step_$1"

@@ -1,0 +1,7 @@
+//! What the images of this package share: the board.
+//!
+//! `src/bin/firmware.rs` is the device; the `size_*` images each hold one block and are measured against
+//! `size_empty`, which holds none.
+#![no_std]
+
+pub mod board;
