@@ -14,6 +14,7 @@ pub mod id;
 pub mod message;
 pub mod port;
 pub mod principal;
+pub mod storage;
 pub mod time;
 
 pub use engine::{Engine, Event, Step};

@@ -1,0 +1,8 @@
+//! Record stores behind the [`Records`](crate::port::Records) port.
+//!
+//! [`memory`] keeps records in RAM: one store without an allocator, one that grows and can be copied, so
+//! that a test cuts the power and boots again from the copy. `fault` (feature `sim`) makes any store fail or lose power at a chosen commit.
+
+#[cfg(feature = "sim")]
+pub mod fault;
+pub mod memory;
