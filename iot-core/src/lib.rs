@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod authz;
+pub mod codec;
 pub mod crypto;
 pub mod engine;
 pub mod entropy;

@@ -1,0 +1,394 @@
+//! The gate in front of every decoder.
+
+/// How much a decoder is willing to look at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest input in bytes.
+    pub bytes: usize,
+    /// The deepest nesting of arrays, maps and tags; at most 32 are ever followed.
+    pub depth: usize,
+    /// The most data items in all, each key and value counted.
+    pub items: usize,
+}
+
+impl Limits {
+    /// States all three; a depth above 32 counts as 32.
+    #[must_use]
+    pub const fn new(bytes: usize, depth: usize, items: usize) -> Self {
+        Self {
+            bytes,
+            depth: if depth > MAX_DEPTH { MAX_DEPTH } else { depth },
+            items,
+        }
+    }
+}
+
+impl Default for Limits {
+    /// 64 KiB, 8 levels, 1,024 items.
+    fn default() -> Self {
+        Self::new(65_536, 8, 1_024)
+    }
+}
+
+const MAX_DEPTH: usize = 32;
+
+/// Why an input is not acceptable CBOR.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The input ends within an item.
+    #[error("the input ends in the middle of an item")]
+    Truncated,
+    /// Bytes follow the item.
+    #[error("the item ends at byte {position}, but more bytes follow")]
+    Trailing {
+        /// Where the item ended.
+        position: usize,
+    },
+    /// A reserved or indefinite form.
+    #[error(
+        "the form at byte {position} is reserved or of indefinite length, which is not allowed"
+    )]
+    Form {
+        /// Where.
+        position: usize,
+    },
+    /// A number or length that is not in its shortest form.
+    #[error("the number at byte {position} is not in its shortest form")]
+    NotShortest {
+        /// Where.
+        position: usize,
+    },
+    /// A map whose keys are not strictly rising in their encoded bytes: unsorted or doubled.
+    #[error("the map key at byte {position} is out of order or doubled")]
+    KeyOrder {
+        /// Where.
+        position: usize,
+    },
+    /// A text that is not UTF-8.
+    #[error("the text at byte {position} is not UTF-8")]
+    Text {
+        /// Where.
+        position: usize,
+    },
+    /// More bytes than [`Limits::bytes`].
+    #[error("{bytes} bytes exceed the limit of {limit}")]
+    TooLong {
+        /// How many there are.
+        bytes: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// Deeper than [`Limits::depth`].
+    #[error("nested deeper than the limit of {limit} at byte {position}")]
+    TooDeep {
+        /// Where.
+        position: usize,
+        /// How deep is allowed.
+        limit: usize,
+    },
+    /// More items than [`Limits::items`].
+    #[error("more than the limit of {limit} items")]
+    TooMany {
+        /// How many are allowed.
+        limit: usize,
+    },
+}
+
+/// Checks that `input` is exactly one deterministic item within `limits`.
+///
+/// # Errors
+///
+/// [`CodecError`] with the first thing that is wrong.
+///
+/// ```
+/// use iot_core::codec::{CodecError, Limits, check};
+/// assert_eq!(check(&[0x82, 0x01, 0x02], Limits::default()), Ok(()));
+/// // The number 1 in two bytes is another spelling of the same value.
+/// assert_eq!(check(&[0x18, 0x01], Limits::default()), Err(CodecError::NotShortest { position: 0 }));
+/// ```
+pub fn check(input: &[u8], limits: Limits) -> Result<(), CodecError> {
+    let position = check_prefix(input, limits)?;
+    if position == input.len() {
+        Ok(())
+    } else {
+        Err(CodecError::Trailing { position })
+    }
+}
+
+/// Checks the deterministic item at the start of `input` and returns its length in bytes.
+///
+/// # Errors
+///
+/// [`CodecError`] with the first thing that is wrong.
+pub fn check_prefix(input: &[u8], limits: Limits) -> Result<usize, CodecError> {
+    if input.len() > limits.bytes {
+        return Err(CodecError::TooLong {
+            bytes: input.len(),
+            limit: limits.bytes,
+        });
+    }
+    let mut open = [Open::EMPTY; MAX_DEPTH];
+    let (mut depth, mut at, mut items) = (0, 0, 0);
+    loop {
+        items += 1;
+        if items > limits.items {
+            return Err(CodecError::TooMany {
+                limit: limits.items,
+            });
+        }
+        let start = at;
+        let (children, is_map) = item(input, &mut at)?;
+        if children > 0 {
+            let limit = limits.depth.min(MAX_DEPTH);
+            if depth >= limit {
+                return Err(CodecError::TooDeep {
+                    position: start,
+                    limit,
+                });
+            }
+            // Every child needs a byte: a length that cannot be true is refused before it is counted.
+            if children > (input.len() - at) as u64 {
+                return Err(CodecError::Truncated);
+            }
+            if let Some(slot) = open.get_mut(depth) {
+                *slot = Open {
+                    left: children,
+                    is_map,
+                    at_key: is_map,
+                    key: None,
+                    next_key: at,
+                };
+            }
+            depth += 1;
+            continue;
+        }
+        loop {
+            let Some(frame) = depth.checked_sub(1).and_then(|top| open.get_mut(top)) else {
+                return Ok(at);
+            };
+            frame.close_child(input, at)?;
+            if frame.left > 0 {
+                break;
+            }
+            depth -= 1;
+        }
+    }
+}
+
+/// A container whose children are being read.
+#[derive(Clone, Copy)]
+struct Open {
+    left: u64,
+    is_map: bool,
+    at_key: bool,
+    key: Option<(usize, usize)>,
+    next_key: usize,
+}
+
+impl Open {
+    const EMPTY: Self = Self {
+        left: 0,
+        is_map: false,
+        at_key: false,
+        key: None,
+        next_key: 0,
+    };
+
+    /// One child ends at `end`; in a map every other child is a key, and keys must rise.
+    fn close_child(&mut self, input: &[u8], end: usize) -> Result<(), CodecError> {
+        self.left -= 1;
+        if !self.is_map {
+            return Ok(());
+        }
+        if self.at_key {
+            let position = self.next_key;
+            let new = input.get(position..end).unwrap_or(&[]);
+            if let Some((from, to)) = self.key
+                && input.get(from..to).unwrap_or(&[]) >= new
+            {
+                return Err(CodecError::KeyOrder { position });
+            }
+            self.key = Some((position, end));
+        } else {
+            self.next_key = end;
+        }
+        self.at_key = !self.at_key;
+        Ok(())
+    }
+}
+
+/// Reads one head, and the content of strings; returns how many items follow inside it.
+fn item(input: &[u8], at: &mut usize) -> Result<(u64, bool), CodecError> {
+    let position = *at;
+    let first = *input.get(position).ok_or(CodecError::Truncated)?;
+    let (major, info) = (first >> 5, first & 0x1f);
+    let extra = match info {
+        0..=23 => 0,
+        24 => 1,
+        25 => 2,
+        26 => 4,
+        27 => 8,
+        _ => return Err(CodecError::Form { position }),
+    };
+    let head_end = position + 1 + extra;
+    let rest = input
+        .get(position + 1..head_end)
+        .ok_or(CodecError::Truncated)?;
+    let argument = match extra {
+        0 => u64::from(info),
+        _ => rest
+            .iter()
+            .fold(0, |value, &byte| value << 8 | u64::from(byte)),
+    };
+    *at = head_end;
+    if major == 7 {
+        // Simple values below 32 have no two-byte form (RFC 8949 §3.3).
+        return match info {
+            24 if argument < 32 => Err(CodecError::Form { position }),
+            _ => Ok((0, false)),
+        };
+    }
+    let shortest = match extra {
+        1 => argument > 23,
+        2 => argument > 0xff,
+        4 => argument > 0xffff,
+        8 => argument > 0xffff_ffff,
+        _ => true,
+    };
+    if !shortest {
+        return Err(CodecError::NotShortest { position });
+    }
+    match major {
+        0 | 1 => Ok((0, false)),
+        2 | 3 => {
+            let len = usize::try_from(argument).map_err(|_| CodecError::Truncated)?;
+            let end = head_end.checked_add(len).ok_or(CodecError::Truncated)?;
+            let content = input.get(head_end..end).ok_or(CodecError::Truncated)?;
+            if major == 3 && core::str::from_utf8(content).is_err() {
+                return Err(CodecError::Text { position });
+            }
+            *at = end;
+            Ok((0, false))
+        }
+        4 => Ok((argument, false)),
+        5 => Ok((argument.checked_mul(2).ok_or(CodecError::Truncated)?, true)),
+        _ => Ok((1, false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits = Limits::new(1_024, 8, 64);
+
+    #[test]
+    fn one_spelling_of_every_value() {
+        for (input, expected) in [
+            (&[0x17][..], Ok(())),
+            (&[0x18, 0x17], Err(CodecError::NotShortest { position: 0 })),
+            (
+                &[0x19, 0x00, 0xff],
+                Err(CodecError::NotShortest { position: 0 }),
+            ),
+            (
+                &[0x58, 0x01, 0x00],
+                Err(CodecError::NotShortest { position: 0 }),
+            ),
+            (&[0x9f, 0xff], Err(CodecError::Form { position: 0 })),
+            (&[0x5f, 0xff], Err(CodecError::Form { position: 0 })),
+            (&[0xf8, 0x14], Err(CodecError::Form { position: 0 })),
+            (&[0xa2, 0x01, 0x00, 0x02, 0x00], Ok(())),
+            (
+                &[0xa2, 0x02, 0x00, 0x01, 0x00],
+                Err(CodecError::KeyOrder { position: 3 }),
+            ),
+            (
+                &[0xa2, 0x01, 0x00, 0x01, 0x00],
+                Err(CodecError::KeyOrder { position: 3 }),
+            ),
+            (&[0x61, 0xff], Err(CodecError::Text { position: 0 })),
+            (&[0x00, 0x00], Err(CodecError::Trailing { position: 1 })),
+            (&[0x82, 0x00], Err(CodecError::Truncated)),
+            (&[], Err(CodecError::Truncated)),
+            (&[0xf9, 0x3c, 0x00], Ok(())),
+            (&[0xfb, 0, 0, 0, 0, 0, 0, 0, 0], Ok(())),
+        ] {
+            assert_eq!(check(input, LIMITS), expected, "{input:02x?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_nested_map_do_not_disturb_the_outer_one() {
+        // {1: {5: 0, 6: 0}, 2: 0}
+        assert_eq!(
+            check(
+                &[0xa2, 0x01, 0xa2, 0x05, 0x00, 0x06, 0x00, 0x02, 0x00],
+                LIMITS
+            ),
+            Ok(())
+        );
+        // {[1, 2]: 0, [1, 1]: 0} is out of order.
+        let input = [0xa2, 0x82, 0x01, 0x02, 0x00, 0x82, 0x01, 0x01, 0x00];
+        assert_eq!(
+            check(&input, LIMITS),
+            Err(CodecError::KeyOrder { position: 5 })
+        );
+    }
+
+    #[test]
+    fn each_limit_is_exact() {
+        let deep = |levels: usize| [[0x81].repeat(levels), [0x00].to_vec()].concat();
+        assert_eq!(check(&deep(8), LIMITS), Ok(()));
+        assert_eq!(
+            check(&deep(9), LIMITS),
+            Err(CodecError::TooDeep {
+                position: 8,
+                limit: 8
+            })
+        );
+        let wide = |items: u8| [[0x98, items].to_vec(), [0x00].repeat(usize::from(items))].concat();
+        assert_eq!(check(&wide(63), LIMITS), Ok(()));
+        assert_eq!(
+            check(&wide(64), LIMITS),
+            Err(CodecError::TooMany { limit: 64 })
+        );
+        assert!(matches!(
+            check(&[0x00; 1_025], LIMITS),
+            Err(CodecError::TooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_true_costs_nothing() {
+        let endless = [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(check(&endless, LIMITS), Err(CodecError::Truncated));
+        let endless = [0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(check(&endless, LIMITS), Err(CodecError::Truncated));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic_and_what_passes_is_decodable(input in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if check(&input, LIMITS).is_ok() {
+                let mut decoder = minicbor::Decoder::new(&input);
+                prop_assert!(decoder.skip().is_ok());
+                prop_assert_eq!(decoder.position(), input.len());
+            }
+        }
+
+        #[test]
+        fn what_minicbor_writes_passes(numbers in proptest::collection::vec(any::<i64>(), 0..30), text in ".{0,20}") {
+            let mut buffer = [0; 512];
+            let bytes = crate::codec::encode_into(&mut buffer, |encoder| {
+                encoder.array(numbers.len() as u64 + 1)?;
+                for number in &numbers { encoder.i64(*number)?; }
+                encoder.str(&text)?.ok()
+            }).unwrap();
+            prop_assert_eq!(check(bytes, LIMITS), Ok(()));
+        }
+    }
+}
