@@ -8,13 +8,18 @@ extern crate std;
 
 pub mod authz;
 pub mod codec;
+pub mod cose;
 pub mod crypto;
 pub mod engine;
 pub mod entropy;
 pub mod id;
 pub mod message;
+pub mod node;
 pub mod port;
 pub mod principal;
+pub mod retry;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod storage;
 pub mod time;
 

@@ -1,0 +1,11 @@
+//! Simulated surroundings that fail on purpose, repeatably by seed. Users test with what we test with.
+
+mod clock;
+mod entropy;
+mod key;
+mod network;
+
+pub use clock::SimClock;
+pub use entropy::SimEntropy;
+pub use key::ToyKey;
+pub use network::{Faults, SimError, SimLink, SimNetwork};
