@@ -1,5 +1,13 @@
 //! COSE messages made by others, and every single changed byte of our own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail loudly"
+)]
+
 use iot_core::cose::{Content, CoseError, Mac0, Sign1, Tagged, mac0, sign1};
 use iot_core::crypto::{
     BadSignature, KeyError, Mac, Signature, SignatureAlgorithm, Signer, Tag, Verifier,

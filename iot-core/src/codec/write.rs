@@ -36,10 +36,10 @@ impl EncodeError {
 /// assert_eq!(bytes, [0x82, 0x01, 0xf5]);
 /// # Ok::<(), iot_core::codec::EncodeError>(())
 /// ```
-pub fn encode_into<'b>(
-    buffer: &'b mut [u8],
+pub fn encode_into(
+    buffer: &mut [u8],
     write: impl FnOnce(&mut Writer<'_>) -> Result<(), minicbor::encode::Error<EndOfSlice>>,
-) -> Result<&'b [u8], EncodeError> {
+) -> Result<&[u8], EncodeError> {
     let bytes = buffer.len();
     let mut writer = Encoder::new(Cursor::new(&mut *buffer));
     write(&mut writer).map_err(|_| EncodeError { bytes })?;
