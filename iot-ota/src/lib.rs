@@ -6,7 +6,13 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod image;
 #[cfg(feature = "rollout")]
 pub mod rollout;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+pub mod slot;
+#[cfg(test)]
+mod testing;
 
 pub use iot_core;

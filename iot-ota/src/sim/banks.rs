@@ -1,0 +1,317 @@
+//! Two banks of write-once memory whose power can be cut.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use iot_core::crypto::Digest;
+
+use crate::slot::{Bank, Banks, BootError, BootRecord, RECORD_BYTES, RecordCopy, Release};
+use crate::slot::{boot, store};
+
+/// Firmware banks in memory, as strict as flash: a byte is written once after each erasure.
+///
+/// [`cut_power_after`](Self::cut_power_after) lets the power fail after so many bytes; what was being
+/// written is then torn. [`reboot`](Self::reboot) runs the boot loader of [`slot::boot`](crate::slot::boot).
+///
+/// ```
+/// use iot_ota::sim::{MemoryBanks, SimError};
+/// use iot_ota::slot::{Bank, Banks};
+/// let mut banks = MemoryBanks::empty(64, 16);
+/// banks.write(Bank::B, 0, b"ab")?;
+/// assert_eq!(banks.write(Bank::B, 1, b"c"), Err(SimError::NotErased { offset: 1 }));
+/// # Ok::<(), SimError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryBanks {
+    capacity: u32,
+    sector: u32,
+    banks: [Memory; 2],
+    records: [[u8; RECORD_BYTES]; 2],
+    counter: u64,
+    running: Bank,
+    power: Power,
+    written: u64,
+}
+
+/// What the simulated memory refuses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimError {
+    /// The access ends past the bank.
+    #[error("the access ends past the bank")]
+    OutOfRange,
+    /// The byte was written, or an attempt was made, since it was last erased.
+    #[error("the byte at {offset} was not erased before it was written")]
+    NotErased {
+        /// Where in the bank.
+        offset: u32,
+    },
+    /// The bank is the one that runs: real firmware would have sawn off its own branch.
+    #[error("the running bank must not be changed")]
+    Running,
+    /// The power is off.
+    #[error("the power is off")]
+    PowerCut,
+}
+
+#[derive(Clone, Debug)]
+struct Memory {
+    bytes: Vec<u8>,
+    erased: Vec<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Power {
+    On,
+    Left(u64),
+}
+
+impl MemoryBanks {
+    /// Erased banks of `capacity` bytes in sectors of `sector` bytes (0 is taken as 1), without a boot record.
+    #[must_use]
+    pub fn empty(capacity: u32, sector: u32) -> Self {
+        let len = usize::try_from(capacity).unwrap_or(usize::MAX);
+        let memory = Memory {
+            bytes: vec![0xff; len],
+            erased: vec![true; len],
+        };
+        Self {
+            capacity,
+            sector: sector.max(1),
+            banks: [memory.clone(), memory],
+            records: [[0xff; RECORD_BYTES]; 2],
+            counter: 0,
+            running: Bank::A,
+            power: Power::On,
+            written: 0,
+        }
+    }
+
+    /// A device fresh from the factory, running `image` from bank A. An image longer than `capacity` is cut
+    /// off, and will not boot.
+    #[must_use]
+    pub fn factory(capacity: u32, sector: u32, image: &[u8], release: Release) -> Self {
+        let mut device = Self::empty(capacity, sector);
+        let memory = device.memory(Bank::A);
+        for ((to, erased), from) in memory.bytes.iter_mut().zip(&mut memory.erased).zip(image) {
+            *to = *from;
+            *erased = false;
+        }
+        device.counter = release.sequence;
+        // Storing to memory with the power on cannot fail, and a missing record is seen at the first boot.
+        let _ = store(&mut device, &BootRecord::factory(Bank::A, release));
+        device.written = 0;
+        device
+    }
+
+    /// Boots: the power comes back, the boot loader chooses, and that bank runs.
+    ///
+    /// # Errors
+    ///
+    /// The boot loader's error; the bank that ran is still called the running one.
+    pub fn reboot(&mut self, digest: &mut impl Digest) -> Result<Bank, BootError<SimError>> {
+        self.power = Power::On;
+        self.reboot_with_power_as_it_is(digest)
+    }
+
+    /// Boots without restoring the power first, so that it may fail during the boot.
+    ///
+    /// # Errors
+    ///
+    /// The boot loader's error; the bank that ran is still called the running one.
+    pub fn reboot_with_power_as_it_is(
+        &mut self,
+        digest: &mut impl Digest,
+    ) -> Result<Bank, BootError<SimError>> {
+        self.running = boot(self, digest)?;
+        Ok(self.running)
+    }
+
+    /// Lets the power fail after `bytes` more bytes have been written or erased.
+    pub const fn cut_power_after(&mut self, bytes: u64) {
+        self.power = Power::Left(bytes);
+    }
+
+    /// Gives the power back.
+    pub const fn restore_power(&mut self) {
+        self.power = Power::On;
+    }
+
+    /// How many bytes were written or erased since the factory.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The content of a bank.
+    #[must_use]
+    pub fn bytes(&self, bank: Bank) -> &[u8] {
+        let [a, b] = &self.banks;
+        match bank {
+            Bank::A => &a.bytes,
+            Bank::B => &b.bytes,
+        }
+    }
+
+    /// Flips one bit, as wear or radiation would; nothing happens past the end.
+    pub fn flip_bit(&mut self, bank: Bank, offset: u32) {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        if let Some(byte) = self.memory(bank).bytes.get_mut(at) {
+            *byte ^= 1;
+        }
+    }
+
+    const fn memory(&mut self, bank: Bank) -> &mut Memory {
+        let [a, b] = &mut self.banks;
+        match bank {
+            Bank::A => a,
+            Bank::B => b,
+        }
+    }
+
+    /// Uses up power for one byte; false when it is gone.
+    const fn spend(&mut self) -> bool {
+        match &mut self.power {
+            Power::On => {}
+            Power::Left(0) => return false,
+            Power::Left(left) => *left -= 1,
+        }
+        self.written += 1;
+        true
+    }
+
+    const fn powered(&self) -> Result<(), SimError> {
+        match self.power {
+            Power::Left(0) => Err(SimError::PowerCut),
+            Power::On | Power::Left(_) => Ok(()),
+        }
+    }
+
+    fn checked(&self, offset: u32, len: usize) -> Result<core::ops::Range<usize>, SimError> {
+        self.powered()?;
+        let start = usize::try_from(offset).map_err(|_| SimError::OutOfRange)?;
+        let end = start.checked_add(len).ok_or(SimError::OutOfRange)?;
+        if end > usize::try_from(self.capacity).unwrap_or(usize::MAX) {
+            return Err(SimError::OutOfRange);
+        }
+        Ok(start..end)
+    }
+}
+
+impl Banks for MemoryBanks {
+    type Error = SimError;
+
+    fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    fn running(&self) -> Bank {
+        self.running
+    }
+
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, SimError> {
+        self.powered()?;
+        if bank == self.running {
+            return Err(SimError::Running);
+        }
+        let from = from.min(self.capacity) / self.sector * self.sector;
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        let len = self.memory(bank).bytes.len();
+        for at in start..len {
+            let powered = self.spend();
+            let memory = self.memory(bank);
+            let place = memory.bytes.get_mut(at).zip(memory.erased.get_mut(at));
+            if let Some((byte, erased)) = place {
+                // A torn erasure leaves neither the old content nor memory that may be written.
+                *byte = if powered { 0xff } else { *byte & 0x5a };
+                *erased = powered;
+            }
+            if !powered {
+                return Err(SimError::PowerCut);
+            }
+        }
+        Ok(from)
+    }
+
+    fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), SimError> {
+        let range = self.checked(offset, bytes.len())?;
+        if bank == self.running {
+            return Err(SimError::Running);
+        }
+        for (at, from) in range.zip(bytes) {
+            let powered = self.spend();
+            let memory = self.memory(bank);
+            let Some((byte, erased)) = memory.bytes.get_mut(at).zip(memory.erased.get_mut(at))
+            else {
+                return Err(SimError::OutOfRange);
+            };
+            if !*erased {
+                let offset = u32::try_from(at).unwrap_or(u32::MAX);
+                return Err(SimError::NotErased { offset });
+            }
+            *erased = false;
+            *byte = if powered { *from } else { *from | 0xa5 };
+            if !powered {
+                return Err(SimError::PowerCut);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), SimError> {
+        let range = self.checked(offset, out.len())?;
+        let bytes = self.memory(bank).bytes.get(range);
+        out.copy_from_slice(bytes.ok_or(SimError::OutOfRange)?);
+        Ok(())
+    }
+
+    fn read_record(
+        &mut self,
+        copy: RecordCopy,
+        out: &mut [u8; RECORD_BYTES],
+    ) -> Result<(), SimError> {
+        self.powered()?;
+        let [first, second] = &self.records;
+        *out = match copy {
+            RecordCopy::First => *first,
+            RecordCopy::Second => *second,
+        };
+        Ok(())
+    }
+
+    fn write_record(
+        &mut self,
+        copy: RecordCopy,
+        bytes: &[u8; RECORD_BYTES],
+    ) -> Result<(), SimError> {
+        self.powered()?;
+        let index = usize::from(copy == RecordCopy::Second);
+        for (at, from) in bytes.iter().enumerate() {
+            let powered = self.spend();
+            if let Some(record) = self.records.get_mut(index) {
+                if at == 0 {
+                    *record = [0xff; RECORD_BYTES];
+                }
+                if let Some(byte) = record.get_mut(at) {
+                    *byte = if powered { *from } else { *from | 0xa5 };
+                }
+            }
+            if !powered {
+                return Err(SimError::PowerCut);
+            }
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self) -> Result<u64, SimError> {
+        self.powered().map(|()| self.counter)
+    }
+
+    fn raise_counter(&mut self, to: u64) -> Result<(), SimError> {
+        if !self.spend() {
+            return Err(SimError::PowerCut);
+        }
+        self.counter = self.counter.max(to);
+        Ok(())
+    }
+}

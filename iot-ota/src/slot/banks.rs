@@ -1,0 +1,153 @@
+//! The port to the memory that holds firmware.
+
+use super::record::RECORD_BYTES;
+
+/// One of the two places an image can run from.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "dual bank means two")]
+pub enum Bank {
+    /// The first bank.
+    A,
+    /// The second bank.
+    B,
+}
+
+impl Bank {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// One of the two copies of the boot record.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "one copy is written while the other is valid"
+)]
+pub enum RecordCopy {
+    /// The first copy.
+    First,
+    /// The second copy.
+    Second,
+}
+
+/// The memory that holds firmware: two banks, two copies of the boot record, and a counter that only rises.
+///
+/// It is synchronous, since a boot loader has no executor and a write to internal flash stalls the chip
+/// anyway. The crate never writes to the bank that runs, nor to the confirmed one, and writes to a bank in
+/// rising order, each byte once between two calls of [`clear`](Self::clear).
+///
+/// `MemoryBanks` of feature `sim` is an implementation with power cuts.
+pub trait Banks {
+    /// What can go wrong with the memory.
+    type Error: core::error::Error;
+
+    /// The size of one bank in bytes.
+    fn capacity(&self) -> u32;
+
+    /// The bank this firmware was booted from.
+    fn running(&self) -> Bank;
+
+    /// Makes `bank` writable again from `from` to its end, and returns from where: `from` rounded down to
+    /// where the memory can be erased. Bytes below stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error; the bank's content is then unspecified.
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error>;
+
+    /// Writes to cleared memory.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error; a part may have been written.
+    fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Reads `out.len()` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error; `out` is then unspecified.
+    fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Reads one copy of the boot record, whatever it holds.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error.
+    fn read_record(
+        &mut self,
+        copy: RecordCopy,
+        out: &mut [u8; RECORD_BYTES],
+    ) -> Result<(), Self::Error>;
+
+    /// Replaces one copy of the boot record; durable when this returns. A power cut may leave any content
+    /// in this copy and must leave the other one alone: give each its own erase sector.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error; this copy's content is then unspecified.
+    fn write_record(
+        &mut self,
+        copy: RecordCopy,
+        bytes: &[u8; RECORD_BYTES],
+    ) -> Result<(), Self::Error>;
+
+    /// The security counter: no image with a lower sequence number may boot.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error.
+    fn counter(&mut self) -> Result<u64, Self::Error>;
+
+    /// Raises the security counter to `to`; a lower value changes nothing. Durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error; the counter has the old or the new value.
+    fn raise_counter(&mut self, to: u64) -> Result<(), Self::Error>;
+}
+
+impl<B: Banks + ?Sized> Banks for &mut B {
+    type Error = B::Error;
+    fn capacity(&self) -> u32 {
+        (**self).capacity()
+    }
+    fn running(&self) -> Bank {
+        (**self).running()
+    }
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error> {
+        (**self).clear(bank, from)
+    }
+    fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
+        (**self).write(bank, offset, bytes)
+    }
+    fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), Self::Error> {
+        (**self).read(bank, offset, out)
+    }
+    fn read_record(
+        &mut self,
+        copy: RecordCopy,
+        out: &mut [u8; RECORD_BYTES],
+    ) -> Result<(), Self::Error> {
+        (**self).read_record(copy, out)
+    }
+    fn write_record(
+        &mut self,
+        copy: RecordCopy,
+        bytes: &[u8; RECORD_BYTES],
+    ) -> Result<(), Self::Error> {
+        (**self).write_record(copy, bytes)
+    }
+    fn counter(&mut self) -> Result<u64, Self::Error> {
+        (**self).counter()
+    }
+    fn raise_counter(&mut self, to: u64) -> Result<(), Self::Error> {
+        (**self).raise_counter(to)
+    }
+}

@@ -1,0 +1,244 @@
+//! What a boot loader does.
+
+use iot_core::crypto::Digest;
+
+use super::banks::{Bank, Banks};
+use super::record::{
+    BootEvent, BootRecord, BootState, Release, RollBackReason, StoreError, load, store,
+};
+use crate::image::digests_equal;
+
+/// Why nothing boots.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootError<E> {
+    /// Neither copy of the boot record is whole.
+    #[error("there is no boot record: write the factory record first")]
+    NoRecord,
+    /// The confirmed image is damaged or older than the security counter, and there is no candidate.
+    #[error("no bank holds an image that may boot")]
+    NothingBoots,
+    /// The memory failed.
+    #[error("the memory failed")]
+    Banks(E),
+    /// The boot record's generations are used up.
+    #[error("the boot record cannot be written any more")]
+    Worn,
+}
+
+impl<E> From<StoreError<E>> for BootError<E> {
+    fn from(error: StoreError<E>) -> Self {
+        match error {
+            StoreError::Banks(error) => Self::Banks(error),
+            StoreError::Worn => Self::Worn,
+        }
+    }
+}
+
+/// Decides which bank to boot, and makes the decision durable before it returns.
+///
+/// A boot loader calls this once and jumps to the bank. An image whose digest is not the verified one, or
+/// that is older than the security counter, is not booted; a candidate is then rolled back.
+///
+/// # Errors
+///
+/// [`BootError`]; no bank may be booted. After an error of the memory it may be tried again.
+pub fn boot<B: Banks + ?Sized>(
+    banks: &mut B,
+    digest: &mut impl Digest,
+) -> Result<Bank, BootError<B::Error>> {
+    let found = load(banks)
+        .map_err(BootError::Banks)?
+        .ok_or(BootError::NoRecord)?;
+    let mut record = found.on(BootEvent::Boot).unwrap_or(found);
+    let counter = banks.counter().map_err(BootError::Banks)?;
+    if let BootState::Trial { candidate, .. } = record.state {
+        let whole = holds(banks, record.active.other(), &candidate, digest);
+        let reason = if candidate.sequence < counter {
+            Some(RollBackReason::TooOld)
+        } else if !whole.map_err(BootError::Banks)? {
+            Some(RollBackReason::Damaged)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            record = record.on(BootEvent::Reject(reason)).unwrap_or(record);
+        }
+    }
+    if record.boots() == record.active {
+        let installed = record.installed;
+        let whole = holds(banks, record.active, &installed, digest).map_err(BootError::Banks)?;
+        if !whole || installed.sequence < counter {
+            return Err(BootError::NothingBoots);
+        }
+    }
+    // The trial is counted before it begins: a firmware that hangs at once must not be tried for ever.
+    if record != found {
+        store(banks, &record)?;
+    }
+    Ok(record.boots())
+}
+
+/// Raises the security counter to the installed image, once that image runs and is confirmed.
+///
+/// # Errors
+///
+/// The memory's error; the counter has the old or the new value. Calling it again is safe.
+pub fn raise_counter_if_confirmed<B: Banks + ?Sized>(
+    banks: &mut B,
+    record: &BootRecord,
+) -> Result<(), B::Error> {
+    if record.state == BootState::Confirmed && banks.running() == record.active {
+        banks.raise_counter(record.installed.sequence)?;
+    }
+    Ok(())
+}
+
+/// The image that really runs; `None` for one that was rejected and waits for the reboot.
+#[must_use]
+pub fn running_release<B: Banks + ?Sized>(banks: &B, record: &BootRecord) -> Option<Release> {
+    match record.state {
+        _ if banks.running() == record.active => Some(record.installed),
+        BootState::Trial { candidate, .. } => Some(candidate),
+        BootState::Confirmed | BootState::Staged { .. } => None,
+    }
+}
+
+fn holds<B: Banks + ?Sized>(
+    banks: &mut B,
+    bank: Bank,
+    release: &Release,
+    digest: &mut impl Digest,
+) -> Result<bool, B::Error> {
+    if release.size > banks.capacity() {
+        return Ok(false);
+    }
+    read_through(banks, bank, release.size, |bytes| digest.update(bytes))?;
+    Ok(digests_equal(&digest.finish(), &release.digest))
+}
+
+/// Shows the first `size` bytes of a bank piece by piece.
+pub(crate) fn read_through<B: Banks + ?Sized>(
+    banks: &mut B,
+    bank: Bank,
+    size: u32,
+    mut show: impl FnMut(&[u8]),
+) -> Result<(), B::Error> {
+    let mut buffer = [0; 256];
+    let mut offset = 0;
+    while offset < size {
+        let bytes = usize::try_from(size - offset)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let Some(piece) = buffer.get_mut(..bytes) else {
+            break;
+        };
+        banks.read(bank, offset, piece)?;
+        show(piece);
+        offset = offset.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::MemoryBanks;
+    use crate::slot::{Ended, EndedAs};
+    use crate::testing::{Sha256, sha256};
+
+    const OLD: &[u8] = b"the old firmware";
+    const NEW: &[u8] = b"the new firmware, longer";
+
+    fn device() -> (MemoryBanks, Release) {
+        let old = Release::new(1, sha256(OLD), 16);
+        let mut banks = MemoryBanks::factory(64, 16, OLD, old);
+        let new = Release::new(2, sha256(NEW), 24);
+        banks.write(Bank::B, 0, NEW).unwrap();
+        let staged = load(&mut banks)
+            .unwrap()
+            .unwrap()
+            .on(BootEvent::Stage {
+                candidate: new,
+                trials: 2,
+            })
+            .unwrap();
+        store(&mut banks, &staged).unwrap();
+        (banks, new)
+    }
+
+    fn ended(banks: &mut MemoryBanks) -> Option<EndedAs> {
+        load(banks)
+            .unwrap()
+            .unwrap()
+            .ended
+            .map(|Ended { how, .. }| how)
+    }
+
+    #[test]
+    fn an_image_that_never_confirms_itself_boots_as_often_as_it_may_and_no_more() {
+        let (mut banks, _) = device();
+        let booted: [_; 4] =
+            core::array::from_fn(|_| boot(&mut banks, &mut Sha256::default()).unwrap());
+        assert_eq!(booted, [Bank::B, Bank::B, Bank::A, Bank::A]);
+        assert_eq!(
+            ended(&mut banks),
+            Some(EndedAs::RolledBack(RollBackReason::Unconfirmed))
+        );
+    }
+
+    #[test]
+    fn a_damaged_candidate_is_never_booted() {
+        let (mut banks, _) = device();
+        banks.flip_bit(Bank::B, 23);
+        assert_eq!(boot(&mut banks, &mut Sha256::default()), Ok(Bank::A));
+        assert_eq!(
+            ended(&mut banks),
+            Some(EndedAs::RolledBack(RollBackReason::Damaged))
+        );
+    }
+
+    #[test]
+    fn an_image_below_the_security_counter_is_never_booted() {
+        let (mut banks, _) = device();
+        banks.raise_counter(3).unwrap();
+        assert_eq!(
+            boot(&mut banks, &mut Sha256::default()),
+            Err(BootError::NothingBoots)
+        );
+        let (mut banks, _) = device();
+        boot(&mut banks, &mut Sha256::default()).unwrap();
+        banks.raise_counter(2).unwrap();
+        for _ in 0..2 {
+            // Two boots use up the trial; then the old image would be next, and it is too old.
+            let _ = boot(&mut banks, &mut Sha256::default());
+        }
+        assert_eq!(
+            boot(&mut banks, &mut Sha256::default()),
+            Err(BootError::NothingBoots)
+        );
+    }
+
+    #[test]
+    fn the_counter_rises_only_after_the_confirmation_of_the_image_that_runs() {
+        let (mut banks, new) = device();
+        banks.reboot(&mut Sha256::default()).unwrap();
+        let on_trial = load(&mut banks).unwrap().unwrap();
+        raise_counter_if_confirmed(&mut banks, &on_trial).unwrap();
+        assert_eq!(banks.counter(), Ok(1));
+        assert_eq!(running_release(&banks, &on_trial), Some(new));
+        let confirmed = on_trial.on(BootEvent::Confirm).unwrap();
+        store(&mut banks, &confirmed).unwrap();
+        raise_counter_if_confirmed(&mut banks, &confirmed).unwrap();
+        assert_eq!(banks.counter(), Ok(2));
+    }
+
+    #[test]
+    fn a_device_without_a_record_boots_nothing() {
+        let mut banks = MemoryBanks::empty(64, 16);
+        assert_eq!(
+            boot(&mut banks, &mut Sha256::default()),
+            Err(BootError::NoRecord)
+        );
+    }
+}

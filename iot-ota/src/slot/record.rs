@@ -1,0 +1,289 @@
+//! What the boot loader must know, durably.
+
+use iot_core::crypto::Sha256Digest;
+
+use super::banks::{Bank, Banks, RecordCopy};
+
+mod bytes;
+
+pub use bytes::RECORD_BYTES;
+
+/// An image as its manifest declares it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Release {
+    /// The manifest's sequence number; it rises with every release.
+    pub sequence: u64,
+    /// The image's SHA-256.
+    pub digest: Sha256Digest,
+    /// The image's size in bytes.
+    pub size: u32,
+}
+
+impl Release {
+    /// Describes an image.
+    #[must_use]
+    pub const fn new(sequence: u64, digest: Sha256Digest, size: u32) -> Self {
+        Self {
+            sequence,
+            digest,
+            size,
+        }
+    }
+}
+
+/// Whether the spare bank is to be booted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BootState {
+    /// No: only the confirmed bank boots.
+    Confirmed,
+    /// The spare holds a verified image to be tried from the next boot on.
+    Staged {
+        /// That image.
+        candidate: Release,
+        /// How many boots it has to confirm itself, at least 1.
+        trials: u8,
+    },
+    /// The spare was booted and has yet to confirm itself.
+    Trial {
+        /// The image on trial.
+        candidate: Release,
+        /// How many more boots it has.
+        left: u8,
+    },
+}
+
+/// Why an update was undone.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollBackReason {
+    /// The new firmware rejected itself.
+    #[error("the new firmware failed its self-test")]
+    SelfTest,
+    /// The new firmware did not confirm itself within its trial boots.
+    #[error("the new firmware did not confirm itself in time")]
+    Unconfirmed,
+    /// The spare bank did not hold the verified image when it was to boot.
+    #[error("the image in the spare bank is damaged")]
+    Damaged,
+    /// The image is older than the security counter allows.
+    #[error("the image is older than the security counter allows")]
+    TooOld,
+}
+
+/// How the last update that was staged has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// The sequence number of that update.
+    pub sequence: u64,
+    /// How it ended.
+    pub how: EndedAs,
+}
+
+/// How an update ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum EndedAs {
+    /// The new firmware runs and is confirmed.
+    Confirmed,
+    /// The old firmware runs.
+    RolledBack(RollBackReason),
+}
+
+/// What the boot loader must know, durably.
+///
+/// ```
+/// use iot_ota::slot::{Bank, BootEvent, BootRecord, BootState, Release};
+/// let old = Release::new(1, [1; 32], 100);
+/// let new = Release::new(2, [2; 32], 100);
+/// let record = BootRecord::factory(Bank::A, old)
+///     .on(BootEvent::Stage { candidate: new, trials: 1 })?
+///     .on(BootEvent::Boot)?;
+/// assert_eq!(record.boots(), Bank::B);
+/// // Not confirmed in its only trial boot: the old firmware runs again.
+/// assert_eq!(record.on(BootEvent::Boot)?.boots(), Bank::A);
+/// assert_eq!(record.on(BootEvent::Confirm)?.on(BootEvent::Boot)?.boots(), Bank::B);
+/// # Ok::<(), iot_ota::slot::BadTransition>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BootRecord {
+    /// The bank of the confirmed image.
+    pub active: Bank,
+    /// The confirmed image.
+    pub installed: Release,
+    /// What is to become of the spare bank.
+    pub state: BootState,
+    /// How the last staged update ended.
+    pub ended: Option<Ended>,
+}
+
+/// What happens to a boot record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BootEvent {
+    /// The spare bank holds this verified image; it gets so many trial boots, at least 1.
+    Stage {
+        /// The image.
+        candidate: Release,
+        /// How many boots it has to confirm itself.
+        trials: u8,
+    },
+    /// The device boots.
+    Boot,
+    /// The image on trial is well.
+    Confirm,
+    /// The candidate must not run any more.
+    Reject(RollBackReason),
+}
+
+/// The record does not allow the event; it stays as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a boot record that is {state:?} does not allow {event:?}")]
+#[non_exhaustive]
+pub struct BadTransition {
+    /// What the record says.
+    pub state: BootState,
+    /// What was to happen.
+    pub event: BootEvent,
+}
+
+impl BootRecord {
+    /// The record a device leaves the factory with.
+    #[must_use]
+    pub const fn factory(active: Bank, installed: Release) -> Self {
+        Self {
+            active,
+            installed,
+            state: BootState::Confirmed,
+            ended: None,
+        }
+    }
+
+    /// The record after `event`; it must be made durable before anything else is done.
+    ///
+    /// # Errors
+    ///
+    /// [`BadTransition`] for an event that the state does not allow.
+    pub const fn on(self, event: BootEvent) -> Result<Self, BadTransition> {
+        use BootState::{Confirmed, Staged, Trial};
+        Ok(match (self.state, event) {
+            (Confirmed | Staged { .. }, BootEvent::Stage { candidate, trials }) => {
+                let trials = if trials == 0 { 1 } else { trials };
+                self.with(Staged { candidate, trials })
+            }
+            (Confirmed, BootEvent::Boot) => self,
+            (Staged { candidate, trials }, BootEvent::Boot) => self.with(Trial {
+                candidate,
+                left: trials.saturating_sub(1),
+            }),
+            (Trial { candidate, left: 0 }, BootEvent::Boot) => {
+                self.rolled_back(candidate, RollBackReason::Unconfirmed)
+            }
+            (Trial { candidate, left }, BootEvent::Boot) => self.with(Trial {
+                candidate,
+                left: left.saturating_sub(1),
+            }),
+            (Trial { candidate, .. }, BootEvent::Confirm) => Self {
+                active: self.active.other(),
+                installed: candidate,
+                state: Confirmed,
+                ended: Some(Ended {
+                    sequence: candidate.sequence,
+                    how: EndedAs::Confirmed,
+                }),
+            },
+            (Staged { candidate, .. } | Trial { candidate, .. }, BootEvent::Reject(reason)) => {
+                self.rolled_back(candidate, reason)
+            }
+            (state, event) => return Err(BadTransition { state, event }),
+        })
+    }
+
+    /// The bank that this record has booted.
+    #[must_use]
+    pub const fn boots(&self) -> Bank {
+        match self.state {
+            BootState::Trial { .. } => self.active.other(),
+            BootState::Confirmed | BootState::Staged { .. } => self.active,
+        }
+    }
+
+    const fn with(self, state: BootState) -> Self {
+        Self { state, ..self }
+    }
+
+    const fn rolled_back(self, candidate: Release, reason: RollBackReason) -> Self {
+        Self {
+            state: BootState::Confirmed,
+            ended: Some(Ended {
+                sequence: candidate.sequence,
+                how: EndedAs::RolledBack(reason),
+            }),
+            ..self
+        }
+    }
+}
+
+/// Why a boot record was not stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError<E> {
+    /// The memory failed; the record is the old or the new one.
+    #[error("the memory for the boot record failed")]
+    Banks(E),
+    /// The record has been written four thousand million times.
+    #[error("the boot record's generations are used up")]
+    Worn,
+}
+
+/// Reads the boot record: the newest copy that is whole; `None` when neither is.
+///
+/// # Errors
+///
+/// The memory's error.
+pub fn load<B: Banks + ?Sized>(banks: &mut B) -> Result<Option<BootRecord>, B::Error> {
+    Ok(newest(banks)?.map(|(record, ..)| record))
+}
+
+/// Makes `record` durable: after a power cut at any moment, [`load`] gives the old or the new one.
+///
+/// # Errors
+///
+/// [`StoreError`]; the record is the old or the new one.
+pub fn store<B: Banks + ?Sized>(
+    banks: &mut B,
+    record: &BootRecord,
+) -> Result<(), StoreError<B::Error>> {
+    let (generation, copy) = match newest(banks).map_err(StoreError::Banks)? {
+        // The copy that is valid now is never touched.
+        Some((_, generation, RecordCopy::First)) => (generation, RecordCopy::Second),
+        Some((_, generation, RecordCopy::Second)) => (generation, RecordCopy::First),
+        None => (0, RecordCopy::First),
+    };
+    let generation = generation.checked_add(1).ok_or(StoreError::Worn)?;
+    banks
+        .write_record(copy, &bytes::encode(record, generation))
+        .map_err(StoreError::Banks)
+}
+
+type Found = (BootRecord, u32, RecordCopy);
+
+fn newest<B: Banks + ?Sized>(banks: &mut B) -> Result<Option<Found>, B::Error> {
+    let mut found: Option<Found> = None;
+    for copy in [RecordCopy::First, RecordCopy::Second] {
+        let mut bytes = [0; RECORD_BYTES];
+        banks.read_record(copy, &mut bytes)?;
+        if let Some((record, generation)) = bytes::decode(&bytes)
+            && found.is_none_or(|(_, newest, _)| generation > newest)
+        {
+            found = Some((record, generation, copy));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
