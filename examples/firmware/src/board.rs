@@ -83,7 +83,11 @@ impl Board {
             Ok(facts) => print(&["RESULT ok ", facts]),
             Err(stage) => print(&["RESULT failed stage=", stage]),
         }
-        print(&[" stack=", decimal(self.stack_peak_bytes(), &mut [0; 10]), "\n"]);
+        print(&[
+            " stack=",
+            decimal(self.stack_peak_bytes(), &mut [0; 10]),
+            "\n",
+        ]);
         exit(result.is_ok())
     }
 }
