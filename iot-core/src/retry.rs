@@ -167,7 +167,7 @@ impl Retry {
 mod tests {
     use super::*;
     use crate::sim::SimEntropy;
-    use std::vec::Vec;
+    use alloc::vec::Vec;
 
     const POLICY: Policy = Policy::new(Duration::from_secs(1), Duration::from_secs(30));
 

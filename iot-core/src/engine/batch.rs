@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(writer.remove(RecordKey::new(2)), Err(BatchError));
         let batch = writer.finish();
         assert_eq!(
-            batch.iter().collect::<std::vec::Vec<_>>(),
+            batch.iter().collect::<alloc::vec::Vec<_>>(),
             [(RecordKey::new(1), Some(&b"ab"[..]))]
         );
     }
@@ -272,7 +272,7 @@ mod tests {
                     None => writer.remove(RecordKey::new(*key)).unwrap(),
                 }
             }
-            let read: std::vec::Vec<_> = writer.finish().iter().map(|(key, value)| (key.get(), value.map(<[u8]>::to_vec))).collect();
+            let read: alloc::vec::Vec<_> = writer.finish().iter().map(|(key, value)| (key.get(), value.map(<[u8]>::to_vec))).collect();
             prop_assert_eq!(read, entries);
         }
     }

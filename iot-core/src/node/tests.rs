@@ -4,12 +4,12 @@ use crate::engine::{BatchWriter, Done, Effect, Failure, RecordKey, RecordRange};
 use crate::port::{RecordsError, RecordsErrorKind};
 use crate::sim::{Faults, SimClock, SimLink, SimNetwork};
 use crate::{Channel, Engine, Event, Instant, Message, Now, Step};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::boxed::Box;
-use std::collections::BTreeMap;
-use std::vec::Vec;
 
 /// Counts messages durably and acknowledges each with the new count.
 struct Counter {
