@@ -62,3 +62,21 @@ readme_command() {
         fail "README.md must show exactly one command '$1 …', found: '$found'"
     printf '%s\n' "$found"
 }
+
+# copy_to FOLDER: the sources as they are, committed or not, without anything built.
+copy_to() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    git ls-files -co --exclude-standard -z | tar --null -T - --ignore-failed-read -c 2>/dev/null | tar -x -C "$1"
+}
+
+# powerset DEPTH: checks every published crate with each set of up to DEPTH features.
+# In a copy, because cargo-hack takes the development dependencies out of the manifests while it runs.
+powerset() {
+    local crate crates args=() copy=$target/powerset
+    crates=$(published)
+    for crate in $crates; do args+=(-p "$crate"); done
+    copy_to "$copy"
+    (cd "$copy" && cargo hack check --quiet "${args[@]}" --feature-powerset --depth "$1" --no-dev-deps)
+    rm -rf "$copy"
+}

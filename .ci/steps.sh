@@ -239,10 +239,7 @@ step_package() {
 }
 
 step_features() {
-    local crate crates args=()
-    crates=$(published)
-    for crate in $crates; do args+=(-p "$crate"); done
-    cargo hack check --locked --quiet "${args[@]}" --feature-powerset --depth 2 --no-dev-deps
+    powerset 2
 }
 
 "step_$1"
