@@ -5,6 +5,7 @@ use crate::principal::{Principal, Role};
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Direction {
     /// From a device to its service.
@@ -15,6 +16,7 @@ pub enum Direction {
 
 /// What a peer wants to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Action<'a> {
     /// Open a session under this client id.
@@ -51,6 +53,7 @@ pub enum Action<'a> {
 
 /// The answer to "may it?".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 #[non_exhaustive]
 pub enum Decision {
@@ -102,6 +105,7 @@ impl<A: Authorizer + ?Sized> Authorizer for &A {
 /// # Ok::<(), iot_core::id::NameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(
     clippy::exhaustive_structs,
     reason = "a unit struct that holds no settings by design"
@@ -170,6 +174,7 @@ impl Authorizer for OwnLane {
 
 /// Denies everything; the default where no policy was given.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(
     clippy::exhaustive_structs,
     reason = "a unit struct that holds no settings by design"

@@ -19,6 +19,7 @@ use crate::crypto::KeyError;
 
 /// Why bytes are no acceptable COSE message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CoseError {
     /// Not CBOR, or beyond its limits.

@@ -19,6 +19,7 @@ use crate::time::{Instant, Now};
 
 /// What reaches an engine.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A message on a channel the engine handles.
@@ -50,6 +51,7 @@ pub enum Event<'a> {
 
 /// What an engine wants done next.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 #[non_exhaustive]
 pub enum Step<'b> {
@@ -72,6 +74,7 @@ pub enum Step<'b> {
 
 /// Something that only the device can do, such as switching banks; the engine that asks defines the codes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Effect<'b> {
     /// What to do.
@@ -90,6 +93,7 @@ impl<'b> Effect<'b> {
 
 /// How the last step ended.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Done<'a> {
     /// The batch is durable.
@@ -106,6 +110,7 @@ pub enum Done<'a> {
 
 /// Why a step was not done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Failure {
     /// The storage has no room for the batch.

@@ -2,6 +2,7 @@
 
 /// The source of randomness failed; its output must not be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("the source of randomness failed")]
 #[non_exhaustive]
 pub struct EntropyError;

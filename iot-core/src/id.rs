@@ -11,6 +11,7 @@ pub const MAX_NAME_BYTES: usize = 64;
 
 /// Why a text is not a valid name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NameError {
     /// The text is empty.
@@ -123,6 +124,13 @@ macro_rules! name {
             }
         }
 
+        #[cfg(feature = "defmt")]
+        impl defmt::Format for $name {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                defmt::write!(f, "{=str}", self.as_str());
+            }
+        }
+
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, concat!(stringify!($name), "({})"), self.as_str())
@@ -162,6 +170,7 @@ name! {
 /// assert_eq!(IssuerId::new(1).get(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct IssuerId(u32);
 
 impl IssuerId {
@@ -188,6 +197,7 @@ impl IssuerId {
 /// assert_eq!(id.to_string(), "1.2.40");
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct CommandId {
     /// Who issued it.

@@ -7,6 +7,7 @@ use crate::id::{self, DeviceId, NameError, TenantId};
 
 /// The purpose of a message; each channel is routed to the engines that handle it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Channel {
     /// Desired and reported properties.
@@ -68,6 +69,7 @@ impl fmt::Display for Channel {
 
 /// Which message goes first when the link is narrow, and which is dropped last.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Priority {
     /// May wait and may be dropped first.
@@ -83,6 +85,7 @@ pub enum Priority {
 
 /// How hard a transport tries, in MQTT's terms (MQTT 3.1.1 §4.3).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Qos {
     /// Sent once; its loss goes unnoticed.
@@ -102,6 +105,7 @@ pub enum Qos {
 /// # Ok::<(), iot_core::id::NameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Peer<'a> {
     tenant: &'a str,
     device: &'a str,
@@ -152,6 +156,7 @@ impl<'a> Peer<'a> {
 /// assert_eq!(message.payload, b"21.5");
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Message<'a> {
     /// Its purpose.
@@ -225,6 +230,7 @@ impl<'a> Message<'a> {
 
 /// Names a submitted message until its [`Fate`] is known; unique within one transport.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ticket(u64);
 
 impl Ticket {
@@ -243,6 +249,7 @@ impl Ticket {
 
 /// How a submitted message ended; each ends in exactly one of these.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Fate {
     /// The next hop acknowledged it (or, at most once, it was handed to the link).

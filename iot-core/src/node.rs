@@ -62,6 +62,7 @@ pub struct Node<T, R, C, K = NoKeys, F = NoEffects> {
 
 /// Why a node stopped. Losing the link is no reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NodeError<R, T> {
     /// The record store failed; the step it was for will be tried again with the next turn.

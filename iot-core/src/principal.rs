@@ -5,6 +5,7 @@ use crate::message::Peer;
 
 /// What kind of peer it is; given by the trust anchor that verified it, never by text it brought along.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Role {
     /// Shows only its factory identity (IDevID): it may enrol and nothing else.
@@ -26,6 +27,7 @@ pub enum Role {
 /// # Ok::<(), iot_core::id::NameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Principal {
     /// The owner, from the trust anchor.

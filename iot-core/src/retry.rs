@@ -17,6 +17,7 @@ use crate::entropy::{Entropy, EntropyError};
 /// assert_eq!(POLICY.attempts(5).budget(), Some(5));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Policy {
     base_ms: u64,
     cap_ms: u64,
@@ -65,6 +66,7 @@ const fn millis(span: Duration) -> u64 {
 
 /// Why there is no next attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RetryError {
     /// The budget is spent.
@@ -94,6 +96,7 @@ pub enum RetryError {
 /// # Ok::<(), iot_core::retry::RetryError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Retry {
     policy: Policy,
     last_ms: u64,

@@ -17,6 +17,7 @@ use core::time::Duration;
 /// assert_eq!(start.since(Instant::from_millis(100)), Duration::ZERO);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);
 
 impl Instant {
@@ -68,6 +69,7 @@ const fn millis(span: Duration) -> u64 {
 /// assert_eq!(Timestamp::from_secs(2).as_millis(), 2_000);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -119,6 +121,7 @@ impl fmt::Display for Timestamp {
 
 /// The answer to a question about the wall clock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 #[non_exhaustive]
 pub enum Proof {
@@ -141,6 +144,7 @@ pub enum Proof {
 /// assert_eq!(bounds.reached(Timestamp::from_secs(200)), Proof::Uncertain);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TimeBounds {
     not_before: Timestamp,
     not_after: Option<Timestamp>,
@@ -207,6 +211,7 @@ impl TimeBounds {
 /// assert_eq!(now.wall.not_before(), Timestamp::from_secs(1));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Now {
     /// Monotonic time of this boot.

@@ -2,6 +2,7 @@
 
 /// How much a decoder is willing to look at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Limits {
     /// The longest input in bytes.
@@ -35,6 +36,7 @@ const MAX_DEPTH: usize = 32;
 
 /// Why an input is not acceptable CBOR.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CodecError {
     /// The input ends within an item.

@@ -8,6 +8,7 @@ pub type Writer<'b> = Encoder<Cursor<&'b mut [u8]>>;
 
 /// The buffer is too small for the encoded value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("the encoded value does not fit the buffer of {bytes} bytes")]
 #[non_exhaustive]
 pub struct EncodeError {

@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits::new(4_096, 6, 128);
 /// assert_eq!(Algorithm::Esp256.number(), -9);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Algorithm {
     /// ECDSA with SHA-256, curve left open (RFC 9053): read, never written.
@@ -82,6 +83,7 @@ impl Algorithm {
 
 /// The header parameters of a message that are looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Header<'a> {
     /// From the protected header.

@@ -10,6 +10,7 @@ const CONTEXT: &str = "MAC0";
 
 /// An authenticated message that nobody has verified yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Mac0<'a>(Parts<'a>);
 
 impl<'a> Mac0<'a> {

@@ -10,6 +10,7 @@ const CONTEXT: &str = "Signature1";
 
 /// A signed message that nobody has verified yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sign1<'a>(Parts<'a>);
 
 impl<'a> Sign1<'a> {

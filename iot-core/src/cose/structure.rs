@@ -11,6 +11,7 @@ const LIMITS: Limits = Limits::new(1 << 20, 8, 256);
 
 /// Whether a message begins with its CBOR tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Tagged {
     /// It must.
@@ -21,6 +22,7 @@ pub enum Tagged {
 
 /// What is signed: within the message, or beside it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Content<'a> {
     /// The message carries the payload.
@@ -39,6 +41,7 @@ impl<'a> Content<'a> {
 
 /// `[protected, unprotected, payload / nil, signature or tag]`, not yet believed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Parts<'a> {
     pub(super) protected: &'a [u8],
     pub(super) header: Header<'a>,

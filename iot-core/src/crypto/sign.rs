@@ -14,6 +14,7 @@ const MAX_SIGNATURE_BYTES: usize = 96;
 /// assert_eq!(SignatureAlgorithm::EcdsaP256Sha256.signature_bytes(), 64);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SignatureAlgorithm {
     /// ECDSA on P-256 with SHA-256 (FIPS 186-5; COSE ESP256 −9 and ES256 −7).
@@ -97,6 +98,13 @@ impl AsRef<[u8]> for Signature {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Signature {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Signature({=u8} bytes)", self.len);
+    }
+}
+
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signature({} bytes)", self.len)
@@ -105,6 +113,7 @@ impl fmt::Debug for Signature {
 
 /// Why a key could not be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum KeyError {
     /// The slot holds no key.
@@ -183,6 +192,7 @@ impl<S: Signer + ?Sized> Signer for &S {
 
 /// The signature does not belong to this message and key. It says nothing more, on purpose.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("the signature does not verify")]
 #[non_exhaustive]
 pub struct BadSignature;

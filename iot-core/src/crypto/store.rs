@@ -9,6 +9,7 @@ use super::sign::{KeyError, SignatureAlgorithm, Signer};
 /// assert_eq!(SlotId::new(1).get(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SlotId(u16);
 
 impl SlotId {
@@ -27,6 +28,7 @@ impl SlotId {
 
 /// What a new key may do for ever after.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum KeyPolicy {
     /// Signs anything it is asked to.

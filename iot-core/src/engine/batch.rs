@@ -7,6 +7,7 @@
 /// assert_eq!(RecordKey::new(0x0200).offset(3), Some(RecordKey::new(0x0203)));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordKey(u32);
 
 impl RecordKey {
@@ -41,6 +42,7 @@ impl RecordKey {
 /// assert!(range.overlaps(RecordRange::new(RecordKey::new(19), 1)));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordRange {
     first: u32,
     count: u32,
@@ -88,6 +90,7 @@ impl RecordRange {
 
 /// The buffer is too small for the batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("the batch does not fit the buffer: give the node a larger one")]
 #[non_exhaustive]
 pub struct BatchError;
@@ -98,6 +101,7 @@ const REMOVED: u16 = u16::MAX;
 
 /// Records to write and to remove, in one buffer; all of it becomes durable, or nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Batch<'b> {
     entries: &'b [u8],
 }
@@ -153,6 +157,7 @@ impl<'b> Batch<'b> {
 /// # Ok::<(), iot_core::engine::BatchError>(())
 /// ```
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BatchWriter<'b> {
     buffer: &'b mut [u8],
     used: usize,

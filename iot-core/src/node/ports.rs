@@ -20,6 +20,7 @@ pub trait Keys {
 
 /// A node without keys: every request fails with [`KeyError::Absent`].
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct NoKeys;
 
@@ -64,6 +65,7 @@ pub trait Effects {
 
 /// A node without effects: every request fails with [`Failure::Effect`].
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct NoEffects;
 

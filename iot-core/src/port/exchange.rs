@@ -4,6 +4,7 @@ use core::time::Duration;
 
 /// What went wrong in an exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ExchangeErrorKind {
     /// No response came in time; the request may or may not have been served.

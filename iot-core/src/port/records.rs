@@ -4,6 +4,7 @@ use crate::engine::{Batch, RecordKey};
 
 /// What went wrong in a record store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RecordsErrorKind {
     /// No room for the batch; nothing was changed.

@@ -5,6 +5,7 @@ use crate::message::{Channel, Message, Ticket};
 
 /// What went wrong on a link, coarse enough for generic code to act on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TransportErrorKind {
     /// The queue is full or the link is down: offer the message again later.
@@ -29,6 +30,7 @@ pub trait TransportError: core::error::Error {
 
 /// What a transport can carry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Limits {
     /// The longest payload in bytes.
