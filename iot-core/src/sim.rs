@@ -2,10 +2,12 @@
 
 mod clock;
 mod entropy;
+mod exchange;
 mod key;
 mod network;
 
 pub use clock::SimClock;
 pub use entropy::SimEntropy;
+pub use exchange::{SimExchange, SimExchangeError};
 pub use key::ToyKey;
 pub use network::{Faults, SimError, SimLink, SimNetwork};
