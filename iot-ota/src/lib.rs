@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod image;
+pub mod manifest;
 #[cfg(feature = "rollout")]
 pub mod rollout;
 #[cfg(any(test, feature = "sim"))]
