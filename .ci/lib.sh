@@ -9,8 +9,8 @@ cd "$root"
 target=${CARGO_TARGET_DIR:-$root/target}
 export CARGO_TARGET_DIR=$target
 
-# The firmware's steps are silent for long without these two.
-PATH=$PATH:/usr/sbin:/sbin
+# Mosquitto lives in sbin; what cargo installs need not be on everybody's path.
+PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 export PATH
 
 fail() {

@@ -77,17 +77,21 @@ impl Board {
         self.stack_top.addr() - word.addr()
     }
 
-    /// Prints `result` with the stack's high-water mark, and ends the run with the matching exit code.
-    pub fn finish(&self, result: Result<&str, &str>) -> ! {
+    /// Prints the facts, or the stage that failed, with the stack's high-water mark, and ends the run with
+    /// the matching exit code.
+    pub fn finish(&self, result: Result<&[(&str, usize)], &str>) -> ! {
+        let mut room = [0; 10];
         match result {
-            Ok(facts) => print(&["RESULT ok ", facts]),
+            Ok(facts) => {
+                print(&["RESULT ok"]);
+                for (name, value) in facts {
+                    print(&[" ", name, "=", decimal(*value, &mut room)]);
+                }
+            }
             Err(stage) => print(&["RESULT failed stage=", stage]),
         }
-        print(&[
-            " stack=",
-            decimal(self.stack_peak_bytes(), &mut [0; 10]),
-            "\n",
-        ]);
+        let peak = decimal(self.stack_peak_bytes(), &mut room);
+        print(&[" stack=", peak, "\n"]);
         exit(result.is_ok())
     }
 }
