@@ -8,6 +8,7 @@ extern crate std;
 
 pub mod authz;
 pub mod codec;
+pub mod command;
 pub mod cose;
 pub mod crypto;
 pub mod engine;

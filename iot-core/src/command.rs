@@ -1,0 +1,40 @@
+//! Commands that may arrive twice, late or in the middle of a power cut, and what each class then promises.
+//!
+//! A service's [`Issuer`] gives every command an identity, repeats it until an answer comes and says how it
+//! ended. A device's [`Inbox`] hands each command out at most as often as its [`Class`] allows, records how
+//! it ended before it answers, and answers repetitions from that record. Both are [engines](crate::engine):
+//! they do no I/O. The wire format is `command.cddl` beside this module.
+//!
+//! | class | after a power cut while it runs | claim |
+//! |---|---|---|
+//! | [`Transactional`](Class::Transactional) | run again; effect and result commit together | exactly one effect |
+//! | [`Idempotent`](Class::Idempotent) | run again | one effect, the handler at least once |
+//! | [`Probed`](Class::Probed) | probe, then finish or run | one effect if the probe tells the truth |
+//! | [`Opaque`](Class::Opaque) | never run again | at most one run; doubt is reported |
+//!
+//! A repetition is recognised by (issuer, epoch, sequence), in a window per issuer that only advances over
+//! commands that have ended; what lies below the window is never executed. The memory this takes does not
+//! grow with the number of commands.
+
+mod cbor;
+mod class;
+mod envelope;
+mod inbox;
+mod issuer;
+mod journal;
+mod macros;
+mod outcome;
+mod window;
+
+pub use class::{Class, Command};
+pub use envelope::{
+    Answer, Fingerprint, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response, WireError,
+};
+pub use inbox::{AllowError, FinishError, Inbox, Pending};
+pub use issuer::{Conclusion, IssueError, Issuer, Terms, Unanswered};
+pub use outcome::{Outcome, Output, OutputTooLong, Reason};
+pub use window::{Standing, Window};
+
+// The expansion of `commands!` names the codec through this path, so that users need not depend on it.
+#[doc(hidden)]
+pub use minicbor as __minicbor;

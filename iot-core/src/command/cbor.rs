@@ -1,0 +1,37 @@
+//! The few lines every format of this module shares.
+
+use minicbor::decode::{Decoder, Error};
+use minicbor::encode::write::{Cursor, EndOfSlice};
+use minicbor::{Encoder, encode};
+
+pub(super) type Out<'b> = Encoder<Cursor<&'b mut [u8]>>;
+pub(super) type Written = Result<(), encode::Error<EndOfSlice>>;
+
+/// Lets `write` fill `buffer` and says how many bytes it took; `None` when it did not fit.
+pub(super) fn fill(
+    buffer: &mut [u8],
+    write: impl FnOnce(&mut Out<'_>) -> Written,
+) -> Option<usize> {
+    let mut out = Encoder::new(Cursor::new(buffer));
+    write(&mut out).ok()?;
+    Some(out.into_writer().position())
+}
+
+/// Reads the head of an array whose length is written in front.
+pub(super) fn array(decoder: &mut Decoder<'_>) -> Result<u64, Error> {
+    decoder
+        .array()?
+        .ok_or_else(|| Error::message("an array of indefinite length"))
+}
+
+/// What follows the decoder's position.
+pub(super) fn rest<'b>(decoder: &Decoder<'b>) -> &'b [u8] {
+    decoder.input().get(decoder.position()..).unwrap_or(&[])
+}
+
+/// Decodes exactly one value that fills `bytes`.
+pub(super) fn whole<T: for<'b> minicbor::Decode<'b, ()>>(bytes: &[u8]) -> Option<T> {
+    let mut decoder = Decoder::new(bytes);
+    let value = decoder.decode().ok()?;
+    rest(&decoder).is_empty().then_some(value)
+}
