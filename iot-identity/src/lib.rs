@@ -6,4 +6,18 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod der;
+
+pub mod cert;
+pub mod enrol;
+pub mod key;
+#[cfg(feature = "std")]
+pub mod revocation;
+#[cfg(feature = "ring")]
+pub mod ring;
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
+#[cfg(feature = "tls")]
+pub mod tls;
+
 pub use iot_core;

@@ -1,0 +1,35 @@
+//! Certificates: requests, issuing, and what a verified chain says about a peer.
+//!
+//! A device writes its request with [`csr`], without an allocator. A service issues with `Authority` and
+//! decides with `Trust` who a peer is (feature `cert`).
+
+pub mod csr;
+mod view;
+
+#[cfg(feature = "cert")]
+mod anchors;
+#[cfg(feature = "cert")]
+mod authority;
+#[cfg(feature = "cert")]
+mod names;
+#[cfg(feature = "cert")]
+mod profile;
+#[cfg(feature = "cert")]
+mod request;
+#[cfg(feature = "cert")]
+mod trust;
+#[cfg(feature = "cert")]
+mod validity;
+
+pub use view::UnverifiedCertificate;
+
+#[cfg(feature = "cert")]
+pub use anchors::{AdmitError, AnchorError, MAX_CHAIN, TrustAnchors, VerifiedPeer};
+#[cfg(feature = "cert")]
+pub use authority::{Authority, IssueError};
+#[cfg(feature = "cert")]
+pub use request::{Request, RequestError};
+#[cfg(feature = "cert")]
+pub use trust::Trust;
+#[cfg(feature = "cert")]
+pub use validity::Validity;

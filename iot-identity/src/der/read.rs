@@ -1,0 +1,96 @@
+//! Reading definite lengths in their shortest form, and nothing else.
+
+/// Goes through a run of DER values.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next value: its tag, its content, and the whole of it.
+    pub(crate) fn any(&mut self) -> Option<(u8, &'a [u8], &'a [u8])> {
+        let (&tag, tail) = self.rest.split_first()?;
+        let (&first, tail) = tail.split_first()?;
+        let (len, content) = match first {
+            0..=0x7f => (usize::from(first), tail),
+            0x81 => match *tail {
+                [len, ref tail @ ..] if len >= 0x80 => (usize::from(len), tail),
+                _ => return None,
+            },
+            0x82 => match *tail {
+                [high, low, ref tail @ ..] if high > 0 => {
+                    (usize::from(u16::from_be_bytes([high, low])), tail)
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let (content, rest) = content.split_at_checked(len)?;
+        let whole = self.rest.get(..self.rest.len() - rest.len())?;
+        self.rest = rest;
+        Some((tag, content, whole))
+    }
+
+    /// The content of the next value, which must have this tag.
+    pub(crate) fn content(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let (found, content, _) = self.any()?;
+        (found == tag).then_some(content)
+    }
+
+    /// The next value whole, which must have this tag.
+    pub(crate) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let (found, _, whole) = self.any()?;
+        (found == tag).then_some(whole)
+    }
+
+    /// A reader of the content of the next value, which must have this tag.
+    pub(crate) fn enter(&mut self, tag: u8) -> Option<Self> {
+        self.content(tag).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn longer_forms_of_a_length_are_refused() {
+        for bytes in [
+            &[0x30u8, 0x80][..],
+            &[0x30, 0x81, 1, 0],
+            &[0x30, 0x82, 0, 1, 0],
+            &[0x30, 2, 0],
+            &[0x30],
+        ] {
+            assert!(Reader::new(bytes).any().is_none(), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(content in proptest::collection::vec(any::<u8>(), 0..400), tag: u8) {
+            let mut buffer = [0; 410];
+            let mut writer = super::super::Writer::new(&mut buffer);
+            writer.tlv(tag, &content).unwrap();
+            let der = writer.finish();
+            let mut reader = Reader::new(der);
+            prop_assert_eq!(reader.any(), Some((tag, &content[..], der)));
+            prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let mut reader = Reader::new(&bytes);
+            while reader.any().is_some() {}
+        }
+    }
+}
