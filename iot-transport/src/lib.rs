@@ -6,4 +6,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
+pub mod topic;
+
 pub use iot_core;

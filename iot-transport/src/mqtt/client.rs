@@ -1,0 +1,439 @@
+//! A client for devices and services.
+//!
+//! Nothing is spawned and nothing happens between calls: sockets move only while
+//! [`next`](Transport::next) is polled, and the whole state lies in the [`Client`], so that the future can
+//! be dropped anywhere. A message that was submitted stays with the client until the broker acknowledged it,
+//! its time ran out or it was refused; it is sent again after every broken link, also when the broker lost
+//! its session.
+
+mod connect;
+mod link;
+mod outbox;
+mod settings;
+#[cfg(feature = "tls")]
+pub mod tls;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use iot_core::authz::Direction;
+use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
+use iot_core::{Channel, Event, Fate, Message, Peer, Qos, Ticket};
+use tokio::time::{Instant, timeout_at};
+
+use self::link::{Link, Timer};
+use self::outbox::{Draft, Outbox};
+use self::settings::Side;
+use crate::mqtt::packet::{self, Publish};
+use crate::topic::{Filter, MAX_TOPIC_BYTES, Topic};
+
+pub use connect::{Connect, ConnectError, Dialling, Tcp};
+pub use settings::Settings;
+
+/// Why a call to a [`Client`] failed; nothing was changed then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The queue is full.
+    #[error(
+        "{waiting} messages wait for their fate: submit again when one is settled, or raise the queue"
+    )]
+    Busy {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The payload is longer than the limit.
+    #[error("the payload has {bytes} bytes: the limit is {limit}; split it or raise the limit")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// A service's message names no device of its own tenant, or a device's message names another device.
+    #[error("the message is not addressed to a device of this client: set its peer")]
+    Address,
+    /// The caller's buffer is too small for the message that arrived.
+    #[error(
+        "the message needs a buffer of {needed} bytes, {given} were given: call again with more"
+    )]
+    Buffer {
+        /// How many bytes are needed.
+        needed: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// The client was closed.
+    #[error("the client was closed")]
+    Closed,
+}
+
+impl TransportError for ClientError {
+    fn kind(&self) -> TransportErrorKind {
+        match self {
+            Self::Busy { .. } => TransportErrorKind::Busy,
+            Self::TooLarge { .. } => TransportErrorKind::TooLarge,
+            Self::Address => TransportErrorKind::Refused,
+            Self::Buffer { .. } => TransportErrorKind::Buffer,
+            Self::Closed => TransportErrorKind::Closed,
+        }
+    }
+}
+
+/// What a client has done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// Sessions opened.
+    pub connections: u64,
+    /// Messages put on the wire, repetitions included.
+    pub sent: u64,
+    /// Messages put on the wire again.
+    pub resent: u64,
+    /// Messages handed to the application.
+    pub received: u64,
+    /// Messages that arrived and were not addressed to this client.
+    pub foreign: u64,
+    /// Subscriptions that the broker refused.
+    pub refused_subscriptions: u64,
+}
+
+/// What waits to be returned by `next`.
+#[derive(Debug)]
+enum Ready {
+    Connected { resumed: bool },
+    Disconnected,
+    Settled { ticket: Ticket, fate: Fate },
+    Message { publish: Publish, link: u64 },
+}
+
+/// An MQTT client that implements the core's [`Transport`].
+///
+/// ```
+/// # #[cfg(feature = "hub")] {
+/// use core::time::Duration;
+/// use iot_core::port::Transport;
+/// use iot_core::{Channel, DeviceId, Event, Fate, Message, TenantId};
+/// use iot_transport::mqtt::{Client, Hub, Settings, Tcp};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let hub = Hub::default();
+/// let listening = hub.listen("127.0.0.1:0").await?;
+/// let broker = Tcp::new(listening.address().to_string());
+///
+/// let settings = Settings::device(TenantId::new("acme")?, DeviceId::new("boiler-7")?);
+/// let mut client = Client::new(broker, settings);
+/// client.connected(Duration::from_secs(10)).await?;
+/// let ticket = client.submit(&Message::telemetry(b"21.5")).await?;
+/// let mut buffer = [0; 1_024];
+/// loop {
+///     if let Event::Settled { ticket: settled, fate } = client.next(&mut buffer).await? {
+///         assert_eq!((settled, fate), (ticket, Fate::Delivered));
+///         break;
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Client<C> {
+    connector: C,
+    settings: Settings,
+    outbox: Outbox,
+    ready: VecDeque<Ready>,
+    unread_fates: usize,
+    /// What the last returned message is acknowledged with, and on which link it came.
+    delivered: Option<(u64, u16)>,
+    subscriptions: BTreeMap<Channel, bool>,
+    link: Link,
+    /// Counts links, so that an acknowledgement never goes to another one than its message came from.
+    link_number: u64,
+    failures: u32,
+    last_error: Option<ConnectError>,
+    timer: Timer,
+    stats: ClientStats,
+    closed: bool,
+}
+
+impl<C> core::fmt::Debug for Client<C> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Client")
+            .field("client_id", &self.settings.client_id)
+            .field("connected", &self.is_connected())
+            .field("waiting", &self.outbox.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Connect> Client<C> {
+    /// A client that connects through `connector` as soon as [`next`](Transport::next) is polled.
+    #[must_use]
+    pub fn new(connector: C, settings: Settings) -> Self {
+        Self {
+            connector,
+            settings,
+            outbox: Outbox::default(),
+            ready: VecDeque::new(),
+            unread_fates: 0,
+            delivered: None,
+            subscriptions: BTreeMap::new(),
+            link: Link::Down { until: None },
+            link_number: 0,
+            failures: 0,
+            last_error: None,
+            timer: Timer::default(),
+            stats: ClientStats::default(),
+            closed: false,
+        }
+    }
+
+    /// Waits until a session stands, for at most `patience`: a clear answer at start instead of silent retries.
+    ///
+    /// Events are not consumed: `Connected` still comes from [`next`](Transport::next). Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// At once an error that waiting cannot cure, otherwise the last one when `patience` ran out. The client
+    /// stays usable and would go on trying.
+    pub async fn connected(&mut self, patience: Duration) -> Result<(), ConnectError> {
+        let deadline = Instant::now() + patience;
+        let attempt = poll_fn(|cx| {
+            loop {
+                if self.is_connected() {
+                    return Poll::Ready(Ok(()));
+                }
+                if let Some(error) = self.last_error.take_if(|error| !error.is_transient()) {
+                    return Poll::Ready(Err(error));
+                }
+                if self.progress(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        });
+        match timeout_at(deadline, attempt).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.last_error.take().unwrap_or(ConnectError::TimedOut)),
+        }
+    }
+
+    /// Sends what can be sent, says goodbye and gives the link up, for at most `patience`.
+    ///
+    /// Afterwards every call returns [`ClientError::Closed`]. Messages without a fate are not told one.
+    pub async fn close(&mut self, patience: Duration) {
+        self.acknowledge();
+        let deadline = Instant::now() + patience;
+        let goodbye = poll_fn(|cx| self.say_goodbye(cx));
+        // The broker notices a missing goodbye by itself: not worth an error.
+        let _ = timeout_at(deadline, goodbye).await;
+        self.link = Link::Down { until: None };
+        self.closed = true;
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        loop {
+            if self.closed {
+                return Poll::Ready(Err(ClientError::Closed));
+            }
+            if !self.ready.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.progress(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Acknowledges the message returned last: its effect is durable once the caller comes back for more.
+    fn acknowledge(&mut self) {
+        let Some((link, id)) = self.delivered.take() else {
+            return;
+        };
+        if let Link::Up(up) = &mut self.link
+            && link == self.link_number
+        {
+            packet::put_puback(&mut up.wire.out, self.settings.version, id, 0);
+        }
+    }
+
+    fn settle(&mut self, ticket: Ticket, fate: Fate) {
+        self.unread_fates += 1;
+        self.ready.push_back(Ready::Settled { ticket, fate });
+    }
+
+    /// Copies the first ready event into the caller's buffer.
+    fn hand_over<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
+        match self.ready.pop_front() {
+            Some(Ready::Connected { resumed }) => Ok(Event::Connected { resumed }),
+            Some(Ready::Settled { ticket, fate }) => {
+                self.unread_fates = self.unread_fates.saturating_sub(1);
+                Ok(Event::Settled { ticket, fate })
+            }
+            Some(Ready::Message { publish, link }) => {
+                let given = buffer.len();
+                let Some(message) = copy(
+                    &publish,
+                    matches!(self.settings.side, Side::Service(_)),
+                    buffer,
+                ) else {
+                    let needed = publish.payload().len() + publish.topic().len();
+                    self.ready.push_front(Ready::Message { publish, link });
+                    return Err(ClientError::Buffer { needed, given });
+                };
+                self.delivered = publish.id().map(|id| (link, id));
+                self.stats.received += 1;
+                Ok(Event::Message(message))
+            }
+            // `poll_ready` returned because something was ready, so nothing else is left.
+            Some(Ready::Disconnected) | None => Ok(Event::Disconnected),
+        }
+    }
+
+    /// Whether a received topic is for this client.
+    fn is_ours(&self, topic: &str) -> bool {
+        let Ok(topic) = Topic::parse(topic) else {
+            return false;
+        };
+        match &self.settings.side {
+            Side::Device(tenant, device) => {
+                topic.direction == Direction::Down && topic.peer == Peer::new(tenant, device)
+            }
+            Side::Service(tenant) => {
+                topic.direction == Direction::Up && topic.peer.tenant() == tenant.as_str()
+            }
+        }
+    }
+
+    fn filter(&self, channel: Channel) -> Filter<'_> {
+        match &self.settings.side {
+            Side::Device(tenant, device) => Filter::device(Peer::new(tenant, device), channel),
+            Side::Service(tenant) => Filter {
+                tenant: tenant.as_str(),
+                device: None,
+                channel: Some(channel),
+                direction: Direction::Up,
+            },
+        }
+    }
+}
+
+impl<C> Client<C> {
+    /// Whether a session stands right now, as far as this side knows.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Up(_))
+    }
+
+    /// How many messages wait for their fate.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Why there was no session the last time one was tried or lost.
+    #[must_use]
+    pub const fn last_error(&self) -> Option<&ConnectError> {
+        self.last_error.as_ref()
+    }
+
+    /// What the client has done so far.
+    #[must_use]
+    pub const fn stats(&self) -> ClientStats {
+        self.stats
+    }
+}
+
+impl<C: Connect> Transport for Client<C> {
+    type Error = ClientError;
+
+    async fn submit(&mut self, message: &Message<'_>) -> Result<Ticket, ClientError> {
+        if self.closed {
+            return Err(ClientError::Closed);
+        }
+        let limit = self.settings.payload_bytes;
+        let bytes = message.payload.len();
+        if bytes > limit {
+            return Err(ClientError::TooLarge { bytes, limit });
+        }
+        // Fates that nobody read count as well: otherwise a caller that only submits grows without bound.
+        let waiting = self.outbox.len() + self.unread_fates;
+        if waiting >= self.settings.queue_messages
+            || self.outbox.bytes().saturating_add(bytes) > self.settings.queue_bytes
+        {
+            return Err(ClientError::Busy { waiting });
+        }
+        let (peer, direction) = match (&self.settings.side, message.peer) {
+            (Side::Device(tenant, device), given) => {
+                let own = Peer::new(tenant, device);
+                match given {
+                    Some(other) if other != own => return Err(ClientError::Address),
+                    _ => (own, Direction::Up),
+                }
+            }
+            (Side::Service(tenant), Some(peer)) if peer.tenant() == tenant.as_str() => {
+                (peer, Direction::Down)
+            }
+            (Side::Service(_), _) => return Err(ClientError::Address),
+        };
+        let mut buffer = [0; MAX_TOPIC_BYTES];
+        let topic = Topic::new(peer, message.channel, direction)
+            .write(&mut buffer)
+            .map_err(|_| ClientError::Address)?;
+        Ok(self.outbox.push(&Draft {
+            topic,
+            payload: message.payload,
+            qos: message.qos,
+            priority: message.priority,
+            expires: message
+                .expires_in
+                .and_then(|span| Instant::now().checked_add(span)),
+        }))
+    }
+
+    async fn next<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
+        self.acknowledge();
+        poll_fn(|cx| self.poll_ready(cx)).await?;
+        self.hand_over(buffer)
+    }
+
+    async fn subscribe(&mut self, channel: Channel) -> Result<(), ClientError> {
+        if self.closed {
+            return Err(ClientError::Closed);
+        }
+        self.subscriptions.entry(channel).or_insert(false);
+        self.send_subscription(channel);
+        Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::new(self.settings.payload_bytes, self.settings.queue_messages)
+    }
+}
+
+/// Copies a message to `buffer`: the names first when the caller needs them, then the payload.
+fn copy<'b>(publish: &Publish, with_peer: bool, buffer: &'b mut [u8]) -> Option<Message<'b>> {
+    let topic = Topic::parse(publish.topic()).ok()?;
+    let payload = publish.payload().as_slice();
+    let (names, rest) = if with_peer {
+        let names = topic.peer.tenant().len() + topic.peer.device().len();
+        buffer.split_at_mut_checked(names)?
+    } else {
+        buffer.split_at_mut_checked(0)?
+    };
+    let rest = rest.get_mut(..payload.len())?;
+    rest.copy_from_slice(payload);
+    let mut message = Message::new(topic.channel, rest).with_qos(match publish.qos() {
+        0 => Qos::AtMostOnce,
+        _ => Qos::AtLeastOnce,
+    });
+    if with_peer {
+        let (tenant, device) = names.split_at_mut_checked(topic.peer.tenant().len())?;
+        tenant.copy_from_slice(topic.peer.tenant().as_bytes());
+        device.copy_from_slice(topic.peer.device().as_bytes());
+        let tenant = core::str::from_utf8(tenant).ok()?;
+        let device = core::str::from_utf8(device).ok()?;
+        message = message.to(Peer::parse(tenant, device).ok()?);
+    }
+    Some(message)
+}

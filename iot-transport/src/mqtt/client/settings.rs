@@ -1,0 +1,161 @@
+//! What a client is told before it starts.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use iot_core::{DeviceId, TenantId};
+
+use crate::mqtt::packet::Version;
+
+/// Which end of the fleet a client is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Side {
+    /// One device: it publishes up and listens down, on its own channels.
+    Device(TenantId, DeviceId),
+    /// A service of a whole tenant: it publishes down and listens up, and every message carries a peer.
+    Service(TenantId),
+}
+
+/// What a client is told before it starts; every value has a default that suits a fleet.
+///
+/// ```
+/// use core::time::Duration;
+/// use iot_core::{DeviceId, TenantId};
+/// use iot_transport::mqtt::{Settings, Version};
+///
+/// let settings = Settings::device(TenantId::new("acme")?, DeviceId::new("boiler-7")?)
+///     .with_version(Version::V5)
+///     .with_keep_alive(Duration::from_secs(60))
+///     .with_queue(500, 1 << 20);
+/// # Ok::<(), iot_core::id::NameError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(super) side: Side,
+    pub(super) client_id: String,
+    pub(super) version: Version,
+    pub(super) keep_alive: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) session_expiry: Duration,
+    pub(super) queue_messages: usize,
+    pub(super) queue_bytes: usize,
+    pub(super) payload_bytes: usize,
+    pub(super) window: u16,
+    pub(super) retry_first: Duration,
+    pub(super) retry_most: Duration,
+    pub(super) login: Option<(String, Vec<u8>)>,
+}
+
+impl Settings {
+    /// A client that is one device.
+    #[must_use]
+    pub fn device(tenant: TenantId, device: DeviceId) -> Self {
+        Self::new(Side::Device(tenant, device), device)
+    }
+
+    /// A client that is a service of the whole tenant, connected under the name `service`.
+    #[must_use]
+    pub fn service(tenant: TenantId, service: DeviceId) -> Self {
+        Self::new(Side::Service(tenant), service)
+    }
+
+    fn new(side: Side, name: DeviceId) -> Self {
+        Self {
+            side,
+            client_id: name.as_str().into(),
+            version: Version::V3,
+            keep_alive: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            session_expiry: Duration::from_secs(24 * 3_600),
+            queue_messages: 1_000,
+            queue_bytes: 16 << 20,
+            payload_bytes: 256 << 10,
+            window: 64,
+            retry_first: Duration::from_millis(250),
+            retry_most: Duration::from_secs(30),
+            login: None,
+        }
+    }
+
+    /// Sets the protocol version; 3.1.1 by default.
+    #[must_use]
+    pub const fn with_version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets another client id than the device's or service's own name.
+    #[must_use]
+    pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// Sets after how long a silence the broker is asked for a sign of life, 1 to 65,535 s; 30 s by default.
+    ///
+    /// A link is given up when the broker has not answered for half of that time.
+    #[must_use]
+    pub fn with_keep_alive(mut self, span: Duration) -> Self {
+        self.keep_alive = span.clamp(Duration::from_secs(1), Duration::from_secs(65_535));
+        self
+    }
+
+    /// Sets how long one attempt to connect may take; 10 s by default.
+    #[must_use]
+    pub const fn with_connect_timeout(mut self, span: Duration) -> Self {
+        self.connect_timeout = span;
+        self
+    }
+
+    /// Sets how long the broker keeps the session of a client that is away (MQTT 5 only); a day by default.
+    #[must_use]
+    pub const fn with_session_expiry(mut self, span: Duration) -> Self {
+        self.session_expiry = span;
+        self
+    }
+
+    /// Sets how many messages, and how many bytes of payload, may wait for their fate; 1,000 and 16 MiB by default.
+    #[must_use]
+    pub const fn with_queue(mut self, messages: usize, bytes: usize) -> Self {
+        self.queue_messages = messages;
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// Sets the longest payload in bytes, in both directions; 256 KiB by default, at most 64 MiB.
+    #[must_use]
+    pub fn with_payload_limit(mut self, bytes: usize) -> Self {
+        self.payload_bytes = bytes.min(64 << 20);
+        self
+    }
+
+    /// Sets how many messages may be on the wire unacknowledged, 1 to 10,000; 64 by default.
+    #[must_use]
+    pub fn with_window(mut self, messages: u16) -> Self {
+        self.window = messages.clamp(1, 10_000);
+        self
+    }
+
+    /// Sets the first and the longest pause between attempts to connect; 250 ms and 30 s by default.
+    ///
+    /// Pauses double, and each is drawn at random below its bound, so that a fleet does not return in step.
+    #[must_use]
+    pub const fn with_retry(mut self, first: Duration, most: Duration) -> Self {
+        self.retry_first = first;
+        self.retry_most = most;
+        self
+    }
+
+    /// Sets a user name and password.
+    #[must_use]
+    pub fn with_login(mut self, name: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
+        self.login = Some((name.into(), password.into()));
+        self
+    }
+
+    /// The longest packet to accept: the payload with room for topic and properties.
+    pub(super) const fn packet_bytes(&self) -> usize {
+        self.payload_bytes.saturating_add(4_096)
+    }
+}

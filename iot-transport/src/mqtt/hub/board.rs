@@ -1,0 +1,336 @@
+//! What all connections of a hub share: sessions, subscriptions, retained messages.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Bound;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::session::{Letter, Live, Session};
+use super::tree::{Subscriber, Tree};
+use super::{Counters, HubSettings, count};
+use crate::mqtt::packet::Wish;
+use crate::topic::matches;
+
+const SWEEP: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    tree: Tree,
+    sessions: HashMap<Box<str>, Arc<Session>>,
+    retained: BTreeMap<Arc<str>, Letter>,
+    retained_bytes: usize,
+    swept: Option<Instant>,
+}
+
+/// What came of a CONNECT.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) session: Arc<Session>,
+    pub(super) present: bool,
+    pub(super) took_over: bool,
+    pub(super) discarded: u64,
+}
+
+impl Board {
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives `connection` the session of `client_id`, taking it from any other; `None` when there are too many.
+    pub(super) fn attach(
+        &self,
+        client_id: &str,
+        clean: bool,
+        expiry: Option<Duration>,
+        (connection, wake): (u64, Arc<Notify>),
+        limit: usize,
+    ) -> Option<Attached> {
+        let now = Instant::now();
+        let mut inner = self.write();
+        let mut discarded = inner.sweep(now);
+        let old = inner.sessions.get(client_id).cloned();
+        let took_over = old.as_ref().is_some_and(|old| {
+            let state = old.state();
+            if let Some(live) = &state.live {
+                live.wake.notify_one();
+            }
+            state.live.is_some()
+        });
+        let kept = old.filter(|old| {
+            let keep = !clean && !old.state().has_expired(now);
+            if !keep {
+                discarded += inner.remove(old);
+            }
+            keep
+        });
+        let present = kept.is_some();
+        let session = match kept {
+            Some(session) => session,
+            None if inner.sessions.len() >= limit => return None,
+            None => {
+                let session = Arc::new(Session::new(client_id.into(), connection));
+                inner.sessions.insert(client_id.into(), session.clone());
+                session
+            }
+        };
+        let mut state = session.state();
+        state.live = Some(Live { connection, wake });
+        state.expiry = expiry;
+        state.away_since = None;
+        drop(state);
+        Some(Attached {
+            session,
+            present,
+            took_over,
+            discarded,
+        })
+    }
+
+    /// Takes the session from `connection` if that still has it; returns how many letters were lost with it.
+    pub(super) fn detach(&self, session: &Arc<Session>, connection: u64) -> u64 {
+        let mut state = session.state();
+        if !state.is_live(connection) {
+            return 0;
+        }
+        state.live = None;
+        state.away_since = Some(Instant::now());
+        let ends = state.expiry == Some(Duration::ZERO);
+        drop(state);
+        if ends {
+            self.write().remove(session)
+        } else {
+            0
+        }
+    }
+
+    /// Subscribes a session; returns what was granted and the retained messages to send.
+    pub(super) fn subscribe(
+        &self,
+        session: &Arc<Session>,
+        wishes: &[Wish],
+        limit: usize,
+    ) -> (Vec<Option<u8>>, Vec<Letter>) {
+        let mut inner = self.write();
+        let mut retained = Vec::new();
+        let granted = wishes
+            .iter()
+            .map(|wish| {
+                let mut state = session.state();
+                let known = state.filters.contains(&wish.filter);
+                if !super::tree::is_valid(&wish.filter) || (!known && state.filters.len() >= limit)
+                {
+                    return None;
+                }
+                state.filters.insert(wish.filter.clone());
+                drop(state);
+                let qos = wish.qos.min(1);
+                let subscriber = Subscriber {
+                    session: session.clone(),
+                    qos,
+                    no_local: wish.no_local,
+                    retain_as_published: wish.retain_as_published,
+                };
+                let new = inner.tree.insert(&wish.filter, subscriber);
+                if wish.retained == 0 || (wish.retained == 1 && new) {
+                    inner.collect_retained(&wish.filter, qos, &mut retained);
+                }
+                Some(qos)
+            })
+            .collect();
+        (granted, retained)
+    }
+
+    pub(super) fn unsubscribe(&self, session: &Session, filters: &[String]) {
+        let mut inner = self.write();
+        for filter in filters {
+            if session.state().filters.remove(filter) {
+                inner.tree.remove(filter, session.number);
+            }
+        }
+    }
+
+    /// Queues a letter for every subscriber, and keeps it when it is to be retained; how many get it.
+    pub(super) fn publish(
+        &self,
+        letter: &Letter,
+        from: Option<u64>,
+        settings: &HubSettings,
+        counters: &Counters,
+    ) -> u64 {
+        let mut found = Vec::new();
+        if letter.retain {
+            let mut inner = self.write();
+            inner.tree.find(&letter.topic, &mut found);
+            if !inner.retain(letter, settings.retained) {
+                count(&counters.overflowed, 1);
+            }
+        } else {
+            self.read().tree.find(&letter.topic, &mut found);
+        }
+        // One client with several matching filters gets the message once, at the best quality it asked for.
+        found.sort_by_key(|subscriber| {
+            (
+                subscriber.session.number,
+                core::cmp::Reverse(subscriber.qos),
+            )
+        });
+        found.dedup_by_key(|subscriber| subscriber.session.number);
+        found
+            .retain(|subscriber| !(subscriber.no_local && Some(subscriber.session.number) == from));
+        let mut routed = 0;
+        for subscriber in found {
+            let mut copy = letter.clone();
+            copy.qos = copy.qos.min(subscriber.qos);
+            copy.retain = letter.retain && subscriber.retain_as_published;
+            let mut state = subscriber.session.state();
+            if copy.qos == 0 && state.live.is_none() {
+                count(&counters.missed, 1);
+                continue;
+            }
+            routed += 1;
+            count(&counters.overflowed, state.push(copy, settings.queue));
+        }
+        count(&counters.routed, routed);
+        routed
+    }
+
+    /// Forgets everything; returns how many letters of at least once were lost.
+    pub(super) fn clear(&self) -> u64 {
+        let mut inner = self.write();
+        let sessions: Vec<_> = inner.sessions.values().cloned().collect();
+        let lost = sessions.iter().map(|session| inner.remove(session)).sum();
+        *inner = Inner::default();
+        lost
+    }
+
+    /// Counts sessions, connected sessions, subscriptions and retained messages.
+    pub(super) fn sizes(&self) -> (usize, usize, usize, usize) {
+        let inner = self.read();
+        let (mut connected, mut filters) = (0, 0);
+        for session in inner.sessions.values() {
+            let state = session.state();
+            connected += usize::from(state.live.is_some());
+            filters += state.filters.len();
+        }
+        (
+            inner.sessions.len(),
+            connected,
+            filters,
+            inner.retained.len(),
+        )
+    }
+
+    pub(super) fn list(&self) -> Vec<(String, bool)> {
+        let inner = self.read();
+        inner
+            .sessions
+            .values()
+            .map(|session| {
+                (
+                    session.client_id.as_ref().into(),
+                    session.state().live.is_some(),
+                )
+            })
+            .collect()
+    }
+}
+
+impl Inner {
+    /// Takes a session out with its subscriptions; returns how many letters of at least once it held.
+    fn remove(&mut self, session: &Arc<Session>) -> u64 {
+        let mut state = session.state();
+        for filter in core::mem::take(&mut state.filters) {
+            self.tree.remove(&filter, session.number);
+        }
+        let mut lost = state.on_wire.len() as u64;
+        state.on_wire.clear();
+        while let Some(letter) = state.pop() {
+            lost += u64::from(letter.qos > 0);
+        }
+        if let Some(live) = state.live.take() {
+            live.wake.notify_one();
+        }
+        drop(state);
+        if self
+            .sessions
+            .get(&session.client_id)
+            .is_some_and(|known| Arc::ptr_eq(known, session))
+        {
+            self.sessions.remove(&session.client_id);
+        }
+        lost
+    }
+
+    fn sweep(&mut self, now: Instant) -> u64 {
+        if self
+            .swept
+            .is_some_and(|at| now.saturating_duration_since(at) < SWEEP)
+        {
+            return 0;
+        }
+        self.swept = Some(now);
+        let expired: Vec<_> = self
+            .sessions
+            .values()
+            .filter(|session| session.state().has_expired(now))
+            .cloned()
+            .collect();
+        expired.iter().map(|session| self.remove(session)).sum()
+    }
+
+    /// Keeps, replaces or (with an empty payload) removes a retained message; false when there is no room.
+    fn retain(&mut self, letter: &Letter, (messages, bytes): (usize, usize)) -> bool {
+        if let Some(old) = self.retained.remove(&letter.topic) {
+            self.retained_bytes = self.retained_bytes.saturating_sub(old.bytes());
+        }
+        if letter.payload.is_empty() {
+            return true;
+        }
+        let size = letter.bytes();
+        if self.retained.len() >= messages || self.retained_bytes.saturating_add(size) > bytes {
+            return false;
+        }
+        self.retained_bytes += size;
+        self.retained.insert(letter.topic.clone(), letter.clone());
+        true
+    }
+
+    fn collect_retained(&self, filter: &str, qos: u8, found: &mut Vec<Letter>) {
+        let now = Instant::now();
+        // Everything before the first wildcard is a prefix of all matches, so the scan starts and ends there.
+        let prefix = filter.split(['+', '#']).next().unwrap_or_default();
+        let prefix = if prefix.len() < filter.len() {
+            prefix.strip_suffix('/').unwrap_or(prefix)
+        } else {
+            prefix
+        };
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let matching = self
+            .retained
+            .range::<str, _>(range)
+            .take_while(|(topic, _)| topic.starts_with(prefix))
+            .filter(|(topic, letter)| matches(filter, topic) && !letter.is_expired(now));
+        for (_, letter) in matching {
+            let mut copy = letter.clone();
+            copy.qos = copy.qos.min(qos);
+            found.push(copy);
+        }
+    }
+}

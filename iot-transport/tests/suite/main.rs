@@ -1,0 +1,5 @@
+//! What the crate promises, over real TCP on loopback.
+#![cfg(feature = "hub")]
+
+mod common;
+mod mqtt;
