@@ -1,10 +1,12 @@
 //! The few lines every format of this module shares.
 
 use minicbor::decode::{Decoder, Error};
-use minicbor::encode::write::{Cursor, EndOfSlice};
-use minicbor::{Encoder, encode};
+use minicbor::encode;
+use minicbor::encode::write::EndOfSlice;
 
-pub(super) type Out<'b> = Encoder<Cursor<&'b mut [u8]>>;
+use crate::codec;
+
+pub(super) type Out<'b> = codec::Writer<'b>;
 pub(super) type Written = Result<(), encode::Error<EndOfSlice>>;
 
 /// Lets `write` fill `buffer` and says how many bytes it took; `None` when it did not fit.
@@ -12,9 +14,7 @@ pub(super) fn fill(
     buffer: &mut [u8],
     write: impl FnOnce(&mut Out<'_>) -> Written,
 ) -> Option<usize> {
-    let mut out = Encoder::new(Cursor::new(buffer));
-    write(&mut out).ok()?;
-    Some(out.into_writer().position())
+    codec::encode_into(buffer, write).ok().map(<[u8]>::len)
 }
 
 /// Reads the head of an array whose length is written in front.

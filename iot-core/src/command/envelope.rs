@@ -2,6 +2,7 @@ use minicbor::decode::{Decoder, Error};
 
 use super::cbor::{self, Out};
 use super::outcome::Outcome;
+use crate::codec;
 use crate::id::{CommandId, IssuerId};
 use crate::time::Timestamp;
 
@@ -11,6 +12,7 @@ pub const MAX_MESSAGE_BYTES: usize = 512;
 /// The longest encoded command in bytes, its name included.
 pub const MAX_COMMAND_BYTES: usize = MAX_MESSAGE_BYTES - 48;
 
+const LIMITS: codec::Limits = codec::Limits::new(MAX_MESSAGE_BYTES, 8, MAX_MESSAGE_BYTES);
 const VERSION: u8 = 1;
 const REQUEST: u8 = 0;
 const RESPONSE: u8 = 1;
@@ -262,6 +264,7 @@ fn open(bytes: &[u8], kind: u8) -> Result<(Decoder<'_>, u64, CommandId), WireErr
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(WireError::TooLong { bytes: bytes.len() });
     }
+    codec::check(bytes, LIMITS).map_err(|_| WireError::Malformed)?;
     let mut decoder = Decoder::new(bytes);
     let items = cbor::array(&mut decoder)?;
     let found = decoder.u8()?;
