@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod engine;
 pub mod entropy;
 pub mod id;
+pub mod lifecycle;
 pub mod message;
 pub mod node;
 pub mod port;
