@@ -15,5 +15,6 @@ pub mod sim;
 pub mod slot;
 #[cfg(test)]
 mod testing;
+pub mod update;
 
 pub use iot_core;

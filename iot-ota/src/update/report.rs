@@ -1,0 +1,151 @@
+//! What a device says about an update.
+
+use iot_core::crypto::Sha256Digest;
+
+use crate::slot::{Ended, EndedAs, RollBackReason};
+
+/// How an update ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The new firmware runs and has confirmed itself.
+    #[error("the release runs and is confirmed")]
+    Confirmed,
+    /// The new firmware was tried, or was to be, and the old one runs again.
+    #[error("rolled back: {0}")]
+    RolledBack(RollBackReason),
+    /// The offer is not signed by an accepted key, or is no manifest.
+    #[error("refused: the offer is not authentic")]
+    NotAuthentic,
+    /// The manifest is for other devices.
+    #[error("refused: the release is for other devices")]
+    OtherDevice,
+    /// The manifest asks for something this device cannot do.
+    #[error("refused: the manifest asks for something this device cannot do")]
+    Unsupported,
+    /// The release is older than what runs.
+    #[error("refused: the release is older than what is installed")]
+    TooOld,
+    /// The sequence number was used for another image before.
+    #[error("refused: the sequence number belongs to another image: give each release its own")]
+    SequenceReused,
+    /// The image does not fit the bank.
+    #[error("refused: the image does not fit the bank")]
+    TooLarge,
+    /// Another release is staged or on trial.
+    #[error("refused: another release is staged or on trial")]
+    Busy,
+    /// The image that arrived is not the one that was signed for.
+    #[error("the image that arrived is not the one that was signed for")]
+    BadImage,
+    /// The memory for images failed.
+    #[error("the memory for images failed")]
+    Memory,
+    /// The service called it off.
+    #[error("called off")]
+    Aborted,
+}
+
+impl Outcome {
+    /// Whether this is the evidence of success.
+    #[must_use]
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Confirmed)
+    }
+
+    pub(in crate::update) const fn code(self) -> u8 {
+        match self {
+            Self::Confirmed => 0,
+            Self::RolledBack(RollBackReason::SelfTest) => 1,
+            Self::RolledBack(RollBackReason::Unconfirmed) => 2,
+            Self::RolledBack(RollBackReason::Damaged) => 3,
+            Self::RolledBack(RollBackReason::TooOld) => 4,
+            Self::NotAuthentic => 5,
+            Self::OtherDevice => 6,
+            Self::Unsupported => 7,
+            Self::TooOld => 8,
+            Self::SequenceReused => 9,
+            Self::TooLarge => 10,
+            Self::Busy => 11,
+            Self::BadImage => 12,
+            Self::Memory => 13,
+            Self::Aborted => 14,
+        }
+    }
+
+    pub(in crate::update) const fn of_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Confirmed,
+            1 => Self::RolledBack(RollBackReason::SelfTest),
+            2 => Self::RolledBack(RollBackReason::Unconfirmed),
+            3 => Self::RolledBack(RollBackReason::Damaged),
+            4 => Self::RolledBack(RollBackReason::TooOld),
+            5 => Self::NotAuthentic,
+            6 => Self::OtherDevice,
+            7 => Self::Unsupported,
+            8 => Self::TooOld,
+            9 => Self::SequenceReused,
+            10 => Self::TooLarge,
+            11 => Self::Busy,
+            12 => Self::BadImage,
+            13 => Self::Memory,
+            14 => Self::Aborted,
+            _ => return None,
+        })
+    }
+}
+
+impl From<EndedAs> for Outcome {
+    fn from(how: EndedAs) -> Self {
+        match how {
+            EndedAs::Confirmed => Self::Confirmed,
+            EndedAs::RolledBack(reason) => Self::RolledBack(reason),
+        }
+    }
+}
+
+/// What a device says about an update, and what it runs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Which update; `None` when the offer was not authentic.
+    pub sequence: Option<u64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What runs; `None` while a rejected image waits for the reboot.
+    pub running: Option<Running>,
+}
+
+/// What runs.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct Running {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// Its SHA-256.
+    pub digest: Sha256Digest,
+}
+
+impl Running {
+    /// Names an image.
+    #[must_use]
+    pub const fn new(sequence: u64, digest: Sha256Digest) -> Self {
+        Self { sequence, digest }
+    }
+}
+
+impl Report {
+    /// Puts a report together.
+    #[must_use]
+    pub const fn new(sequence: Option<u64>, outcome: Outcome, running: Option<Running>) -> Self {
+        Self {
+            sequence,
+            outcome,
+            running,
+        }
+    }
+
+    pub(in crate::update) fn of_ended(ended: Ended, running: Option<Running>) -> Self {
+        Self::new(Some(ended.sequence), ended.how.into(), running)
+    }
+}

@@ -1,0 +1,611 @@
+//! The device's half.
+
+use core::time::Duration;
+
+use iot_core::cose::Tagged;
+use iot_core::crypto::Digest;
+use iot_core::engine::{BatchWriter, Done, RecordKey, RecordRange};
+use iot_core::message::{Fate, Priority, Qos};
+use iot_core::time::Instant;
+use iot_core::{Channel, Engine, Event, Message, Now, Step};
+
+use super::fetch::{Checkpoint, Fetch};
+use super::report::{Outcome, Report, Running};
+use super::wire::{FromDevice, MAX_BLOCK_BYTES, ToDevice};
+use crate::manifest::{Device, Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
+use crate::slot::{
+    self, Banks, BootEvent, BootRecord, BootState, Ended, EndedAs, Release, RollBackReason,
+    raise_counter_if_confirmed, running_release,
+};
+
+mod told;
+
+use told::Told;
+
+/// What a device trusts, and what it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Trust<'d, K, D> {
+    /// Whose manifests are accepted.
+    pub keys: K,
+    /// SHA-256; must have absorbed nothing.
+    pub digest: D,
+    /// What manifests are compared with.
+    pub device: Device<'d>,
+}
+
+impl<'d, K: ManifestKeys, D: Digest + Clone> Trust<'d, K, D> {
+    /// Puts it together.
+    pub const fn new(keys: K, digest: D, device: Device<'d>) -> Self {
+        Self {
+            keys,
+            digest,
+            device,
+        }
+    }
+}
+
+/// What an updater wants from the application.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Want {
+    /// Nothing.
+    Nothing,
+    /// This firmware runs on trial: test it, then call [`Updater::confirm`].
+    Confirm,
+    /// A restart, when it suits: another image is to boot.
+    Reboot,
+}
+
+/// What an updater is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Activity {
+    /// It has not seen its records yet.
+    Restoring,
+    /// The memory holds no boot record, or failed: nothing can be updated.
+    Unusable,
+    /// Nothing.
+    Idle,
+    /// It downloads a release.
+    Fetching {
+        /// Which one.
+        release: Release,
+        /// How many bytes are there.
+        offset: u32,
+    },
+    /// A verified image waits for the reboot.
+    Staged,
+    /// This firmware runs on trial.
+    OnTrial,
+    /// This firmware was rejected and waits for the reboot.
+    Rejected,
+}
+
+/// What runs, what is being done, and how the last update ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The image that really runs; `None` while a rejected image waits for the reboot.
+    pub running: Option<Release>,
+    /// What is being done.
+    pub activity: Activity,
+    /// How the last update that was staged ended, and why.
+    pub ended: Option<Ended>,
+}
+
+/// The device's half of an update, as an engine for [`Channel::Update`].
+///
+/// It owns the banks and writes blocks as they arrive: what lies in the spare bank counts for nothing
+/// until the boot record names it. Two records of the node's store keep where a download was and what was
+/// reported, so that a power cut costs at most one block, and no outcome goes unreported.
+///
+/// After a power cut or reboot, build a new one; the boot loader's part is [`slot::boot`].
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// # use iot_core::crypto::{Digest, Sha256Digest};
+/// # #[derive(Clone, Default)] struct Sum(Sha256Digest);
+/// # impl Digest for Sum {
+/// #     fn update(&mut self, bytes: &[u8]) { for b in bytes { self.0[0] = self.0[0].wrapping_add(*b) } }
+/// #     fn finish(&mut self) -> Sha256Digest { core::mem::take(&mut self.0) }
+/// # }
+/// # let sha256 = Sum::default();
+/// # let digest = { let mut d = sha256.clone(); d.update(b"one"); d.finish() };
+/// use iot_core::{Engine, Event, Instant, Now, sim::ToyKey, time::TimeBounds};
+/// use iot_ota::manifest::{Device, SigningKey};
+/// use iot_ota::sim::MemoryBanks;
+/// use iot_ota::slot::Release;
+/// use iot_ota::update::{Trust, Updater, Want};
+///
+/// let banks = MemoryBanks::factory(4_096, 256, b"one", Release::new(1, digest, 3));
+/// let device = Device::new([1; 16], [2; 16], &[b"firmware"]);
+/// let mut update = Updater::new(banks, Trust::new(SigningKey::new(ToyKey::new(1)), sha256, device));
+/// // A node does this when it restores.
+/// update.input(Now::new(Instant::ZERO, TimeBounds::UNKNOWN), &Event::Restored);
+/// assert_eq!(update.wants(), Want::Nothing);
+/// assert_eq!(update.status().running.map(|release| release.sequence), Some(1));
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Updater<'d, B, K, D> {
+    banks: B,
+    trust: Trust<'d, K, D>,
+    settings: Settings,
+    phase: Phase,
+    boot: Option<BootRecord>,
+    fetch: Option<Fetch<D>>,
+    checkpoint: Option<Checkpoint>,
+    told: Told,
+    // Raised with every change of what the records should say; equal to `durable` when they say it.
+    change: u32,
+    durable: u32,
+    issued: Option<Issued>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    records: RecordKey,
+    block_bytes: u32,
+    timeout: Duration,
+    trials: u8,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Restoring,
+    Unusable,
+    // Fetching when there is a fetch.
+    Confirmed,
+    Staged,
+    OnTrial,
+    Rejected,
+}
+
+/// The step that was handed out and not yet done.
+#[derive(Clone, Copy, Debug)]
+enum Issued {
+    Persist { change: u32 },
+    Report,
+    Request,
+}
+
+impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
+    /// The record that its own two begin at, unless told otherwise.
+    pub const RECORDS: RecordKey = RecordKey::new(0x0007_0000);
+
+    /// An updater with blocks of 4 KiB, asked for again after 10 s, and three trial boots.
+    pub const fn new(banks: B, trust: Trust<'d, K, D>) -> Self {
+        Self {
+            banks,
+            trust,
+            settings: Settings {
+                records: Self::RECORDS,
+                block_bytes: 4_096,
+                timeout: Duration::from_secs(10),
+                trials: 3,
+            },
+            phase: Phase::Restoring,
+            boot: None,
+            fetch: None,
+            checkpoint: None,
+            told: Told::new(),
+            change: 0,
+            durable: 0,
+            issued: None,
+        }
+    }
+
+    /// Asks for blocks of so many bytes, 1 to [`MAX_BLOCK_BYTES`]; a multiple of what the banks write at once.
+    #[must_use]
+    pub const fn with_block_bytes(mut self, bytes: u32) -> Self {
+        self.settings.block_bytes = match bytes {
+            0 => 1,
+            MAX_BLOCK_BYTES.. => MAX_BLOCK_BYTES,
+            bytes => bytes,
+        };
+        self
+    }
+
+    /// Waits so long for a block before it asks again; twice as long each time, up to 32 times.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// Gives a new image so many boots to confirm itself, at least 1.
+    #[must_use]
+    pub const fn with_trials(mut self, trials: u8) -> Self {
+        self.settings.trials = trials;
+        self
+    }
+
+    /// Keeps its two records at `first` and the key after it.
+    #[must_use]
+    pub const fn with_records(mut self, first: RecordKey) -> Self {
+        self.settings.records = first;
+        self
+    }
+
+    /// What it wants from the application.
+    #[must_use]
+    pub const fn wants(&self) -> Want {
+        match self.phase {
+            Phase::OnTrial => Want::Confirm,
+            Phase::Staged | Phase::Rejected => Want::Reboot,
+            Phase::Restoring | Phase::Unusable | Phase::Confirmed => Want::Nothing,
+        }
+    }
+
+    /// Says whether the firmware on trial is well: it stays, or the old one boots next.
+    ///
+    /// Durable when this returns, unless the memory failed: then it [`wants`](Self::wants) the answer again.
+    /// Without a firmware on trial nothing happens.
+    pub fn confirm(&mut self, well: bool) {
+        if self.phase != Phase::OnTrial {
+            return;
+        }
+        let event = if well {
+            BootEvent::Confirm
+        } else {
+            BootEvent::Reject(RollBackReason::SelfTest)
+        };
+        if let Some(record) = self.boot
+            && let Ok(record) = record.on(event)
+            && slot::store(&mut self.banks, &record).is_ok()
+        {
+            self.adopt(record);
+        }
+    }
+
+    /// What runs, what is being done, and how the last update ended.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let activity = match (self.phase, &self.fetch) {
+            (Phase::Restoring, _) => Activity::Restoring,
+            (Phase::Unusable, _) => Activity::Unusable,
+            (Phase::Confirmed, None) => Activity::Idle,
+            (Phase::Confirmed, Some(fetch)) => Activity::Fetching {
+                release: fetch.release(),
+                offset: fetch.checkpoint().offset,
+            },
+            (Phase::Staged, _) => Activity::Staged,
+            (Phase::OnTrial, _) => Activity::OnTrial,
+            (Phase::Rejected, _) => Activity::Rejected,
+        };
+        Status {
+            running: self
+                .boot
+                .and_then(|record| running_release(&self.banks, &record)),
+            activity,
+            ended: self.boot.and_then(|record| record.ended),
+        }
+    }
+
+    /// Gives the banks back, as a reboot does.
+    pub fn into_banks(self) -> B {
+        self.banks
+    }
+
+    fn running(&self) -> Option<Running> {
+        let release = running_release(&self.banks, self.boot.as_ref()?)?;
+        Some(Running::new(release.sequence, release.digest))
+    }
+
+    /// Takes in what the boot record says, and reports an end that was not reported yet.
+    fn adopt(&mut self, record: BootRecord) {
+        let runs_confirmed = self.banks.running() == record.active;
+        self.phase = match record.state {
+            BootState::Confirmed if runs_confirmed => Phase::Confirmed,
+            BootState::Confirmed => Phase::Rejected,
+            BootState::Trial { .. } if !runs_confirmed => Phase::OnTrial,
+            BootState::Staged { .. } | BootState::Trial { .. } => Phase::Staged,
+        };
+        self.boot = Some(record);
+        // If the power fails before this, the next start does it.
+        let raised = raise_counter_if_confirmed(&mut self.banks, &record);
+        if raised.is_err() {
+            self.phase = Phase::Unusable;
+        }
+        // An image that was rejected still runs: its end is reported by the firmware that replaces it.
+        if let Some(ended) = record.ended
+            && self.phase != Phase::Rejected
+        {
+            let report = Report::of_ended(ended, self.running());
+            self.told.queue_unless_known(report);
+        }
+    }
+
+    fn restored(&mut self) {
+        self.phase = Phase::Unusable;
+        let Ok(Some(record)) = slot::load(&mut self.banks) else {
+            return;
+        };
+        self.adopt(record);
+        let Some(checkpoint) = self.checkpoint.take() else {
+            return;
+        };
+        let wanted = self.phase == Phase::Confirmed
+            && checkpoint.release.sequence > record.installed.sequence
+            && ended_with(&record, checkpoint.release.sequence).is_none()
+            && checkpoint.release.size <= self.banks.capacity();
+        if wanted {
+            let digest = self.trust.digest.clone();
+            self.fetch = Fetch::resume(&mut self.banks, digest, checkpoint).ok();
+        }
+        // What the record says is now told by the fetch, or out of date.
+        self.change = self.change.wrapping_add(1);
+    }
+
+    fn offered(&mut self, envelope: &[u8]) {
+        let Some(record) = self.boot else {
+            self.refuse(None, Outcome::Memory);
+            return;
+        };
+        match self.judge(envelope, &record) {
+            Ok(release) => self.take_up(release, &record),
+            Err((sequence, outcome)) => self.refuse(sequence, outcome),
+        }
+    }
+
+    /// From the offer to the release that this device could install.
+    fn judge(
+        &mut self,
+        envelope: &[u8],
+        record: &BootRecord,
+    ) -> Result<Release, (Option<u64>, Outcome)> {
+        let limits = Limits::default();
+        let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
+            .map_err(|_| (None, Outcome::NotAuthentic))?;
+        let current = record.installed.sequence;
+        let Trust {
+            keys,
+            digest,
+            device,
+        } = &mut self.trust;
+        let manifest = signed
+            .verify(&*keys, digest, current)
+            .map_err(|error| match error {
+                VerifyError::TooOld { found, .. } => (Some(found), Outcome::TooOld),
+                _ => (None, Outcome::NotAuthentic),
+            })?;
+        let sequence = manifest.sequence();
+        let plan = manifest.plan(device).map_err(|error| {
+            let outcome = match error {
+                PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
+                PlanError::TooLarge { .. } => Outcome::TooLarge,
+                _ => Outcome::Unsupported,
+            };
+            (Some(sequence), outcome)
+        })?;
+        match plan.release {
+            release if release.size > self.banks.capacity() => {
+                Err((Some(sequence), Outcome::TooLarge))
+            }
+            release if release.size == 0 => Err((Some(sequence), Outcome::Unsupported)),
+            release => Ok(release),
+        }
+    }
+
+    /// What an offer leads to; the same offer again leads to the same.
+    fn take_up(&mut self, release: Release, record: &BootRecord) {
+        let sequence = release.sequence;
+        let refuse = match (self.phase, record.state) {
+            (Phase::Confirmed, _) => {
+                if record.installed.sequence == sequence {
+                    Some(match record.installed.digest == release.digest {
+                        true => Outcome::Confirmed,
+                        false => Outcome::SequenceReused,
+                    })
+                } else if let Some(how) = ended_with(record, sequence) {
+                    // It had its chance: another one needs a new sequence number.
+                    Some(how.into())
+                } else {
+                    match self.fetch.as_ref().map(Fetch::release) {
+                        Some(fetched) if fetched == release => return,
+                        Some(fetched) if fetched.sequence == sequence => {
+                            Some(Outcome::SequenceReused)
+                        }
+                        Some(fetched) if fetched.sequence > sequence => Some(Outcome::TooOld),
+                        _ => None,
+                    }
+                }
+            }
+            // Its end will be reported.
+            (_, BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. })
+                if candidate == release =>
+            {
+                return;
+            }
+            (Phase::Unusable | Phase::Restoring, _) => Some(Outcome::Memory),
+            _ => Some(Outcome::Busy),
+        };
+        match refuse {
+            Some(outcome) => self.refuse(Some(sequence), outcome),
+            None => {
+                let digest = self.trust.digest.clone();
+                let begun = Fetch::begin(&mut self.banks, digest, release);
+                self.replace_fetch(begun.ok());
+                if self.fetch.is_none() {
+                    self.refuse(Some(sequence), Outcome::Memory);
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
+        let report = Report::new(sequence, outcome, self.running());
+        self.told.queue(report);
+    }
+
+    fn replace_fetch(&mut self, fetch: Option<Fetch<D>>) {
+        self.fetch = fetch;
+        self.change = self.change.wrapping_add(1);
+    }
+
+    fn block(&mut self, sequence: u64, offset: u32, bytes: &[u8]) {
+        let block_bytes = self.settings.block_bytes;
+        let Some(fetch) = &mut self.fetch else { return };
+        if fetch.release().sequence != sequence {
+            return;
+        }
+        match fetch.block(&mut self.banks, offset, bytes, block_bytes) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.change = self.change.wrapping_add(1);
+                if fetch.is_complete() {
+                    self.complete(sequence);
+                }
+            }
+            Err(_) => {
+                self.replace_fetch(None);
+                self.refuse(Some(sequence), Outcome::Memory);
+            }
+        }
+    }
+
+    /// All bytes are there: the image is staged if it is the right one.
+    fn complete(&mut self, sequence: u64) {
+        let fetch = self.fetch.take();
+        self.replace_fetch(None);
+        let Some(Ok(candidate)) = fetch.map(Fetch::finish) else {
+            self.refuse(Some(sequence), Outcome::BadImage);
+            return;
+        };
+        let stage = BootEvent::Stage {
+            candidate,
+            trials: self.settings.trials,
+        };
+        match self.boot.map(|record| record.on(stage)) {
+            Some(Ok(record)) if slot::store(&mut self.banks, &record).is_ok() => {
+                self.adopt(record);
+            }
+            _ => self.refuse(Some(sequence), Outcome::Memory),
+        }
+    }
+
+    fn abort(&mut self, sequence: u64) {
+        let fetched = self.fetch.as_ref().map(Fetch::release);
+        if fetched.is_some_and(|release| release.sequence == sequence) {
+            self.replace_fetch(None);
+            self.refuse(Some(sequence), Outcome::Aborted);
+        }
+    }
+
+    fn persist<'b>(&self, buffer: &'b mut [u8]) -> Option<Step<'b>> {
+        let mut writer = BatchWriter::new(buffer);
+        let first = self.settings.records;
+        match self.fetch.as_ref().map(Fetch::checkpoint) {
+            Some(checkpoint) => writer.put_with(first, |out| checkpoint.encode(out)).ok()?,
+            None => writer.remove(first).ok()?,
+        }
+        if let Some(key) = first.offset(1) {
+            writer.put_with(key, |out| self.told.encode(out)).ok()?;
+        }
+        Some(Step::Persist(writer.finish()))
+    }
+}
+
+/// How the boot record says the update of that sequence number ended.
+fn ended_with(record: &BootRecord, sequence: u64) -> Option<EndedAs> {
+    let ended = record.ended.filter(|ended| ended.sequence == sequence);
+    ended.map(|ended| ended.how)
+}
+
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, D> {
+    fn handles(&self, channel: Channel) -> bool {
+        channel == Channel::Update
+    }
+
+    fn records(&self) -> RecordRange {
+        RecordRange::new(self.settings.records, 2)
+    }
+
+    fn input(&mut self, now: Now, event: &Event<'_>) {
+        match event {
+            Event::Record { key, value } if *key == self.settings.records => {
+                self.checkpoint = Checkpoint::decode(value);
+            }
+            Event::Record { value, .. } => self.told.restore(value),
+            Event::Restored => self.restored(),
+            Event::Message(message) if self.phase != Phase::Restoring => {
+                match ToDevice::decode(message.payload) {
+                    Ok(ToDevice::Offer { envelope }) => self.offered(envelope),
+                    Ok(ToDevice::Block {
+                        sequence,
+                        offset,
+                        bytes,
+                    }) => self.block(sequence, offset, bytes),
+                    Ok(ToDevice::Abort { sequence }) => self.abort(sequence),
+                    Err(_) => {}
+                }
+            }
+            Event::Settled { ticket, fate } => {
+                let retry_at = now.instant + self.settings.timeout;
+                let delivered = *fate == Fate::Delivered;
+                if self.told.settled(*ticket, delivered, retry_at) {
+                    self.change = self.change.wrapping_add(1);
+                }
+            }
+            Event::Connected { .. } => {
+                self.told.send_again();
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.ask_again();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        self.issued = None;
+        if self.change != self.durable {
+            self.issued = Some(Issued::Persist {
+                change: self.change,
+            });
+            return self.persist(buffer).unwrap_or(Step::Idle);
+        }
+        let block_bytes = self.settings.block_bytes;
+        let request = self.fetch.as_ref();
+        let request = request.and_then(|fetch| fetch.request(now.instant, block_bytes));
+        let (issued, message) = match (self.told.due(now.instant), request) {
+            (Some(report), _) => (Issued::Report, FromDevice::Report(report)),
+            (None, Some(request)) => (Issued::Request, FromDevice::Request(request)),
+            (None, None) => return Step::Idle,
+        };
+        let Ok(payload) = message.encode(buffer) else {
+            return Step::Idle;
+        };
+        self.issued = Some(issued);
+        let message = Message::new(Channel::Update, payload);
+        Step::Send(match issued {
+            // A lost request is asked again anyway: no broker need keep it.
+            Issued::Request => message.with_qos(Qos::AtMostOnce),
+            Issued::Report | Issued::Persist { .. } => message.with_priority(Priority::High),
+        })
+    }
+
+    fn done(&mut self, now: Now, done: Done<'_>) {
+        let timeout = self.settings.timeout;
+        match (self.issued.take(), done) {
+            (Some(Issued::Persist { change }), _) => self.durable = change,
+            (Some(Issued::Report), Done::Sent(ticket)) => self.told.sent(ticket),
+            (Some(Issued::Report), _) => self.told.send_at(now.instant + timeout),
+            (Some(Issued::Request), _) => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.asked(now.instant, timeout);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let fetch = self.fetch.as_ref().and_then(Fetch::deadline);
+        match (fetch, self.told.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the service was told, and what it has yet to be told.
+
+use iot_core::Ticket;
+use iot_core::codec::{self, Limits};
+use iot_core::time::Instant;
+use minicbor::Decoder;
+
+use crate::update::report::{Outcome, Report};
+
+const VERSION: u8 = 1;
+const LIMITS: Limits = Limits::new(32, 2, 4);
+
+/// The report that is on its way, and the last one that arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    report: Option<Report>,
+    state: State,
+    // Only what a boot record can say is remembered: an end that a reboot would report again.
+    known: Option<(u64, Outcome)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Due,
+    DueAt(Instant),
+    Sent(Ticket),
+}
+
+impl Told {
+    pub(super) const fn new() -> Self {
+        Self {
+            report: None,
+            state: State::Due,
+            known: None,
+        }
+    }
+
+    /// Queues a report; a newer one takes the place of one that did not arrive yet.
+    pub(super) fn queue(&mut self, report: Report) {
+        self.report = Some(report);
+        self.state = State::Due;
+    }
+
+    /// Queues the end of an update, unless the service knows it.
+    pub(super) fn queue_unless_known(&mut self, report: Report) {
+        if self.known.is_none() || self.known != ending(&report) {
+            self.queue(report);
+        }
+    }
+
+    pub(super) fn due(&self, now: Instant) -> Option<Report> {
+        let due = match self.state {
+            State::Due => true,
+            State::DueAt(at) => now >= at,
+            State::Sent(_) => false,
+        };
+        self.report.filter(|_| due)
+    }
+
+    pub(super) const fn sent(&mut self, ticket: Ticket) {
+        self.state = State::Sent(ticket);
+    }
+
+    pub(super) const fn send_at(&mut self, at: Instant) {
+        self.state = State::DueAt(at);
+    }
+
+    /// The link is up: what could not be handed over is due; what was handed over has its ticket.
+    pub(super) const fn send_again(&mut self) {
+        if let State::DueAt(_) = self.state {
+            self.state = State::Due;
+        }
+    }
+
+    /// True when the service now knows an end that must be remembered.
+    pub(super) fn settled(&mut self, ticket: Ticket, delivered: bool, retry_at: Instant) -> bool {
+        if self.state != State::Sent(ticket) {
+            return false;
+        }
+        if !delivered {
+            self.state = State::DueAt(retry_at);
+            return false;
+        }
+        self.state = State::Due;
+        let ending = self.report.take().as_ref().and_then(ending);
+        if ending.is_some() {
+            self.known = ending;
+        }
+        ending.is_some()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::DueAt(at) if self.report.is_some() => Some(at),
+            _ => None,
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let bytes = codec::encode_into(out, |writer| match self.known {
+            Some((sequence, outcome)) => {
+                writer.array(3)?.u8(VERSION)?;
+                writer.u64(sequence)?.u8(outcome.code())?.ok()
+            }
+            None => writer.array(1)?.u8(VERSION)?.ok(),
+        });
+        bytes.ok().map(<[u8]>::len)
+    }
+
+    /// A record that cannot be read costs a report that is sent twice.
+    pub(super) fn restore(&mut self, value: &[u8]) {
+        self.known = decode(value);
+    }
+}
+
+fn decode(value: &[u8]) -> Option<(u64, Outcome)> {
+    codec::check(value, LIMITS).ok()?;
+    let mut decoder = Decoder::new(value);
+    if decoder.array().ok()?? != 3 || decoder.u8().ok()? != VERSION {
+        return None;
+    }
+    let sequence = decoder.u64().ok()?;
+    Some((sequence, Outcome::of_code(decoder.u8().ok()?)?))
+}
+
+const fn ending(report: &Report) -> Option<(u64, Outcome)> {
+    match (report.sequence, report.outcome) {
+        (Some(sequence), outcome @ (Outcome::Confirmed | Outcome::RolledBack(_))) => {
+            Some((sequence, outcome))
+        }
+        _ => None,
+    }
+}
