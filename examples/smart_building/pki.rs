@@ -1,0 +1,131 @@
+//! The building's certificate authorities and what each may say.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iot_core::crypto::{KeyPolicy, KeyStore, SignatureAlgorithm, SlotId};
+use iot_core::time::TimeBounds;
+use iot_core::{DeviceId, Now, Principal, Role, TenantId, Timestamp};
+use iot_identity::cert::{AdmitError, Authority, Trust, TrustAnchors, Validity};
+use iot_identity::key::{PublicKey, SharedKey};
+use iot_identity::revocation::Revocations;
+use iot_identity::ring::{SoftwareKey, SoftwareKeys, SystemEntropy};
+use iot_identity::tls::{ClientBuilder, Credential, ServerBuilder};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ServerConfig};
+
+pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// The slot of a device's factory key, and of the key it made itself.
+pub const FACTORY: SlotId = SlotId::new(0);
+pub const OPERATIONAL: SlotId = SlotId::new(1);
+/// The name the front answers to.
+pub const SERVER_NAME: &str = "localhost";
+
+const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+// A number reserved for documentation (RFC 5612).
+const HARDWARE_TYPE: &str = "1.3.6.1.4.1.32473.1";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Five authorities, each trusted for one thing.
+pub struct Pki {
+    pub tenant: TenantId,
+    pub factory: Authority<SoftwareKey>,
+    pub devices: Authority<SoftwareKey>,
+    pub gateways: Authority<SoftwareKey>,
+    services: Authority<SoftwareKey>,
+    servers: Authority<SoftwareKey>,
+    pub revocations: Revocations,
+    pub trust: Trust,
+}
+
+/// A device as it leaves the factory: its keys, which never leave the store, and its IDevID.
+#[derive(Clone)]
+pub struct Made {
+    pub id: DeviceId,
+    pub keys: Arc<SoftwareKeys>,
+    pub idevid: CertificateDer<'static>,
+}
+
+impl Pki {
+    pub fn new() -> Fallible<Self> {
+        let tenant = TenantId::new("acme")?;
+        let authority = |name: &str| -> Fallible<_> {
+            let years = Validity::lasting(now(), 3_650 * DAY).backdated(DAY);
+            let key = SoftwareKey::generate(P256)?;
+            Ok(Authority::root(key, name, years, &mut SystemEntropy::new())?)
+        };
+        let (factory, devices) = (authority("Acme factory")?, authority("Acme devices")?);
+        let (gateways, services) = (authority("Acme gateways")?, authority("Acme services")?);
+        let mut anchors = TrustAnchors::new();
+        for (anchor, role) in [
+            (&factory, Role::Newcomer),
+            (&devices, Role::Device),
+            (&gateways, Role::Gateway),
+            (&services, Role::Service),
+        ] {
+            anchors.add(anchor.certificate(), tenant, role)?;
+        }
+        let revocations = Revocations::default();
+        let trust = Trust::new(anchors, revocations.clone());
+        let servers = authority("Acme servers")?;
+        Ok(Self { tenant, factory, devices, gateways, services, servers, revocations, trust })
+    }
+
+    /// Makes a device: a key in its store, and a certificate for life.
+    pub fn manufacture(&self, id: DeviceId) -> Fallible<Made> {
+        let keys = Arc::new(SoftwareKeys::new());
+        keys.generate(FACTORY, P256, KeyPolicy::SignForLife)?;
+        let public = PublicKey::of(&keys.signer(FACTORY)?)?;
+        let since = now().before(DAY);
+        let idevid = self.factory.idevid(&id, HARDWARE_TYPE, &public, since, &mut SystemEntropy::new())?;
+        Ok(Made { id, keys, idevid })
+    }
+
+    /// What the front presents, and whom it admits.
+    pub fn server(&self) -> Fallible<Arc<ServerConfig>> {
+        let key = SoftwareKey::generate(P256)?;
+        let validity = Validity::lasting(now(), 30 * DAY).backdated(DAY);
+        let public = PublicKey::of(&key)?;
+        let chain = self.servers.server(&[SERVER_NAME], &public, validity, &mut SystemEntropy::new())?;
+        Ok(ServerBuilder::new(Credential::new(key, vec![chain])?, self.trust.clone()).build()?)
+    }
+
+    /// A configuration for one of the tenant's services.
+    pub fn service(&self, name: &DeviceId) -> Fallible<Arc<ClientConfig>> {
+        let key = SoftwareKey::generate(P256)?;
+        let validity = Validity::lasting(now(), 7 * DAY).backdated(DAY);
+        let chain = self.services.service(name, &PublicKey::of(&key)?, validity, &mut SystemEntropy::new())?;
+        self.client(&Credential::new(key, vec![chain])?)
+    }
+
+    /// A configuration for a device that shows `certificate` of the key in `slot`.
+    pub fn device(
+        &self,
+        made: &Made,
+        slot: SlotId,
+        certificate: CertificateDer<'static>,
+    ) -> Fallible<Arc<ClientConfig>> {
+        let key = SharedKey::new(Arc::clone(&made.keys), slot)?;
+        self.client(&Credential::new(key, vec![certificate])?)
+    }
+
+    fn client(&self, credential: &Credential) -> Fallible<Arc<ClientConfig>> {
+        Ok(ClientBuilder::new([self.servers.certificate()])?.credential(credential).build()?)
+    }
+
+    /// Who a chain belongs to; the gate asks after every handshake.
+    pub fn admit(trust: &Trust, chain: &[CertificateDer<'_>]) -> Result<Principal, AdmitError> {
+        trust.principal(chain, wall())
+    }
+}
+
+/// The time, which this process takes from its host.
+pub fn wall() -> TimeBounds {
+    Now::system().wall
+}
+
+fn now() -> Timestamp {
+    wall().not_before()
+}
