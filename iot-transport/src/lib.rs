@@ -8,6 +8,10 @@ extern crate std;
 
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "mqtt")]
+mod timer;
 pub mod topic;
 
 pub use iot_core;
+#[cfg(feature = "mqtt")]
+pub use timer::TokioTimer;

@@ -42,7 +42,9 @@ impl Timer for TokioTimer {
     }
 
     async fn until(&mut self, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return pending().await };
+        let Some(deadline) = deadline else {
+            return pending().await;
+        };
         loop {
             let left = deadline.since(self.now().instant);
             if left.is_zero() {
