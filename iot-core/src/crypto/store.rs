@@ -74,3 +74,25 @@ pub trait KeyStore {
     /// [`KeyError::Forbidden`] for a key for life, which stays; [`KeyError::Device`] when the outcome is unknown.
     fn destroy(&self, slot: SlotId) -> Result<(), KeyError>;
 }
+
+impl<K: KeyStore + ?Sized> KeyStore for &K {
+    type Signer<'s>
+        = K::Signer<'s>
+    where
+        Self: 's;
+
+    fn generate(
+        &self,
+        slot: SlotId,
+        algorithm: SignatureAlgorithm,
+        policy: KeyPolicy,
+    ) -> Result<(), KeyError> {
+        (**self).generate(slot, algorithm, policy)
+    }
+    fn signer(&self, slot: SlotId) -> Result<Self::Signer<'_>, KeyError> {
+        (**self).signer(slot)
+    }
+    fn destroy(&self, slot: SlotId) -> Result<(), KeyError> {
+        (**self).destroy(slot)
+    }
+}

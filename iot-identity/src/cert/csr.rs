@@ -16,6 +16,7 @@ const ED25519: [u8; 5] = [0x06, 0x03, 0x2b, 0x65, 0x70];
 
 /// The buffer is too small for the request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("the buffer is too small for a certification request: give {MAX_CSR_BYTES} bytes")]
 #[non_exhaustive]
 pub struct CsrBuffer;
@@ -28,6 +29,7 @@ impl From<Full> for CsrBuffer {
 
 /// Why no request was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CsrError {
     /// The buffer is too small.

@@ -16,6 +16,7 @@ use crate::key::PublicKey;
 /// assert!(UnverifiedCertificate::parse(b"no certificate").is_none());
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct UnverifiedCertificate<'a> {
     serial: &'a [u8],
     issuer: &'a [u8],

@@ -126,6 +126,18 @@ impl PublicKey {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for PublicKey {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "PublicKey({} {=[u8]:02x})",
+            self.algorithm,
+            self.as_bytes()
+        );
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({:?} ", self.algorithm)?;
@@ -163,6 +175,13 @@ impl KeyHash {
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for KeyHash {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "KeyHash({=[u8]:02x})", self.0);
     }
 }
 

@@ -122,6 +122,13 @@ impl Revocations {
             })
     }
 
+    /// Whether a device or a key is denied, for a key that has no certificate yet.
+    #[must_use]
+    pub fn is_key_denied(&self, tenant: &TenantId, device: &DeviceId, key: &KeyHash) -> bool {
+        let list = self.0.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.contains(&Denied::Device(*tenant, *device)) || list.contains(&Denied::Key(*key))
+    }
+
     /// The version in force; it rises with every change.
     #[must_use]
     pub fn version(&self) -> u64 {
