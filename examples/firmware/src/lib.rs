@@ -1,7 +1,8 @@
-//! What the images of this package share: the board.
+//! What the images of this package share: the board, and what their service made for them.
 //!
 //! `src/bin/firmware.rs` is the device; the `size_*` images each hold one block and are measured against
 //! `size_empty`, which holds none.
 #![no_std]
 
 pub mod board;
+pub mod fixture;

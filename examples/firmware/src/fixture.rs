@@ -1,0 +1,55 @@
+//! What the service of this device made: its release key, a signed manifest, and messages.
+//!
+//! The files are written, and proved current, by `examples/tests/firmware_fixture.rs`, which includes this
+//! module to share the names of things.
+
+use iot_ota::manifest::Device;
+
+/// The device's maker, as a UUID (RFC 9562).
+pub const VENDOR: [u8; 16] = *b"fixture-vendor--";
+/// The kind of device.
+pub const CLASS: [u8; 16] = *b"fixture-class---";
+/// The component that holds the firmware.
+pub const COMPONENT: &[&[u8]] = &[b"firmware"];
+/// The device that the manifest is for.
+pub const DEVICE: Device<'static> = Device::new(VENDOR, CLASS, COMPONENT);
+/// The number of the release that the manifest announces.
+pub const SEQUENCE: u64 = 7;
+/// The size of its image in bytes.
+pub const IMAGE_BYTES: u32 = 4_096;
+/// Where its image is.
+pub const URI: &str = "iot:firmware";
+/// Who issues the commands.
+pub const ISSUER: u32 = 1;
+
+/// The public key of the releases, an uncompressed point on P-256.
+pub static RELEASE_KEY: &[u8] = include_bytes!("../fixture/release-key.bin");
+/// The signed manifest of release [`SEQUENCE`].
+pub static MANIFEST: &[u8] = include_bytes!("../fixture/manifest.suit");
+/// A signature of [`SIGNED`] under the release key.
+pub static SIGNATURE: &[u8] = include_bytes!("../fixture/signature.bin");
+/// What was signed.
+pub static SIGNED: &[u8] = b"a message of the usual length, signed to measure the curve alone";
+/// A request to open the valve.
+pub static SET_VALVE: &[u8] = include_bytes!("../fixture/set-valve.cbor");
+
+/// A byte of the release's image.
+#[must_use]
+pub fn image_byte(offset: u32) -> u8 {
+    offset.wrapping_mul(167).wrapping_add(offset >> 8) as u8
+}
+
+iot_core::commands! {
+    /// What the device does when it is told to.
+    pub enum Job {
+        /// Opens or closes the valve.
+        #[idempotent]
+        SetValve {
+            /// Whether to open it.
+            open: bool,
+        },
+        /// Lets one person in.
+        #[opaque]
+        Unlock,
+    }
+}
