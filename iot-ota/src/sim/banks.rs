@@ -137,6 +137,12 @@ impl MemoryBanks {
         self.power = Power::On;
     }
 
+    /// Whether the power is still on.
+    #[must_use]
+    pub const fn is_powered(&self) -> bool {
+        !matches!(self.power, Power::Left(0))
+    }
+
     /// How many bytes were written or erased since the factory.
     #[must_use]
     pub const fn written(&self) -> u64 {

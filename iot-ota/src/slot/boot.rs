@@ -89,7 +89,11 @@ pub fn raise_counter_if_confirmed<B: Banks + ?Sized>(
     record: &BootRecord,
 ) -> Result<(), B::Error> {
     if record.state == BootState::Confirmed && banks.running() == record.active {
-        banks.raise_counter(record.installed.sequence)?;
+        let sequence = record.installed.sequence;
+        // A counter is often a row of fuses: it is only touched when it has to rise.
+        if banks.counter()? < sequence {
+            banks.raise_counter(sequence)?;
+        }
     }
     Ok(())
 }

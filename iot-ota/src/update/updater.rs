@@ -283,6 +283,11 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         }
     }
 
+    /// The memory, to look at.
+    pub const fn banks(&self) -> &B {
+        &self.banks
+    }
+
     /// Gives the banks back, as a reboot does.
     pub fn into_banks(self) -> B {
         self.banks

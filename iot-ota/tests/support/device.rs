@@ -1,0 +1,224 @@
+//! A device whose power can fail, and a service that answers it.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::{BTreeMap, VecDeque};
+
+use iot_core::engine::{Done, RecordKey};
+use iot_core::message::Fate;
+use iot_core::time::TimeBounds;
+use iot_core::{Channel, Engine, Event, Instant, Message, Now, Step, Ticket};
+use iot_ota::manifest::{Device, SigningKey, Template};
+use iot_ota::sim::MemoryBanks;
+use iot_ota::slot::Release;
+use iot_ota::update::{FromDevice, Report, Request, Source, ToDevice, Trust, Updater, Want};
+
+use crate::keys::{P256Key, P256Public, Sha256, sha256};
+
+pub(crate) const KIND: Device<'static> = Device::new([0xfa; 16], [0x14; 16], &[b"firmware"]);
+pub(crate) const SECTOR: u32 = 64;
+pub(crate) const BLOCK: u32 = 96;
+pub(crate) const TRIALS: u8 = 4;
+
+pub(crate) type TestUpdater = Updater<'static, MemoryBanks, SigningKey<P256Public>, Sha256>;
+
+/// Bytes that differ from release to release.
+pub(crate) fn image(release: u64, len: usize) -> Vec<u8> {
+    (0_u64..)
+        .map(|n| n.wrapping_mul(37).wrapping_add(release * 101).to_le_bytes()[0])
+        .take(len)
+        .collect()
+}
+
+pub(crate) fn offer(key: &P256Key, sequence: u64, kind: Device<'_>, image: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(image.len()).unwrap();
+    let template = Template::new(sequence, kind, sha256(image), size, "iot:firmware");
+    let envelope = template
+        .sign(key, Some(b"k1"), &mut Sha256::default())
+        .unwrap();
+    encode(&ToDevice::Offer {
+        envelope: &envelope,
+    })
+}
+
+pub(crate) fn encode(message: &ToDevice<'_>) -> Vec<u8> {
+    let mut buffer = vec![0; 70_000];
+    message.encode(&mut buffer).unwrap().to_vec()
+}
+
+/// Steps by hand what a node does, so that every step can be the last.
+pub(crate) struct Rig {
+    pub(crate) updater: Option<TestUpdater>,
+    pub(crate) records: BTreeMap<RecordKey, Vec<u8>>,
+    pub(crate) trusted: P256Public,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) reports: Vec<Report>,
+    pub(crate) now_ms: u64,
+    /// The power fails before this many further commits are durable.
+    pub(crate) commits_left: Option<u32>,
+    /// How the messages that the device sends fare.
+    pub(crate) fate: Fate,
+    tickets: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct PowerCut;
+
+impl Rig {
+    pub(crate) fn factory(trusted: P256Public, capacity: u32) -> Self {
+        let old = image(1, 200);
+        let release = Release::new(1, sha256(&old), 200);
+        let mut rig = Self {
+            updater: None,
+            records: BTreeMap::new(),
+            trusted,
+            requests: Vec::new(),
+            reports: Vec::new(),
+            now_ms: 0,
+            commits_left: None,
+            fate: Fate::Delivered,
+            tickets: 0,
+        };
+        rig.start(MemoryBanks::factory(capacity, SECTOR, &old, release));
+        rig
+    }
+
+    fn now(&self) -> Now {
+        Now::new(Instant::from_millis(self.now_ms), TimeBounds::UNKNOWN)
+    }
+
+    pub(crate) fn updater(&mut self) -> &mut TestUpdater {
+        self.updater.as_mut().unwrap()
+    }
+
+    pub(crate) fn banks(&self) -> &MemoryBanks {
+        self.updater.as_ref().unwrap().banks()
+    }
+
+    fn start(&mut self, banks: MemoryBanks) {
+        let keys = SigningKey::new(self.trusted.clone());
+        let mut updater = Updater::new(banks, Trust::new(keys, Sha256::default(), KIND))
+            .with_block_bytes(BLOCK)
+            .with_trials(TRIALS);
+        let (now, range) = (self.now(), updater.records());
+        for (&key, value) in self.records.iter().filter(|(key, _)| range.contains(**key)) {
+            updater.input(now, &Event::Record { key, value });
+        }
+        updater.input(now, &Event::Restored);
+        self.updater = Some(updater);
+    }
+
+    /// Ends the program and boots with the power back.
+    pub(crate) fn reboot(&mut self) {
+        let mut banks = self.updater.take().unwrap().into_banks();
+        banks
+            .reboot(&mut Sha256::default())
+            .expect("something always boots");
+        self.start(banks);
+    }
+
+    /// Boots with the power as it is: it may fail in the boot loader.
+    pub(crate) fn reboot_on_what_power_is_left(&mut self) -> Result<(), PowerCut> {
+        let mut banks = self.updater.take().unwrap().into_banks();
+        let _ = banks.reboot_with_power_as_it_is(&mut Sha256::default());
+        let powered = banks.is_powered();
+        self.start(banks);
+        if powered { Ok(()) } else { Err(PowerCut) }
+    }
+
+    /// As [`reboot`](Self::reboot), with the power failing once more during the boot.
+    pub(crate) fn reboot_interrupted(&mut self, after: u64) {
+        let mut banks = self.updater.take().unwrap().into_banks();
+        banks.restore_power();
+        banks.cut_power_after(after);
+        let _ = banks.reboot_with_power_as_it_is(&mut Sha256::default());
+        banks
+            .reboot(&mut Sha256::default())
+            .expect("something always boots");
+        self.start(banks);
+    }
+
+    pub(crate) fn cut_power_after(&mut self, bytes: u64) {
+        let mut banks = self.updater.take().unwrap().into_banks();
+        banks.cut_power_after(bytes);
+        self.start(banks);
+    }
+
+    pub(crate) fn deliver(&mut self, payload: &[u8]) {
+        let (now, message) = (self.now(), Message::new(Channel::Update, payload));
+        self.updater().input(now, &Event::Message(message));
+    }
+
+    pub(crate) fn confirm(&mut self, well: bool) {
+        self.updater().confirm(well);
+    }
+
+    /// Carries out steps until the engine rests; returns the requests it made.
+    pub(crate) fn run(&mut self) -> Result<Vec<Request>, PowerCut> {
+        let mut requests = Vec::new();
+        let mut settle = VecDeque::new();
+        loop {
+            if !self.banks().is_powered() {
+                return Err(PowerCut);
+            }
+            let (now, mut buffer) = (self.now(), [0; 256]);
+            let step = self.updater().step(now, &mut buffer);
+            match step {
+                Step::Idle => match settle.pop_front() {
+                    Some(ticket) => {
+                        let fate = self.fate;
+                        self.updater().input(now, &Event::Settled { ticket, fate });
+                    }
+                    None => return Ok(requests),
+                },
+                Step::Persist(batch) => {
+                    if let Some(left) = &mut self.commits_left {
+                        match left.checked_sub(1) {
+                            Some(less) => *left = less,
+                            None => return Err(PowerCut),
+                        }
+                    }
+                    for (key, value) in batch.iter() {
+                        match value {
+                            Some(value) => drop(self.records.insert(key, value.to_vec())),
+                            None => drop(self.records.remove(&key)),
+                        }
+                    }
+                    self.updater().done(now, Done::Persisted);
+                }
+                Step::Send(message) => {
+                    assert_eq!(message.channel, Channel::Update);
+                    match FromDevice::decode(message.payload).unwrap() {
+                        FromDevice::Request(request) => {
+                            requests.push(request);
+                            self.requests.push(request);
+                        }
+                        FromDevice::Report(report) if self.fate == Fate::Delivered => {
+                            self.reports.push(report);
+                        }
+                        _ => {}
+                    }
+                    self.tickets += 1;
+                    let ticket = Ticket::new(self.tickets);
+                    self.updater().done(now, Done::Sent(ticket));
+                    settle.push_back(ticket);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Lets device and service talk until the device rests or wants something.
+    pub(crate) fn talk(&mut self, offer: &[u8], source: &Source<'_>) -> Result<Want, PowerCut> {
+        self.deliver(offer);
+        loop {
+            let requests = self.run()?;
+            if requests.is_empty() {
+                return Ok(self.updater().wants());
+            }
+            for request in requests {
+                let block = source.answer(&request).unwrap();
+                self.deliver(&encode(&block));
+            }
+        }
+    }
+}

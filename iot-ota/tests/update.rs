@@ -1,0 +1,477 @@
+//! Updates from offer to confirmation, with the power failing, messages missing and services lying.
+
+#[path = "support/device.rs"]
+mod device;
+#[path = "support/keys.rs"]
+mod keys;
+
+use std::time::Duration;
+
+use device::{BLOCK, KIND, PowerCut, Rig, SECTOR, TRIALS, encode, image, offer};
+use iot_core::engine::Done;
+use iot_core::message::Fate;
+use iot_core::time::TimeBounds;
+use iot_core::{Engine, Event, Instant, Now, Step};
+use iot_ota::manifest::Device;
+use iot_ota::slot::{Bank, Banks, EndedAs, RollBackReason};
+use iot_ota::update::{Activity, Outcome, Source, ToDevice, Want};
+use keys::{P256Key, sha256};
+
+const CAPACITY: u32 = 1_024;
+const SIZE: usize = 700;
+
+struct World {
+    key: P256Key,
+    image: Vec<u8>,
+    offer: Vec<u8>,
+}
+
+impl World {
+    fn new() -> Self {
+        let (key, image) = (P256Key::generate(), image(2, SIZE));
+        let offer = offer(&key, 2, KIND, &image);
+        Self { key, image, offer }
+    }
+
+    fn rig(&self) -> Rig {
+        Rig::factory(self.key.public(), CAPACITY)
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source::new(2, &self.image)
+    }
+
+    /// Goes on from wherever the device is until it has reported a confirmed release 2.
+    fn finish(&self, rig: &mut Rig) -> Result<(), PowerCut> {
+        for _ in 0..12 {
+            match rig.talk(&self.offer, &self.source())? {
+                Want::Reboot => rig.reboot_on_what_power_is_left()?,
+                Want::Confirm => {
+                    rig.confirm(true);
+                    rig.run()?;
+                }
+                _ if rig
+                    .reports
+                    .last()
+                    .is_some_and(|report| report.outcome.is_success()) =>
+                {
+                    return Ok(());
+                }
+                other => panic!("{other:?} {:?}", rig.updater().status()),
+            }
+        }
+        panic!("no end: {:?}", rig.updater().status());
+    }
+}
+
+/// Whatever runs is one of the two releases, whole.
+fn runs_a_whole_image(rig: &mut Rig, world: &World) -> u64 {
+    let running = rig.updater().status().running.expect("it has just booted");
+    let banks = rig.banks();
+    let bytes = banks.bytes(banks.running());
+    let bytes = &bytes[..usize::try_from(running.size).unwrap()];
+    assert_eq!(sha256(bytes), running.digest);
+    if running.sequence == 2 {
+        assert_eq!(bytes, world.image);
+    }
+    running.sequence
+}
+
+#[test]
+fn an_update_goes_from_offer_to_confirmation_and_is_reported_once() {
+    let world = World::new();
+    let mut rig = world.rig();
+    assert_eq!(rig.talk(&world.offer, &world.source()), Ok(Want::Reboot));
+    assert_eq!(
+        rig.requests.len(),
+        SIZE.div_ceil(usize::try_from(BLOCK).unwrap())
+    );
+    assert_eq!(rig.updater().status().activity, Activity::Staged);
+    rig.reboot();
+    assert_eq!(rig.updater().wants(), Want::Confirm);
+    assert!(
+        rig.reports.is_empty(),
+        "nothing is reported before it is true"
+    );
+    rig.confirm(true);
+    rig.run().unwrap();
+    let report = rig.reports[0];
+    assert_eq!(
+        (report.sequence, report.outcome),
+        (Some(2), Outcome::Confirmed)
+    );
+    assert_eq!(report.running.unwrap().digest, sha256(&world.image));
+    rig.reboot();
+    rig.run().unwrap();
+    assert_eq!(rig.reports.len(), 1, "the service knows it");
+    assert_eq!(runs_a_whole_image(&mut rig, &world), 2);
+    // A service that forgot may ask by offering it again.
+    rig.talk(&world.offer, &world.source()).unwrap();
+    assert_eq!(rig.reports.len(), 2);
+    assert_eq!(rig.reports[0], rig.reports[1]);
+}
+
+#[test]
+fn a_power_cut_at_any_byte_leaves_a_device_that_boots_a_whole_image_and_finishes_the_update() {
+    let world = World::new();
+    let whole = {
+        let mut rig = world.rig();
+        world.finish(&mut rig).unwrap();
+        rig.banks().written()
+    };
+    assert!(
+        whole > 1_024 + 700 + 3 * 128,
+        "erasure, image and records: {whole}"
+    );
+    let (mut before, mut after) = (0, 0);
+    for cut in 0..whole {
+        let mut rig = world.rig();
+        rig.cut_power_after(cut);
+        assert_eq!(
+            world.finish(&mut rig),
+            Err(PowerCut),
+            "the cut at {cut} never fired"
+        );
+        // Every third time the boot itself is interrupted as well.
+        if cut % 3 == 0 {
+            rig.reboot_interrupted(cut % 130)
+        } else {
+            rig.reboot()
+        }
+        match runs_a_whole_image(&mut rig, &world) {
+            1 => before += 1,
+            _ => after += 1,
+        }
+        world.finish(&mut rig).unwrap();
+        assert_eq!(runs_a_whole_image(&mut rig, &world), 2);
+        assert_eq!(
+            rig.updater().status().ended.unwrap().how,
+            EndedAs::Confirmed
+        );
+    }
+    assert!(before > 0 && after > 0);
+}
+
+#[test]
+fn a_power_cut_before_any_commit_costs_at_most_a_block_and_a_sector() {
+    let world = World::new();
+    let mut resumed = 0;
+    for commits in 0..12 {
+        let mut rig = world.rig();
+        rig.commits_left = Some(commits);
+        let cut = world.finish(&mut rig);
+        rig.commits_left = None;
+        rig.reboot();
+        runs_a_whole_image(&mut rig, &world);
+        world.finish(&mut rig).unwrap();
+        let fetched: u32 = rig.requests.iter().map(|request| request.length).sum();
+        let size = u32::try_from(SIZE).unwrap();
+        // The first commit names the release; without it the download starts afresh.
+        if cut.is_err() && commits > 0 {
+            assert!(
+                fetched <= size + 2 * BLOCK + SECTOR,
+                "{commits}: {fetched} bytes"
+            );
+            resumed += u32::from(fetched > size);
+        }
+    }
+    assert!(resumed > 3, "the cuts were not in the download");
+}
+
+#[test]
+fn a_release_that_fails_its_self_test_is_rolled_back_and_says_so() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.talk(&world.offer, &world.source()).unwrap();
+    rig.reboot();
+    rig.confirm(false);
+    assert_eq!(rig.updater().wants(), Want::Reboot);
+    assert_eq!(rig.updater().status().activity, Activity::Rejected);
+    assert_eq!(
+        rig.updater().status().running,
+        None,
+        "it is on neither side"
+    );
+    rig.run().unwrap();
+    assert!(rig.reports.is_empty(), "the old firmware does not run yet");
+    rig.reboot();
+    rig.run().unwrap();
+    let reason = Outcome::RolledBack(RollBackReason::SelfTest);
+    assert_eq!(
+        (
+            rig.reports[0].outcome,
+            rig.reports[0].running.unwrap().sequence
+        ),
+        (reason, 1)
+    );
+    assert_eq!(runs_a_whole_image(&mut rig, &world), 1);
+    assert_eq!(
+        rig.updater().banks().clone().counter(),
+        Ok(1),
+        "the counter never rose"
+    );
+    // The same release is not tried again; its end is.
+    assert_eq!(rig.talk(&world.offer, &world.source()), Ok(Want::Nothing));
+    assert_eq!(rig.reports[1].outcome, reason);
+    let next = image(3, SIZE);
+    let better = offer(&world.key, 3, KIND, &next);
+    assert_eq!(rig.talk(&better, &Source::new(3, &next)), Ok(Want::Reboot));
+}
+
+#[test]
+fn a_release_that_never_answers_is_rolled_back_after_its_trials() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.talk(&world.offer, &world.source()).unwrap();
+    let mut boots = 0;
+    loop {
+        rig.reboot();
+        if rig.updater().wants() != Want::Confirm {
+            break;
+        }
+        boots += 1;
+    }
+    assert_eq!(boots, TRIALS);
+    rig.run().unwrap();
+    assert_eq!(
+        rig.reports[0].outcome,
+        Outcome::RolledBack(RollBackReason::Unconfirmed)
+    );
+}
+
+#[test]
+fn an_image_that_is_not_the_signed_one_is_never_staged() {
+    let world = World::new();
+    let mut lie = world.image.clone();
+    lie[SIZE - 1] ^= 1;
+    let mut rig = world.rig();
+    assert_eq!(
+        rig.talk(&world.offer, &Source::new(2, &lie)),
+        Ok(Want::Nothing)
+    );
+    assert_eq!(rig.reports[0].outcome, Outcome::BadImage);
+    // Nothing of it is in the way of the right one.
+    assert_eq!(rig.talk(&world.offer, &world.source()), Ok(Want::Reboot));
+}
+
+#[test]
+fn only_the_block_that_was_asked_for_is_written() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.deliver(&world.offer);
+    rig.run().unwrap();
+    let before = rig.banks().written();
+    let block = usize::try_from(BLOCK).unwrap();
+    let first = &world.image[..block];
+    for hostile in [
+        ToDevice::Block {
+            sequence: 2,
+            offset: 0,
+            bytes: &first[1..],
+        },
+        ToDevice::Block {
+            sequence: 2,
+            offset: 0,
+            bytes: &world.image[..block + 1],
+        },
+        ToDevice::Block {
+            sequence: 2,
+            offset: BLOCK,
+            bytes: first,
+        },
+        ToDevice::Block {
+            sequence: 2,
+            offset: u32::MAX,
+            bytes: first,
+        },
+        ToDevice::Block {
+            sequence: 3,
+            offset: 0,
+            bytes: first,
+        },
+    ] {
+        rig.deliver(&encode(&hostile));
+    }
+    assert_eq!(rig.banks().written(), before);
+    let right = encode(&ToDevice::Block {
+        sequence: 2,
+        offset: 0,
+        bytes: first,
+    });
+    for _ in 0..3 {
+        rig.deliver(&right);
+    }
+    assert_eq!(
+        rig.banks().written(),
+        before + u64::from(BLOCK),
+        "duplicates write nothing"
+    );
+    // After the last byte of the image the spare bank is as it was cleared.
+    rig.talk(&world.offer, &world.source()).unwrap();
+    assert!(
+        rig.banks().bytes(Bank::B)[SIZE..]
+            .iter()
+            .all(|&byte| byte == 0xff)
+    );
+}
+
+#[test]
+fn what_a_device_cannot_or_must_not_install_is_refused_by_name() {
+    let world = World::new();
+    let refused = |payload: &[u8]| {
+        let mut rig = world.rig();
+        rig.deliver(payload);
+        rig.run().unwrap();
+        assert!(rig.requests.is_empty());
+        assert_eq!(rig.banks().written(), 0);
+        (rig.reports[0].sequence, rig.reports[0].outcome)
+    };
+    let stranger = P256Key::generate();
+    let small = image(2, 10);
+    let other = Device::new([1; 16], KIND.class, KIND.component);
+    let path = Device::new(KIND.vendor, KIND.class, &[b"radio"]);
+    let big = image(2, 1_025);
+    assert_eq!(
+        refused(&offer(&stranger, 2, KIND, &small)),
+        (None, Outcome::NotAuthentic)
+    );
+    assert_eq!(
+        refused(&offer(&world.key, 2, other, &small)),
+        (Some(2), Outcome::OtherDevice)
+    );
+    assert_eq!(
+        refused(&offer(&world.key, 2, path, &small)),
+        (Some(2), Outcome::OtherDevice)
+    );
+    assert_eq!(
+        refused(&offer(&world.key, 2, KIND, &big)),
+        (Some(2), Outcome::TooLarge)
+    );
+    assert_eq!(
+        refused(&offer(&world.key, 2, KIND, &[])),
+        (Some(2), Outcome::Unsupported)
+    );
+    assert_eq!(
+        refused(&offer(&world.key, 0, KIND, &small)),
+        (Some(0), Outcome::TooOld)
+    );
+    assert_eq!(
+        refused(&offer(&world.key, 1, KIND, &small)),
+        (Some(1), Outcome::SequenceReused)
+    );
+    let running = image(1, 200);
+    assert_eq!(
+        refused(&offer(&world.key, 1, KIND, &running)),
+        (Some(1), Outcome::Confirmed)
+    );
+}
+
+#[test]
+fn a_newer_offer_replaces_a_download_and_none_disturbs_a_trial() {
+    let world = World::new();
+    let newer = image(3, 300);
+    let newer_offer = offer(&world.key, 3, KIND, &newer);
+    let mut rig = world.rig();
+    rig.deliver(&world.offer);
+    rig.run().unwrap();
+    assert_eq!(
+        rig.talk(&newer_offer, &Source::new(3, &newer)),
+        Ok(Want::Reboot)
+    );
+    rig.deliver(&world.offer);
+    rig.run().unwrap();
+    assert_eq!(rig.reports.last().unwrap().outcome, Outcome::Busy);
+    rig.reboot();
+    rig.deliver(&newer_offer);
+    rig.run().unwrap();
+    assert_eq!(rig.updater().wants(), Want::Confirm);
+    assert_eq!(
+        rig.reports.len(),
+        1,
+        "its own offer again is no reason for a report"
+    );
+}
+
+#[test]
+fn a_download_that_was_called_off_does_not_come_back() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.deliver(&world.offer);
+    rig.run().unwrap();
+    let abort = encode(&ToDevice::Abort { sequence: 2 });
+    for _ in 0..2 {
+        rig.deliver(&abort);
+        assert!(rig.run().unwrap().is_empty());
+    }
+    assert_eq!(rig.reports.len(), 1);
+    assert_eq!(rig.reports[0].outcome, Outcome::Aborted);
+    rig.reboot();
+    assert!(rig.run().unwrap().is_empty());
+    assert_eq!(rig.updater().status().activity, Activity::Idle);
+}
+
+#[test]
+fn an_unanswered_request_is_repeated_later_and_later() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.deliver(&world.offer);
+    assert_eq!(rig.run().unwrap().len(), 1);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let deadline = rig.updater().deadline().unwrap().as_millis();
+        waits.push((deadline - rig.now_ms) / 1_000);
+        rig.now_ms = deadline - 1;
+        assert!(rig.run().unwrap().is_empty());
+        rig.now_ms = deadline;
+        assert_eq!(rig.run().unwrap().len(), 1);
+    }
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 320, 320]);
+    let now = Now::new(Instant::from_millis(rig.now_ms), TimeBounds::UNKNOWN);
+    rig.updater()
+        .input(now, &Event::Connected { resumed: true });
+    assert_eq!(
+        rig.run().unwrap().len(),
+        1,
+        "a new link is a reason to ask at once"
+    );
+}
+
+#[test]
+fn a_report_is_sent_until_it_arrives_also_after_a_reboot() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.talk(&world.offer, &world.source()).unwrap();
+    rig.reboot();
+    rig.fate = Fate::Expired;
+    rig.confirm(true);
+    rig.run().unwrap();
+    assert!(rig.reports.is_empty());
+    let retry = rig.updater().deadline().unwrap();
+    assert_eq!(
+        retry.since(Instant::from_millis(rig.now_ms)),
+        Duration::from_secs(10)
+    );
+    rig.reboot();
+    rig.run().unwrap();
+    rig.fate = Fate::Delivered;
+    rig.now_ms += 10_000;
+    rig.run().unwrap();
+    assert_eq!(rig.reports.len(), 1);
+}
+
+#[test]
+fn a_step_that_was_dropped_is_asked_for_again_and_a_busy_link_is_waited_for() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.deliver(&world.offer);
+    let now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+    let (mut first, mut second) = ([0; 256], [0; 256]);
+    let updater = rig.updater();
+    let dropped = format!("{:?}", updater.step(now, &mut first));
+    assert_eq!(format!("{:?}", updater.step(now, &mut second)), dropped);
+    updater.done(now, Done::Persisted);
+    assert!(matches!(updater.step(now, &mut first), Step::Send(_)));
+    updater.done(now, Done::Failed(iot_core::engine::Failure::Busy));
+    assert!(matches!(updater.step(now, &mut first), Step::Idle));
+    assert!(updater.deadline().is_some());
+}
