@@ -1,8 +1,11 @@
 //! Record stores behind the [`Records`](crate::port::Records) port.
 //!
 //! [`memory`] keeps records in RAM: one store without an allocator, one that grows and can be copied, so
-//! that a test cuts the power and boots again from the copy. `fault` (feature `sim`) makes any store fail or lose power at a chosen commit.
+//! that a test cuts the power and boots again from the copy. `directory` (feature `std`) keeps them in
+//! files. `fault` (feature `sim`) makes any store fail or lose power at a chosen commit.
 
+#[cfg(feature = "std")]
+pub mod directory;
 #[cfg(feature = "sim")]
 pub mod fault;
 pub mod memory;

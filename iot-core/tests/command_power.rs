@@ -1,6 +1,14 @@
 //! Power cuts at every boundary of a command: around each durable write, each message and each run of the
 //! handler, twice in one life, with every message doubled. The claim of each class must hold in every run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
 use core::cell::Cell;
 
 use futures::executor::block_on;
