@@ -12,10 +12,10 @@ mod tree;
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
-use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::watch;
@@ -132,6 +132,8 @@ pub struct HubStats {
     pub sessions: usize,
     /// Connections whose CONNECT was accepted and that are open now.
     pub connected: usize,
+    /// Messages that wait in the sessions' queues now.
+    pub queued: usize,
     /// Subscriptions there are now.
     pub subscriptions: usize,
     /// Retained messages there are now.
@@ -278,12 +280,13 @@ impl Hub {
     pub fn stats(&self) -> HubStats {
         let counters = &self.shared.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (sessions, connected, subscriptions, retained) = self.shared.board.sizes();
+        let sizes = self.shared.board.sizes();
         HubStats {
-            sessions,
-            connected,
-            subscriptions,
-            retained,
+            sessions: sizes.sessions,
+            connected: sizes.connected,
+            queued: sizes.queued,
+            subscriptions: sizes.subscriptions,
+            retained: sizes.retained,
             accepted: read(&counters.accepted),
             refused: read(&counters.refused),
             taken_over: read(&counters.taken_over),

@@ -4,8 +4,8 @@
 //! it forgets stored messages without an event when the other end lost the session, and keeping every
 //! message until its fate is known is what this crate is for.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use std::sync::Arc;
 
 use mqtt_protocol_core::mqtt::ArcPayload;
 use mqtt_protocol_core::mqtt::packet::{
@@ -213,9 +213,7 @@ pub(crate) enum Packet {
         id: u16,
         filters: Vec<alloc::string::String>,
     },
-    Unsuback {
-        id: u16,
-    },
+    Unsuback,
     Pingreq,
     Pingresp,
     Disconnect {
@@ -317,16 +315,12 @@ pub(crate) fn decode(version: Version, first: u8, body: &[u8]) -> Result<Packet,
             })
         }
         (11, Version::V3) => {
-            let packet = whole(body, v3_1_1::Unsuback::parse(body)?)?;
-            Ok(Packet::Unsuback {
-                id: packet.packet_id(),
-            })
+            whole(body, v3_1_1::Unsuback::parse(body)?)?;
+            Ok(Packet::Unsuback)
         }
         (11, Version::V5) => {
-            let packet = whole(body, v5_0::Unsuback::parse(body)?)?;
-            Ok(Packet::Unsuback {
-                id: packet.packet_id(),
-            })
+            whole(body, v5_0::Unsuback::parse(body)?)?;
+            Ok(Packet::Unsuback)
         }
         (12, _) if body.is_empty() => Ok(Packet::Pingreq),
         (13, _) if body.is_empty() => Ok(Packet::Pingresp),

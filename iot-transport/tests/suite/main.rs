@@ -1,5 +1,13 @@
 //! What the crate promises, over real TCP on loopback.
 #![cfg(feature = "hub")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_alloc,
+    reason = "these are tests, helpers included"
+)]
 
 mod common;
 mod mqtt;

@@ -1,10 +1,11 @@
 //! The client's link: dialling, greeting, moving packets, and giving up in time.
 
 use alloc::boxed::Box;
+use core::hash::BuildHasher;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::io;
 
 use iot_core::{Channel, Fate, Qos};

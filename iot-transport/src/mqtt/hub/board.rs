@@ -35,6 +35,16 @@ struct Inner {
     swept: Option<Instant>,
 }
 
+/// How much there is of everything.
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    pub(super) sessions: usize,
+    pub(super) connected: usize,
+    pub(super) queued: usize,
+    pub(super) subscriptions: usize,
+    pub(super) retained: usize,
+}
+
 /// What came of a CONNECT.
 #[derive(Debug)]
 pub(super) struct Attached {
@@ -220,21 +230,20 @@ impl Board {
         lost
     }
 
-    /// Counts sessions, connected sessions, subscriptions and retained messages.
-    pub(super) fn sizes(&self) -> (usize, usize, usize, usize) {
+    pub(super) fn sizes(&self) -> Sizes {
         let inner = self.read();
-        let (mut connected, mut filters) = (0, 0);
+        let mut sizes = Sizes {
+            sessions: inner.sessions.len(),
+            retained: inner.retained.len(),
+            ..Sizes::default()
+        };
         for session in inner.sessions.values() {
             let state = session.state();
-            connected += usize::from(state.live.is_some());
-            filters += state.filters.len();
+            sizes.connected += usize::from(state.live.is_some());
+            sizes.queued += state.queued();
+            sizes.subscriptions += state.filters.len();
         }
-        (
-            inner.sessions.len(),
-            connected,
-            filters,
-            inner.retained.len(),
-        )
+        sizes
     }
 
     pub(super) fn list(&self) -> Vec<(String, bool)> {
