@@ -20,6 +20,7 @@ use core::time::Duration;
 
 use iot_core::authz::Direction;
 use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
+use iot_core::retry::Retry;
 use iot_core::{Channel, Event, Fate, Message, Peer, Qos, Ticket};
 use tokio::time::{Instant, timeout_at};
 
@@ -150,7 +151,7 @@ pub struct Client<C> {
     link: Link,
     /// Counts links, so that an acknowledgement never goes to another one than its message came from.
     link_number: u64,
-    failures: u32,
+    retry: Retry,
     last_error: Option<ConnectError>,
     timer: Timer,
     stats: ClientStats,
@@ -173,7 +174,6 @@ impl<C: Connect> Client<C> {
     pub fn new(connector: C, settings: Settings) -> Self {
         Self {
             connector,
-            settings,
             outbox: Outbox::default(),
             ready: VecDeque::new(),
             unread_fates: 0,
@@ -181,11 +181,12 @@ impl<C: Connect> Client<C> {
             subscriptions: BTreeMap::new(),
             link: Link::Down { until: None },
             link_number: 0,
-            failures: 0,
+            retry: Retry::new(settings.retry),
             last_error: None,
             timer: Timer::default(),
             stats: ClientStats::default(),
             closed: false,
+            settings,
         }
     }
 

@@ -1,9 +1,9 @@
 //! What the MQTT tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use iot_core::port::Transport;
 use iot_core::{Channel, DeviceId, Event, Fate, TenantId, Ticket};

@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::hash::RandomState;
 use std::io;
 
+use iot_core::entropy::{Entropy, EntropyError};
 use iot_core::{Channel, Fate, Qos};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -236,7 +237,7 @@ impl<C: Connect> Client<C> {
             subscribing: alloc::collections::BTreeMap::new(),
         }));
         self.link_number += 1;
-        self.failures = 0;
+        self.retry.succeeded();
         self.last_error = None;
         self.stats.connections += 1;
         let resumed = connack.session_present;
@@ -425,12 +426,8 @@ impl<C: Connect> Client<C> {
             self.outbox.wire_broke();
             self.ready.push_back(Ready::Disconnected);
         }
-        let pause = pause(
-            self.settings.retry_first,
-            self.settings.retry_most,
-            self.failures,
-        );
-        self.failures = self.failures.saturating_add(1);
+        // A policy without a budget never gives up, and this entropy never fails.
+        let pause = self.retry.next_delay(&mut Spread).unwrap_or_default();
         self.last_error = Some(error);
         self.link = Link::Down {
             until: Some(Instant::now() + pause),
@@ -461,12 +458,18 @@ fn seconds_up(span: Duration) -> u32 {
     u32::try_from(whole.max(1)).unwrap_or(u32::MAX)
 }
 
-/// A pause drawn at random from the upper half of a bound that doubles with every failure.
-fn pause(first: Duration, most: Duration, failures: u32) -> Duration {
-    let bound = first
-        .saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(1))
-        .min(most);
-    // Every `RandomState` has keys of its own; spreading reconnects needs no better randomness.
-    let share = RandomState::new().hash_one(failures) % 512;
-    bound / 2 + bound.saturating_mul(u32::try_from(share).unwrap_or(0)) / 1_024
+/// Randomness that spreads reconnects; never for keys.
+struct Spread;
+
+impl Entropy for Spread {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+        for chunk in out.chunks_mut(8) {
+            // Every `RandomState` has keys of its own.
+            let random = RandomState::new().hash_one(chunk.len()).to_le_bytes();
+            for (to, from) in chunk.iter_mut().zip(random) {
+                *to = from;
+            }
+        }
+        Ok(())
+    }
 }

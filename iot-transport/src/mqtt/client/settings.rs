@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use iot_core::retry::Policy;
 use iot_core::{DeviceId, TenantId};
 
 use crate::mqtt::packet::Version;
@@ -42,8 +43,7 @@ pub struct Settings {
     pub(super) queue_bytes: usize,
     pub(super) payload_bytes: usize,
     pub(super) window: u16,
-    pub(super) retry_first: Duration,
-    pub(super) retry_most: Duration,
+    pub(super) retry: Policy,
     pub(super) login: Option<(String, Vec<u8>)>,
 }
 
@@ -72,8 +72,7 @@ impl Settings {
             queue_bytes: 16 << 20,
             payload_bytes: 256 << 10,
             window: 64,
-            retry_first: Duration::from_millis(250),
-            retry_most: Duration::from_secs(30),
+            retry: Policy::new(Duration::from_millis(250), Duration::from_secs(30)),
             login: None,
         }
     }
@@ -137,13 +136,12 @@ impl Settings {
         self
     }
 
-    /// Sets the first and the longest pause between attempts to connect; 250 ms and 30 s by default.
+    /// Sets the shortest and the longest pause between attempts to connect; 250 ms and 30 s by default.
     ///
-    /// Pauses double, and each is drawn at random below its bound, so that a fleet does not return in step.
+    /// Pauses grow at random, so that a fleet does not return in step.
     #[must_use]
-    pub const fn with_retry(mut self, first: Duration, most: Duration) -> Self {
-        self.retry_first = first;
-        self.retry_most = most;
+    pub const fn with_retry(mut self, base: Duration, cap: Duration) -> Self {
+        self.retry = Policy::new(base, cap);
         self
     }
 
