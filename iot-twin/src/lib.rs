@@ -5,5 +5,35 @@
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
+// The derive macro writes `::iot_twin`, in this crate's own tests too.
+extern crate self as iot_twin;
+
+#[cfg(feature = "alloc")]
+pub mod diff;
+#[cfg(feature = "alloc")]
+pub mod document;
+pub mod leaf;
+#[cfg(feature = "alloc")]
+pub mod merge;
+#[cfg(feature = "alloc")]
+pub mod path;
+pub mod reflect;
+pub mod schema;
+pub mod sync;
+#[cfg(feature = "alloc")]
+pub mod value;
 
 pub use iot_core;
+pub use minicbor;
+
+#[cfg(feature = "derive")]
+pub use iot_twin_derive::Twin;
+
+pub use leaf::Leaf;
+pub use reflect::{Desired, Twin};
+pub use schema::FieldId;
+#[cfg(feature = "alloc")]
+pub use sync::TwinService;
+pub use sync::{Change, Code, Timing, TwinDevice, Version};
+#[cfg(feature = "alloc")]
+pub use value::Value;

@@ -1,0 +1,645 @@
+//! The device's half: no heap, no clock, no storage of its own.
+
+mod storage;
+
+use core::fmt;
+use core::ops::Deref;
+use core::time::Duration;
+
+use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
+use iot_core::{Channel, Engine, Instant, Message, Now};
+
+use super::slot::{Code, Slot, Version};
+use super::wire::{self, Delta, DesiredLeaf, Digests, Report};
+use crate::leaf::{LeafError, LeafWriter};
+use crate::reflect::{Desired, Twin, field};
+use crate::schema::Access;
+
+/// How long a device waits before it repeats itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// For an answer; doubled each time, up to 64 times as long.
+    pub resend: Duration,
+    /// Between two checks that both sides are equal when nothing else is sent.
+    pub digest: Duration,
+}
+
+impl Timing {
+    /// 5 s for an answer, 15 min between checks.
+    pub const DEFAULT: Self = Self::new(Duration::from_secs(5), Duration::from_secs(900));
+
+    /// States both spans.
+    #[must_use]
+    pub const fn new(resend: Duration, digest: Duration) -> Self {
+        Self { resend, digest }
+    }
+}
+
+/// What a service desires, durable here and not yet answered for.
+///
+/// It dereferences to the desired fields.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Change<D> {
+    /// What to acknowledge.
+    pub version: Version,
+    /// Every desired field: as desired, or as it is where the desire was refused or overridden.
+    pub desired: D,
+}
+
+impl<D> Deref for Change<D> {
+    type Target = D;
+    fn deref(&self) -> &D {
+        &self.desired
+    }
+}
+
+/// A device's twin: an [`Engine`] for [`Channel::Twin`].
+///
+/// `PENDING` is how many desired fields can arrive between two writes to storage; more than that are asked for
+/// again. Give the driver a buffer of at least 128 bytes. Its records are keyed from
+/// [`RECORDS`](Self::RECORDS) on, one for each desired field and one for itself.
+///
+/// ```
+/// # #[cfg(feature = "derive")] {
+/// use iot_twin::{Twin, TwinDevice};
+///
+/// #[derive(Twin)]
+/// struct Room {
+///     #[twin(desired, unit = "Cel", range = 5.0..=30.0)]
+///     setpoint: f32,
+///     #[twin(reported, unit = "Cel", deadband = 0.2)]
+///     temperature: f32,
+/// }
+///
+/// let mut twin = TwinDevice::<Room, 8>::new();
+/// twin.report(|room| room.temperature = 19.5);
+/// assert_eq!(twin.state().temperature, 19.5);
+/// assert!(twin.changed().is_none());
+/// # }
+/// ```
+pub struct TwinDevice<T: Twin, const PENDING: usize> {
+    /// What is the case.
+    actual: T,
+    /// What was last given a version to be reported under.
+    told: T,
+    /// What the service desires.
+    desired: T,
+    slots: T::Slots,
+    /// Desired values that have arrived and are not durable yet.
+    staged: T,
+    pending: [Staged; PENDING],
+    staging: Option<Staging>,
+    issued: Option<Issued>,
+
+    epoch: u32,
+    contiguous: u64,
+    unsaved: bool,
+
+    /// The newest version given to a report, and the newest that storage allows.
+    last: u64,
+    reserved: u64,
+    floor: u64,
+    /// Up to where the service has taken reports in, and up to where they were sent.
+    acknowledged: u64,
+    sent: u64,
+    /// The highest version that any life of this device can have sent.
+    spoken: u64,
+    /// Whether the service's knowledge of us is known not to be ahead of ours.
+    greeted: bool,
+    stated: bool,
+
+    restored: bool,
+    connected: bool,
+    tell: bool,
+    want: bool,
+    timing: Timing,
+    doublings: u8,
+    resend_at: Option<Instant>,
+    digest_at: Option<Instant>,
+    hold_until: Option<Instant>,
+    records: RecordKey,
+}
+
+/// One desired field on its way to storage.
+#[derive(Clone, Copy, Debug)]
+struct Staged {
+    index: usize,
+    version: u64,
+    check: u32,
+    code: Code,
+    held: bool,
+}
+
+/// A delta on its way to storage: the pending fields, and what becomes true with them.
+#[derive(Clone, Copy, Debug)]
+struct Staging {
+    epoch: u32,
+    contiguous: u64,
+    count: usize,
+}
+
+/// What the step that was handed out will change once it is done.
+#[derive(Clone, Copy, Debug)]
+enum Issued {
+    Edits {
+        below: usize,
+        reserved: u64,
+    },
+    Staged {
+        count: usize,
+        contiguous: u64,
+        reserved: u64,
+    },
+    Send {
+        to: u64,
+    },
+}
+
+const MAX_DOUBLINGS: u8 = 6;
+
+impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
+    /// The records of a twin that was not given others.
+    pub const RECORDS: RecordKey = RecordKey::new(0x5457_0000);
+
+    /// A twin that knows nothing; restoring and the first [`report`](Self::report) tell it.
+    #[must_use]
+    pub const fn new() -> Self {
+        const { assert!(PENDING > 0, "a twin needs room for one pending field") };
+        Self {
+            actual: T::INITIAL,
+            told: T::INITIAL,
+            desired: T::INITIAL,
+            slots: T::SLOTS,
+            staged: T::INITIAL,
+            pending: [Staged::EMPTY; PENDING],
+            staging: None,
+            issued: None,
+            epoch: 0,
+            contiguous: 0,
+            unsaved: false,
+            last: 0,
+            reserved: 0,
+            floor: 1,
+            acknowledged: 0,
+            sent: 0,
+            spoken: 0,
+            greeted: false,
+            stated: false,
+            restored: false,
+            connected: false,
+            tell: false,
+            want: false,
+            timing: Timing::DEFAULT,
+            doublings: 0,
+            resend_at: None,
+            digest_at: None,
+            hold_until: None,
+            records: Self::RECORDS,
+        }
+    }
+
+    /// Keeps its records from `first` on; for a second twin in one node.
+    #[must_use]
+    pub const fn with_records(mut self, first: RecordKey) -> Self {
+        self.records = first;
+        self
+    }
+
+    /// Waits otherwise.
+    #[must_use]
+    pub const fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// States what is the case; the service learns of it as soon as it can be told.
+    ///
+    /// The first call after a boot states every reported field, whether `edit` touches it or not: give fields
+    /// that are not measured at once an `Option` type. Later, a field is reported when it has moved by its
+    /// deadband. Editing a desired field overrides the service until it desires something newer
+    /// ([`Code::OVERRIDDEN`]); that is durable before it is reported.
+    pub fn report(&mut self, edit: impl FnOnce(&mut T)) {
+        edit(&mut self.actual);
+        for index in 0..T::FIELDS.len() {
+            let desired = is_desired::<T>(index);
+            let moved = self.actual.moved(index, &self.told);
+            if !moved && (self.stated || desired) {
+                continue;
+            }
+            if let Some(slot) = self.slots.as_mut().get_mut(index) {
+                slot.known = true;
+                if desired {
+                    slot.unsaved = true;
+                    slot.offered = false;
+                    if slot.stamp > Version::ZERO {
+                        slot.code = Code::OVERRIDDEN;
+                    }
+                }
+            }
+            self.tell_field(index);
+        }
+        self.stated = true;
+    }
+
+    /// What the service desires and the application has not answered for; also after every boot.
+    ///
+    /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version.
+    #[must_use]
+    pub fn changed(&self) -> Option<Change<T::Desired>> {
+        let offered = self.slots().filter(|slot| slot.offered);
+        let version = offered.map(|slot| slot.stamp).max()?;
+        let mut view = T::INITIAL;
+        for (index, slot) in (0..).zip(self.slots()) {
+            let from = if slot.code.is_pending() && slot.held {
+                &self.desired
+            } else {
+                &self.actual
+            };
+            view.copy(index, from);
+        }
+        Some(Change {
+            version,
+            desired: Desired::of(&view),
+        })
+    }
+
+    /// Answers for every desired field up to `version`: with `true` or a [`Code`].
+    ///
+    /// [`Code::APPLIED`] makes the desired values actual ones; a code of 400 or above leaves the actual values
+    /// as they are; after [`Code::PENDING`] answer again with the same version. Fields that the service has
+    /// desired anew in the meantime stay unanswered.
+    pub fn acknowledge(&mut self, version: Version, answer: impl Into<Code>) {
+        let answer = answer.into();
+        for index in 0..T::FIELDS.len() {
+            let Some(slot) = self.slots.as_mut().get_mut(index) else {
+                continue;
+            };
+            if slot.stamp > version || !(slot.offered || slot.code.is_pending()) {
+                continue;
+            }
+            slot.offered = false;
+            if !slot.code.is_pending() {
+                continue;
+            }
+            slot.code = answer;
+            if answer.is_applied() && slot.held {
+                slot.known = true;
+                self.actual.copy(index, &self.desired);
+            }
+            self.tell_field(index);
+        }
+    }
+
+    /// What is the case, as far as it was reported or acknowledged.
+    #[must_use]
+    pub const fn state(&self) -> &T {
+        &self.actual
+    }
+
+    /// Whether everything reported is known to have reached the service, and everything desired was answered.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.acknowledged >= self.last
+            && self.staging.is_none()
+            && !self.want
+            && !self.slots().any(|slot| slot.offered || slot.unsaved)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.as_ref().iter()
+    }
+
+    /// Gives a field a fresh version to be reported under.
+    fn tell_field(&mut self, index: usize) {
+        self.told.copy(index, &self.actual);
+        self.last += 1;
+        if let Some(slot) = self.slots.as_mut().get_mut(index) {
+            slot.told = self.last;
+        }
+        self.tell = true;
+    }
+
+    /// Takes a delta in as far as there is room; nothing of it counts until it is durable.
+    fn delta(&mut self, payload: &[u8]) {
+        let Some((delta, input, count)) = Delta::read(payload) else {
+            return;
+        };
+        // A second delta waits until the first is durable: it will be asked for.
+        if self.staging.is_some() {
+            self.want = true;
+            return;
+        }
+        if delta.epoch < self.epoch {
+            self.tell = true;
+            return;
+        }
+        let contiguous = if delta.epoch == self.epoch { self.contiguous } else { 0 };
+        let gap = delta.base > contiguous;
+        let Some((staged, upto)) = self.stage(&delta, input, count) else {
+            return;
+        };
+        let reached = if gap { contiguous } else { contiguous.max(upto) };
+        self.heard(&delta);
+        self.want = gap || upto < delta.to;
+        // A service that speaks of less than we have has lost its memory: let it know.
+        self.tell |= self.want || delta.to < contiguous;
+        if staged > 0 || delta.epoch != self.epoch || reached != self.contiguous {
+            self.staging = Some(Staging {
+                epoch: delta.epoch,
+                contiguous: reached,
+                count: staged,
+            });
+        }
+    }
+
+    /// Puts the fields that are news aside: how many, and the version up to which that was all; `None` when
+    /// the message is malformed.
+    fn stage(
+        &mut self,
+        delta: &Delta,
+        mut input: minicbor::Decoder<'_>,
+        count: u64,
+    ) -> Option<(usize, u64)> {
+        let (mut staged, mut upto) = (0, delta.to);
+        let mut before = 0;
+        for _ in 0..count {
+            let leaf = DesiredLeaf::read(&mut input)?;
+            if leaf.version <= before || leaf.version > delta.to {
+                return None;
+            }
+            let index = T::FIELDS.iter().position(|field| field.id == leaf.id);
+            let stamp = Version::new(delta.epoch, leaf.version);
+            if let Some(index) = index
+                && self.slots.as_ref().get(index)?.stamp < stamp
+            {
+                if let Some(place) = self.pending.get_mut(staged) {
+                    *place = Staged::judge(&mut self.staged, index, &leaf, delta.epoch);
+                    staged += 1;
+                } else {
+                    // The table is full: what was before this field is all that counts.
+                    upto = upto.min(before);
+                }
+            }
+            before = leaf.version;
+        }
+        (input.position() == input.input().len()).then_some((staged, upto))
+    }
+
+    /// Learns up to where the service knows our reports.
+    fn heard(&mut self, delta: &Delta) {
+        if delta.want || delta.acknowledged > self.spoken {
+            // Either the service asks for everything, or it knows versions that no life of the device that
+            // left records can have sent: they were lost. Everything is told again, above what it knows.
+            self.last = self.last.max(delta.acknowledged);
+            self.floor = self.last + 1;
+            for index in 0..T::FIELDS.len() {
+                if self.slots.as_ref().get(index).is_some_and(|slot| slot.told > 0) {
+                    self.tell_field(index);
+                }
+            }
+            self.acknowledged = delta.acknowledged;
+            self.sent = delta.acknowledged;
+            self.spoken = self.spoken.max(delta.acknowledged);
+            self.tell = true;
+        } else {
+            self.acknowledged = self.acknowledged.max(delta.acknowledged);
+            self.sent = self.sent.max(self.acknowledged);
+        }
+        if !self.greeted {
+            self.greeted = true;
+            self.tell |= self.last > self.acknowledged;
+        }
+        self.doublings = 0;
+        if self.acknowledged >= self.sent {
+            self.resend_at = None;
+        }
+    }
+
+    /// Writes a report of what was not sent yet; says up to which version.
+    fn write_report(&self, out: &mut LeafWriter<'_>) -> Option<u64> {
+        let mut fields = wire::open_report(
+            out,
+            &Report {
+                epoch: self.epoch,
+                contiguous: self.contiguous,
+                floor: self.floor,
+                base: self.sent,
+                want: self.want,
+            },
+        )?;
+        let mut to = self.sent;
+        let mut whole = self.greeted;
+        while let Some((index, slot)) = self.next_told(to).filter(|_| self.greeted) {
+            if !fields.add(out, |out| self.write_field(index, slot, out)) {
+                whole = false;
+                break;
+            }
+            to = slot.told;
+        }
+        if whole {
+            to = self.last.max(to);
+        }
+        wire::close_report(out, to, whole.then(|| self.digests()))?;
+        Some(to)
+    }
+
+    /// The field with the lowest reported version above `after`.
+    fn next_told(&self, after: u64) -> Option<(usize, &Slot)> {
+        let told = (0..).zip(self.slots()).filter(|(_, slot)| slot.told > after);
+        told.min_by_key(|(_, slot)| slot.told)
+    }
+
+    fn write_field(&self, index: usize, slot: &Slot, out: &mut LeafWriter<'_>) -> Option<()> {
+        let field = field::<T>(index)?;
+        let answers = slot.stamp > Version::ZERO && slot.stamp.epoch() == self.epoch;
+        wire::open_leaf(out, if answers { 5 } else { 3 }, field.id, slot.told)?;
+        if slot.known {
+            self.told.encode(index, out)?;
+        } else {
+            out.null()?;
+        }
+        if answers {
+            wire::close_leaf(out, slot.stamp.number(), slot.code)?;
+        }
+        Some(())
+    }
+
+    fn digests(&self) -> Digests {
+        let current = |slot: &Slot| slot.stamp > Version::ZERO && slot.stamp.epoch() == self.epoch;
+        let mut digests = Digests::default();
+        for (field, slot) in T::FIELDS.iter().zip(self.slots()) {
+            if current(slot) {
+                digests.desired = digests.desired.wrapping_add(slot.check);
+            }
+            if slot.told > 0 {
+                digests.add_reported(field.id, slot.told);
+            }
+        }
+        digests
+    }
+
+    /// What it claims to have, and the version of each field.
+    #[cfg(all(test, feature = "alloc", feature = "derive"))]
+    pub(super) fn progress(&self) -> (Version, alloc::vec::Vec<Version>) {
+        let stamps = self.slots().map(|slot| slot.stamp).collect();
+        (Version::new(self.epoch, self.contiguous), stamps)
+    }
+
+    fn wait(&self) -> Duration {
+        self.timing.resend * (1 << self.doublings.min(MAX_DOUBLINGS))
+    }
+}
+
+impl<T: Twin, const PENDING: usize> Engine for TwinDevice<T, PENDING> {
+    fn handles(&self, channel: Channel) -> bool {
+        channel == Channel::Twin
+    }
+
+    fn records(&self) -> RecordRange {
+        // One for the twin and one for each number a field can have.
+        RecordRange::new(self.records, 1 + 0x1_0000)
+    }
+
+    fn input(&mut self, _: Now, event: &Event<'_>) {
+        match *event {
+            Event::Record { key, value } if !self.restored => self.restore_record(key, value),
+            Event::Restored if !self.restored => self.finish_restore(),
+            Event::Message(message) if message.channel == Channel::Twin && self.restored => {
+                self.delta(message.payload);
+            }
+            Event::Connected { .. } => {
+                self.connected = true;
+                self.want = true;
+                self.tell = true;
+                self.sent = self.acknowledged;
+                self.doublings = 0;
+            }
+            Event::Disconnected => self.connected = false,
+            _ => {}
+        }
+    }
+
+    fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        self.issued = None;
+        let due = |at: Option<Instant>| at.is_some_and(|at| now.instant >= at);
+        let held = self.hold_until.is_some() && !due(self.hold_until);
+        if !self.restored || held {
+            return Step::Idle;
+        }
+        self.hold_until = None;
+        if self.must_persist() {
+            return self.persist(now, buffer);
+        }
+        if !self.connected {
+            return Step::Idle;
+        }
+        if due(self.resend_at) {
+            self.resend_at = None;
+            self.sent = self.acknowledged;
+            self.tell = true;
+        }
+        self.tell |= due(self.digest_at);
+        if !self.tell {
+            return Step::Idle;
+        }
+        let mut out = LeafWriter::new(buffer);
+        let Some(to) = self.write_report(&mut out) else {
+            self.hold_until = Some(now.instant + self.timing.resend);
+            return Step::Idle;
+        };
+        self.issued = Some(Issued::Send { to });
+        Step::Send(Message::new(Channel::Twin, out.finish()))
+    }
+
+    fn done(&mut self, now: Now, done: Done<'_>) {
+        self.hold_until = None;
+        match (done, self.issued.take()) {
+            (Done::Persisted, Some(issued)) => self.persisted(issued),
+            (Done::Sent(_), Some(Issued::Send { to })) => {
+                self.sent = self.sent.max(to);
+                self.spoken = self.spoken.max(to);
+                // What did not fit goes into the next message at once.
+                self.tell = self.greeted && self.sent < self.last;
+                let open = self.want || self.sent > self.acknowledged;
+                self.resend_at = open.then(|| now.instant + self.wait());
+                self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
+                self.digest_at = Some(now.instant + self.timing.digest);
+            }
+            (Done::Failed(_), Some(_)) => self.hold_until = Some(now.instant + self.timing.resend),
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        if !self.restored || self.hold_until.is_some() {
+            return self.hold_until;
+        }
+        if !self.connected {
+            return None;
+        }
+        match (self.resend_at, self.digest_at) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        }
+    }
+}
+
+impl<T: Twin, const PENDING: usize> Default for TwinDevice<T, PENDING> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Twin, const PENDING: usize> fmt::Debug for TwinDevice<T, PENDING> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwinDevice")
+            .field("slots", &self.slots.as_ref())
+            .field("epoch", &self.epoch)
+            .field("contiguous", &self.contiguous)
+            .field("last", &self.last)
+            .field("reserved", &self.reserved)
+            .field("acknowledged", &self.acknowledged)
+            .field("staging", &self.staging)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Staged {
+    const EMPTY: Self = Self {
+        index: 0,
+        version: 0,
+        check: 0,
+        code: Code::NONE,
+        held: false,
+    };
+
+    /// Reads the value into `into` and decides what can be decided without the application.
+    fn judge<T: Twin>(into: &mut T, index: usize, leaf: &DesiredLeaf<'_>, epoch: u32) -> Self {
+        const NULL: &[u8] = &[0xf6];
+        let optional = field::<T>(index).is_some_and(|field| field.optional);
+        let (code, held) = if !is_desired::<T>(index) {
+            (Code::READ_ONLY, false)
+        } else if leaf.value == NULL && !optional {
+            (Code::APPLIED, false)
+        } else {
+            match into.decode(index, &mut minicbor::Decoder::new(leaf.value)) {
+                Ok(()) => (Code::PENDING, true),
+                Err(LeafError::Range) => (Code::OUT_OF_RANGE, false),
+                Err(_) => (Code::REJECTED, false),
+            }
+        };
+        Self {
+            index,
+            version: leaf.version,
+            check: leaf.check(epoch),
+            code,
+            held,
+        }
+    }
+}
+
+pub(super) fn is_desired<T: Twin>(index: usize) -> bool {
+    field::<T>(index).is_some_and(|field| field.access == Access::Desired)
+}

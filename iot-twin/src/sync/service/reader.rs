@@ -1,0 +1,310 @@
+//! What a service's user sees of a twin: wishes go in, reports come out.
+
+use alloc::collections::BTreeMap;
+
+use super::{TwinService, is_writable};
+use crate::leaf::{Kind, LeafWriter, narrow};
+use crate::reflect::{Desired, Twin};
+use crate::schema::{FieldId, Schema};
+use crate::sync::slot::{Code, Version};
+use crate::value::{Limits, Value};
+
+/// Why a value cannot be desired.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DesireError {
+    /// No field of the schema has this name.
+    #[error("the twin has no such field: use a name of its schema")]
+    Unknown,
+    /// Only the device states this field.
+    #[error("the field is only reported: it cannot be desired")]
+    ReadOnly,
+    /// The value is of another kind than the field.
+    #[error("the value is of another kind than the field")]
+    Kind,
+    /// The value is outside the field's range.
+    #[error("the value is outside the field's range")]
+    Range,
+}
+
+/// A value as a device reported it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Reported<'a> {
+    /// The value; null while the device does not know it.
+    pub value: &'a Value,
+    /// Whether it was reported before the device's last restart, and not since.
+    pub stale: bool,
+}
+
+/// What a device answered to a desired value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Acknowledgement {
+    /// The desired value's version.
+    pub version: Version,
+    /// The answer.
+    pub code: Code,
+}
+
+impl TwinService {
+    /// Desires what `edit` changes of the desired fields; says how many fields that were.
+    ///
+    /// `edit` is called twice, with different values in the fields that were never desired: so a field that it
+    /// sets is told from one that it leaves alone. It must do the same both times.
+    ///
+    /// # Errors
+    ///
+    /// [`DesireError`] when a field that was set is outside its range; then nothing is desired.
+    pub fn desire<T: Twin>(&mut self, edit: impl Fn(&mut T::Desired)) -> Result<usize, DesireError> {
+        let (mut one, mut two) = (T::INITIAL, T::INITIAL);
+        for (index, field) in (0..).zip(T::FIELDS) {
+            let wish = self.desired.get(&field.id).filter(|wish| !wish.value.is_null());
+            let held = wish.is_some_and(|wish| {
+                let read = |into: &mut T| {
+                    let mut input = minicbor::Decoder::new(&wish.encoded);
+                    into.decode(index, &mut input).is_ok()
+                };
+                read(&mut one) && read(&mut two)
+            });
+            if !held {
+                two.disturb(index);
+            }
+        }
+        let changed_one = changes(&mut one, &edit);
+        let changed_two = changes(&mut two, &edit);
+        let mut news = BTreeMap::new();
+        for (index, schema) in (0..).zip(T::SCHEMA).filter(|(_, schema)| is_writable(schema)) {
+            let set = changed_one.contains(&index) || changed_two.contains(&index);
+            if !set {
+                continue;
+            }
+            if !one.accepts(index) {
+                return Err(DesireError::Range);
+            }
+            news.insert(schema.field.id, value_of(&one, index).ok_or(DesireError::Kind)?);
+        }
+        let count = news.len();
+        news.into_iter().for_each(|(id, value)| self.wish(id, value));
+        Ok(count)
+    }
+
+    /// Desires a value for a field of the schema.
+    ///
+    /// # Errors
+    ///
+    /// [`DesireError`] when the field is not one, cannot be desired, or cannot have the value.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<(), DesireError> {
+        let value = value.into();
+        let schema = self.schema(name)?;
+        let value = fit(schema, value)?;
+        let id = schema.field.id;
+        self.wish(id, value);
+        Ok(())
+    }
+
+    /// Withdraws the desire for a field of the schema: the device keeps the value it has.
+    ///
+    /// # Errors
+    ///
+    /// [`DesireError`] when the field is not one, or cannot be desired.
+    pub fn withdraw(&mut self, name: &str) -> Result<(), DesireError> {
+        let id = self.schema(name)?.field.id;
+        if self.desired.contains_key(&id) {
+            self.wish(id, Value::Null);
+        }
+        Ok(())
+    }
+
+    /// Desires a value for the field with a number; nothing is checked here, the device will.
+    pub fn set_field(&mut self, id: FieldId, value: impl Into<Value>) {
+        self.wish(id, value.into());
+    }
+
+    /// Whether the device has answered for everything desired, finally, and no report is known to be missing.
+    ///
+    /// An answer can be a refusal: see [`acknowledgement`](Self::acknowledgement).
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        self.contiguous >= self.version && !self.want && self.unanswered() == 0
+    }
+
+    /// How many desired fields the device has not answered for, or is still working on.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        let open = |code: Option<Code>| code.is_none_or(Code::is_pending);
+        self.desired.values().filter(|wish| open(wish.answer)).count()
+    }
+
+    /// The device's answer to what was last desired of a field; `None` while there is none.
+    #[must_use]
+    pub fn acknowledgement(&self, name: &str) -> Option<Acknowledgement> {
+        self.acknowledgement_of(self.id(name)?)
+    }
+
+    /// The same by number.
+    #[must_use]
+    pub fn acknowledgement_of(&self, id: FieldId) -> Option<Acknowledgement> {
+        let wish = self.desired.get(&id)?;
+        Some(Acknowledgement {
+            version: Version::new(self.epoch, wish.version),
+            code: wish.answer?,
+        })
+    }
+
+    /// What the device reported of a field; `None` while nothing.
+    #[must_use]
+    pub fn reported(&self, name: &str) -> Option<Reported<'_>> {
+        self.reported_of(self.id(name)?)
+    }
+
+    /// The same by number.
+    #[must_use]
+    pub fn reported_of(&self, id: FieldId) -> Option<Reported<'_>> {
+        self.reported.get(&id).map(|told| Reported {
+            value: &told.value,
+            stale: told.version < self.floor,
+        })
+    }
+
+    /// What the device reported, as the struct it runs with; fields it does not know have their initial values.
+    ///
+    /// `None` while it has not reported every field that cannot be without a value.
+    #[must_use]
+    pub fn state<T: Twin>(&self) -> Option<T> {
+        let mut state = T::INITIAL;
+        for (index, field) in (0..).zip(T::FIELDS) {
+            let told = self.reported.get(&field.id).filter(|told| !told.value.is_null());
+            match told {
+                Some(told) => {
+                    let bytes = told.value.to_cbor();
+                    state.decode(index, &mut minicbor::Decoder::new(&bytes)).ok()?;
+                }
+                None if field.optional => {}
+                None => return None,
+            }
+        }
+        Some(state)
+    }
+
+    /// What is desired of a field.
+    #[must_use]
+    pub fn desired(&self, name: &str) -> Option<&Value> {
+        let wish = self.desired.get(&self.id(name)?)?;
+        Some(&wish.value).filter(|value| !value.is_null())
+    }
+
+    /// Everything desired, by name; fields without a name by their number.
+    #[must_use]
+    pub fn desired_document(&self) -> Value {
+        let entries = self.desired.iter().filter(|(_, wish)| !wish.value.is_null());
+        self.document(entries.map(|(&id, wish)| (id, &wish.value)))
+    }
+
+    /// Everything reported, by name; fields without a name by their number.
+    #[must_use]
+    pub fn reported_document(&self) -> Value {
+        let entries = self.reported.iter().filter(|(_, told)| !told.value.is_null());
+        self.document(entries.map(|(&id, told)| (id, &told.value)))
+    }
+
+    /// The newest desired version.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        Version::new(self.epoch, self.version)
+    }
+
+    fn document<'a>(&self, entries: impl Iterator<Item = (FieldId, &'a Value)>) -> Value {
+        let named = entries.map(|(id, value)| {
+            let schema = self.schema.iter().find(|schema| schema.field.id == id);
+            let name = schema.map_or_else(
+                || alloc::format!("{}", id.get()),
+                |schema| schema.name.into(),
+            );
+            (name, value.clone())
+        });
+        Value::Map(named.collect())
+    }
+
+    fn id(&self, name: &str) -> Option<FieldId> {
+        let schema = self.schema.iter().find(|schema| schema.name == name)?;
+        Some(schema.field.id)
+    }
+
+    fn schema(&self, name: &str) -> Result<&Schema, DesireError> {
+        let schema = self.schema.iter().find(|schema| schema.name == name);
+        let schema = schema.ok_or(DesireError::Unknown)?;
+        if is_writable(schema) {
+            Ok(schema)
+        } else {
+            Err(DesireError::ReadOnly)
+        }
+    }
+}
+
+/// Applies `edit` and says which desired fields it changed.
+fn changes<T: Twin>(twin: &mut T, edit: impl Fn(&mut T::Desired)) -> alloc::vec::Vec<usize> {
+    let mut before = T::INITIAL;
+    (0..T::FIELDS.len()).for_each(|index| before.copy(index, twin));
+    let mut view = <T::Desired as Desired>::of(twin);
+    edit(&mut view);
+    view.put(twin);
+    (0..T::FIELDS.len())
+        .filter(|&index| twin.moved(index, &before))
+        .collect()
+}
+
+fn value_of<T: Twin>(twin: &T, index: usize) -> Option<Value> {
+    let mut buffer = [0; 16];
+    let mut out = LeafWriter::new(&mut buffer);
+    twin.encode(index, &mut out)?;
+    Value::from_cbor(out.finish(), Limits::DEFAULT).ok()
+}
+
+/// The value in the form that the field has.
+fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
+    if value.is_null() {
+        return if schema.field.optional {
+            Ok(value)
+        } else {
+            Err(DesireError::Kind)
+        };
+    }
+    let value = match (schema.field.kind, value) {
+        (Kind::Bool, value @ Value::Bool(_)) => value,
+        (Kind::Unsigned, Value::Int(number)) => {
+            u64::try_from(number).map_err(|_| DesireError::Range)?.into()
+        }
+        (Kind::Signed, Value::Int(number)) => {
+            i64::try_from(number).map_err(|_| DesireError::Range)?.into()
+        }
+        (kind @ (Kind::F32 | Kind::F64), value @ (Value::Int(_) | Value::Float(_))) => {
+            let number = value.as_f64().ok_or(DesireError::Kind)?;
+            let number = if kind == Kind::F32 { round(number) } else { number };
+            if !number.is_finite() {
+                return Err(DesireError::Range);
+            }
+            Value::Float(number)
+        }
+        _ => return Err(DesireError::Kind),
+    };
+    match (schema.range, value.as_f64()) {
+        (Some((least, greatest)), Some(number)) if !(least..=greatest).contains(&number) => {
+            Err(DesireError::Range)
+        }
+        _ => Ok(value),
+    }
+}
+
+/// The nearest number in single precision, which is what the device would make of it.
+fn round(number: f64) -> f64 {
+    if narrow(number).is_some() {
+        return number;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to the field's precision is the purpose"
+    )]
+    let rounded = number as f32;
+    f64::from(rounded)
+}

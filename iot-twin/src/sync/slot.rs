@@ -1,0 +1,155 @@
+//! What is known about one field: its versions and its acknowledgement.
+
+use core::fmt;
+
+/// Names one desired state: in which life of the service, and its number there.
+///
+/// ```
+/// use iot_twin::Version;
+/// assert!(Version::new(2, 1) > Version::new(1, 40));
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Version {
+    epoch: u32,
+    number: u64,
+}
+
+impl Version {
+    /// Before the first.
+    pub const ZERO: Self = Self::new(0, 0);
+
+    /// Puts a version together.
+    #[must_use]
+    pub const fn new(epoch: u32, number: u64) -> Self {
+        Self { epoch, number }
+    }
+
+    /// In which life of the service it was given, from 1.
+    #[must_use]
+    pub const fn epoch(self) -> u32 {
+        self.epoch
+    }
+
+    /// Its number in that life, from 1.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.number
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.number)
+    }
+}
+
+/// What a device answered to a desired value; numbered like HTTP's status codes.
+///
+/// ```
+/// use iot_twin::Code;
+/// assert_eq!(Code::from(true), Code::APPLIED);
+/// assert!(Code::OUT_OF_RANGE.is_rejected());
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Code(u16);
+
+impl Code {
+    /// Nothing was desired.
+    pub const NONE: Self = Self(0);
+    /// The value is in effect.
+    pub const APPLIED: Self = Self(200);
+    /// The device has the value and is working on it.
+    pub const PENDING: Self = Self(202);
+    /// The device would not or could not take the value, or the value is of the wrong kind.
+    pub const REJECTED: Self = Self(400);
+    /// The field is only reported.
+    pub const READ_ONLY: Self = Self(403);
+    /// The device's firmware has no such field.
+    pub const UNKNOWN: Self = Self(404);
+    /// Something at the device changed the field afterwards.
+    pub const OVERRIDDEN: Self = Self(409);
+    /// The value lies outside the field's range.
+    pub const OUT_OF_RANGE: Self = Self(422);
+
+    /// Wraps a number, for codes of your own.
+    #[must_use]
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Whether the value is in effect: 200 to 299, but not [`PENDING`](Self::PENDING).
+    #[must_use]
+    pub const fn is_applied(self) -> bool {
+        self.0 >= 200 && self.0 < 300 && !self.is_pending()
+    }
+
+    /// Whether the device is still working on it.
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        self.0 == Self::PENDING.0
+    }
+
+    /// Whether the value is not in effect and will not be: 400 and above.
+    #[must_use]
+    pub const fn is_rejected(self) -> bool {
+        self.0 >= 400
+    }
+}
+
+/// `true` is [`Code::APPLIED`], `false` is [`Code::REJECTED`].
+impl From<bool> for Code {
+    fn from(applied: bool) -> Self {
+        if applied {
+            Self::APPLIED
+        } else {
+            Self::REJECTED
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A device's notes about one field; opaque, made by `#[derive(Twin)]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The newest desired value's version.
+    pub(crate) stamp: Version,
+    /// The version under which the field was last reported; 0 for never.
+    pub(crate) told: u64,
+    /// The desired value's share of the digest.
+    pub(crate) check: u32,
+    /// What became of the desired value.
+    pub(crate) code: Code,
+    /// Whether the twin holds the desired value itself (it was neither refused nor withdrawn).
+    pub(crate) held: bool,
+    /// Whether the actual value is known.
+    pub(crate) known: bool,
+    /// Whether the application has yet to answer for it.
+    pub(crate) offered: bool,
+    /// Whether it must be written to storage.
+    pub(crate) unsaved: bool,
+}
+
+impl Slot {
+    /// Nothing has happened.
+    pub const EMPTY: Self = Self {
+        stamp: Version::ZERO,
+        told: 0,
+        check: 0,
+        code: Code::NONE,
+        held: false,
+        known: false,
+        offered: false,
+        unsaved: false,
+    };
+}

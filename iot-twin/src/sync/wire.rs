@@ -1,0 +1,314 @@
+//! The messages of `wire.cddl`.
+
+use minicbor::Decoder;
+use minicbor::data::Type;
+
+use super::slot::{Code, Version};
+use crate::leaf::LeafWriter;
+use crate::schema::{FNV_START, FieldId, fnv};
+
+/// The format this crate speaks.
+pub(super) const FORMAT: u64 = 1;
+/// Versions stay below, so that a hostile number cannot exhaust them.
+pub(super) const VERSION_LIMIT: u64 = 1 << 62;
+/// The most fields of one message: its count is one byte, which can be filled in at the end.
+pub(super) const MAX_FIELDS: u8 = 23;
+
+const DELTA: u64 = 0;
+const REPORT: u64 = 1;
+const ARRAY: u8 = 0x80;
+
+/// What a service says beside the fields.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Delta {
+    pub(super) epoch: u32,
+    pub(super) base: u64,
+    pub(super) to: u64,
+    pub(super) acknowledged: u64,
+    pub(super) want: bool,
+}
+
+/// What a device says before the fields.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Report {
+    pub(super) epoch: u32,
+    pub(super) contiguous: u64,
+    pub(super) floor: u64,
+    pub(super) base: u64,
+    pub(super) want: bool,
+}
+
+/// One number for each half, equal on both sides when the half is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Digests {
+    pub(super) desired: u32,
+    pub(super) reported: u32,
+}
+
+impl Digests {
+    pub(super) fn add_reported(&mut self, id: FieldId, version: u64) {
+        let hash = fnv(FNV_START, &id.get().to_be_bytes());
+        self.reported = self.reported.wrapping_add(fnv(hash, &version.to_be_bytes()));
+    }
+}
+
+/// A desired field as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DesiredLeaf<'a> {
+    pub(super) id: FieldId,
+    pub(super) version: u64,
+    /// The encoded value; null withdraws the desire.
+    pub(super) value: &'a [u8],
+}
+
+impl Delta {
+    pub(super) fn read<'a>(payload: &'a [u8]) -> Option<(Self, Decoder<'a>, u64)> {
+        let mut input = Decoder::new(payload);
+        open(&mut input, 8, DELTA)?;
+        let delta = Self {
+            epoch: input.u32().ok()?,
+            base: version(&mut input)?,
+            to: version(&mut input)?,
+            acknowledged: version(&mut input)?,
+            want: input.bool().ok()?,
+        };
+        let count = input.array().ok()??;
+        (delta.base <= delta.to && count <= MAX_FIELDS.into()).then_some((delta, input, count))
+    }
+}
+
+impl<'a> DesiredLeaf<'a> {
+    pub(super) fn read(input: &mut Decoder<'a>) -> Option<Self> {
+        if input.array().ok()?? != 3 {
+            return None;
+        }
+        let id = FieldId::new(input.u16().ok()?);
+        let version = version(input)?;
+        let value = raw(input)?;
+        Some(Self { id, version, value })
+    }
+
+    /// Its share of the digest.
+    pub(super) fn check(&self, epoch: u32) -> u32 {
+        check(self.id, Version::new(epoch, self.version), self.value)
+    }
+}
+
+pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
+    let hash = fnv(FNV_START, &id.get().to_be_bytes());
+    let hash = fnv(hash, &version.epoch().to_be_bytes());
+    let hash = fnv(hash, &version.number().to_be_bytes());
+    fnv(hash, value)
+}
+
+/// The encoding of one scalar, which is skipped; anything that nests is refused.
+pub(super) fn raw<'a>(input: &mut Decoder<'a>) -> Option<&'a [u8]> {
+    let start = input.position();
+    match input.datatype().ok()? {
+        Type::Bool => drop(input.bool().ok()?),
+        Type::Null => input.null().ok()?,
+        Type::F16 => drop(crate::leaf::half(input)?),
+        Type::F32 | Type::F64 => drop(input.f64().ok()?),
+        Type::String => drop(input.str().ok()?),
+        Type::Bytes => drop(input.bytes().ok()?),
+        _ => drop(input.int().ok()?),
+    }
+    input.input().get(start..input.position())
+}
+
+pub(super) fn version(input: &mut Decoder<'_>) -> Option<u64> {
+    input.u64().ok().filter(|&version| version < VERSION_LIMIT)
+}
+
+fn open(input: &mut Decoder<'_>, len: u64, kind: u64) -> Option<()> {
+    (input.array().ok()?? == len && input.u64().ok()? == FORMAT && input.u64().ok()? == kind)
+        .then_some(())
+}
+
+// The most that follows the fields of a report: numbers of 9, 5 and 5 bytes.
+const REPORT_TAIL: usize = 19;
+
+/// Starts a report; fields follow through [`Fields`], then [`close_report`].
+pub(super) fn open_report(out: &mut LeafWriter<'_>, report: &Report) -> Option<Fields> {
+    out.array(11)?;
+    out.unsigned(FORMAT)?;
+    out.unsigned(REPORT)?;
+    out.unsigned(report.epoch.into())?;
+    out.unsigned(report.contiguous)?;
+    out.unsigned(report.floor)?;
+    out.unsigned(report.base)?;
+    out.bool(report.want)?;
+    Fields::open(out, REPORT_TAIL)
+}
+
+/// Ends a report.
+pub(super) fn close_report(
+    out: &mut LeafWriter<'_>,
+    to: u64,
+    digests: Option<Digests>,
+) -> Option<()> {
+    out.unsigned(to)?;
+    match digests {
+        Some(digests) => {
+            out.unsigned(digests.desired.into())?;
+            out.unsigned(digests.reported.into())
+        }
+        None => {
+            out.null()?;
+            out.null()
+        }
+    }
+}
+
+/// The array of fields at the end of a message, whose length is known only at its end.
+#[derive(Debug)]
+pub(super) struct Fields {
+    head: usize,
+    count: u8,
+    tail: usize,
+}
+
+impl Fields {
+    /// Opens the array, and keeps `tail` bytes of room behind it.
+    pub(super) fn open(out: &mut LeafWriter<'_>, tail: usize) -> Option<Self> {
+        let head = out.len();
+        out.array(0)?;
+        Some(Self { head, count: 0, tail })
+    }
+
+    /// Adds a field that `write` writes; `false` when there is no room for it, and then nothing is added.
+    pub(super) fn add(
+        &mut self,
+        out: &mut LeafWriter<'_>,
+        write: impl FnOnce(&mut LeafWriter<'_>) -> Option<()>,
+    ) -> bool {
+        let start = out.len();
+        if self.count >= MAX_FIELDS || write(out).is_none() || out.room() < self.tail {
+            out.truncate(start);
+            return false;
+        }
+        self.count += 1;
+        out.patch(self.head, ARRAY | self.count);
+        true
+    }
+}
+
+/// Starts a field: `[id, version, …`.
+pub(super) fn open_leaf(
+    out: &mut LeafWriter<'_>,
+    len: u64,
+    id: FieldId,
+    version: u64,
+) -> Option<()> {
+    out.array(len)?;
+    out.unsigned(id.get().into())?;
+    out.unsigned(version)
+}
+
+/// Ends a desired field: `… answered, code]`.
+pub(super) fn close_leaf(out: &mut LeafWriter<'_>, answered: u64, code: Code) -> Option<()> {
+    out.unsigned(answered)?;
+    out.unsigned(code.get().into())
+}
+
+#[cfg(feature = "alloc")]
+pub(super) mod service {
+    //! The half of the messages that only a service needs.
+
+    use alloc::vec::Vec;
+
+    use super::{
+        Code, DELTA, Decoder, Delta, Digests, FORMAT, FieldId, Fields, LeafWriter, MAX_FIELDS, REPORT, Report,
+        Type,
+    };
+
+    /// A reported field as it arrived.
+    #[derive(Clone, Copy, Debug)]
+    pub(in crate::sync) struct ReportedLeaf<'a> {
+        pub(in crate::sync) id: FieldId,
+        pub(in crate::sync) version: u64,
+        pub(in crate::sync) value: &'a [u8],
+        /// The version answered for, and how.
+        pub(in crate::sync) answer: Option<(u64, Code)>,
+    }
+
+    /// A whole report.
+    #[derive(Clone, Debug)]
+    pub(in crate::sync) struct FullReport<'a> {
+        pub(in crate::sync) head: Report,
+        pub(in crate::sync) fields: Vec<ReportedLeaf<'a>>,
+        pub(in crate::sync) to: u64,
+        pub(in crate::sync) digests: Option<Digests>,
+    }
+
+    impl<'a> FullReport<'a> {
+        pub(in crate::sync) fn read(payload: &'a [u8]) -> Option<Self> {
+            let mut input = Decoder::new(payload);
+            super::open(&mut input, 11, REPORT)?;
+            let head = Report {
+                epoch: input.u32().ok()?,
+                contiguous: super::version(&mut input)?,
+                floor: super::version(&mut input)?,
+                base: super::version(&mut input)?,
+                want: input.bool().ok()?,
+            };
+            let count = input.array().ok()??;
+            if count > MAX_FIELDS.into() {
+                return None;
+            }
+            let fields = (0..count)
+                .map(|_| ReportedLeaf::read(&mut input))
+                .collect::<Option<Vec<_>>>()?;
+            let to = super::version(&mut input)?;
+            let digests = if input.datatype().ok()? == Type::Null {
+                input.null().ok()?;
+                input.null().ok().map(|()| None)?
+            } else {
+                Some(Digests {
+                    desired: input.u32().ok()?,
+                    reported: input.u32().ok()?,
+                })
+            };
+            let whole = input.position() == payload.len() && head.base <= to;
+            whole.then_some(Self {
+                head,
+                fields,
+                to,
+                digests,
+            })
+        }
+    }
+
+    impl<'a> ReportedLeaf<'a> {
+        pub(in crate::sync) fn read(input: &mut Decoder<'a>) -> Option<Self> {
+            let len = input.array().ok()??;
+            let id = FieldId::new(input.u16().ok()?);
+            let version = super::version(input)?;
+            let value = super::raw(input)?;
+            let answer = match len {
+                3 => None,
+                5 => Some((super::version(input)?, Code::new(input.u16().ok()?))),
+                _ => return None,
+            };
+            Some(Self {
+                id,
+                version,
+                value,
+                answer,
+            })
+        }
+    }
+
+    /// Writes a delta; fields follow through [`Fields`].
+    pub(in crate::sync) fn write_delta(out: &mut LeafWriter<'_>, delta: &Delta) -> Option<Fields> {
+        out.array(8)?;
+        out.unsigned(FORMAT)?;
+        out.unsigned(DELTA)?;
+        out.unsigned(delta.epoch.into())?;
+        out.unsigned(delta.base)?;
+        out.unsigned(delta.to)?;
+        out.unsigned(delta.acknowledged)?;
+        out.bool(delta.want)?;
+        Fields::open(out, 0)
+    }
+}
