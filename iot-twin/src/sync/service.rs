@@ -274,11 +274,14 @@ impl TwinService {
         let (Some(digests), true) = (complete, head.contiguous == self.version) else {
             return;
         };
-        // It has every desired field and we have its answer to each that it knows: others it does not know.
-        for wish in self.desired.values_mut() {
-            wish.answer.get_or_insert(Code::UNKNOWN);
+        // It claims every desired field, and we have its answer to each that it took: it does not know the others,
+        // unless it reports them. Then it took the claim from another life of the service.
+        let mut mistaken = false;
+        for (id, wish) in self.desired.iter_mut().filter(|(_, wish)| wish.answer.is_none()) {
+            mistaken |= self.reported.get(id).is_some_and(|told| told.version >= head.floor);
+            wish.answer = Some(Code::UNKNOWN);
         }
-        if digests.desired != self.desired_digest() {
+        if mistaken || digests.desired != self.desired_digest() {
             self.open_epoch(self.epoch);
         }
     }
