@@ -447,6 +447,22 @@ fn decode_publish(version: Version, flags: u8, body: &[u8]) -> Result<Publish, P
     Ok(packet)
 }
 
+/// The topic of a 3.1.1 PUBLISH, checked like [`decode`] does but without copying the payload.
+#[cfg(feature = "gate")]
+pub(crate) fn topic_v3(first: u8, body: &[u8]) -> Result<&str, PacketError> {
+    let qos = (first >> 1) & 3;
+    let (length, rest) = body.split_first_chunk().ok_or(PacketError::Malformed)?;
+    let (topic, rest) = rest
+        .split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        .ok_or(PacketError::Malformed)?;
+    let topic = core::str::from_utf8(topic).map_err(|_| PacketError::Malformed)?;
+    let identified = qos == 0 || rest.first_chunk().is_some_and(|id| *id != [0, 0]);
+    if qos == 3 || !identified || topic.is_empty() || topic.contains(['+', '#', '\0']) {
+        return Err(PacketError::Malformed);
+    }
+    Ok(topic)
+}
+
 fn decode_subscribe(version: Version, body: &[u8]) -> Result<Packet, PacketError> {
     let (id, entries) = match version {
         Version::V3 => {

@@ -45,11 +45,6 @@ pub(crate) fn service(address: SocketAddr, version: Version) -> Client<Tcp> {
     )
 }
 
-/// A client that only fills a place.
-pub(crate) fn nobody(address: SocketAddr) -> Client<Tcp> {
-    device(address, "nobody", Version::V3)
-}
-
 /// Polls until an event pleases; others are dropped.
 pub(crate) async fn until<T: Transport>(client: &mut T, pleases: impl Fn(&Event<'_>) -> bool)
 where
@@ -116,22 +111,16 @@ where
     fates
 }
 
-/// Polls both clients until the hub holds `count` subscriptions.
-pub(crate) async fn subscribed<A: Transport, B: Transport>(
-    hub: &Hub,
-    a: &mut A,
-    b: &mut B,
-    count: usize,
-) where
-    A::Error: core::fmt::Debug,
-    B::Error: core::fmt::Debug,
+/// Polls a client until the hub holds `count` subscriptions.
+pub(crate) async fn subscribed<T: Transport>(hub: &Hub, client: &mut T, count: usize)
+where
+    T::Error: core::fmt::Debug,
 {
-    let mut buffers = ([0; 1_024], [0; 1_024]);
+    let mut buffer = [0; 1_024];
     let wait = async {
         while hub.stats().subscriptions < count {
             tokio::select! {
-                _ = a.next(&mut buffers.0) => {}
-                _ = b.next(&mut buffers.1) => {}
+                _ = client.next(&mut buffer) => {}
                 () = tokio::time::sleep(Duration::from_millis(5)) => {}
             }
         }

@@ -10,4 +10,6 @@
 )]
 
 mod common;
+#[cfg(feature = "gate")]
+mod gate;
 mod mqtt;

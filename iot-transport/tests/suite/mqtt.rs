@@ -22,7 +22,8 @@ async fn a_message_up_and_its_answer_down_arrive_with_their_peer() {
             matches!(event, Event::Connected { .. })
         })
         .await;
-        common::subscribed(&hub, &mut service, &mut device, 2).await;
+        common::subscribed(&hub, &mut service, 1).await;
+        common::subscribed(&hub, &mut device, 2).await;
 
         let up = device.submit(&Message::telemetry(b"21.5")).await.unwrap();
         let heard = drain(&mut service, 1);
@@ -110,7 +111,7 @@ async fn a_hub_that_is_gone_for_a_while_gets_everything_afterwards() {
     let mut service = service(address, Version::V3);
     service.subscribe(Channel::Telemetry).await.unwrap();
     service.connected(PATIENCE).await.unwrap();
-    common::subscribed(&hub, &mut service, &mut common::nobody(address), 1).await;
+    common::subscribed(&hub, &mut service, 1).await;
     let (fates, heard) = tokio::join!(common::settled(&mut device, 20), drain(&mut service, 20));
     assert!(fates.values().all(|fate| *fate == Fate::Delivered));
     let heard: BTreeSet<_> = heard

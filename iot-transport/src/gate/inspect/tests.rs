@@ -1,0 +1,187 @@
+use super::*;
+use crate::mqtt::packet::{Hello, Outgoing};
+use iot_core::authz::OwnLane;
+use iot_core::{DeviceId, Role, TenantId};
+use proptest::prelude::*;
+
+fn inspector(role: Role) -> Inspector {
+    let tenant = TenantId::new("acme").unwrap();
+    let who = Principal::new(tenant, DeviceId::new("d1").unwrap(), role);
+    Inspector::new(who, Arc::new(OwnLane), 4_096)
+}
+
+fn connect(version: Version, client_id: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let hello = Hello {
+        version,
+        client_id,
+        clean: true,
+        keep_alive_s: 30,
+        session_expiry_s: 60,
+        receive_maximum: 10,
+        packet_limit: 10_000,
+        login: Some(("user", b"secret")),
+    };
+    hello.put(&mut bytes).unwrap();
+    bytes
+}
+
+fn publish(version: Version, topic: &str, properties: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packet = Outgoing {
+        topic,
+        payload: b"x",
+        id: Some(7),
+        dup: false,
+        retain: false,
+        properties,
+        expiry_s: None,
+    };
+    packet.put(version, &mut bytes);
+    bytes
+}
+
+/// Feeds a CONNECT and then `bytes`; what came out after the CONNECT.
+fn after_connect(version: Version, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
+    let mut inspector = inspector(Role::Device);
+    let mut out = Vec::new();
+    inspector.feed(&connect(version, "d1"), &mut out).unwrap();
+    out.clear();
+    inspector.feed(bytes, &mut out).map(|()| out)
+}
+
+#[test]
+fn a_connect_goes_on_under_the_tenants_name_with_everything_else_unchanged() {
+    for version in [Version::V3, Version::V5] {
+        let mut out = Vec::new();
+        inspector(Role::Device)
+            .feed(&connect(version, "d1"), &mut out)
+            .unwrap();
+        assert_eq!(out, connect(version, "acme:d1"));
+    }
+}
+
+#[test]
+fn another_client_id_is_refused_before_anything_goes_on() {
+    let mut out = Vec::new();
+    let mut bytes = connect(Version::V3, "d2");
+    bytes.extend(publish(Version::V3, "iot/1/acme/d1/twin/up", &[]));
+    let violation = inspector(Role::Device).feed(&bytes, &mut out).unwrap_err();
+    assert_eq!(
+        (violation.stage, violation.codes),
+        (Stage::Connect, (2, 0x85))
+    );
+    assert!(out.is_empty());
+}
+
+#[test]
+fn only_its_own_topics_go_on() {
+    for version in [Version::V3, Version::V5] {
+        let own = publish(version, "iot/1/acme/d1/twin/up", &[]);
+        assert_eq!(after_connect(version, &own), Ok(own));
+        for topic in [
+            "iot/1/acme/d2/twin/up",
+            "iot/1/acme/d1/twin/down",
+            "iot/1/other/d1/twin/up",
+            "x",
+            "$SYS/x",
+        ] {
+            let violation = after_connect(version, &publish(version, topic, &[])).unwrap_err();
+            assert_eq!(violation.stage, Stage::Publish, "{topic}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_beyond_its_own_is_refused() {
+    for (filter, allowed) in [
+        ("iot/1/acme/d1/command/down", true),
+        ("iot/1/acme/d1/+/down", true),
+        ("iot/1/acme/+/command/down", false),
+        ("iot/1/acme/d2/command/down", false),
+        ("$share/g/iot/1/acme/d1/command/down", false),
+        ("#", false),
+    ] {
+        let mut bytes = Vec::new();
+        packet::put_subscribe(&mut bytes, Version::V3, 1, filter).unwrap();
+        let outcome = after_connect(Version::V3, &bytes);
+        assert_eq!(outcome.is_ok(), allowed, "{filter}");
+        if let Err(violation) = outcome {
+            assert_eq!(violation.stage, Stage::Subscribe);
+        }
+    }
+}
+
+#[test]
+fn a_topic_alias_cannot_smuggle_another_topic() {
+    let alias = |number: u8| [35, 0, number];
+    let mut bytes = publish(Version::V5, "iot/1/acme/d1/twin/up", &alias(1));
+    bytes.extend(publish(Version::V5, "", &alias(1)));
+    assert_eq!(after_connect(Version::V5, &bytes), Ok(bytes));
+    let unknown = after_connect(Version::V5, &publish(Version::V5, "", &alias(2)));
+    assert_eq!(unknown.unwrap_err().stage, Stage::Publish);
+    let foreign = publish(Version::V5, "iot/1/acme/d2/twin/up", &alias(1));
+    assert!(after_connect(Version::V5, &foreign).is_err());
+}
+
+#[test]
+fn nothing_but_a_connect_may_come_first_and_none_later() {
+    let mut out = Vec::new();
+    let first = publish(Version::V3, "iot/1/acme/d1/twin/up", &[]);
+    assert!(inspector(Role::Device).feed(&first, &mut out).is_err());
+    assert!(after_connect(Version::V3, &connect(Version::V3, "d1")).is_err());
+    assert!(out.is_empty());
+}
+
+#[test]
+fn a_packet_above_the_limit_is_refused_from_its_header() {
+    let violation = after_connect(Version::V3, &[0x30, 0xff, 0xff, 0x7f]).unwrap_err();
+    assert_eq!(violation.stage, Stage::Publish);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic_and_never_go_on_unread(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut out = Vec::new();
+        // The chance that noise is a CONNECT of this very device is nil.
+        let _ = inspector(Role::Device).feed(&bytes, &mut out);
+        prop_assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_mutated_packet_never_panics_and_never_reaches_another_device(
+        five in any::<bool>(), flips in prop::collection::vec((0..60_usize, any::<u8>()), 1..4)
+    ) {
+        let version = if five { Version::V5 } else { Version::V3 };
+        let mut bytes = publish(version, "iot/1/acme/d1/twin/up", &[]);
+        for (at, value) in flips {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        if let Ok(out) = after_connect(version, &bytes)
+            && let Ok(Some((header, body))) = packet::frame(&out, 4_096)
+            && let Ok(Packet::Publish(publish)) =
+                packet::decode(version, out[0], &out[header..header + body])
+        {
+            prop_assert!(Topic::parse(publish.topic()).is_ok_and(|topic| topic.peer.device() == "d1"));
+        }
+    }
+
+    #[test]
+    fn how_the_bytes_are_cut_makes_no_difference(cuts in prop::collection::vec(1..20_usize, 0..40)) {
+        let mut whole = connect(Version::V5, "d1");
+        for channel in ["twin", "telemetry", "health"] {
+            whole.extend(publish(Version::V5, &format!("iot/1/acme/d1/{channel}/up"), &[]));
+        }
+        let mut expected = Vec::new();
+        inspector(Role::Device).feed(&whole, &mut expected).unwrap();
+        let (mut inspector, mut out, mut rest) = (inspector(Role::Device), Vec::new(), whole.as_slice());
+        for cut in cuts {
+            let (now, later) = rest.split_at(cut.min(rest.len()));
+            inspector.feed(now, &mut out).unwrap();
+            rest = later;
+        }
+        inspector.feed(rest, &mut out).unwrap();
+        prop_assert_eq!(out, expected);
+    }
+}
