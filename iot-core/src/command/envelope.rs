@@ -93,7 +93,8 @@ impl Fingerprint {
 pub struct Request<'b> {
     /// Which command it is.
     pub id: CommandId,
-    /// The issuer will never send or ask for anything below; at most the sequence itself.
+    /// The issuer will never send or ask for anything below; at most the sequence itself. The device keeps
+    /// every result from here on, and is `Busy` before it drops one; with 0 it drops the oldest.
     pub settled_below: u64,
     /// From this moment on it must not be started.
     pub expires: Option<Timestamp>,

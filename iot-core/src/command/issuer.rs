@@ -15,8 +15,9 @@ use crate::time::{Instant, Now, Timestamp};
 
 /// The service's side: gives each command for one device an identity, repeats it, and says how it ended.
 ///
-/// Up to `PENDING` commands are under way at once; each is on record before it is first sent, so a restarted
-/// service goes on asking. A service holds one issuer per device: [`to`](Self::to) names the device, answers
+/// At most `PENDING` commands lie between the oldest that is under way and the newest: choose no more than
+/// the device's `RESULTS`, so that it can keep every result until it is heard. Each command is on record
+/// before it is first sent, so a restarted service goes on asking. A service holds one issuer per device: [`to`](Self::to) names the device, answers
 /// of others are ignored. The driver's buffer must have [`BUFFER_BYTES`](Self::BUFFER_BYTES).
 ///
 /// ```
@@ -140,8 +141,9 @@ pub enum IssueError {
     /// A record could not be read; see [`Issuer::open_epoch`].
     #[error("the issuer's records are damaged: open a new epoch")]
     Damaged,
-    /// As many commands are under way as it holds, or wait in [`Issuer::concluded`].
-    #[error("{limit} commands are under way: wait for one to end")]
+    /// As many commands as it holds were issued since the oldest that is under way, or that waits in
+    /// [`Issuer::concluded`].
+    #[error("{limit} commands were issued since the oldest under way: wait for that to end")]
     Full {
         /// How many it holds.
         limit: usize,
@@ -218,8 +220,13 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         if cbor::fill(&mut [0; MAX_COMMAND_BYTES], write).is_none() {
             return Err(IssueError::TooLong);
         }
+        // A device keeps the results from the oldest unsettled sequence on: it must have room for them all.
+        let full = IssueError::Full { limit: PENDING };
+        if self.next_sequence - self.settled_below() >= u64::from(Self::KEYS - 1) {
+            return Err(full);
+        }
         let free = self.slots.iter_mut().find(|slot| slot.is_none());
-        *free.ok_or(IssueError::Full { limit: PENDING })? = Some(slot);
+        *free.ok_or(full)? = Some(slot);
         self.next_sequence += 1;
         Ok(id)
     }

@@ -6,6 +6,9 @@ use crate::command::window::{Standing, Window};
 use crate::id::{CommandId, IssuerId};
 use crate::time::{Now, Proof, Timestamp};
 
+/// Sequences count from here in every epoch.
+const FIRST: u64 = 1;
+
 /// What is known of one issuer.
 #[derive(Debug)]
 pub(super) struct Ledger<C, const WINDOW: usize, const RESULTS: usize> {
@@ -50,9 +53,9 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         Self {
             issuer: None,
             epoch: 0,
-            window: Window::new(0),
+            window: Window::new(FIRST),
             slots: [const { None }; RESULTS],
-            durable_floor: 0,
+            durable_floor: FIRST,
             stale: true,
         }
     }
@@ -73,8 +76,8 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
                 return Err(Answer::Busy);
             }
             self.epoch = id.epoch;
-            self.window = Window::new(0);
-            self.durable_floor = 0;
+            self.window = Window::new(FIRST);
+            self.durable_floor = FIRST;
             self.slots = [const { None }; RESULTS];
             self.stale = true;
         }
@@ -102,7 +105,7 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         if standing == Standing::Ended {
             return Err(Answer::Ended(Outcome::Forgotten));
         }
-        let at = self.room().ok_or(Answer::Busy)?;
+        let at = self.room(request).ok_or(Answer::Busy)?;
         if !self.window.reach(id.sequence) {
             return Err(Answer::Busy);
         }
@@ -251,9 +254,15 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         slots.map(|slot| slot.sequence).min()
     }
 
-    /// A free slot, or else the oldest that has ended and been answered.
-    fn room(&self) -> Option<usize> {
-        let spent = |slot: &Slot<C>| matches!(slot.phase, Phase::Ended(_)) && !slot.owed;
+    /// A free slot, or else the oldest that has ended, was answered and will not be asked for again.
+    fn room(&self, request: &Request<'_>) -> Option<usize> {
+        // Two issuers lose their oldest results instead: one that settles nothing would wait for ever, and
+        // so would one whose command at the floor finds no room behind those it waits for.
+        let may_forget = [0, request.id.sequence].contains(&request.settled_below);
+        let spent = |slot: &Slot<C>| {
+            let settled = may_forget || slot.sequence < self.window.floor();
+            matches!(slot.phase, Phase::Ended(_)) && !slot.owed && settled
+        };
         let slots = self.slots.iter().enumerate();
         let usable = slots.filter(|(_, slot)| slot.as_ref().is_none_or(spent));
         let oldest = usable.min_by_key(|(_, slot)| slot.as_ref().map(|slot| slot.sequence));

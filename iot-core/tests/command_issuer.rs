@@ -1,0 +1,361 @@
+//! What an issuer sends, for how long, and how it learns the end; then a thousand of them at once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail loudly"
+)]
+
+use core::time::Duration;
+
+use futures::executor::block_on;
+use iot_core::command::{
+    Answer, Inbox, IssueError, Issuer, Outcome, Request, Response, Terms, Unanswered,
+};
+use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
+use iot_core::port::Records;
+use iot_core::storage::memory::FixedRecords;
+use iot_core::time::TimeBounds;
+use iot_core::{
+    Channel, CommandId, DeviceId, Instant, IssuerId, Message, Now, Peer, TenantId, Ticket,
+    Timestamp,
+};
+
+iot_core::commands! {
+    enum Job { #[idempotent] Set { level: u32 }, #[opaque] Pulse }
+}
+
+const SERVICE: IssuerId = IssuerId::new(1);
+type Store = FixedRecords<8, 96>;
+
+fn at(second: u64) -> Now {
+    let wall = TimeBounds::exact(Timestamp::from_secs(1_000 + second));
+    Now::new(Instant::from_millis(second * 1_000), wall)
+}
+
+struct Service {
+    issuer: Issuer<Job, 2>,
+    records: Store,
+    second: u64,
+}
+
+impl Service {
+    fn boot(mut records: Store, second: u64) -> Self {
+        let mut issuer = Issuer::new(SERVICE, RecordKey::new(0));
+        restore(&mut issuer, &mut records, at(second));
+        Self {
+            issuer,
+            records,
+            second,
+        }
+    }
+
+    fn issue(&mut self, job: Job, terms: Terms) -> Result<CommandId, IssueError> {
+        self.issuer.issue(at(self.second), job, terms)
+    }
+
+    /// Lets the issuer act; returns the sequences it sent, with what each settles.
+    fn pump(&mut self) -> Vec<(u64, u64)> {
+        let sent = pump(&mut self.issuer, &mut self.records, at(self.second));
+        let read = |bytes: &Vec<u8>| {
+            let request = Request::decode(bytes).unwrap();
+            (request.id.sequence, request.settled_below)
+        };
+        sent.iter().map(read).collect()
+    }
+
+    fn answer(&mut self, id: CommandId, answer: Answer) {
+        let mut buffer = [0; 128];
+        let len = Response::new(id, answer).encode(&mut buffer).unwrap();
+        let message = Message::new(Channel::Command, &buffer[..len]);
+        self.issuer.input(at(self.second), &Event::Message(message));
+    }
+
+    fn concluded(&mut self) -> Option<(u64, Result<Outcome, Unanswered>)> {
+        let end = self.issuer.concluded()?;
+        Some((end.id.sequence, end.outcome))
+    }
+}
+
+fn restore(engine: &mut dyn Engine, records: &mut Store, now: Now) {
+    let range = engine.records();
+    let mut from = range.first();
+    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).unwrap()) {
+        let mut buffer = [0; 96];
+        let value = block_on(records.read(key, &mut buffer)).unwrap().unwrap();
+        engine.input(now, &Event::Record { key, value });
+        from = key.offset(1).filter(|next| range.contains(*next));
+    }
+    engine.input(now, &Event::Restored);
+}
+
+fn pump(engine: &mut dyn Engine, records: &mut Store, now: Now) -> Vec<Vec<u8>> {
+    let (mut sent, mut buffer) = (Vec::new(), [0; 1024]);
+    loop {
+        let done = match engine.step(now, &mut buffer) {
+            Step::Idle => return sent,
+            Step::Persist(batch) => {
+                block_on(records.commit(&batch)).unwrap();
+                Done::Persisted
+            }
+            Step::Send(message) => {
+                sent.push(message.payload.to_vec());
+                Done::Sent(Ticket::new(0))
+            }
+            other => panic!("an unexpected step: {other:?}"),
+        };
+        engine.done(now, done);
+    }
+}
+
+#[test]
+fn it_repeats_with_growing_pauses_until_the_last_word() {
+    let mut service = Service::boot(Store::new(), 0);
+    let id = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    let mut sent = Vec::new();
+    for second in 0..40 {
+        service.second = second;
+        sent.extend(service.pump().iter().map(|_| second));
+    }
+    assert_eq!(sent, [0, 1, 3, 7, 15, 31]);
+    service.answer(id, Answer::InProgress);
+    service.answer(id, Answer::Busy);
+    assert_eq!(service.concluded(), None);
+    service.answer(id, Answer::Ended(Outcome::InDoubt));
+    assert_eq!(service.concluded(), Some((1, Ok(Outcome::InDoubt))));
+    service.second = 200;
+    assert_eq!(service.pump(), []);
+    assert_eq!(service.concluded(), None);
+}
+
+#[test]
+fn nothing_is_sent_before_it_is_on_record() {
+    let mut service = Service::boot(Store::new(), 0);
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    let mut buffer = [0; 1024];
+    let step = service.issuer.step(at(0), &mut buffer);
+    assert!(matches!(step, Step::Persist(_)));
+    service
+        .issuer
+        .done(at(0), Done::Failed(Failure::StorageFull));
+    assert!(matches!(
+        service.issuer.step(at(0), &mut buffer),
+        Step::Idle
+    ));
+    service.second = 1;
+    assert_eq!(service.pump(), [(1, 1)]);
+}
+
+#[test]
+fn a_restarted_service_goes_on_asking_and_never_reuses_a_sequence() {
+    let mut service = Service::boot(Store::new(), 0);
+    let first = service
+        .issue(Job::Set { level: 1 }, Terms::DEFAULT)
+        .unwrap();
+    let second = service
+        .issue(Job::Set { level: 2 }, Terms::DEFAULT)
+        .unwrap();
+    service.pump();
+    service.answer(first, Answer::Ended(Outcome::DONE));
+    assert_eq!(service.concluded(), Some((1, Ok(Outcome::DONE))));
+    service.pump();
+    let mut service = Service::boot(service.records, 50);
+    assert_eq!(service.pump(), [(2, 2)]);
+    let third = service
+        .issue(Job::Set { level: 3 }, Terms::DEFAULT)
+        .unwrap();
+    assert_eq!((third.sequence, third.epoch), (3, second.epoch));
+}
+
+#[test]
+fn a_sequence_is_settled_only_when_its_record_is_gone() {
+    let mut service = Service::boot(Store::new(), 0);
+    let first = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!(service.pump(), [(1, 1), (2, 1)]);
+    service.answer(first, Answer::Ended(Outcome::DONE));
+    service.second = 1;
+    // Not told to the application yet: a restart would bring it back.
+    assert_eq!(service.pump(), [(2, 1)]);
+    assert!(service.concluded().is_some());
+    service.second = 4;
+    assert_eq!(service.pump(), [(2, 2)]);
+}
+
+#[test]
+fn without_an_answer_it_gives_up_and_settles_the_sequence() {
+    let mut service = Service::boot(Store::new(), 0);
+    let terms = Terms::DEFAULT.give_up_after(Duration::from_secs(10));
+    service.issue(Job::Pulse, terms).unwrap();
+    service.pump();
+    service.second = 10;
+    assert_eq!(service.pump(), []);
+    let (sequence, outcome) = service.concluded().unwrap();
+    assert!(sequence == 1 && outcome.is_err());
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!(service.pump(), [(2, 2)]);
+}
+
+#[test]
+fn a_new_epoch_survives_a_restart_and_ends_what_was_under_way() {
+    let mut service = Service::boot(Store::new(), 0);
+    let old = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!(old.epoch, 1_000);
+    service.pump();
+    service.issuer.open_epoch(at(0));
+    assert!(service.concluded().unwrap().1.is_err());
+    service.pump();
+    let mut service = Service::boot(service.records, 0);
+    assert_eq!(service.pump(), []);
+    let fresh = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!((fresh.epoch, fresh.sequence), (1_001, 1));
+}
+
+#[test]
+fn it_holds_only_as_many_commands_as_it_has_room_for() {
+    let mut service = Service::boot(Store::new(), 0);
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    let full = service.issue(Job::Pulse, Terms::DEFAULT);
+    assert_eq!(full, Err(IssueError::Full { limit: 2 }));
+    let mut unborn = Issuer::<Job, 1>::new(SERVICE, RecordKey::new(0));
+    let early = unborn.issue(at(0), Job::Pulse, Terms::DEFAULT);
+    assert_eq!(early, Err(IssueError::NotRestored));
+}
+
+#[test]
+fn only_the_device_itself_can_answer() {
+    let (tenant, device) = (
+        TenantId::new("acme").unwrap(),
+        DeviceId::new("door-1").unwrap(),
+    );
+    let mut issuer = Issuer::<Job, 1>::new(SERVICE, RecordKey::new(0)).to(tenant, device);
+    issuer.input(at(0), &Event::Restored);
+    let id = issuer.issue(at(0), Job::Pulse, Terms::DEFAULT).unwrap();
+    pump(&mut issuer, &mut Store::new(), at(0));
+    let mut buffer = [0; 64];
+    let response = Response::new(id, Answer::Ended(Outcome::DONE));
+    let len = response.encode(&mut buffer).unwrap();
+    let message = Message::new(Channel::Command, &buffer[..len]);
+    for impostor in [
+        message,
+        message.to(Peer::parse("acme", "door-2").unwrap()),
+        message.to(Peer::parse("evil", "door-1").unwrap()),
+    ] {
+        issuer.input(at(0), &Event::Message(impostor));
+        assert_eq!(issuer.concluded(), None);
+    }
+    let own = message.to(Peer::parse("acme", "door-1").unwrap());
+    issuer.input(at(0), &Event::Message(own));
+    assert_eq!(issuer.concluded().unwrap().outcome, Ok(Outcome::DONE));
+}
+
+/// A link that loses a third and doubles a third, the same way for the same seed.
+struct Lossy(u64);
+
+impl Lossy {
+    fn copies(&mut self) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) as usize % 3
+    }
+}
+
+#[test]
+fn a_thousand_issuers_reach_a_thousand_restarting_devices_over_a_lossy_link() {
+    const DEVICES: usize = 1_000;
+    struct Pair {
+        service: Service,
+        device: Inbox<Job, 1, 8, 2>,
+        store: Store,
+        issued: u32,
+        levels: Vec<u32>,
+        ends: Vec<(u64, Outcome)>,
+    }
+    let boot = |store: &mut Store, second| {
+        let mut inbox = Inbox::new();
+        inbox.allow(SERVICE).unwrap();
+        restore(&mut inbox, store, at(second));
+        inbox
+    };
+    let mut pairs: Vec<_> = (0..DEVICES)
+        .map(|_| Pair {
+            service: Service::boot(Store::new(), 0),
+            device: boot(&mut Store::new(), 0),
+            store: Store::new(),
+            issued: 2,
+            levels: Vec::new(),
+            ends: Vec::new(),
+        })
+        .collect();
+    let (mut link, mut lost, mut doubled) = (Lossy(7), 0, 0);
+    let mut seconds = 0..4_000;
+    while pairs.iter().any(|pair| pair.ends.len() < 4) {
+        let second = seconds.next().expect("some command was never answered");
+        for (number, pair) in pairs.iter_mut().enumerate() {
+            pair.service.second = second;
+            if second == 0 {
+                pair.service
+                    .issue(Job::Set { level: 1 }, Terms::DEFAULT)
+                    .unwrap();
+                pair.service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+            }
+            if (second as usize + number) % 11 == 10 {
+                pair.device = boot(&mut pair.store, second);
+            }
+            let issuer = &mut pair.service.issuer;
+            for request in pump(issuer, &mut pair.service.records, at(second)) {
+                let copies = link.copies();
+                lost += usize::from(copies == 0);
+                doubled += usize::from(copies == 2);
+                for _ in 0..copies {
+                    let message = Message::new(Channel::Command, &request);
+                    pair.device.input(at(second), &Event::Message(message));
+                }
+            }
+            let mut replies = pump(&mut pair.device, &mut pair.store, at(second));
+            while let Some(job) = pair.device.next() {
+                pair.levels.push(match job.command {
+                    Job::Set { level } => level,
+                    Job::Pulse => 0,
+                });
+                pair.device.finish(job.id, Outcome::DONE).unwrap();
+            }
+            replies.extend(pump(&mut pair.device, &mut pair.store, at(second)));
+            for reply in replies {
+                for _ in 0..link.copies() {
+                    let message = Message::new(Channel::Command, &reply);
+                    let issuer = &mut pair.service.issuer;
+                    issuer.input(at(second), &Event::Message(message));
+                }
+            }
+            while let Some((sequence, outcome)) = pair.service.concluded() {
+                pair.ends.push((sequence, outcome.unwrap()));
+                pair.service.pump();
+                while pair.issued < 4
+                    && (pair.service.issue(Job::Set { level: 2 }, Terms::DEFAULT)).is_ok()
+                {
+                    pair.issued += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        lost > DEVICES && doubled > DEVICES,
+        "the link was too good to prove anything"
+    );
+    for pair in &mut pairs {
+        pair.ends.sort_unstable_by_key(|(sequence, _)| *sequence);
+        assert_eq!(
+            pair.ends,
+            [1, 2, 3, 4].map(|sequence| (sequence, Outcome::DONE))
+        );
+        // Nothing was cut between a run and its record here, so every command ran exactly once.
+        pair.levels.sort_unstable();
+        assert_eq!(pair.levels, [0, 1, 2, 2]);
+    }
+}
