@@ -38,3 +38,6 @@ pub use window::{Standing, Window};
 // The expansion of `commands!` names the codec through this path, so that users need not depend on it.
 #[doc(hidden)]
 pub use minicbor as __minicbor;
+
+#[cfg(test)]
+mod tests;

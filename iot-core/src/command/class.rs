@@ -2,6 +2,7 @@
 ///
 /// It is a property of the kind of command, declared once with [`commands!`](crate::commands).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Class {
     /// The effect is a change of records, committed together with the result: exactly one effect.

@@ -19,6 +19,7 @@ const RESPONSE: u8 = 1;
 
 /// Why bytes are no message of this format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WireError {
     /// Longer than [`MAX_MESSAGE_BYTES`].
@@ -56,6 +57,7 @@ impl From<Error> for WireError {
 /// assert_ne!(Fingerprint::of(b"open"), Fingerprint::of(b"shut"));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
@@ -89,6 +91,7 @@ impl Fingerprint {
 /// assert_eq!(Request::decode(&buffer[..len]), Ok(request));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Request<'b> {
     /// Which command it is.
@@ -172,6 +175,7 @@ impl<'b> Request<'b> {
 
 /// What a device answers to a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Answer {
     /// It has ended so; this is the last word.
@@ -197,6 +201,7 @@ pub enum Answer {
 /// assert_eq!(Response::decode(&buffer[..len]), Ok(response));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Response {
     /// To which command.

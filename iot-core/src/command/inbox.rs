@@ -80,6 +80,7 @@ struct Effect<const BYTES: usize> {
 
 /// A command to be carried out.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Pending<C> {
     /// Its identity, for [`Inbox::finish`].
@@ -93,6 +94,7 @@ pub struct Pending<C> {
 
 /// No room for another issuer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("the inbox knows {limit} issuers already: raise its ISSUERS")]
 #[non_exhaustive]
 pub struct AllowError {
@@ -102,6 +104,7 @@ pub struct AllowError {
 
 /// Why a command could not be finished.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FinishError {
     /// No command of this identity was handed out, or it was finished before. Nothing was changed.

@@ -84,6 +84,7 @@ enum Phase {
 /// assert_eq!(terms.expires, None);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Terms {
     /// The device must not start it at this moment or later; the device judges by its own clock.
@@ -117,12 +118,14 @@ impl Terms {
 /// No answer came in time: the command may have run, and may yet run until it expires or the device has
 /// seen the next command of this issuer, which settles it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("no answer came in time: the command may have run or may yet run")]
 #[non_exhaustive]
 pub struct Unanswered;
 
 /// The end of one command, as its issuer sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Conclusion {
     /// Which command.
@@ -133,6 +136,7 @@ pub struct Conclusion {
 
 /// Why a command was not issued.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum IssueError {
     /// The records were not shown yet, so the next sequence is not known.
@@ -222,12 +226,14 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         }
         // A device keeps the results from the oldest unsettled sequence on: it must have room for them all.
         let full = IssueError::Full { limit: PENDING };
-        if self.next_sequence - self.settled_below() >= u64::from(Self::KEYS - 1) {
+        let span = self.next_sequence.saturating_sub(self.settled_below());
+        let next = self.next_sequence.checked_add(1).ok_or(full)?;
+        if span >= u64::from(Self::KEYS - 1) {
             return Err(full);
         }
         let free = self.slots.iter_mut().find(|slot| slot.is_none());
         *free.ok_or(full)? = Some(slot);
-        self.next_sequence += 1;
+        self.next_sequence = next;
         Ok(id)
     }
 

@@ -6,6 +6,7 @@ use super::cbor::{self, Out, Written};
 
 /// Why a command was never executed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Reason {
     /// The device knows no such command, or not with these arguments.
@@ -42,6 +43,7 @@ impl Reason {
 
 /// The result is longer than [`Output::MAX_BYTES`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error(
     "the result has {bytes} bytes, at most {} fit: report long results as telemetry",
     Output::MAX_BYTES
@@ -61,6 +63,7 @@ pub struct OutputTooLong {
 /// # Ok::<(), iot_core::command::OutputTooLong>(())
 /// ```
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Output {
     // Unused bytes stay zero, so that derived equality is that of the content.
     bytes: [u8; Self::MAX_BYTES],
@@ -115,6 +118,7 @@ impl fmt::Debug for Output {
 /// assert_eq!(turn(Err(7)), Outcome::Failed { code: 7 });
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Outcome {
     /// It was carried out; here is its result.

@@ -1,5 +1,6 @@
 /// Where a sequence stands in a [`Window`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 #[non_exhaustive]
 pub enum Standing {
@@ -30,6 +31,7 @@ const WORDS: usize = 4;
 /// assert_eq!(window.standing(1), Standing::Settled);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Window<const WIDTH: usize> {
     floor: u64,
     ended: [u64; WORDS],

@@ -13,6 +13,7 @@ use crate::port::{RecordsError, RecordsErrorKind};
 
 /// Why a store in RAM refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum MemoryError {
     /// The batch would leave more records, or more bytes, than the store holds. Nothing was changed.
