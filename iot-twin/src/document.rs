@@ -109,10 +109,7 @@ mod tests {
         document.merge(&Value::map([("a", 1.into())])).unwrap();
         let before = document.clone();
         let large = Value::map([("b", 1.into()), ("c", 1.into())]);
-        assert_eq!(
-            document.merge(&large),
-            Err(LimitError::Values { limit: 3 })
-        );
+        assert_eq!(document.merge(&large), Err(LimitError::Values { limit: 3 }));
         assert_eq!(document, before);
     }
 

@@ -202,7 +202,8 @@ pub fn within<B, L: Bounded<B>>(value: &L, least: &B, greatest: &B) -> bool {
 
 impl<L: Bounded<L>> Bounded<L> for Option<L> {
     fn within(&self, least: &L, greatest: &L) -> bool {
-        self.as_ref().is_none_or(|value| value.within(least, greatest))
+        self.as_ref()
+            .is_none_or(|value| value.within(least, greatest))
     }
 }
 
@@ -435,7 +436,10 @@ mod tests {
             u8::decode(&mut Decoder::new(&[0x19, 1, 0])),
             Err(LeafError::Range)
         );
-        assert_eq!(u8::decode(&mut Decoder::new(&[0x20])), Err(LeafError::Range));
+        assert_eq!(
+            u8::decode(&mut Decoder::new(&[0x20])),
+            Err(LeafError::Range)
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod path;
 pub mod reflect;
 pub mod schema;
 pub mod sync;
+pub mod telemetry;
 #[cfg(feature = "alloc")]
 pub mod value;
 

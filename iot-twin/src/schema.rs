@@ -128,11 +128,7 @@ pub(crate) const fn fingerprint(fields: &[Field]) -> u32 {
         hash = fnv(hash, &field.id.get().to_be_bytes());
         hash = fnv(
             hash,
-            &[
-                field.kind as u8,
-                field.optional as u8,
-                field.access as u8,
-            ],
+            &[field.kind as u8, field.optional as u8, field.access as u8],
         );
         rest = tail;
     }

@@ -93,7 +93,9 @@ pub enum LimitError {
         limit: usize,
     },
     /// Too long.
-    #[error("names, texts and bytes are longer than {limit} bytes: shorten them or raise the limit")]
+    #[error(
+        "names, texts and bytes are longer than {limit} bytes: shorten them or raise the limit"
+    )]
     Bytes {
         /// The limit.
         limit: usize,
@@ -119,13 +121,19 @@ impl Budget {
 
     pub(crate) fn value(&mut self) -> Result<(), LimitError> {
         let limit = self.limits.values;
-        self.values = self.values.checked_sub(1).ok_or(LimitError::Values { limit })?;
+        self.values = self
+            .values
+            .checked_sub(1)
+            .ok_or(LimitError::Values { limit })?;
         Ok(())
     }
 
     pub(crate) fn bytes(&mut self, len: usize) -> Result<(), LimitError> {
         let limit = self.limits.bytes;
-        self.bytes = self.bytes.checked_sub(len).ok_or(LimitError::Bytes { limit })?;
+        self.bytes = self
+            .bytes
+            .checked_sub(len)
+            .ok_or(LimitError::Bytes { limit })?;
         Ok(())
     }
 
@@ -166,7 +174,11 @@ impl Value {
     #[must_use]
     pub fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
         let entries = entries.into_iter();
-        Self::Map(entries.map(|(name, value)| (name.to_owned(), value)).collect())
+        Self::Map(
+            entries
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        )
     }
 
     /// The value under a name; `None` when there is none, or this is no map.

@@ -23,7 +23,10 @@ pub(crate) struct Bound(TokenStream);
 impl<'a> Property<'a> {
     pub(crate) fn read(field: &'a Field, place: usize) -> Result<Self> {
         let name = field.ident.as_ref().ok_or_else(|| {
-            Error::new(field.span(), "a twin's fields have names: write a struct with braces")
+            Error::new(
+                field.span(),
+                "a twin's fields have names: write a struct with braces",
+            )
         })?;
         let place = u16::try_from(place)
             .map_err(|_| Error::new(name.span(), "a twin has at most 65,536 fields"))?;
@@ -101,7 +104,9 @@ impl Options {
                     input.parse::<Token![=]>()?;
                     let least = input.parse()?;
                     if input.peek(Token![..]) && !input.peek(Token![..=]) {
-                        return Err(input.error("write `..=`: both ends of a range are allowed values"));
+                        return Err(
+                            input.error("write `..=`: both ends of a range are allowed values")
+                        );
                     }
                     input.parse::<Token![..=]>()?;
                     if self.range.replace((least, input.parse()?)).is_some() {
@@ -110,7 +115,11 @@ impl Options {
                 }
                 "deadband" => {
                     input.parse::<Token![=]>()?;
-                    if self.deadband.replace((input.parse()?, key.span())).is_some() {
+                    if self
+                        .deadband
+                        .replace((input.parse()?, key.span()))
+                        .is_some()
+                    {
                         return Err(twice());
                     }
                 }

@@ -21,14 +21,20 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let index5 = 0..count;
     let index6 = 0..count;
     let field: Vec<_> = properties.iter().map(|property| property.name).collect();
-    let kind: Vec<_> = properties.iter().map(|property| &property.field.ty).collect();
+    let kind: Vec<_> = properties
+        .iter()
+        .map(|property| &property.field.ty)
+        .collect();
     let fields = properties.iter().map(describe);
     let schema = properties.iter().map(schema);
     let decode = properties.iter().map(decode);
     let accepts = properties.iter().map(accepts);
     let moved = properties.iter().map(moved);
 
-    let desired: Vec<_> = properties.iter().filter(|property| property.desired).collect();
+    let desired: Vec<_> = properties
+        .iter()
+        .filter(|property| property.desired)
+        .collect();
     let view_name: Vec<_> = desired.iter().map(|property| property.name).collect();
     let view_kind = desired.iter().map(|property| &property.field.ty);
     let view_visibility = desired.iter().map(|property| &property.field.vis);
@@ -201,9 +207,10 @@ fn schema(property: &Property<'_>) -> TokenStream {
     let name = name.strip_prefix("r#").unwrap_or(&name);
     let field = describe(property);
     let unit = property.unit.iter().map(|unit| quote!(.with_unit(#unit)));
-    let range = property.range.iter().map(|(least, greatest)| {
-        quote!(.with_range((#least) as f64, (#greatest) as f64))
-    });
+    let range = property
+        .range
+        .iter()
+        .map(|(least, greatest)| quote!(.with_range((#least) as f64, (#greatest) as f64)));
     let deadband = property
         .deadband
         .iter()
@@ -244,5 +251,76 @@ fn moved(property: &Property<'_>) -> TokenStream {
             quote!(::iot_twin::leaf::Measure::moved(&self.#name, &told.#name, #step))
         }
         None => quote!(!::iot_twin::leaf::Leaf::same(&self.#name, &told.#name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let input: DeriveInput = syn::parse_str(text).unwrap();
+        expand(&input).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_mistake_is_answered_with_what_to_write() {
+        for (input, answer) in [
+            ("enum E { A }", "a twin is a struct"),
+            ("struct S(u8);", "have names"),
+            ("struct S {}", "at least one field"),
+            (
+                "struct S<T> { #[twin(reported)] a: T }",
+                "no generic parameters",
+            ),
+            ("struct S { a: u8 }", "#[twin(desired)] if the service says"),
+            (
+                "struct S { #[twin(desired, reported)] a: u8 }",
+                "either `desired` or `reported`",
+            ),
+            (
+                "struct S { #[twin(desired, deadband = 1)] a: u8 }",
+                "belongs to a `reported` field",
+            ),
+            (
+                "struct S { #[twin(desired, range = 1..2)] a: u8 }",
+                "write `..=`",
+            ),
+            (
+                "struct S { #[twin(desired, units = \"W\")] a: u8 }",
+                "`units` is not known here",
+            ),
+            (
+                "struct S { #[twin(desired, id = 1, id = 2)] a: u8 }",
+                "`id` is given twice",
+            ),
+            (
+                "struct S { #[twin(desired, id = 70000)] a: u8 }",
+                "number too large",
+            ),
+            (
+                "struct S { #[twin(desired, id = 1)] a: u8, #[twin(desired)] b: u8 }",
+                "`b` and `a` both have the number 1",
+            ),
+        ] {
+            let refusal = refusal(input);
+            assert!(refusal.contains(answer), "{input}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_of_a_struct_is_named_at_once() {
+        let input: DeriveInput = syn::parse_str("struct S { a: u8, b: u8 }").unwrap();
+        assert_eq!(expand(&input).unwrap_err().into_iter().count(), 2);
+    }
+
+    #[test]
+    fn options_are_taken_in_any_order_and_bounds_may_be_constants() {
+        let input = "struct S { #[twin(range = -1.5..=limits::MAX, unit = \"Cel\", id = 9, desired)] r#type: f32 }";
+        let input: DeriveInput = syn::parse_str(input).unwrap();
+        let text = expand(&input).unwrap().to_string().replace(' ', "");
+        assert!(text.contains("::<f32>(9u16,"), "{text}");
+        assert!(text.contains("(-1.5)asf64,(limits::MAX)asf64"), "{text}");
+        assert!(text.contains("\"type\""), "{text}");
     }
 }

@@ -335,12 +335,20 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             self.tell = true;
             return;
         }
-        let contiguous = if delta.epoch == self.epoch { self.contiguous } else { 0 };
+        let contiguous = if delta.epoch == self.epoch {
+            self.contiguous
+        } else {
+            0
+        };
         let gap = delta.base > contiguous;
         let Some((staged, upto)) = self.stage(&delta, input, count) else {
             return;
         };
-        let reached = if gap { contiguous } else { contiguous.max(upto) };
+        let reached = if gap {
+            contiguous
+        } else {
+            contiguous.max(upto)
+        };
         self.heard(&delta);
         self.want = gap || upto < delta.to;
         // A service that speaks of less than we have has lost its memory: let it know.
@@ -395,7 +403,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             self.last = self.last.max(delta.acknowledged);
             self.floor = self.last + 1;
             for index in 0..T::FIELDS.len() {
-                if self.slots.as_ref().get(index).is_some_and(|slot| slot.told > 0) {
+                if self
+                    .slots
+                    .as_ref()
+                    .get(index)
+                    .is_some_and(|slot| slot.told > 0)
+                {
                     self.tell_field(index);
                 }
             }
@@ -447,7 +460,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// The field with the lowest reported version above `after`.
     fn next_told(&self, after: u64) -> Option<(usize, &Slot)> {
-        let told = (0..).zip(self.slots()).filter(|(_, slot)| slot.told > after);
+        let told = (0..)
+            .zip(self.slots())
+            .filter(|(_, slot)| slot.told > after);
         told.min_by_key(|(_, slot)| slot.told)
     }
 

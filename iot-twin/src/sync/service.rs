@@ -1,7 +1,8 @@
 //! The service's half: one for each device.
 
 mod reader;
-#[cfg(all(test, feature = "derive"))]
+#[cfg(test)]
+#[cfg(feature = "derive")]
 mod tests;
 
 use alloc::borrow::Cow;
@@ -166,7 +167,11 @@ impl TwinService {
     /// Gives a field its next version, if the value is news.
     fn wish(&mut self, id: FieldId, value: Value) {
         let encoded = value.to_cbor();
-        if self.desired.get(&id).is_some_and(|wish| wish.encoded == encoded && wish.is_open()) {
+        if self
+            .desired
+            .get(&id)
+            .is_some_and(|wish| wish.encoded == encoded && wish.is_open())
+        {
             return;
         }
         self.version += 1;
@@ -198,7 +203,11 @@ impl TwinService {
                 continue;
             };
             let version = leaf.version;
-            if self.reported.get(&leaf.id).is_some_and(|told| told.version >= version) {
+            if self
+                .reported
+                .get(&leaf.id)
+                .is_some_and(|told| told.version >= version)
+            {
                 continue;
             }
             self.reported.insert(leaf.id, Told { version, value });
@@ -213,7 +222,8 @@ impl TwinService {
         self.floor = self.floor.max(report.head.floor);
         let gap = report.head.base > self.taken;
         // A device that is behind what it once reported has lost its records; the answer tells it.
-        self.tell |= gap || report.head.want || report.to != self.taken || !report.fields.is_empty();
+        self.tell |=
+            gap || report.head.want || report.to != self.taken || !report.fields.is_empty();
         self.want = gap;
         if !gap {
             self.taken = self.taken.max(report.to);
@@ -237,7 +247,11 @@ impl TwinService {
 
     fn reported_digest(&self, floor: u64) -> u32 {
         let mut digests = Digests::default();
-        for (&id, told) in self.reported.iter().filter(|(_, told)| told.version >= floor) {
+        for (&id, told) in self
+            .reported
+            .iter()
+            .filter(|(_, told)| told.version >= floor)
+        {
             digests.add_reported(id, told.version);
         }
         digests.reported
@@ -277,8 +291,15 @@ impl TwinService {
         // It claims every desired field, and we have its answer to each that it took: it does not know the others,
         // unless it reports them. Then it took the claim from another life of the service.
         let mut mistaken = false;
-        for (id, wish) in self.desired.iter_mut().filter(|(_, wish)| wish.answer.is_none()) {
-            mistaken |= self.reported.get(id).is_some_and(|told| told.version >= head.floor);
+        for (id, wish) in self
+            .desired
+            .iter_mut()
+            .filter(|(_, wish)| wish.answer.is_none())
+        {
+            mistaken |= self
+                .reported
+                .get(id)
+                .is_some_and(|told| told.version >= head.floor);
             wish.answer = Some(Code::UNKNOWN);
         }
         if mistaken || digests.desired != self.desired_digest() {
@@ -291,7 +312,10 @@ impl TwinService {
     }
 
     fn desired_digest(&self) -> u32 {
-        let known = self.desired.iter().filter(|(_, wish)| wish.answer != Some(Code::UNKNOWN));
+        let known = self
+            .desired
+            .iter()
+            .filter(|(_, wish)| wish.answer != Some(Code::UNKNOWN));
         known.fold(0, |sum, (&id, wish)| {
             let version = Version::new(self.epoch, wish.version);
             sum.wrapping_add(wire::check(id, version, &wish.encoded))
@@ -338,10 +362,13 @@ impl TwinService {
         // How many fit decides what the head says.
         let room = buffer.len().checked_sub(HEAD_BYTES)?;
         let mut used = 0;
-        let fits = open.iter().take(wire::MAX_FIELDS.into()).take_while(|(_, wish)| {
-            used += wish.encoded.len() + 13;
-            used <= room
-        });
+        let fits = open
+            .iter()
+            .take(wire::MAX_FIELDS.into())
+            .take_while(|(_, wish)| {
+                used += wish.encoded.len() + 13;
+                used <= room
+            });
         let fits = fits.count();
         if fits == 0 && !open.is_empty() {
             return None;

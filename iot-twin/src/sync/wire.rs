@@ -48,7 +48,9 @@ pub(super) struct Digests {
 impl Digests {
     pub(super) fn add_reported(&mut self, id: FieldId, version: u64) {
         let hash = fnv(FNV_START, &id.get().to_be_bytes());
-        self.reported = self.reported.wrapping_add(fnv(hash, &version.to_be_bytes()));
+        self.reported = self
+            .reported
+            .wrapping_add(fnv(hash, &version.to_be_bytes()));
     }
 }
 
@@ -173,7 +175,11 @@ impl Fields {
     pub(super) fn open(out: &mut LeafWriter<'_>, tail: usize) -> Option<Self> {
         let head = out.len();
         out.array(0)?;
-        Some(Self { head, count: 0, tail })
+        Some(Self {
+            head,
+            count: 0,
+            tail,
+        })
     }
 
     /// Adds a field that `write` writes; `false` when there is no room for it, and then nothing is added.
@@ -218,8 +224,8 @@ pub(super) mod service {
     use alloc::vec::Vec;
 
     use super::{
-        Code, DELTA, Decoder, Delta, Digests, FORMAT, FieldId, Fields, LeafWriter, MAX_FIELDS, REPORT, Report,
-        Type,
+        Code, DELTA, Decoder, Delta, Digests, FORMAT, FieldId, Fields, LeafWriter, MAX_FIELDS,
+        REPORT, Report, Type,
     };
 
     /// A reported field as it arrived.

@@ -21,7 +21,9 @@ pub enum DecodeError {
     Limit(#[from] LimitError),
     /// They are not CBOR, or of a kind that a [`Value`] cannot hold: a tag, a map whose names are no texts or
     /// not unique, a length that is not stated at the start.
-    #[error("the bytes at {position} are no value: send plain CBOR with text names and stated lengths")]
+    #[error(
+        "the bytes at {position} are no value: send plain CBOR with text names and stated lengths"
+    )]
     Malformed {
         /// Where, in bytes.
         position: usize,
@@ -107,11 +109,7 @@ fn clamp(number: i128) -> Int {
     Int::try_from(number.clamp(-limit - 1, limit)).unwrap_or(Int::from(0_u8))
 }
 
-fn read(
-    input: &mut Decoder<'_>,
-    budget: &mut Budget,
-    depth: usize,
-) -> Result<Value, DecodeError> {
+fn read(input: &mut Decoder<'_>, budget: &mut Budget, depth: usize) -> Result<Value, DecodeError> {
     let position = input.position();
     let malformed = DecodeError::Malformed { position };
     budget.value()?;

@@ -45,8 +45,8 @@ impl Value {
             }
             .into());
         }
-        let json: Json =
-            serde_json::from_str(text).map_err(|error| JsonError::Malformed(alloc::format!("{error}")))?;
+        let json: Json = serde_json::from_str(text)
+            .map_err(|error| JsonError::Malformed(alloc::format!("{error}")))?;
         let value = Self::from(json);
         value.check(limits)?;
         Ok(value)
@@ -111,9 +111,15 @@ impl From<Value> for Json {
 
 fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let letter = |six: u32| ALPHABET.get(six as usize & 63).map_or('A', |&byte| char::from(byte));
+    let letter = |six: u32| {
+        ALPHABET
+            .get(six as usize & 63)
+            .map_or('A', |&byte| char::from(byte))
+    };
     let groups = bytes.chunks(3).flat_map(|chunk| {
-        let bits = (0..3).fold(0, |bits, at| bits << 8 | u32::from(*chunk.get(at).unwrap_or(&0)));
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | u32::from(*chunk.get(at).unwrap_or(&0))
+        });
         let letters: Vec<_> = [18, 12, 6, 0].map(|by| letter(bits >> by)).into();
         letters.into_iter().take(chunk.len() + 1)
     });
@@ -129,7 +135,13 @@ mod tests {
     #[test]
     fn bytes_become_text_as_in_the_standards_examples() {
         // RFC 4648 §10, without padding.
-        for (bytes, text) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg"),
+        ] {
             assert_eq!(base64url(bytes.as_bytes()), text);
         }
     }
@@ -150,7 +162,9 @@ mod tests {
     fn is_beyond_json(value: &Value) -> bool {
         match value {
             Value::Bytes(_) => true,
-            Value::Int(number) => i64::try_from(*number).is_err() && u64::try_from(*number).is_err(),
+            Value::Int(number) => {
+                i64::try_from(*number).is_err() && u64::try_from(*number).is_err()
+            }
             Value::Array(items) => items.iter().any(is_beyond_json),
             Value::Map(entries) => entries.values().any(is_beyond_json),
             _ => false,

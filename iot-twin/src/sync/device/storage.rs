@@ -177,7 +177,10 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let (mut below, mut done) = (0, 0);
         for (index, slot) in (0..).zip(self.slots()) {
             if slot.unsaved {
-                if self.write_field_record(&mut batch, index, slot, &self.desired).is_none() {
+                if self
+                    .write_field_record(&mut batch, index, slot, &self.desired)
+                    .is_none()
+                {
                     break;
                 }
                 done += 1;
@@ -188,11 +191,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         (!stuck).then(|| (Issued::Edits { below, reserved }, batch.finish()))
     }
 
-    fn write_staged<'b>(
-        &self,
-        buffer: &'b mut [u8],
-        reserved: u64,
-    ) -> Option<(Issued, Batch<'b>)> {
+    fn write_staged<'b>(&self, buffer: &'b mut [u8], reserved: u64) -> Option<(Issued, Batch<'b>)> {
         let Staging {
             epoch,
             contiguous,
@@ -206,7 +205,11 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         if fits == 0 && count > 0 {
             return None;
         }
-        let known = if epoch == self.epoch { self.contiguous } else { 0 };
+        let known = if epoch == self.epoch {
+            self.contiguous
+        } else {
+            0
+        };
         let contiguous = match self.pending.get(fits).filter(|_| fits < count) {
             Some(next) => contiguous.min(next.version.saturating_sub(1)).max(known),
             None => contiguous,
@@ -226,7 +229,10 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let mut written = 0;
         for staged in self.pending.iter().take(count) {
             let slot = self.successor(staged, epoch);
-            if self.write_field_record(batch, staged.index, &slot, &self.staged).is_none() {
+            if self
+                .write_field_record(batch, staged.index, &slot, &self.staged)
+                .is_none()
+            {
                 break;
             }
             written += 1;
@@ -261,7 +267,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         slot: &Slot,
         desired: &T,
     ) -> Option<()> {
-        let key = self.records.offset(1 + u32::from(field::<T>(index)?.id.get()))?;
+        let key = self
+            .records
+            .offset(1 + u32::from(field::<T>(index)?.id.get()))?;
         // A reported value is measured anew after a boot.
         let known = slot.known && is_desired::<T>(index);
         let write = |room: &mut [u8]| {

@@ -56,10 +56,16 @@ impl TwinService {
     /// # Errors
     ///
     /// [`DesireError`] when a field that was set is outside its range; then nothing is desired.
-    pub fn desire<T: Twin>(&mut self, edit: impl Fn(&mut T::Desired)) -> Result<usize, DesireError> {
+    pub fn desire<T: Twin>(
+        &mut self,
+        edit: impl Fn(&mut T::Desired),
+    ) -> Result<usize, DesireError> {
         let (mut one, mut two) = (T::INITIAL, T::INITIAL);
         for (index, field) in (0..).zip(T::FIELDS) {
-            let wish = self.desired.get(&field.id).filter(|wish| !wish.value.is_null());
+            let wish = self
+                .desired
+                .get(&field.id)
+                .filter(|wish| !wish.value.is_null());
             let held = wish.is_some_and(|wish| {
                 let read = |into: &mut T| {
                     let mut input = minicbor::Decoder::new(&wish.encoded);
@@ -74,7 +80,10 @@ impl TwinService {
         let changed_one = changes(&mut one, &edit);
         let changed_two = changes(&mut two, &edit);
         let mut news = BTreeMap::new();
-        for (index, schema) in (0..).zip(T::SCHEMA).filter(|(_, schema)| is_writable(schema)) {
+        for (index, schema) in (0..)
+            .zip(T::SCHEMA)
+            .filter(|(_, schema)| is_writable(schema))
+        {
             let set = changed_one.contains(&index) || changed_two.contains(&index);
             if !set {
                 continue;
@@ -82,10 +91,14 @@ impl TwinService {
             if !one.accepts(index) {
                 return Err(DesireError::Range);
             }
-            news.insert(schema.field.id, value_of(&one, index).ok_or(DesireError::Kind)?);
+            news.insert(
+                schema.field.id,
+                value_of(&one, index).ok_or(DesireError::Kind)?,
+            );
         }
         let count = news.len();
-        news.into_iter().for_each(|(id, value)| self.wish(id, value));
+        news.into_iter()
+            .for_each(|(id, value)| self.wish(id, value));
         Ok(count)
     }
 
@@ -133,7 +146,10 @@ impl TwinService {
     #[must_use]
     pub fn unanswered(&self) -> usize {
         let open = |code: Option<Code>| code.is_none_or(Code::is_pending);
-        self.desired.values().filter(|wish| open(wish.answer)).count()
+        self.desired
+            .values()
+            .filter(|wish| open(wish.answer))
+            .count()
     }
 
     /// The device's answer to what was last desired of a field; `None` while there is none.
@@ -174,11 +190,16 @@ impl TwinService {
     pub fn state<T: Twin>(&self) -> Option<T> {
         let mut state = T::INITIAL;
         for (index, field) in (0..).zip(T::FIELDS) {
-            let told = self.reported.get(&field.id).filter(|told| !told.value.is_null());
+            let told = self
+                .reported
+                .get(&field.id)
+                .filter(|told| !told.value.is_null());
             match told {
                 Some(told) => {
                     let bytes = told.value.to_cbor();
-                    state.decode(index, &mut minicbor::Decoder::new(&bytes)).ok()?;
+                    state
+                        .decode(index, &mut minicbor::Decoder::new(&bytes))
+                        .ok()?;
                 }
                 None if field.optional => {}
                 None => return None,
@@ -197,14 +218,20 @@ impl TwinService {
     /// Everything desired, by name; fields without a name by their number.
     #[must_use]
     pub fn desired_document(&self) -> Value {
-        let entries = self.desired.iter().filter(|(_, wish)| !wish.value.is_null());
+        let entries = self
+            .desired
+            .iter()
+            .filter(|(_, wish)| !wish.value.is_null());
         self.document(entries.map(|(&id, wish)| (id, &wish.value)))
     }
 
     /// Everything reported, by name; fields without a name by their number.
     #[must_use]
     pub fn reported_document(&self) -> Value {
-        let entries = self.reported.iter().filter(|(_, told)| !told.value.is_null());
+        let entries = self
+            .reported
+            .iter()
+            .filter(|(_, told)| !told.value.is_null());
         self.document(entries.map(|(&id, told)| (id, &told.value)))
     }
 
@@ -272,15 +299,19 @@ fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
     }
     let value = match (schema.field.kind, value) {
         (Kind::Bool, value @ Value::Bool(_)) => value,
-        (Kind::Unsigned, Value::Int(number)) => {
-            u64::try_from(number).map_err(|_| DesireError::Range)?.into()
-        }
-        (Kind::Signed, Value::Int(number)) => {
-            i64::try_from(number).map_err(|_| DesireError::Range)?.into()
-        }
+        (Kind::Unsigned, Value::Int(number)) => u64::try_from(number)
+            .map_err(|_| DesireError::Range)?
+            .into(),
+        (Kind::Signed, Value::Int(number)) => i64::try_from(number)
+            .map_err(|_| DesireError::Range)?
+            .into(),
         (kind @ (Kind::F32 | Kind::F64), value @ (Value::Int(_) | Value::Float(_))) => {
             let number = value.as_f64().ok_or(DesireError::Kind)?;
-            let number = if kind == Kind::F32 { round(number) } else { number };
+            let number = if kind == Kind::F32 {
+                round(number)
+            } else {
+                number
+            };
             if !number.is_finite() {
                 return Err(DesireError::Range);
             }

@@ -1,9 +1,8 @@
 //! Both halves over a link that loses, repeats and reorders, with power cuts at every step.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
-use std::vec;
-
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, Instant, Message, Now, Ticket};
@@ -95,10 +94,12 @@ impl World {
     fn boot(&mut self) {
         self.device = Device::new();
         for (key, value) in &self.records {
-            self.device.input(at(0), &Event::Record { key: *key, value });
+            self.device
+                .input(at(0), &Event::Record { key: *key, value });
         }
         self.device.input(at(0), &Event::Restored);
-        self.device.input(at(0), &Event::Connected { resumed: false });
+        self.device
+            .input(at(0), &Event::Connected { resumed: false });
     }
 
     /// One step of the device; the power may be cut before and after what the step asks for.
@@ -172,7 +173,8 @@ impl World {
         match self.service.step(at(self.millis), &mut buffer) {
             Step::Send(message) => {
                 self.down.push(message.payload.to_vec());
-                self.service.done(at(self.millis), Done::Sent(Ticket::new(0)));
+                self.service
+                    .done(at(self.millis), Done::Sent(Ticket::new(0)));
                 true
             }
             _ => false,
@@ -180,12 +182,20 @@ impl World {
     }
 
     fn deliver(&mut self, to_device: bool) -> bool {
-        let queue = if to_device { &mut self.down } else { &mut self.up };
+        let queue = if to_device {
+            &mut self.down
+        } else {
+            &mut self.up
+        };
         if queue.is_empty() {
             return false;
         }
         // Out of order only while the link is bad: a good one keeps its order.
-        let pick = if self.loss > 0 { self.dice.roll(queue.len() as u64) as usize } else { 0 };
+        let pick = if self.loss > 0 {
+            usize::try_from(self.dice.roll(queue.len() as u64)).unwrap()
+        } else {
+            0
+        };
         let payload = queue.remove(pick);
         if self.loss > 0 && self.dice.chance(30) {
             queue.push(payload.clone());
@@ -215,7 +225,8 @@ impl World {
     fn settle(&mut self) {
         self.loss = 0;
         // One full exchange.
-        self.device.input(at(self.millis), &Event::Connected { resumed: true });
+        self.device
+            .input(at(self.millis), &Event::Connected { resumed: true });
         for _ in 0..10_000 {
             self.application();
             let busy = [
@@ -270,7 +281,8 @@ impl World {
                 // Never desired, or not since the device was wiped.
                 continue;
             }
-            let close = !stale && index == 3 && (state.temperature - actual.temperature).abs() < 0.2;
+            let close =
+                !stale && index == 3 && (state.temperature - actual.temperature).abs() < 0.2;
             assert!(
                 close || !state.moved(index, actual),
                 "field {index} differs: {:?} {:?}",
@@ -319,7 +331,7 @@ fn live(seed: u64, turns: u32, epochs: bool) -> World {
                 world.stamps.clear();
                 // A wiped device may use its old numbers again, until the service tells it of them.
                 world.used.clear();
-            world.answered.clear();
+                world.answered.clear();
                 world.up.clear();
                 world.cut();
             }
@@ -350,8 +362,14 @@ fn both_sides_agree_after_any_loss_repetition_reordering_and_power_cuts() {
             let wish = world.service.desired(name).unwrap();
             let told = world.service.reported(name).unwrap().value;
             assert!(
-                if answer.code.is_applied() { wish == told } else { answer.code == Code::OVERRIDDEN },
-                "seed {seed}: field {index} was answered {answer:?} but is {told:?}, not {wish:?} {:?} {:?}", world.device, world.service
+                if answer.code.is_applied() {
+                    wish == told
+                } else {
+                    answer.code == Code::OVERRIDDEN
+                },
+                "seed {seed}: field {index} was answered {answer:?} but is {told:?}, not {wish:?} {:?} {:?}",
+                world.device,
+                world.service
             );
         }
         cuts += world.cuts;
@@ -359,7 +377,10 @@ fn both_sides_agree_after_any_loss_repetition_reordering_and_power_cuts() {
         lives += world.lives - 1;
     }
     // The faults did happen.
-    assert!(cuts > 1_000 && lost > 1_000 && lives > 100, "{cuts} {lost} {lives}");
+    assert!(
+        cuts > 1_000 && lost > 1_000 && lives > 100,
+        "{cuts} {lost} {lives}"
+    );
 }
 
 #[test]
@@ -369,7 +390,10 @@ fn a_power_cut_at_each_single_step_changes_nothing_in_the_end() {
         let mut world = World::new(1);
         let mut steps = 0;
         for round in 0..4 {
-            world.service.set("setpoint", 20.0 + f64::from(round)).unwrap();
+            world
+                .service
+                .set("setpoint", 20.0 + f64::from(round))
+                .unwrap();
             world.service.set("lit", round % 2 == 0).unwrap();
             world.device.report(|room| room.temperature = round as f32);
             for _ in 0..40 {
@@ -418,8 +442,14 @@ fn a_power_cut_at_each_single_step_changes_nothing_in_the_end() {
         world.settle();
         world.assert_equal();
         assert_eq!(world.applied.to_bits(), 23.0_f32.to_bits());
-        assert_eq!(world.service.reported("setpoint").unwrap().value, &Value::Float(23.0));
-        assert_eq!(world.service.reported("temperature").unwrap().value, &Value::Float(3.0));
+        assert_eq!(
+            world.service.reported("setpoint").unwrap().value,
+            &Value::Float(23.0)
+        );
+        assert_eq!(
+            world.service.reported("temperature").unwrap().value,
+            &Value::Float(3.0)
+        );
         assert_eq!(u32::from(cut_at.is_some()), world.cuts);
         steps
     };
@@ -439,8 +469,14 @@ fn a_door_locked_by_hand_is_not_told_to_unlock_again() {
     assert!(world.device.state().lit);
     world.device.report(|room| room.lit = false);
     world.settle();
-    assert_eq!(world.service.acknowledgement("lit").unwrap().code, Code::OVERRIDDEN);
-    assert_eq!(world.service.reported("lit").unwrap().value, &Value::Bool(false));
+    assert_eq!(
+        world.service.acknowledgement("lit").unwrap().code,
+        Code::OVERRIDDEN
+    );
+    assert_eq!(
+        world.service.reported("lit").unwrap().value,
+        &Value::Bool(false)
+    );
     // Neither a restart of the device nor one of the service, which desires the same again, undoes it.
     world.cut();
     world.settle();
@@ -450,7 +486,10 @@ fn a_door_locked_by_hand_is_not_told_to_unlock_again() {
     world.cut();
     world.settle();
     assert!(!world.device.state().lit);
-    assert_eq!(world.service.acknowledgement("lit").unwrap().code, Code::OVERRIDDEN);
+    assert_eq!(
+        world.service.acknowledgement("lit").unwrap().code,
+        Code::OVERRIDDEN
+    );
     // A newer intent does.
     world.service.set("lit", true).unwrap();
     world.settle();
@@ -469,11 +508,18 @@ fn a_value_outside_the_range_is_refused_by_the_device_and_the_old_one_stands() {
     ] {
         world.service.set_field(FieldId::new(0), value);
         world.settle();
-        assert_eq!(world.service.acknowledgement("setpoint").unwrap().code, code);
+        assert_eq!(
+            world.service.acknowledgement("setpoint").unwrap().code,
+            code
+        );
         assert_eq!(world.device.state().setpoint.to_bits(), 21.0_f32.to_bits());
         world.cut();
         world.settle();
-        assert_eq!(world.applied.to_bits(), 21.0_f32.to_bits(), "after a restart");
+        assert_eq!(
+            world.applied.to_bits(),
+            21.0_f32.to_bits(),
+            "after a restart"
+        );
     }
 }
 
@@ -484,7 +530,13 @@ fn unknown_and_reported_fields_are_answered_for() {
     world.service.set_field(FieldId::new(99), 1_u8);
     world.service.set_field(FieldId::new(100), true);
     world.settle();
-    let code = |id| world.service.acknowledgement_of(FieldId::new(id)).unwrap().code;
+    let code = |id| {
+        world
+            .service
+            .acknowledgement_of(FieldId::new(id))
+            .unwrap()
+            .code
+    };
     assert_eq!(code(3), Code::READ_ONLY);
     assert_eq!([code(99), code(100)], [Code::UNKNOWN; 2]);
 }
@@ -550,8 +602,15 @@ fn a_new_service_can_ask_for_everything() {
     world.service = TwinService::of::<Room>().in_epoch(2);
     assert_eq!(world.service.reported("count"), None);
     world.service.ask();
-    while world.service_step() || world.device_step(false) || world.deliver(true) || world.deliver(false) {}
-    assert_eq!(world.service.reported("count").unwrap().value, &Value::Int(5));
+    while world.service_step()
+        || world.device_step(false)
+        || world.deliver(true)
+        || world.deliver(false)
+    {}
+    assert_eq!(
+        world.service.reported("count").unwrap().value,
+        &Value::Int(5)
+    );
 }
 
 #[test]
