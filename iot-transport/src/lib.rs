@@ -6,6 +6,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod memory;

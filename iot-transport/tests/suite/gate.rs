@@ -19,10 +19,12 @@ use crate::common::{self, PATIENCE, device_settings, drain, service_settings, te
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
+type Names = HashMap<Vec<u8>, Result<Principal, Refusal>>;
+
 /// A certificate authority, who its certificates name, and who is revoked.
 struct Pki {
     issuer: Issuer,
-    names: Arc<Mutex<HashMap<Vec<u8>, Result<Principal, Refusal>>>>,
+    names: Arc<Mutex<Names>>,
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
