@@ -1,4 +1,13 @@
 //! The signed envelopes of libcsuit and of draft-ietf-suit-manifest-37, read through `IOT_VECTORS`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "a test fails loudly, on a host"
+)]
 
 #[path = "support/keys.rs"]
 mod keys;

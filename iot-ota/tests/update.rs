@@ -1,4 +1,13 @@
 //! Updates from offer to confirmation, with the power failing, messages missing and services lying.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "a test fails loudly, on a host"
+)]
 
 #[path = "support/device.rs"]
 mod device;

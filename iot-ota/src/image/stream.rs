@@ -183,8 +183,8 @@ pub fn digests_equal(a: &Sha256Digest, b: &Sha256Digest) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
     use core::convert::Infallible;
-    use std::vec::Vec;
 
     use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::vec::Vec;
 use core::time::Duration;
-use std::collections::BTreeSet;
-use std::format;
-use std::vec::Vec;
 
 use iot_core::time::TimeBounds;
 use iot_core::{DeviceId, Instant, Now, Timestamp};
