@@ -14,7 +14,7 @@ mod record;
 
 pub use banks::{Bank, Banks, RecordCopy};
 pub(crate) use boot::read_through;
-pub use boot::{BootError, boot, raise_counter_if_confirmed, running_release};
+pub use boot::{BootError, boot, raise_counter, running_release};
 pub use record::{
     BadTransition, BootEvent, BootRecord, BootState, Ended, EndedAs, RECORD_BYTES, Release,
     RollBackReason, StoreError, load, store,

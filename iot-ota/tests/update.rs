@@ -1,4 +1,4 @@
-//! Updates from offer to confirmation, with the power failing, messages missing and services lying.
+//! Updates from offer to confirmation, roll back or refusal.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,75 +16,15 @@ mod keys;
 
 use std::time::Duration;
 
-use device::{BLOCK, KIND, PowerCut, Rig, SECTOR, TRIALS, encode, image, offer};
+use device::{BLOCK, KIND, SIZE, TRIALS, World, encode, image, offer, runs_a_whole_image};
 use iot_core::engine::Done;
 use iot_core::message::Fate;
 use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now, Step};
 use iot_ota::manifest::Device;
-use iot_ota::slot::{Bank, Banks, EndedAs, RollBackReason};
+use iot_ota::slot::{Bank, Banks, RollBackReason};
 use iot_ota::update::{Activity, Outcome, Source, ToDevice, Want};
 use keys::{P256Key, sha256};
-
-const CAPACITY: u32 = 1_024;
-const SIZE: usize = 700;
-
-struct World {
-    key: P256Key,
-    image: Vec<u8>,
-    offer: Vec<u8>,
-}
-
-impl World {
-    fn new() -> Self {
-        let (key, image) = (P256Key::generate(), image(2, SIZE));
-        let offer = offer(&key, 2, KIND, &image);
-        Self { key, image, offer }
-    }
-
-    fn rig(&self) -> Rig {
-        Rig::factory(self.key.public(), CAPACITY)
-    }
-
-    fn source(&self) -> Source<'_> {
-        Source::new(2, &self.image)
-    }
-
-    /// Goes on from wherever the device is until it has reported a confirmed release 2.
-    fn finish(&self, rig: &mut Rig) -> Result<(), PowerCut> {
-        for _ in 0..12 {
-            match rig.talk(&self.offer, &self.source())? {
-                Want::Reboot => rig.reboot_on_what_power_is_left()?,
-                Want::Confirm => {
-                    rig.confirm(true);
-                    rig.run()?;
-                }
-                _ if rig
-                    .reports
-                    .last()
-                    .is_some_and(|report| report.outcome.is_success()) =>
-                {
-                    return Ok(());
-                }
-                other => panic!("{other:?} {:?}", rig.updater().status()),
-            }
-        }
-        panic!("no end: {:?}", rig.updater().status());
-    }
-}
-
-/// Whatever runs is one of the two releases, whole.
-fn runs_a_whole_image(rig: &mut Rig, world: &World) -> u64 {
-    let running = rig.updater().status().running.expect("it has just booted");
-    let banks = rig.banks();
-    let bytes = banks.bytes(banks.running());
-    let bytes = &bytes[..usize::try_from(running.size).unwrap()];
-    assert_eq!(sha256(bytes), running.digest);
-    if running.sequence == 2 {
-        assert_eq!(bytes, world.image);
-    }
-    running.sequence
-}
 
 #[test]
 fn an_update_goes_from_offer_to_confirmation_and_is_reported_once() {
@@ -118,73 +58,6 @@ fn an_update_goes_from_offer_to_confirmation_and_is_reported_once() {
     rig.talk(&world.offer, &world.source()).unwrap();
     assert_eq!(rig.reports.len(), 2);
     assert_eq!(rig.reports[0], rig.reports[1]);
-}
-
-#[test]
-fn a_power_cut_at_any_byte_leaves_a_device_that_boots_a_whole_image_and_finishes_the_update() {
-    let world = World::new();
-    let whole = {
-        let mut rig = world.rig();
-        world.finish(&mut rig).unwrap();
-        rig.banks().written()
-    };
-    assert!(
-        whole > 1_024 + 700 + 3 * 128,
-        "erasure, image and records: {whole}"
-    );
-    let (mut before, mut after) = (0, 0);
-    for cut in 0..whole {
-        let mut rig = world.rig();
-        rig.cut_power_after(cut);
-        assert_eq!(
-            world.finish(&mut rig),
-            Err(PowerCut),
-            "the cut at {cut} never fired"
-        );
-        // Every third time the boot itself is interrupted as well.
-        if cut % 3 == 0 {
-            rig.reboot_interrupted(cut % 130)
-        } else {
-            rig.reboot()
-        }
-        match runs_a_whole_image(&mut rig, &world) {
-            1 => before += 1,
-            _ => after += 1,
-        }
-        world.finish(&mut rig).unwrap();
-        assert_eq!(runs_a_whole_image(&mut rig, &world), 2);
-        assert_eq!(
-            rig.updater().status().ended.unwrap().how,
-            EndedAs::Confirmed
-        );
-    }
-    assert!(before > 0 && after > 0);
-}
-
-#[test]
-fn a_power_cut_before_any_commit_costs_at_most_a_block_and_a_sector() {
-    let world = World::new();
-    let mut resumed = 0;
-    for commits in 0..12 {
-        let mut rig = world.rig();
-        rig.commits_left = Some(commits);
-        let cut = world.finish(&mut rig);
-        rig.commits_left = None;
-        rig.reboot();
-        runs_a_whole_image(&mut rig, &world);
-        world.finish(&mut rig).unwrap();
-        let fetched: u32 = rig.requests.iter().map(|request| request.length).sum();
-        let size = u32::try_from(SIZE).unwrap();
-        // The first commit names the release; without it the download starts afresh.
-        if cut.is_err() && commits > 0 {
-            assert!(
-                fetched <= size + 2 * BLOCK + SECTOR,
-                "{commits}: {fetched} bytes"
-            );
-            resumed += u32::from(fetched > size);
-        }
-    }
-    assert!(resumed > 3, "the cuts were not in the download");
 }
 
 #[test]

@@ -79,21 +79,20 @@ pub fn boot<B: Banks + ?Sized>(
     Ok(record.boots())
 }
 
-/// Raises the security counter to the installed image, once that image runs and is confirmed.
+/// Raises the security counter to the installed image, which is a confirmed one.
 ///
 /// # Errors
 ///
 /// The memory's error; the counter has the old or the new value. Calling it again is safe.
-pub fn raise_counter_if_confirmed<B: Banks + ?Sized>(
+pub fn raise_counter<B: Banks + ?Sized>(
     banks: &mut B,
     record: &BootRecord,
 ) -> Result<(), B::Error> {
-    if record.state == BootState::Confirmed && banks.running() == record.active {
-        let sequence = record.installed.sequence;
-        // A counter is often a row of fuses: it is only touched when it has to rise.
-        if banks.counter()? < sequence {
-            banks.raise_counter(sequence)?;
-        }
+    // A candidate is never asked for: were it rolled back, nothing could boot any more. And a counter is
+    // often a row of fuses: it is only touched when it has to rise.
+    let sequence = record.installed.sequence;
+    if banks.counter()? < sequence {
+        banks.raise_counter(sequence)?;
     }
     Ok(())
 }
@@ -228,12 +227,12 @@ mod tests {
         let (mut banks, new) = device();
         banks.reboot(&mut Sha256::default()).unwrap();
         let on_trial = load(&mut banks).unwrap().unwrap();
-        raise_counter_if_confirmed(&mut banks, &on_trial).unwrap();
+        raise_counter(&mut banks, &on_trial).unwrap();
         assert_eq!(banks.counter(), Ok(1));
         assert_eq!(running_release(&banks, &on_trial), Some(new));
         let confirmed = on_trial.on(BootEvent::Confirm).unwrap();
         store(&mut banks, &confirmed).unwrap();
-        raise_counter_if_confirmed(&mut banks, &confirmed).unwrap();
+        raise_counter(&mut banks, &confirmed).unwrap();
         assert_eq!(banks.counter(), Ok(2));
     }
 

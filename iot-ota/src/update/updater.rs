@@ -15,7 +15,7 @@ use super::wire::{FromDevice, MAX_BLOCK_BYTES, ToDevice};
 use crate::manifest::{Device, Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
 use crate::slot::{
     self, Banks, BootEvent, BootRecord, BootState, Ended, EndedAs, Release, RollBackReason,
-    raise_counter_if_confirmed, running_release,
+    raise_counter, running_release,
 };
 
 mod told;
@@ -309,7 +309,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         };
         self.boot = Some(record);
         // If the power fails before this, the next start does it.
-        let raised = raise_counter_if_confirmed(&mut self.banks, &record);
+        let raised = raise_counter(&mut self.banks, &record);
         if raised.is_err() {
             self.phase = Phase::Unusable;
         }

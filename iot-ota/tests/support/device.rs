@@ -9,7 +9,7 @@ use iot_core::time::TimeBounds;
 use iot_core::{Channel, Engine, Event, Instant, Message, Now, Step, Ticket};
 use iot_ota::manifest::{Device, SigningKey, Template};
 use iot_ota::sim::MemoryBanks;
-use iot_ota::slot::Release;
+use iot_ota::slot::{Banks, Release};
 use iot_ota::update::{FromDevice, Report, Request, Source, ToDevice, Trust, Updater, Want};
 
 use crate::keys::{P256Key, P256Public, Sha256, sha256};
@@ -221,4 +221,64 @@ impl Rig {
             }
         }
     }
+}
+
+pub(crate) const CAPACITY: u32 = 1_024;
+pub(crate) const SIZE: usize = 700;
+
+pub(crate) struct World {
+    pub(crate) key: P256Key,
+    pub(crate) image: Vec<u8>,
+    pub(crate) offer: Vec<u8>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let (key, image) = (P256Key::generate(), image(2, SIZE));
+        let offer = offer(&key, 2, KIND, &image);
+        Self { key, image, offer }
+    }
+
+    pub(crate) fn rig(&self) -> Rig {
+        Rig::factory(self.key.public(), CAPACITY)
+    }
+
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source::new(2, &self.image)
+    }
+
+    /// Goes on from wherever the device is until it has reported a confirmed release 2.
+    pub(crate) fn finish(&self, rig: &mut Rig) -> Result<(), PowerCut> {
+        for _ in 0..12 {
+            match rig.talk(&self.offer, &self.source())? {
+                Want::Reboot => rig.reboot_on_what_power_is_left()?,
+                Want::Confirm => {
+                    rig.confirm(true);
+                    rig.run()?;
+                }
+                _ if rig
+                    .reports
+                    .last()
+                    .is_some_and(|report| report.outcome.is_success()) =>
+                {
+                    return Ok(());
+                }
+                other => panic!("{other:?} {:?}", rig.updater().status()),
+            }
+        }
+        panic!("no end: {:?}", rig.updater().status());
+    }
+}
+
+/// Whatever runs is one of the two releases, whole.
+pub(crate) fn runs_a_whole_image(rig: &mut Rig, world: &World) -> u64 {
+    let running = rig.updater().status().running.expect("it has just booted");
+    let banks = rig.banks();
+    let bytes = banks.bytes(banks.running());
+    let bytes = &bytes[..usize::try_from(running.size).unwrap()];
+    assert_eq!(sha256(bytes), running.digest);
+    if running.sequence == 2 {
+        assert_eq!(bytes, world.image);
+    }
+    running.sequence
 }
