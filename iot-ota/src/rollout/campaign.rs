@@ -9,6 +9,7 @@ use super::cohort::{CampaignId, Cohort};
 use super::gate::{HaltReason, Verdict, judge};
 use super::plan::{Plan, Reach};
 use super::progress::{Member, Progress, State, Tally};
+use crate::update::Report;
 
 /// A release on its way through a fleet, as a state machine without I/O.
 ///
@@ -92,6 +93,22 @@ pub enum Event {
     Abort,
     /// Offer nothing any more and take the release back.
     RollBack,
+}
+
+impl Event {
+    /// What a device's report about the campaign's release means; `None` for a report about another one.
+    ///
+    /// A roll back by the campaign is an update to another release: its success is [`Event::Restored`], for
+    /// the service to say.
+    #[must_use]
+    pub fn of_report(device: DeviceId, release: u64, report: &Report) -> Option<Self> {
+        let ours = report.sequence == Some(release);
+        ours.then_some(if report.outcome.is_success() {
+            Self::Succeeded(device)
+        } else {
+            Self::Failed(device)
+        })
+    }
 }
 
 /// What the service is to do; carrying one out twice must be harmless.

@@ -402,3 +402,21 @@ fn a_wave_is_watched_before_the_next_one_opens() {
     assert!(campaign.on(at(34), &Event::Tick).unwrap().is_empty());
     assert_eq!(offers(&campaign.on(at(35), &Event::Tick).unwrap()).len(), 4);
 }
+
+#[test]
+fn only_a_confirmed_report_about_the_release_is_success() {
+    use crate::slot::RollBackReason;
+    use crate::update::Outcome;
+    let device = DeviceId::new("a").unwrap();
+    let event =
+        |sequence, outcome| Event::of_report(device, 7, &Report::new(sequence, outcome, None));
+    assert_eq!(
+        event(Some(7), Outcome::Confirmed),
+        Some(Event::Succeeded(device))
+    );
+    let back = Outcome::RolledBack(RollBackReason::SelfTest);
+    assert_eq!(event(Some(7), back), Some(Event::Failed(device)));
+    assert_eq!(event(Some(7), Outcome::Busy), Some(Event::Failed(device)));
+    assert_eq!(event(Some(6), Outcome::Confirmed), None);
+    assert_eq!(event(None, Outcome::NotAuthentic), None);
+}
