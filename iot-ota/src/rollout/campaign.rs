@@ -219,6 +219,14 @@ impl Campaign {
         }
     }
 
+    /// The devices that were offered the release and have not answered: to be offered it again when they
+    /// connect, or after a while, since an offer may be lost. Goes through the open waves.
+    pub fn unanswered(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        let offered = self.members.iter().take(self.next);
+        let unanswered = offered.filter(|member| matches!(member.state, State::Offered(_)));
+        unanswered.map(|member| member.device)
+    }
+
     /// Its number.
     #[must_use]
     pub const fn id(&self) -> CampaignId {

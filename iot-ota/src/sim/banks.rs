@@ -1,6 +1,5 @@
 //! Two banks of write-once memory whose power can be cut.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use iot_core::crypto::Digest;
@@ -8,7 +7,8 @@ use iot_core::crypto::Digest;
 use crate::slot::{Bank, Banks, BootError, BootRecord, RECORD_BYTES, RecordCopy, Release};
 use crate::slot::{boot, store};
 
-/// Firmware banks in memory, as strict as flash: a byte is written once after each erasure.
+/// Firmware banks in memory, as strict as flash: a byte is written once after each erasure,
+/// and writing goes upwards: a gap counts as written.
 ///
 /// [`cut_power_after`](Self::cut_power_after) lets the power fail after so many bytes; what was being
 /// written is then torn. [`reboot`](Self::reboot) runs the boot loader of [`slot::boot`](crate::slot::boot).
@@ -19,13 +19,16 @@ use crate::slot::{boot, store};
 /// let mut banks = MemoryBanks::empty(64, 16);
 /// banks.write(Bank::B, 0, b"ab")?;
 /// assert_eq!(banks.write(Bank::B, 1, b"c"), Err(SimError::NotErased { offset: 1 }));
+/// banks.clear(Bank::B, 0)?;
+/// assert_eq!(banks.write(Bank::B, 0, b"c"), Ok(()));
 /// # Ok::<(), SimError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct MemoryBanks {
     capacity: u32,
     sector: u32,
-    banks: [Memory; 2],
+    // What was programmed, or attempted, since the last erasure; memory beyond it is erased.
+    banks: [Vec<u8>; 2],
     records: [[u8; RECORD_BYTES]; 2],
     counter: u64,
     running: Bank,
@@ -54,12 +57,6 @@ pub enum SimError {
     PowerCut,
 }
 
-#[derive(Clone, Debug)]
-struct Memory {
-    bytes: Vec<u8>,
-    erased: Vec<bool>,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Power {
     On,
@@ -70,15 +67,10 @@ impl MemoryBanks {
     /// Erased banks of `capacity` bytes in sectors of `sector` bytes (0 is taken as 1), without a boot record.
     #[must_use]
     pub fn empty(capacity: u32, sector: u32) -> Self {
-        let len = usize::try_from(capacity).unwrap_or(usize::MAX);
-        let memory = Memory {
-            bytes: vec![0xff; len],
-            erased: vec![true; len],
-        };
         Self {
             capacity,
             sector: sector.max(1),
-            banks: [memory.clone(), memory],
+            banks: [Vec::new(), Vec::new()],
             records: [[0xff; RECORD_BYTES]; 2],
             counter: 0,
             running: Bank::A,
@@ -92,11 +84,9 @@ impl MemoryBanks {
     #[must_use]
     pub fn factory(capacity: u32, sector: u32, image: &[u8], release: Release) -> Self {
         let mut device = Self::empty(capacity, sector);
-        let memory = device.memory(Bank::A);
-        for ((to, erased), from) in memory.bytes.iter_mut().zip(&mut memory.erased).zip(image) {
-            *to = *from;
-            *erased = false;
-        }
+        let fits = usize::try_from(capacity).unwrap_or(usize::MAX);
+        let image = image.get(..fits).unwrap_or(image);
+        device.bank(Bank::A).extend_from_slice(image);
         device.counter = release.sequence;
         // Storing to memory with the power on cannot fail, and a missing record is seen at the first boot.
         let _ = store(&mut device, &BootRecord::factory(Bank::A, release));
@@ -149,25 +139,25 @@ impl MemoryBanks {
         self.written
     }
 
-    /// The content of a bank.
+    /// What was written to a bank since it was last erased.
     #[must_use]
     pub fn bytes(&self, bank: Bank) -> &[u8] {
         let [a, b] = &self.banks;
         match bank {
-            Bank::A => &a.bytes,
-            Bank::B => &b.bytes,
+            Bank::A => a,
+            Bank::B => b,
         }
     }
 
-    /// Flips one bit, as wear or radiation would; nothing happens past the end.
+    /// Flips one bit, as wear or radiation would; nothing happens in erased memory.
     pub fn flip_bit(&mut self, bank: Bank, offset: u32) {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        if let Some(byte) = self.memory(bank).bytes.get_mut(at) {
+        if let Some(byte) = self.bank(bank).get_mut(at) {
             *byte ^= 1;
         }
     }
 
-    const fn memory(&mut self, bank: Bank) -> &mut Memory {
+    const fn bank(&mut self, bank: Bank) -> &mut Vec<u8> {
         let [a, b] = &mut self.banks;
         match bank {
             Bank::A => a,
@@ -175,15 +165,18 @@ impl MemoryBanks {
         }
     }
 
-    /// Uses up power for one byte; false when it is gone.
-    const fn spend(&mut self) -> bool {
-        match &mut self.power {
-            Power::On => {}
-            Power::Left(0) => return false,
-            Power::Left(left) => *left -= 1,
-        }
-        self.written += 1;
-        true
+    /// Uses up power for `bytes`, and says for how many it lasts.
+    fn spend(&mut self, bytes: usize) -> usize {
+        let lasts = match &mut self.power {
+            Power::On => bytes,
+            Power::Left(left) => {
+                let lasts = bytes.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= lasts as u64;
+                lasts
+            }
+        };
+        self.written += lasts as u64;
+        lasts
     }
 
     const fn powered(&self) -> Result<(), SimError> {
@@ -222,21 +215,23 @@ impl Banks for MemoryBanks {
         }
         let from = from.min(self.capacity) / self.sector * self.sector;
         let start = usize::try_from(from).unwrap_or(usize::MAX);
-        let len = self.memory(bank).bytes.len();
-        for at in start..len {
-            let powered = self.spend();
-            let memory = self.memory(bank);
-            let place = memory.bytes.get_mut(at).zip(memory.erased.get_mut(at));
-            if let Some((byte, erased)) = place {
-                // A torn erasure leaves neither the old content nor memory that may be written.
-                *byte = if powered { 0xff } else { *byte & 0x5a };
-                *erased = powered;
-            }
-            if !powered {
-                return Err(SimError::PowerCut);
+        let bytes = usize::try_from(self.capacity - from).unwrap_or(usize::MAX);
+        let lasts = self.spend(bytes);
+        let memory = self.bank(bank);
+        if lasts == bytes {
+            memory.truncate(start);
+            return Ok(from);
+        }
+        // A torn erasure leaves neither the old content nor memory that may be written.
+        let torn = start.saturating_add(lasts);
+        if memory.len() > start {
+            let end = memory.len().min(torn);
+            memory.get_mut(start..end).unwrap_or(&mut []).fill(0xff);
+            if let Some(byte) = memory.get_mut(torn) {
+                *byte &= 0x5a;
             }
         }
-        Ok(from)
+        Err(SimError::PowerCut)
     }
 
     fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), SimError> {
@@ -244,30 +239,29 @@ impl Banks for MemoryBanks {
         if bank == self.running {
             return Err(SimError::Running);
         }
-        for (at, from) in range.zip(bytes) {
-            let powered = self.spend();
-            let memory = self.memory(bank);
-            let Some((byte, erased)) = memory.bytes.get_mut(at).zip(memory.erased.get_mut(at))
-            else {
-                return Err(SimError::OutOfRange);
-            };
-            if !*erased {
-                let offset = u32::try_from(at).unwrap_or(u32::MAX);
-                return Err(SimError::NotErased { offset });
-            }
-            *erased = false;
-            *byte = if powered { *from } else { *from | 0xa5 };
-            if !powered {
-                return Err(SimError::PowerCut);
+        if range.start < self.bank(bank).len() && !bytes.is_empty() {
+            return Err(SimError::NotErased { offset });
+        }
+        let lasts = self.spend(bytes.len());
+        let memory = self.bank(bank);
+        memory.resize(range.start, 0xff);
+        memory.extend(bytes.iter().take(lasts));
+        match bytes.get(lasts) {
+            None => Ok(()),
+            Some(torn) => {
+                memory.push(torn | 0xa5);
+                Err(SimError::PowerCut)
             }
         }
-        Ok(())
     }
 
     fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), SimError> {
         let range = self.checked(offset, out.len())?;
-        let bytes = self.memory(bank).bytes.get(range);
-        out.copy_from_slice(bytes.ok_or(SimError::OutOfRange)?);
+        let memory = self.bank(bank).get(range.start..).unwrap_or(&[]);
+        out.fill(0xff);
+        for (to, from) in out.iter_mut().zip(memory) {
+            *to = *from;
+        }
         Ok(())
     }
 
@@ -291,20 +285,20 @@ impl Banks for MemoryBanks {
         bytes: &[u8; RECORD_BYTES],
     ) -> Result<(), SimError> {
         self.powered()?;
-        let index = usize::from(copy == RecordCopy::Second);
-        for (at, from) in bytes.iter().enumerate() {
-            let powered = self.spend();
-            if let Some(record) = self.records.get_mut(index) {
-                if at == 0 {
-                    *record = [0xff; RECORD_BYTES];
-                }
-                if let Some(byte) = record.get_mut(at) {
-                    *byte = if powered { *from } else { *from | 0xa5 };
-                }
-            }
-            if !powered {
-                return Err(SimError::PowerCut);
-            }
+        let lasts = self.spend(bytes.len());
+        let [first, second] = &mut self.records;
+        let record = match copy {
+            RecordCopy::First => first,
+            RecordCopy::Second => second,
+        };
+        // The copy is erased first: cut short, it is neither the old record nor the new one.
+        *record = [0xff; RECORD_BYTES];
+        for (to, from) in record.iter_mut().zip(bytes).take(lasts) {
+            *to = *from;
+        }
+        if let Some(torn) = record.get_mut(lasts) {
+            *torn &= 0xa5;
+            return Err(SimError::PowerCut);
         }
         Ok(())
     }
@@ -314,7 +308,7 @@ impl Banks for MemoryBanks {
     }
 
     fn raise_counter(&mut self, to: u64) -> Result<(), SimError> {
-        if !self.spend() {
+        if self.spend(1) == 0 {
             return Err(SimError::PowerCut);
         }
         self.counter = self.counter.max(to);

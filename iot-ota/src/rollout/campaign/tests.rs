@@ -231,6 +231,7 @@ fn silence_is_nothing_until_the_timeout_and_a_failure_after_it() {
     let canary = offers(&campaign.on(at(1), &Event::Tick).unwrap());
     assert!(campaign.on(at(60), &Event::Tick).unwrap().is_empty());
     assert_eq!(campaign.progress().in_flight, 2);
+    assert_eq!(campaign.unanswered().collect::<Vec<_>>(), canary);
     assert_eq!(campaign.deadline(), Some(Timestamp::from_secs(61)));
     // One late answer does not undo the halt, but it is counted for what it is.
     assert!(matches!(
