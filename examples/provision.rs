@@ -1,15 +1,10 @@
 //! A device's identity from the factory to its end: IDevID, CSR, LDevID, mutual TLS, revocation.
-//!
-//! `cargo run --example provision`
-#![allow(
-    clippy::std_instead_of_core,
-    clippy::std_instead_of_alloc,
-    reason = "a program for hosts"
-)]
 
-use std::error::Error;
-use std::sync::Arc;
-use std::time::Duration;
+extern crate alloc;
+
+use alloc::sync::Arc;
+use core::error::Error;
+use core::time::Duration;
 
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
 use iot_core::crypto::{KeyPolicy, KeyStore, SlotId};

@@ -20,7 +20,9 @@ use iot_core::sim::SimEntropy;
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, DeviceId, Instant, Message, Now, Principal, Role, TenantId, Timestamp};
 use iot_identity::cert::{Authority, Validity, csr};
-use iot_identity::enrol::{Applicant, Enrolled, Enrolment, Refusal, Registrar, Standing, Terms};
+use iot_identity::enrol::{
+    Answer, Applicant, Enrolled, Enrolment, Refusal, Registrar, Request, Standing, Terms,
+};
 use iot_identity::key::PublicKey;
 use iot_identity::revocation::{Denied, Revocations};
 use iot_identity::ring::{SoftwareKey, SoftwareKeys, SystemEntropy};
@@ -332,4 +334,43 @@ fn a_final_refusal_is_not_asked_about_again() {
     assert_eq!(engine.deadline(), None);
     engine.apply_again();
     assert!(matches!(engine.step(now, &mut buffer), Step::Sign { .. }));
+}
+
+#[test]
+fn another_keys_certificate_and_a_late_refusal_are_ignored() {
+    let keys = SoftwareKeys::new();
+    keys.generate(SLOT, EcdsaP256Sha256, KeyPolicy::Sign)
+        .unwrap();
+    let public = PublicKey::of(&keys.signer(SLOT).unwrap()).unwrap();
+    let mut engine = Applicant::<_, 1024>::new(device(), SLOT, public, RECORD, SimEntropy::new(1));
+    let now = Now::new(Instant::ZERO, TimeBounds::exact(START));
+    let (mut buffer, mut signature) = ([0; 1024], Signature::empty());
+    engine.input(now, &Event::Restored);
+    let Step::Sign { slot, message } = engine.step(now, &mut buffer) else {
+        panic!("it did not sign");
+    };
+    let signer = keys.signer(slot).unwrap();
+    signer.sign(&[message], &mut signature).unwrap();
+    engine.done(now, Done::Signed(&signature));
+    let Step::Send(message) = engine.step(now, &mut buffer) else {
+        panic!("it did not ask");
+    };
+    let number = Request::decode(message.payload).unwrap().number;
+
+    // The same number, the same device, but a certificate of another key.
+    let mut small = [0; 1024];
+    let foreign = request(&device(), &new_key());
+    let foreign = Request::new(number, &foreign).encode(&mut small).unwrap();
+    let mut registrar = registrar(Revocations::default());
+    let (answer, news) =
+        registrar.answer(&newcomer(), foreign, now.wall, &mut SystemEntropy::new());
+    assert!(news.is_some());
+    engine.input(now, &Event::Message(Message::new(Channel::Enrol, &answer)));
+    assert_eq!(engine.standing(), Standing::Applying);
+    assert_eq!(engine.chain().count(), 0);
+
+    let late = Answer::refused(number.wrapping_add(1), Refusal::Revoked);
+    let late = late.encode(&mut small).unwrap();
+    engine.input(now, &Event::Message(Message::new(Channel::Enrol, late)));
+    assert!(matches!(engine.step(now, &mut buffer), Step::Send(_)));
 }
