@@ -12,4 +12,5 @@
 mod common;
 #[cfg(feature = "gate")]
 mod gate;
+mod hub;
 mod mqtt;
