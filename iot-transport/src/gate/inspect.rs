@@ -13,6 +13,8 @@ use super::Stage;
 use crate::mqtt::packet::{self, Packet, Publish, Version};
 use crate::topic::{Filter, Topic};
 
+/// The first byte of every CONNECT.
+const CONNECT: u8 = 0x10;
 /// How many topic aliases one client may set.
 const ALIASES: usize = 64;
 
@@ -90,6 +92,13 @@ impl Inspector {
         };
         let mut used = 0;
         while let Some(rest @ [_, ..]) = waiting.get(used..) {
+            if self.version.is_none() && rest.first() != Some(&CONNECT) {
+                // Judged from its first byte: a length that never ends must not hold a place.
+                return Err(Violation::new(
+                    Stage::Connect,
+                    "the first packet is not CONNECT",
+                ));
+            }
             let framed = packet::frame(rest, self.limit)
                 .map_err(|error| Violation::new(self.stage(rest), error.to_string()))?;
             let Some((header, body)) = framed else {

@@ -328,12 +328,13 @@ async fn clients_that_never_finish_block_nobody() {
 
 #[tokio::test]
 async fn noise_after_the_handshake_is_refused_at_connect() {
-    let site = Site::new().await;
+    let site = Site::with(|gate| gate.with_connect_timeout(Duration::from_secs(1))).await;
     let config = site.pki.client("d1", Role::Device);
     for noise in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         &[0x10, 0xff, 0xff, 0xff, 0xff, 1],
         &[0x10, 2, 0, 0],
+        &[0x10, 100, 0, 4],
         &[0; 64],
     ] {
         let before = site.stages().len();
@@ -378,4 +379,59 @@ async fn a_gate_whose_broker_is_gone_says_so_and_recovers() {
     let _broker = hub.listen(address).await.unwrap();
     let fates = common::settled(&mut device, 1).await;
     assert!(fates.values().all(|fate| *fate == Fate::Delivered));
+}
+
+#[tokio::test]
+#[ignore = "needs mosquitto"]
+async fn the_gate_protects_a_mosquitto_the_same_way() {
+    let broker = crate::mosquitto::Mosquitto::start().await;
+    for version in [Version::V3, Version::V5] {
+        let pki = Pki::new();
+        let gate = pki.gate().to_broker(broker.address.to_string());
+        let listening = gate.listen("127.0.0.1:0").await.unwrap();
+        let open = |name: &str, role, settings: Settings| {
+            let tls = Tls::new(
+                listening.address().to_string(),
+                "localhost",
+                pki.client(name, role),
+            );
+            Client::new(tls.unwrap(), settings.with_version(version))
+        };
+        let mut service = open("backend", Role::Service, service_settings());
+        service.subscribe(Channel::Telemetry).await.unwrap();
+        let nobody = iot_core::Peer::parse("acme", "nobody").unwrap();
+        service
+            .submit(&Message::new(Channel::Health, b"").to(nobody))
+            .await
+            .unwrap();
+        common::settled(&mut service, 1).await;
+
+        let mut thief = open(
+            "d1",
+            Role::Device,
+            device_settings("d2").with_client_id("d1"),
+        );
+        thief.submit(&Message::telemetry(b"false")).await.unwrap();
+        until(&mut thief, |event| matches!(event, Event::Disconnected)).await;
+        let mut other = open(
+            "d1",
+            Role::Device,
+            device_settings("d1").with_client_id("d2"),
+        );
+        let error = other.connected(PATIENCE).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Refused { .. }), "{error}");
+
+        let mut device = open("d3", Role::Device, device_settings("d3"));
+        device.submit(&Message::telemetry(b"true")).await.unwrap();
+        let (fates, heard) = tokio::join!(common::settled(&mut device, 1), drain(&mut service, 1));
+        assert!(fates.values().all(|fate| *fate == Fate::Delivered));
+        assert_eq!(heard[0].3, b"true");
+        let stages: Vec<_> = gate.refusals().iter().map(|record| record.stage).collect();
+        assert!(stages.contains(&Stage::Publish) && stages.contains(&Stage::Connect));
+
+        assert_eq!(gate.cut(&tenant(), &DeviceId::new("d3").unwrap()), 1);
+        let cut = tokio::time::Instant::now();
+        until(&mut device, |event| matches!(event, Event::Disconnected)).await;
+        assert!(cut.elapsed() < Duration::from_secs(1));
+    }
 }

@@ -9,8 +9,10 @@
     reason = "these are tests, helpers included"
 )]
 
+mod client;
 mod common;
 #[cfg(feature = "gate")]
 mod gate;
 mod hub;
+mod mosquitto;
 mod mqtt;
