@@ -23,10 +23,12 @@ use iot_core::command::Request;
 use iot_core::cose::Tagged;
 use iot_core::crypto::{Digest, Signature, Signer};
 use iot_core::sim::SimEntropy;
-use iot_core::{CommandId, IssuerId};
+use iot_core::time::TimeBounds;
+use iot_core::{CommandId, Engine, Event, Instant, IssuerId, Now, Step};
 use iot_identity::key::PublicKey;
 use iot_identity::rustcrypto::{P256Key, P256Verifier, Sha256};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey, Template};
+use iot_twin::TwinService;
 
 // RFC 6979 makes the signatures a function of key and message, so the files are the same on every machine.
 fn release_key() -> P256Key {
@@ -90,4 +92,20 @@ fn the_command_is_what_an_issuer_sends() {
     let mut buffer = [0; 128];
     let len = Request::new(id, &command).encode(&mut buffer).unwrap();
     check("set-valve.cbor", &buffer[..len], fixture::SET_VALVE);
+}
+
+#[test]
+fn the_desired_setpoint_is_what_a_twin_service_sends() {
+    let mut service = TwinService::of::<fixture::Room>();
+    service
+        .desire::<fixture::Room>(|room| room.setpoint = fixture::SETPOINT)
+        .unwrap();
+    let now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+    service.input(now, &Event::Restored);
+    service.input(now, &Event::Connected { resumed: false });
+    let mut buffer = [0; 256];
+    let Step::Send(message) = service.step(now, &mut buffer) else {
+        panic!("a service that desires something sends it");
+    };
+    check("desired.cbor", message.payload, fixture::DESIRED);
 }

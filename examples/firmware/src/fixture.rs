@@ -4,6 +4,7 @@
 //! module to share the names of things.
 
 use iot_ota::manifest::Device;
+use iot_twin::Twin;
 
 /// The device's maker, as a UUID (RFC 9562).
 pub const VENDOR: [u8; 16] = *b"fixture-vendor--";
@@ -33,10 +34,26 @@ pub static SIGNED: &[u8] = b"a message of the usual length, signed to measure th
 /// A request to open the valve.
 pub static SET_VALVE: &[u8] = include_bytes!("../fixture/set-valve.cbor");
 
+/// The service desires a setpoint of [`SETPOINT`] for a device it has not met yet.
+pub static DESIRED: &[u8] = include_bytes!("../fixture/desired.cbor");
+/// In degrees Celsius.
+pub const SETPOINT: f32 = 21.0;
+
 /// A byte of the release's image.
 #[must_use]
 pub fn image_byte(offset: u32) -> u8 {
     offset.wrapping_mul(167).wrapping_add(offset >> 8) as u8
+}
+
+/// The device's twin.
+#[derive(Clone, Copy, Debug, PartialEq, Twin)]
+pub struct Room {
+    /// How warm it should be.
+    #[twin(desired, unit = "Cel", range = 5.0..=30.0)]
+    pub setpoint: f32,
+    /// How warm it is.
+    #[twin(reported, unit = "Cel", deadband = 0.2)]
+    pub temperature: f32,
 }
 
 iot_core::commands! {

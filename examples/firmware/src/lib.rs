@@ -1,4 +1,4 @@
-//! What the images of this package share: the board, and what their service made for them.
+//! What the images of this package share: the board, and the world around the device.
 //!
 //! `src/bin/firmware.rs` is the device; the `size_*` images each hold one block and are measured against
 //! `size_empty`, which holds none.
@@ -6,3 +6,6 @@
 
 pub mod board;
 pub mod fixture;
+pub mod release;
+pub mod service;
+pub mod world;
