@@ -36,6 +36,7 @@ pub struct Stream<D> {
 
 /// What became of a chunk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Pushed {
     /// It was the next one and is written.
@@ -46,6 +47,7 @@ pub enum Pushed {
 
 /// Why a chunk was not taken; nothing was written unless the bank itself failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PushError<E> {
     /// It would end past the declared size.
@@ -69,6 +71,7 @@ pub enum PushError<E> {
 
 /// Why an image is not what it should be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FinishError {
     /// Bytes are missing.

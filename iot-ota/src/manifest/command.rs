@@ -11,6 +11,7 @@ use super::parameter::{ParameterCode, Parameters};
 
 /// The number of a condition or directive, known or not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CommandCode(i64);
 
 impl CommandCode {
@@ -67,6 +68,7 @@ impl fmt::Display for CommandCode {
 
 /// Why a sequence cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CommandError {
     /// Not deterministic CBOR, or beyond the limits.
@@ -103,6 +105,7 @@ pub enum CommandError {
 
 /// A sequence of commands, not yet decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sequence<'a> {
     bytes: &'a [u8],
     limits: Limits,

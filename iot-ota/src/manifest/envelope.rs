@@ -11,6 +11,7 @@ const MANIFEST: i64 = 3;
 
 /// How much of an envelope is looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Limits {
     /// Of the envelope and of each structure within it.
@@ -34,6 +35,7 @@ impl Default for Limits {
 
 /// A part of a manifest that may travel in the envelope instead, or be left out (§5.5).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Element {
     /// Software identifiers (CoSWID).
@@ -81,6 +83,7 @@ impl Element {
 
 /// Why bytes are no envelope. Nothing in them was believed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EnvelopeError {
     /// Not deterministic CBOR, or beyond the limits.
@@ -108,6 +111,7 @@ pub enum EnvelopeError {
 
 /// An envelope whose signature nobody has checked yet; see [`verify`](Self::verify).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SignedManifest<'a> {
     // The map, without the tag.
     map: &'a [u8],

@@ -10,6 +10,7 @@ use super::command::CommandError;
 
 /// The number of a parameter, known or not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParameterCode(i64);
 
 impl ParameterCode {
@@ -51,6 +52,7 @@ impl fmt::Display for ParameterCode {
 
 /// One parameter and its value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Parameter<'a> {
     /// Whose device it is for: a UUID.
@@ -134,6 +136,7 @@ fn digest_in(mut value: Decoder<'_>) -> Option<Sha256Digest> {
 
 /// Where something is installed: a path of byte strings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ComponentId<'a>(&'a [u8]);
 
 impl<'a> ComponentId<'a> {

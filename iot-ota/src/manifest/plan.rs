@@ -16,6 +16,7 @@ use crate::slot::Release;
 /// assert_eq!(DEVICE.component.len(), 1);
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Device<'d> {
     /// The vendor's UUID.
@@ -40,6 +41,7 @@ impl<'d> Device<'d> {
 
 /// What to fetch and install: one image for one component.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Plan<'a> {
     /// The image, under the manifest's sequence number.
@@ -50,6 +52,7 @@ pub struct Plan<'a> {
 
 /// Why a device cannot follow a manifest; nothing was done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PlanError {
     /// A sequence cannot be read.

@@ -98,6 +98,7 @@ impl<V: Verifier> ManifestKeys for KeyList<'_, V> {
 
 /// Why a manifest was refused; it says nothing about why a signature does not hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum VerifyError {
     /// No signature or code in the envelope is one of the accepted keys'.

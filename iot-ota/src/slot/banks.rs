@@ -4,6 +4,7 @@ use super::record::RECORD_BYTES;
 
 /// One of the two places an image can run from.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[expect(clippy::exhaustive_enums, reason = "dual bank means two")]
 pub enum Bank {
     /// The first bank.
@@ -25,6 +26,7 @@ impl Bank {
 
 /// One of the two copies of the boot record.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[expect(
     clippy::exhaustive_enums,
     reason = "one copy is written while the other is valid"

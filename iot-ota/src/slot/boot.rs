@@ -10,6 +10,7 @@ use crate::image::digests_equal;
 
 /// Why nothing boots.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BootError<E> {
     /// Neither copy of the boot record is whole.

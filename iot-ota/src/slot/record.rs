@@ -10,6 +10,7 @@ pub use bytes::RECORD_BYTES;
 
 /// An image as its manifest declares it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Release {
     /// The manifest's sequence number; it rises with every release.
@@ -34,6 +35,7 @@ impl Release {
 
 /// Whether the spare bank is to be booted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BootState {
     /// No: only the confirmed bank boots.
@@ -56,6 +58,7 @@ pub enum BootState {
 
 /// Why an update was undone.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RollBackReason {
     /// The new firmware rejected itself.
@@ -74,6 +77,7 @@ pub enum RollBackReason {
 
 /// How the last update that was staged has ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Ended {
     /// The sequence number of that update.
@@ -84,6 +88,7 @@ pub struct Ended {
 
 /// How an update ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EndedAs {
     /// The new firmware runs and is confirmed.
@@ -108,6 +113,7 @@ pub enum EndedAs {
 /// # Ok::<(), iot_ota::slot::BadTransition>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct BootRecord {
     /// The bank of the confirmed image.
@@ -122,6 +128,7 @@ pub struct BootRecord {
 
 /// What happens to a boot record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BootEvent {
     /// The spare bank holds this verified image; it gets so many trial boots, at least 1.
@@ -141,6 +148,7 @@ pub enum BootEvent {
 
 /// The record does not allow the event; it stays as it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("a boot record that is {state:?} does not allow {event:?}")]
 #[non_exhaustive]
 pub struct BadTransition {
@@ -229,6 +237,7 @@ impl BootRecord {
 
 /// Why a boot record was not stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum StoreError<E> {
     /// The memory failed; the record is the old or the new one.

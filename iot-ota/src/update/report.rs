@@ -6,6 +6,7 @@ use crate::slot::{Ended, EndedAs, RollBackReason};
 
 /// How an update ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Outcome {
     /// The new firmware runs and has confirmed itself.
@@ -106,6 +107,7 @@ impl From<EndedAs> for Outcome {
 
 /// What a device says about an update, and what it runs.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Report {
     /// Which update; `None` when the offer was not authentic.
@@ -118,6 +120,7 @@ pub struct Report {
 
 /// What runs.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Running {
     /// Its sequence number.

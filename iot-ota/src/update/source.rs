@@ -12,6 +12,7 @@ use super::wire::{Request, ToDevice};
 /// # Ok::<(), iot_ota::update::AnswerError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Source<'a> {
     sequence: u64,
     image: &'a [u8],
@@ -19,6 +20,7 @@ pub struct Source<'a> {
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum AnswerError {
     /// It is for another release: ask its source.

@@ -47,6 +47,7 @@ impl<'d, K: ManifestKeys, D: Digest + Clone> Trust<'d, K, D> {
 
 /// What an updater wants from the application.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Want {
     /// Nothing.
@@ -59,6 +60,7 @@ pub enum Want {
 
 /// What an updater is doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Activity {
     /// It has not seen its records yet.
@@ -84,6 +86,7 @@ pub enum Activity {
 
 /// What runs, what is being done, and how the last update ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Status {
     /// The image that really runs; `None` while a rejected image waits for the reboot.

@@ -23,6 +23,7 @@ const LIMITS: Limits = Limits::new(MAX_BLOCK_BYTES as usize + 64, 3, 16);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ToDevice<'a> {
     /// Please install this.
@@ -48,6 +49,7 @@ pub enum ToDevice<'a> {
 
 /// What a device says to its service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FromDevice {
     /// Please send a part of the image.
@@ -58,6 +60,7 @@ pub enum FromDevice {
 
 /// Asks for a part of an image.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Request {
     /// The sequence number of its manifest.
@@ -82,6 +85,7 @@ impl Request {
 
 /// Why a payload is no message of an update.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WireError {
     /// Not deterministic CBOR, or beyond the limits.
