@@ -1,5 +1,11 @@
 //! Merge patch and shadow deltas against recorded cases.
 #![cfg(feature = "json")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 use iot_twin::diff::delta;
 use iot_twin::merge::merge;

@@ -1,5 +1,11 @@
 //! SenML packs of the standard's authors: read, resolved, written again.
 #![cfg(feature = "json")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 use iot_twin::telemetry::{Entry, Measured, Pack, Record, Records};
 use iot_twin::value::{Limits, Value};

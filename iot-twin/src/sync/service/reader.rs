@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use super::{TwinService, is_writable};
 use crate::leaf::{Kind, LeafWriter, narrow};
 use crate::reflect::{Desired, Twin};
-use crate::schema::{FieldId, Schema};
+use crate::schema::{Access, FieldId, Schema};
 use crate::sync::slot::{Code, Version};
 use crate::value::{Limits, Value};
 
@@ -183,9 +183,10 @@ impl TwinService {
         })
     }
 
-    /// What the device reported, as the struct it runs with; fields it does not know have their initial values.
+    /// What the device reported, as the struct it runs with.
     ///
-    /// `None` while it has not reported every field that cannot be without a value.
+    /// Desired fields that nobody has set yet have their initial values. `None` while the device has not
+    /// reported every other field that cannot be without a value.
     #[must_use]
     pub fn state<T: Twin>(&self) -> Option<T> {
         let mut state = T::INITIAL;
@@ -201,7 +202,7 @@ impl TwinService {
                         .decode(index, &mut minicbor::Decoder::new(&bytes))
                         .ok()?;
                 }
-                None if field.optional => {}
+                None if field.optional || field.access == Access::Desired => {}
                 None => return None,
             }
         }
