@@ -2,100 +2,27 @@
 
 use core::time::Duration;
 
+use iot_core::Step;
 use iot_core::cose::Tagged;
 use iot_core::crypto::Digest;
-use iot_core::engine::{BatchWriter, Done, RecordKey, RecordRange};
-use iot_core::message::{Fate, Priority, Qos};
-use iot_core::time::Instant;
-use iot_core::{Channel, Engine, Event, Message, Now, Step};
+use iot_core::engine::{BatchWriter, RecordKey};
 
 use super::fetch::{Checkpoint, Fetch};
 use super::report::{Outcome, Report, Running};
-use super::wire::{FromDevice, MAX_BLOCK_BYTES, ToDevice};
-use crate::manifest::{Device, Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
+use super::wire::MAX_BLOCK_BYTES;
+use crate::manifest::{Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
 use crate::slot::{
-    self, Banks, BootEvent, BootRecord, BootState, Ended, EndedAs, Release, RollBackReason,
-    raise_counter, running_release,
+    self, Banks, BootEvent, BootRecord, BootState, EndedAs, Release, RollBackReason, raise_counter,
+    running_release,
 };
 
+mod engine;
+mod status;
 mod told;
 
+pub use status::{Activity, Status, Trust, Want};
+
 use told::Told;
-
-/// What a device trusts, and what it is.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Trust<'d, K, D> {
-    /// Whose manifests are accepted.
-    pub keys: K,
-    /// SHA-256; must have absorbed nothing.
-    pub digest: D,
-    /// What manifests are compared with.
-    pub device: Device<'d>,
-}
-
-impl<'d, K: ManifestKeys, D: Digest + Clone> Trust<'d, K, D> {
-    /// Puts it together.
-    pub const fn new(keys: K, digest: D, device: Device<'d>) -> Self {
-        Self {
-            keys,
-            digest,
-            device,
-        }
-    }
-}
-
-/// What an updater wants from the application.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Want {
-    /// Nothing.
-    Nothing,
-    /// This firmware runs on trial: test it, then call [`Updater::confirm`].
-    Confirm,
-    /// A restart, when it suits: another image is to boot.
-    Reboot,
-}
-
-/// What an updater is doing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Activity {
-    /// It has not seen its records yet.
-    Restoring,
-    /// The memory holds no boot record, or failed: nothing can be updated.
-    Unusable,
-    /// Nothing.
-    Idle,
-    /// It downloads a release.
-    Fetching {
-        /// Which one.
-        release: Release,
-        /// How many bytes are there.
-        offset: u32,
-    },
-    /// A verified image waits for the reboot.
-    Staged,
-    /// This firmware runs on trial.
-    OnTrial,
-    /// This firmware was rejected and waits for the reboot.
-    Rejected,
-}
-
-/// What runs, what is being done, and how the last update ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub struct Status {
-    /// The image that really runs; `None` while a rejected image waits for the reboot.
-    pub running: Option<Release>,
-    /// What is being done.
-    pub activity: Activity,
-    /// How the last update that was staged ended, and why.
-    pub ended: Option<Ended>,
-}
 
 /// The device's half of an update, as an engine for [`Channel::Update`].
 ///
@@ -519,101 +446,4 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
 fn ended_with(record: &BootRecord, sequence: u64) -> Option<EndedAs> {
     let ended = record.ended.filter(|ended| ended.sequence == sequence);
     ended.map(|ended| ended.how)
-}
-
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, D> {
-    fn handles(&self, channel: Channel) -> bool {
-        channel == Channel::Update
-    }
-
-    fn records(&self) -> RecordRange {
-        RecordRange::new(self.settings.records, 2)
-    }
-
-    fn input(&mut self, now: Now, event: &Event<'_>) {
-        match event {
-            Event::Record { key, value } if *key == self.settings.records => {
-                self.checkpoint = Checkpoint::decode(value);
-            }
-            Event::Record { value, .. } => self.told.restore(value),
-            Event::Restored => self.restored(),
-            Event::Message(message) if self.phase != Phase::Restoring => {
-                match ToDevice::decode(message.payload) {
-                    Ok(ToDevice::Offer { envelope }) => self.offered(envelope),
-                    Ok(ToDevice::Block {
-                        sequence,
-                        offset,
-                        bytes,
-                    }) => self.block(sequence, offset, bytes),
-                    Ok(ToDevice::Abort { sequence }) => self.abort(sequence),
-                    Err(_) => {}
-                }
-            }
-            Event::Settled { ticket, fate } => {
-                let retry_at = now.instant + self.settings.timeout;
-                let delivered = *fate == Fate::Delivered;
-                if self.told.settled(*ticket, delivered, retry_at) {
-                    self.change = self.change.wrapping_add(1);
-                }
-            }
-            Event::Connected { .. } => {
-                self.told.send_again();
-                if let Some(fetch) = &mut self.fetch {
-                    fetch.ask_again();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
-        self.issued = None;
-        if self.change != self.durable {
-            self.issued = Some(Issued::Persist {
-                change: self.change,
-            });
-            return self.persist(buffer).unwrap_or(Step::Idle);
-        }
-        let block_bytes = self.settings.block_bytes;
-        let request = self.fetch.as_ref();
-        let request = request.and_then(|fetch| fetch.request(now.instant, block_bytes));
-        let (issued, message) = match (self.told.due(now.instant), request) {
-            (Some(report), _) => (Issued::Report, FromDevice::Report(report)),
-            (None, Some(request)) => (Issued::Request, FromDevice::Request(request)),
-            (None, None) => return Step::Idle,
-        };
-        let Ok(payload) = message.encode(buffer) else {
-            return Step::Idle;
-        };
-        self.issued = Some(issued);
-        let message = Message::new(Channel::Update, payload);
-        Step::Send(match issued {
-            // A lost request is asked again anyway: no broker need keep it.
-            Issued::Request => message.with_qos(Qos::AtMostOnce),
-            Issued::Report | Issued::Persist { .. } => message.with_priority(Priority::High),
-        })
-    }
-
-    fn done(&mut self, now: Now, done: Done<'_>) {
-        let timeout = self.settings.timeout;
-        match (self.issued.take(), done) {
-            (Some(Issued::Persist { change }), _) => self.durable = change,
-            (Some(Issued::Report), Done::Sent(ticket)) => self.told.sent(ticket),
-            (Some(Issued::Report), _) => self.told.send_at(now.instant + timeout),
-            (Some(Issued::Request), _) => {
-                if let Some(fetch) = &mut self.fetch {
-                    fetch.asked(now.instant, timeout);
-                }
-            }
-            (None, _) => {}
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let fetch = self.fetch.as_ref().and_then(Fetch::deadline);
-        match (fetch, self.told.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
 }

@@ -1,0 +1,110 @@
+//! The updater as an engine: what comes in, and what is to be done.
+
+use iot_core::crypto::Digest;
+use iot_core::engine::{Done, RecordRange};
+use iot_core::message::{Fate, Priority, Qos};
+use iot_core::time::Instant;
+use iot_core::{Channel, Engine, Event, Message, Now, Step};
+
+use super::{Issued, Phase, Updater};
+use crate::manifest::ManifestKeys;
+use crate::slot::Banks;
+use crate::update::fetch::{Checkpoint, Fetch};
+use crate::update::wire::{FromDevice, ToDevice};
+
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, D> {
+    fn handles(&self, channel: Channel) -> bool {
+        channel == Channel::Update
+    }
+
+    fn records(&self) -> RecordRange {
+        RecordRange::new(self.settings.records, 2)
+    }
+
+    fn input(&mut self, now: Now, event: &Event<'_>) {
+        match event {
+            Event::Record { key, value } if *key == self.settings.records => {
+                self.checkpoint = Checkpoint::decode(value);
+            }
+            Event::Record { value, .. } => self.told.restore(value),
+            Event::Restored => self.restored(),
+            Event::Message(message) if self.phase != Phase::Restoring => {
+                match ToDevice::decode(message.payload) {
+                    Ok(ToDevice::Offer { envelope }) => self.offered(envelope),
+                    Ok(ToDevice::Block {
+                        sequence,
+                        offset,
+                        bytes,
+                    }) => self.block(sequence, offset, bytes),
+                    Ok(ToDevice::Abort { sequence }) => self.abort(sequence),
+                    Err(_) => {}
+                }
+            }
+            Event::Settled { ticket, fate } => {
+                let retry_at = now.instant + self.settings.timeout;
+                let delivered = *fate == Fate::Delivered;
+                if self.told.settled(*ticket, delivered, retry_at) {
+                    self.change = self.change.wrapping_add(1);
+                }
+            }
+            Event::Connected { .. } => {
+                self.told.send_again();
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.ask_again();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        self.issued = None;
+        if self.change != self.durable {
+            self.issued = Some(Issued::Persist {
+                change: self.change,
+            });
+            return self.persist(buffer).unwrap_or(Step::Idle);
+        }
+        let block_bytes = self.settings.block_bytes;
+        let request = self.fetch.as_ref();
+        let request = request.and_then(|fetch| fetch.request(now.instant, block_bytes));
+        let (issued, message) = match (self.told.due(now.instant), request) {
+            (Some(report), _) => (Issued::Report, FromDevice::Report(report)),
+            (None, Some(request)) => (Issued::Request, FromDevice::Request(request)),
+            (None, None) => return Step::Idle,
+        };
+        let Ok(payload) = message.encode(buffer) else {
+            return Step::Idle;
+        };
+        self.issued = Some(issued);
+        let message = Message::new(Channel::Update, payload);
+        Step::Send(match issued {
+            // A lost request is asked again anyway: no broker need keep it.
+            Issued::Request => message.with_qos(Qos::AtMostOnce),
+            Issued::Report | Issued::Persist { .. } => message.with_priority(Priority::High),
+        })
+    }
+
+    fn done(&mut self, now: Now, done: Done<'_>) {
+        let timeout = self.settings.timeout;
+        match (self.issued.take(), done) {
+            (Some(Issued::Persist { change }), _) => self.durable = change,
+            (Some(Issued::Report), Done::Sent(ticket)) => self.told.sent(ticket),
+            (Some(Issued::Report), _) => self.told.send_at(now.instant + timeout),
+            (Some(Issued::Request), _) => {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.asked(now.instant, timeout);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let fetch = self.fetch.as_ref().and_then(Fetch::deadline);
+        match (fetch, self.told.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
