@@ -10,7 +10,8 @@ use iot_core::Principal;
 use iot_core::authz::{Action, Authorizer};
 
 use super::Stage;
-use crate::mqtt::packet::{self, Packet, Publish, Version};
+use crate::mqtt::packet::server::{self, Request};
+use crate::mqtt::packet::{self, Publish, Version};
 use crate::topic::{Filter, Topic};
 
 /// The first byte of every CONNECT.
@@ -141,27 +142,27 @@ impl Inspector {
             return Ok(());
         }
         if (version, first >> 4) == (Version::V3, 3) {
-            let topic = packet::topic_v3(*first, body)
+            let topic = server::topic_v3(*first, body)
                 .map_err(|error| Violation::new(stage, error.to_string()))?;
             self.judge_topic(topic)?;
             out.extend_from_slice(whole);
             return Ok(());
         }
-        let packet = packet::decode(version, *first, body)
+        let packet = server::decode(version, *first, body)
             .map_err(|error| Violation::new(stage, error.to_string()))?;
         match packet {
-            Packet::Publish(publish) => self.judge_publish(&publish)?,
-            Packet::Subscribe { wishes, .. } => {
+            Request::Publish(publish) => self.judge_publish(&publish)?,
+            Request::Subscribe { wishes, .. } => {
                 for wish in wishes {
                     self.judge_filter(&wish.filter)?;
                 }
             }
-            Packet::Unsubscribe { filters, .. } => {
+            Request::Unsubscribe { filters, .. } => {
                 for filter in filters {
                     self.judge_filter(&filter)?;
                 }
             }
-            Packet::Puback { .. } | Packet::Pingreq | Packet::Disconnect { .. } => {}
+            Request::Puback { .. } | Request::Pingreq | Request::Disconnect { .. } => {}
             _ => {
                 return Err(Violation::new(
                     stage,
@@ -185,8 +186,8 @@ impl Inspector {
     ) -> Result<(), Violation> {
         let refuse = |reason: String| Violation::new(Stage::Connect, reason);
         // The version is not known yet; a CONNECT is read the same way under each.
-        let connect = match packet::decode(Version::V3, first, body) {
-            Ok(Packet::Connect(connect)) => connect,
+        let connect = match server::decode(Version::V3, first, body) {
+            Ok(Request::Connect(connect)) => connect,
             Ok(_) => return Err(refuse("the first packet is not CONNECT".into())),
             Err(error) => return Err(refuse(error.to_string())),
         };

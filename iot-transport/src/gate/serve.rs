@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::inspect::{Inspector, Violation};
 use super::{Gate, Record, Refusal, Stage, Upstream};
-use crate::mqtt::packet;
+use crate::mqtt::packet::server::put_refusal;
 use crate::mqtt::wire::Io;
 
 const READ_BYTES: usize = 8 * 1_024;
@@ -202,7 +202,7 @@ impl<S: Io> Guarded<S> {
             && !self.answered
             && let Some(version) = self.inspector.version()
         {
-            packet::put_refusal(&mut answer, version, violation.codes.0, violation.codes.1);
+            put_refusal(&mut answer, version, violation.codes.0, violation.codes.1);
         }
         answer
     }

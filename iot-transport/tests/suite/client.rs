@@ -1,12 +1,12 @@
 //! What the client promises when its link misbehaves.
 
 use core::pin::Pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use iot_core::port::{Transport, TransportError, TransportErrorKind};
 use iot_core::{Channel, Event, Fate, Message, Peer, Priority, Qos};

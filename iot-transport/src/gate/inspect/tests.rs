@@ -1,5 +1,6 @@
 use super::*;
-use crate::mqtt::packet::{Hello, Outgoing};
+use crate::mqtt::packet::Outgoing;
+use crate::mqtt::packet::client::{Hello, put_subscribe};
 use iot_core::authz::OwnLane;
 use iot_core::{DeviceId, Role, TenantId};
 use proptest::prelude::*;
@@ -103,7 +104,7 @@ fn a_filter_beyond_its_own_is_refused() {
         ("#", false),
     ] {
         let mut bytes = Vec::new();
-        packet::put_subscribe(&mut bytes, Version::V3, 1, filter).unwrap();
+        put_subscribe(&mut bytes, Version::V3, 1, filter).unwrap();
         let outcome = after_connect(Version::V3, &bytes);
         assert_eq!(outcome.is_ok(), allowed, "{filter}");
         if let Err(violation) = outcome {
@@ -160,8 +161,8 @@ proptest! {
         }
         if let Ok(out) = after_connect(version, &bytes)
             && let Ok(Some((header, body))) = packet::frame(&out, 4_096)
-            && let Ok(Packet::Publish(publish)) =
-                packet::decode(version, out[0], &out[header..header + body])
+            && let Ok(Request::Publish(publish)) =
+                server::decode(version, out[0], &out[header..header + body])
         {
             prop_assert!(Topic::parse(publish.topic()).is_ok_and(|topic| topic.peer.device() == "d1"));
         }

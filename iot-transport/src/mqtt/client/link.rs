@@ -14,7 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connect::{Connect, ConnectError, Dialling};
 use super::{Client, Ready};
-use crate::mqtt::packet::{self, Connack, Hello, Outgoing, Packet, PacketError, Version};
+use crate::mqtt::packet::client::{Connack, Hello, Reply, decode, put_pingreq, put_subscribe};
+use crate::mqtt::packet::{self, Outgoing, PacketError, Version};
 use crate::mqtt::wire::{Io, Wire};
 use crate::topic::MAX_TOPIC_BYTES;
 
@@ -196,12 +197,12 @@ impl<C: Connect> Client<C> {
             };
         }
         match wire.frame()? {
-            Some((first, body)) => match packet::decode(self.settings.version, first, body)? {
-                Packet::Connack(connack) if connack.code == 0 => {
+            Some((first, body)) => match decode(self.settings.version, first, body)? {
+                Reply::Connack(connack) if connack.code == 0 => {
                     self.welcome(&connack);
                     Ok(true)
                 }
-                Packet::Connack(connack) => Err(ConnectError::Refused { code: connack.code }),
+                Reply::Connack(connack) => Err(ConnectError::Refused { code: connack.code }),
                 _ => Err(PacketError::Unexpected.into()),
             },
             None => match wire.poll_read(cx) {
@@ -269,7 +270,7 @@ impl<C: Connect> Client<C> {
         let Some(id) = self.outbox.free_id().filter(|_| !known) else {
             return;
         };
-        if packet::put_subscribe(&mut up.wire.out, self.settings.version, id, filter).is_ok() {
+        if put_subscribe(&mut up.wire.out, self.settings.version, id, filter).is_ok() {
             self.outbox.reserve(id);
             up.subscribing.insert(id, channel);
         }
@@ -285,7 +286,7 @@ impl<C: Connect> Client<C> {
             if up.pinged.is_some() {
                 return Err(ConnectError::Lost(io::ErrorKind::TimedOut.into()));
             }
-            packet::put_pingreq(&mut up.wire.out);
+            put_pingreq(&mut up.wire.out);
             up.pinged = Some(now);
         }
         if let Poll::Ready(Err(error)) = up.wire.poll_write(cx) {
@@ -298,7 +299,7 @@ impl<C: Connect> Client<C> {
             };
             match up.wire.frame()? {
                 Some((first, body)) => {
-                    let packet = packet::decode(self.settings.version, first, body)?;
+                    let packet = decode(self.settings.version, first, body)?;
                     self.receive(packet)?;
                     moved = true;
                 }
@@ -373,13 +374,13 @@ impl<C: Connect> Client<C> {
         }
     }
 
-    fn receive(&mut self, packet: Packet) -> Result<(), ConnectError> {
+    fn receive(&mut self, packet: Reply) -> Result<(), ConnectError> {
         let Link::Up(up) = &mut self.link else {
             return Ok(());
         };
         match packet {
-            Packet::Publish(publish) if publish.qos() == 2 => Err(PacketError::Unexpected.into()),
-            Packet::Publish(publish) => {
+            Reply::Publish(publish) if publish.qos() == 2 => Err(PacketError::Unexpected.into()),
+            Reply::Publish(publish) => {
                 if self.is_ours(publish.topic()) {
                     let link = self.link_number;
                     self.ready.push_back(Ready::Message { publish, link });
@@ -392,7 +393,7 @@ impl<C: Connect> Client<C> {
                 }
                 Ok(())
             }
-            Packet::Puback { id, code } => {
+            Reply::Puback { id, code } => {
                 if let Some(ticket) = self.outbox.acknowledge(id) {
                     let fate = if code < 0x80 {
                         Fate::Delivered
@@ -403,7 +404,7 @@ impl<C: Connect> Client<C> {
                 }
                 Ok(())
             }
-            Packet::Suback { id, codes } => {
+            Reply::Suback { id, codes } => {
                 self.outbox.release(id);
                 if let Some(channel) = up.subscribing.remove(&id) {
                     let granted = codes.iter().all(|code| *code < 0x80);
@@ -412,8 +413,8 @@ impl<C: Connect> Client<C> {
                 }
                 Ok(())
             }
-            Packet::Pingresp => Ok(()),
-            Packet::Disconnect { code } if self.settings.version == Version::V5 => {
+            Reply::Pingresp => Ok(()),
+            Reply::Disconnect { code } if self.settings.version == Version::V5 => {
                 Err(ConnectError::Refused { code })
             }
             _ => Err(PacketError::Unexpected.into()),

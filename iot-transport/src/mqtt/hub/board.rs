@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::session::{Letter, Live, Session};
 use super::tree::{Subscriber, Tree};
 use super::{Counters, HubSettings, count};
-use crate::mqtt::packet::Wish;
+use crate::mqtt::packet::server::Wish;
 use crate::topic::matches;
 
 const SWEEP: Duration = Duration::from_secs(60);

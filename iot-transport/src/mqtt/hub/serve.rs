@@ -16,9 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::board::Attached;
 use super::session::{Letter, Session};
 use super::{Hub, count};
-use crate::mqtt::packet::{
-    self, Connect, Outgoing, Packet, PacketError, Publish, Version, Welcome, Will, Wish,
-};
+use crate::mqtt::packet::server::{self, Connect, Request, Welcome, Will, Wish};
+use crate::mqtt::packet::{self, Outgoing, PacketError, Publish, Version};
 use crate::mqtt::wire::{Io, Wire};
 
 /// Above this many bytes waiting to be written nothing more is read or taken from the queue.
@@ -196,44 +195,44 @@ impl<S: Io> Connection<'_, S> {
             let Some((first, body)) = self.wire.frame()? else {
                 break;
             };
-            let packet = packet::decode(self.version, first, body);
+            let packet = server::decode(self.version, first, body);
             self.handle(packet?)?;
         }
         Ok(())
     }
 
-    fn handle(&mut self, packet: Packet) -> Result<(), End> {
+    fn handle(&mut self, packet: Request) -> Result<(), End> {
         let shared = &self.hub.shared;
         let held = match (packet, &mut self.held) {
-            (Packet::Connect(connect), None) => return self.greet(connect),
+            (Request::Connect(connect), None) => return self.greet(connect),
             (_, None) => return Err(End::Fault(0x82)),
             (packet, Some(held)) => (packet, held),
         };
         match held {
-            (Packet::Publish(publish), held) => {
+            (Request::Publish(publish), held) => {
                 let session = held.session.clone();
                 self.publish(&publish, &session)
             }
-            (Packet::Puback { id, .. }, held) => {
+            (Request::Puback { id, .. }, held) => {
                 if held.session.state().acknowledged(id) {
                     count(&shared.counters.delivered, 1);
                 }
                 Ok(())
             }
-            (Packet::Subscribe { id, wishes }, held) => {
+            (Request::Subscribe { id, wishes }, held) => {
                 let session = held.session.clone();
                 self.subscribe(id, &wishes, &session)
             }
-            (Packet::Unsubscribe { id, filters }, held) => {
+            (Request::Unsubscribe { id, filters }, held) => {
                 shared.board.unsubscribe(&held.session, &filters);
-                packet::put_unsuback(&mut self.wire.out, self.version, id, filters.len())?;
+                server::put_unsuback(&mut self.wire.out, self.version, id, filters.len())?;
                 Ok(())
             }
-            (Packet::Pingreq, _) => {
-                packet::put_pingresp(&mut self.wire.out);
+            (Request::Pingreq, _) => {
+                server::put_pingresp(&mut self.wire.out);
                 Ok(())
             }
-            (Packet::Disconnect { code }, held) => {
+            (Request::Disconnect { code }, held) => {
                 // 4: the client wants its will published although it says goodbye.
                 if code != 4 {
                     held.will = None;
@@ -258,11 +257,11 @@ impl<S: Io> Connection<'_, S> {
             .then(|| alloc::format!("auto-{number}"));
         // A client without a name cannot come back to its session [MQTT-3.1.3-8].
         if assigned.is_some() && !connect.clean && connect.version == Version::V3 {
-            packet::put_refusal(&mut self.wire.out, self.version, 2, 0x85);
+            server::put_refusal(&mut self.wire.out, self.version, 2, 0x85);
             return Err(End::Fault(0x85));
         }
         if connect.will.as_ref().is_some_and(|will| will.qos > 1) {
-            packet::put_refusal(&mut self.wire.out, self.version, 5, 0x9b);
+            server::put_refusal(&mut self.wire.out, self.version, 5, 0x9b);
             return Err(End::Fault(0x9b));
         }
         if connect
@@ -293,7 +292,7 @@ impl<S: Io> Connection<'_, S> {
             discarded,
         }) = attached
         else {
-            packet::put_refusal(&mut self.wire.out, self.version, 3, 0x97);
+            server::put_refusal(&mut self.wire.out, self.version, 3, 0x97);
             return Err(End::Fault(0x97));
         };
         count(&shared.counters.discarded, discarded);
@@ -303,7 +302,7 @@ impl<S: Io> Connection<'_, S> {
         self.packet_limit = connect.packet_limit;
         self.keep_alive =
             (connect.keep_alive_s > 0).then(|| Duration::from_secs(connect.keep_alive_s.into()));
-        packet::put_connack(
+        server::put_connack(
             &mut self.wire.out,
             self.version,
             Welcome {
@@ -357,7 +356,7 @@ impl<S: Io> Connection<'_, S> {
         let (granted, retained) = shared
             .board
             .subscribe(session, wishes, shared.settings.filters);
-        packet::put_suback(&mut self.wire.out, self.version, id, &granted)?;
+        server::put_suback(&mut self.wire.out, self.version, id, &granted)?;
         let mut state = session.state();
         for letter in retained {
             count(&shared.counters.routed, 1);

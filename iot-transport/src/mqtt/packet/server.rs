@@ -1,0 +1,335 @@
+//! What a broker reads and writes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use mqtt_protocol_core::mqtt::packet::{
+    AssignedClientIdentifier, MaximumPacketSize, MaximumQos, MqttString, Property, ReceiveMaximum,
+    SharedSubscriptionAvailable, SubscriptionIdentifierAvailable, v3_1_1, v5_0,
+};
+use mqtt_protocol_core::mqtt::result_code::{
+    ConnectReasonCode, ConnectReturnCode, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
+};
+
+use super::{
+    PacketError, Publish, Version, decode_disconnect, decode_puback, decode_publish, kind, limits,
+    put, unread, whole,
+};
+
+/// What a CONNECT asks for.
+#[derive(Debug)]
+pub(crate) struct Connect {
+    pub(crate) version: Version,
+    pub(crate) client_id: String,
+    pub(crate) clean: bool,
+    pub(crate) keep_alive_s: u16,
+    pub(crate) will: Option<Will>,
+    /// How long the session outlives the connection; `None` for ever.
+    pub(crate) session_expiry_s: Option<u32>,
+    pub(crate) receive_maximum: u16,
+    pub(crate) packet_limit: usize,
+}
+
+/// What to publish for a client that vanished.
+#[derive(Clone, Debug)]
+pub(crate) struct Will {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+}
+
+/// One filter of a SUBSCRIBE.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) filter: String,
+    pub(crate) qos: u8,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    /// Whether retained messages are wanted: 0 always, 1 when the subscription is new, 2 never.
+    pub(crate) retained: u8,
+}
+
+impl Publish {
+    pub(crate) fn retain(&self) -> bool {
+        match self {
+            Self::V3(packet) => packet.retain(),
+            Self::V5(packet) => packet.retain(),
+        }
+    }
+}
+
+/// A packet from a client.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Connect(Connect),
+    Publish(Publish),
+    Puback { id: u16 },
+    Subscribe { id: u16, wishes: Vec<Wish> },
+    Unsubscribe { id: u16, filters: Vec<String> },
+    Pingreq,
+    Disconnect { code: u8 },
+}
+
+/// Reads one packet from a client; `version` is what the CONNECT of this connection said.
+pub(crate) fn decode(version: Version, first: u8, body: &[u8]) -> Result<Request, PacketError> {
+    match kind(first)? {
+        (1, _) => decode_connect(body).map(Request::Connect),
+        (3, flags) => decode_publish(version, flags, body).map(Request::Publish),
+        (4, _) => decode_puback(version, body).map(|(id, _)| Request::Puback { id }),
+        (8, _) => decode_subscribe(version, body),
+        (10, _) => decode_unsubscribe(version, body),
+        (12, _) if body.is_empty() => Ok(Request::Pingreq),
+        (14, _) => decode_disconnect(version, body).map(|code| Request::Disconnect { code }),
+        (kind, _) => Err(unread(kind)),
+    }
+}
+
+fn decode_unsubscribe(version: Version, body: &[u8]) -> Result<Request, PacketError> {
+    let (id, filters) = match version {
+        Version::V3 => {
+            let packet = whole(body, v3_1_1::Unsubscribe::parse(body)?)?;
+            (packet.packet_id(), texts(packet.entries()))
+        }
+        Version::V5 => {
+            let packet = whole(body, v5_0::Unsubscribe::parse(body)?)?;
+            (packet.packet_id(), texts(packet.entries()))
+        }
+    };
+    Ok(Request::Unsubscribe { id, filters })
+}
+
+fn texts(entries: &[MqttString]) -> Vec<String> {
+    entries.iter().map(|entry| entry.as_str().into()).collect()
+}
+
+fn decode_connect(body: &[u8]) -> Result<Connect, PacketError> {
+    // The level stands behind the protocol name, which both versions share: 00 04 'M' 'Q' 'T' 'T'.
+    let flags = *body.get(7).ok_or(PacketError::Malformed)?;
+    // Reserved bit, will flags without a will, and will quality 3 are malformed [MQTT-3.1.2-3, -11 to -15].
+    let (has_will, will_qos) = (flags & 4 != 0, (flags >> 3) & 3);
+    if flags & 1 != 0 || will_qos == 3 || (!has_will && flags & 0b0011_1000 != 0) {
+        return Err(PacketError::Malformed);
+    }
+    match body.get(6) {
+        Some(4) => {
+            let packet = whole(body, v3_1_1::Connect::parse(body)?)?;
+            Ok(Connect {
+                version: Version::V3,
+                client_id: packet.client_id().into(),
+                clean: packet.clean_session(),
+                keep_alive_s: packet.keep_alive(),
+                will: has_will.then(|| Will {
+                    topic: packet.will_topic().unwrap_or_default().into(),
+                    payload: packet.will_payload().unwrap_or_default().into(),
+                    qos: will_qos,
+                    retain: packet.will_retain(),
+                }),
+                session_expiry_s: if packet.clean_session() {
+                    Some(0)
+                } else {
+                    None
+                },
+                receive_maximum: u16::MAX,
+                packet_limit: usize::MAX,
+            })
+        }
+        Some(5) => {
+            let packet = whole(body, v5_0::Connect::parse(body)?)?;
+            let (receive_maximum, packet_limit) = limits(packet.props());
+            let expiry = packet.props().iter().find_map(|property| match property {
+                Property::SessionExpiryInterval(seconds) => Some(seconds.val()),
+                _ => None,
+            });
+            if packet
+                .props()
+                .iter()
+                .any(|property| matches!(property, Property::AuthenticationMethod(_)))
+            {
+                return Err(PacketError::Unexpected);
+            }
+            Ok(Connect {
+                version: Version::V5,
+                client_id: packet.client_id().into(),
+                clean: packet.clean_start(),
+                keep_alive_s: packet.keep_alive(),
+                will: has_will.then(|| Will {
+                    topic: packet.will_topic().unwrap_or_default().into(),
+                    payload: packet.will_payload().unwrap_or_default().into(),
+                    qos: will_qos,
+                    retain: packet.will_retain(),
+                }),
+                // 0xFFFFFFFF: the session does not expire (5.0 §3.1.2.11.2).
+                session_expiry_s: match expiry {
+                    Some(u32::MAX) => None,
+                    other => Some(other.unwrap_or(0)),
+                },
+                receive_maximum,
+                packet_limit,
+            })
+        }
+        _ => Err(PacketError::Version),
+    }
+}
+
+/// The topic of a 3.1.1 PUBLISH, checked like [`decode`] does but without copying the payload.
+#[cfg(feature = "gate")]
+pub(crate) fn topic_v3(first: u8, body: &[u8]) -> Result<&str, PacketError> {
+    let qos = (first >> 1) & 3;
+    let (length, rest) = body.split_first_chunk().ok_or(PacketError::Malformed)?;
+    let (topic, rest) = rest
+        .split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        .ok_or(PacketError::Malformed)?;
+    let topic = core::str::from_utf8(topic).map_err(|_| PacketError::Malformed)?;
+    let identified = qos == 0 || rest.first_chunk().is_some_and(|id| *id != [0, 0]);
+    if qos == 3 || !identified || topic.is_empty() || topic.contains(['+', '#', '\0']) {
+        return Err(PacketError::Malformed);
+    }
+    Ok(topic)
+}
+
+fn decode_subscribe(version: Version, body: &[u8]) -> Result<Request, PacketError> {
+    let (id, entries) = match version {
+        Version::V3 => {
+            let packet = whole(body, v3_1_1::Subscribe::parse(body)?)?;
+            (packet.packet_id(), packet.entries().clone())
+        }
+        Version::V5 => {
+            let packet = whole(body, v5_0::Subscribe::parse(body)?)?;
+            (packet.packet_id(), packet.entries().clone())
+        }
+    };
+    if id == 0 {
+        return Err(PacketError::Malformed);
+    }
+    let wishes = entries
+        .iter()
+        .map(|entry| Wish {
+            filter: entry.topic_filter().into(),
+            qos: entry.sub_opts().qos() as u8,
+            no_local: entry.sub_opts().nl(),
+            retain_as_published: entry.sub_opts().rap(),
+            retained: entry.sub_opts().rh() as u8,
+        })
+        .collect();
+    Ok(Request::Subscribe { id, wishes })
+}
+
+/// What the server's CONNACK tells a version 5 client beyond acceptance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Welcome<'a> {
+    pub(crate) session_present: bool,
+    pub(crate) receive_maximum: u16,
+    pub(crate) packet_limit: u32,
+    /// The client id the hub gave to a client without one.
+    pub(crate) assigned: Option<&'a str>,
+}
+
+pub(crate) fn put_connack(
+    out: &mut Vec<u8>,
+    version: Version,
+    welcome: Welcome<'_>,
+) -> Result<(), PacketError> {
+    match version {
+        Version::V3 => put(
+            out,
+            &v3_1_1::Connack::builder()
+                .session_present(welcome.session_present)
+                .return_code(ConnectReturnCode::Accepted)
+                .build()?,
+        ),
+        Version::V5 => {
+            let mut properties: Vec<Property> = alloc::vec![
+                ReceiveMaximum::new(welcome.receive_maximum)?.into(),
+                MaximumPacketSize::new(welcome.packet_limit)?.into(),
+                MaximumQos::new(1)?.into(),
+                SharedSubscriptionAvailable::new(0)?.into(),
+                SubscriptionIdentifierAvailable::new(0)?.into(),
+            ];
+            if let Some(id) = welcome.assigned {
+                properties.push(AssignedClientIdentifier::new(id)?.into());
+            }
+            let packet = v5_0::Connack::builder()
+                .session_present(welcome.session_present)
+                .reason_code(ConnectReasonCode::Success)
+                .props(properties)
+                .build()?;
+            put(out, &packet);
+        }
+    }
+    Ok(())
+}
+
+/// Appends a CONNACK that refuses; the codes of both versions are given.
+pub(crate) fn put_refusal(out: &mut Vec<u8>, version: Version, v3: u8, v5: u8) {
+    match version {
+        Version::V3 => out.extend_from_slice(&[0x20, 2, 0, v3]),
+        Version::V5 => out.extend_from_slice(&[0x20, 3, 0, v5, 0]),
+    }
+}
+
+/// Appends a SUBACK; `granted` holds the granted quality of each filter, `None` where it was refused.
+pub(crate) fn put_suback(
+    out: &mut Vec<u8>,
+    version: Version,
+    id: u16,
+    granted: &[Option<u8>],
+) -> Result<(), PacketError> {
+    match version {
+        Version::V3 => {
+            let codes = granted
+                .iter()
+                .map(|qos| match qos {
+                    Some(0) => SubackReturnCode::SuccessMaximumQos0,
+                    Some(_) => SubackReturnCode::SuccessMaximumQos1,
+                    None => SubackReturnCode::Failure,
+                })
+                .collect();
+            let packet = v3_1_1::Suback::builder()
+                .packet_id(id)
+                .return_codes(codes)
+                .build()?;
+            put(out, &packet);
+        }
+        Version::V5 => {
+            let codes = granted
+                .iter()
+                .map(|qos| match qos {
+                    Some(0) => SubackReasonCode::GrantedQos0,
+                    Some(_) => SubackReasonCode::GrantedQos1,
+                    None => SubackReasonCode::TopicFilterInvalid,
+                })
+                .collect();
+            let packet = v5_0::Suback::builder()
+                .packet_id(id)
+                .reason_codes(codes)
+                .build()?;
+            put(out, &packet);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn put_unsuback(
+    out: &mut Vec<u8>,
+    version: Version,
+    id: u16,
+    filters: usize,
+) -> Result<(), PacketError> {
+    match version {
+        Version::V3 => put(out, &v3_1_1::Unsuback::builder().packet_id(id).build()?),
+        Version::V5 => {
+            let codes = alloc::vec![UnsubackReasonCode::Success; filters];
+            let packet = v5_0::Unsuback::builder()
+                .packet_id(id)
+                .reason_codes(codes)
+                .build()?;
+            put(out, &packet);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn put_pingresp(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0xd0, 0]);
+}
