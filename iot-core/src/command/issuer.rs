@@ -255,7 +255,8 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         }
     }
 
-    /// The next command that has ended.
+    /// The next command that has ended; as long as one waits here the engine's deadline is due at once, so
+    /// ask after every turn of the driver, until it returns `None`.
     ///
     /// Told at least once: after a restart between this call and the next turn it is told again, then
     /// perhaps as [`Outcome::Forgotten`].
