@@ -11,7 +11,7 @@ use iot_core::command::{Inbox, Issuer, Outcome, Terms};
 use iot_core::node::{Node, block_on};
 use iot_core::sim::{Faults, SimClock, SimLink, SimNetwork};
 use iot_core::storage::memory::MemoryRecords;
-use iot_core::{Engine, IssuerId, Timestamp, engine::RecordKey, port::Timer as _, time::TimeBounds};
+use iot_core::{Engine, IssuerId, Timestamp, engine::RecordKey, port::Timer, time::TimeBounds};
 
 iot_core::commands! {
     enum Job {
@@ -25,7 +25,6 @@ iot_core::commands! {
 type Answer<T> = Result<T, Box<dyn Error>>;
 type SimNode = Node<SimLink, MemoryRecords, SimClock>;
 type Jobs = Inbox<Job, 1, 64, 4>;
-
 const SERVICE: IssuerId = IssuerId::new(1);
 
 /// What a power cut does not undo.
