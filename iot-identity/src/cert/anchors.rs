@@ -94,7 +94,8 @@ impl VerifiedPeer {
 ///
 /// Tenant and role come from the anchor that verified and from nowhere else; only the device's name is read
 /// from the certificate, and only in the form that belongs to the role. An anchor always ends a chain, so a
-/// peer cannot reach a higher one by presenting the lower one as an intermediate.
+/// peer cannot reach a higher one by presenting the lower one as an intermediate. An anchor is trusted for as
+/// long as it is here, whatever its own dates say (RFC 5280 §6.2).
 ///
 /// ```
 /// use core::time::Duration;
@@ -188,6 +189,7 @@ impl TrustAnchors {
         let mut between = Vec::new();
         for certificate in rest {
             let view = UnverifiedCertificate::parse(certificate).ok_or(AdmitError::Malformed)?;
+            // Else a chain that its own anchor's name constraints refuse could go on to a higher anchor.
             if !self.is_anchor(view.spki()) {
                 between.push(certificate.clone());
             }

@@ -271,7 +271,7 @@ impl<S: Signer> Authority<S> {
         self.issue(subject, kind, key, validity, entropy)
     }
 
-    fn issue(
+    pub(super) fn issue(
         &self,
         subject: Name,
         kind: Kind,
