@@ -3,16 +3,21 @@
 //! `cargo run --release -p iot-benches --bin ratios [-- --only NAME --gate]`
 
 mod engine;
+mod suit;
+mod twin;
 
+use core::error::Error;
 use std::process::ExitCode;
 
 use iot_benches::Ratio;
 
-type Entry = (&'static str, fn() -> Ratio);
+type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 2] = [
-    ("engine_call", engine::engine_call),
-    ("node_turn", engine::node_turn),
+const ENTRIES: [Entry; 4] = [
+    ("engine_call", || Ok(engine::engine_call())),
+    ("node_turn", || Ok(engine::node_turn())),
+    ("suit_verify", suit::suit_verify),
+    ("twin_document", twin::twin_document),
 ];
 
 fn main() -> ExitCode {
@@ -27,8 +32,14 @@ fn main() -> ExitCode {
     }
     let chosen = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let (mut ran, mut short) = (0, false);
-    for (_, measure) in ENTRIES.iter().filter(|(name, _)| chosen(name)) {
-        let ratio = measure();
+    for (name, measure) in ENTRIES.iter().filter(|(name, _)| chosen(name)) {
+        let ratio = match measure() {
+            Ok(ratio) => ratio,
+            Err(error) => {
+                eprintln!("{name} could not be measured: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
         short |= !ratio.is_met();
         ran += 1;
         println!("{ratio}");
