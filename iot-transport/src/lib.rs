@@ -8,6 +8,7 @@ extern crate std;
 
 #[cfg(feature = "dynamic")]
 pub mod dynamic;
+pub mod exchange;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod memory;
