@@ -24,7 +24,7 @@ pub use status::{Activity, Status, Trust, Want};
 
 use told::Told;
 
-/// The device's half of an update, as an engine for [`Channel::Update`].
+/// The device's half of an update, as an engine for [`Channel::Update`](iot_core::Channel::Update).
 ///
 /// It owns the banks and writes blocks as they arrive: what lies in the spare bank counts for nothing
 /// until the boot record names it. Two records of the node's store keep where a download was and what was

@@ -35,7 +35,7 @@ impl<'d, K: ManifestKeys, D: Digest + Clone> Trust<'d, K, D> {
 pub enum Want {
     /// Nothing.
     Nothing,
-    /// This firmware runs on trial: test it, then call [`Updater::confirm`].
+    /// This firmware runs on trial: test it, then call [`confirm`](super::Updater::confirm).
     Confirm,
     /// A restart, when it suits: another image is to boot.
     Reboot,
