@@ -16,7 +16,8 @@ mod names;
 mod profile;
 #[cfg(feature = "cert")]
 mod request;
-#[cfg(all(test, feature = "cert"))]
+#[cfg(test)]
+#[cfg(feature = "cert")]
 mod tests;
 #[cfg(feature = "cert")]
 mod trust;
