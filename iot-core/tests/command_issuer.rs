@@ -94,6 +94,7 @@ fn restore(engine: &mut dyn Engine, records: &mut Store, now: Now) {
 fn pump(engine: &mut dyn Engine, records: &mut Store, now: Now) -> Vec<Vec<u8>> {
     let (mut sent, mut buffer) = (Vec::new(), [0; 1024]);
     loop {
+        assert!(sent.len() < 100, "it never comes to rest");
         let done = match engine.step(now, &mut buffer) {
             Step::Idle => return sent,
             Step::Persist(batch) => {
@@ -211,6 +212,17 @@ fn a_new_epoch_survives_a_restart_and_ends_what_was_under_way() {
     assert_eq!(service.pump(), []);
     let fresh = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
     assert_eq!((fresh.epoch, fresh.sequence), (1_001, 1));
+}
+
+#[test]
+fn an_idle_issuer_puts_its_new_epoch_on_record_too() {
+    let mut service = Service::boot(Store::new(), 0);
+    service.issuer.open_epoch(at(5));
+    service.issuer.open_epoch(at(5));
+    service.pump();
+    let mut service = Service::boot(service.records, 0);
+    let id = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!((id.epoch, id.sequence), (1_006, 1));
 }
 
 #[test]

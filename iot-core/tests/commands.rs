@@ -206,6 +206,25 @@ fn what_left_the_ring_is_forgotten_and_what_left_the_window_is_too_old() {
 }
 
 #[test]
+fn an_end_stays_known_after_a_restart_and_after_its_record_was_replaced() {
+    let mut device = Device::new();
+    for sequence in 1..=6 {
+        device.send(id(sequence), &set(1));
+        assert_eq!(device.work(), [id(sequence)]);
+        device = device.reboot();
+    }
+    for sequence in 1..=3 {
+        let answer = device.send(id(sequence), &set(1));
+        assert_eq!(
+            answer,
+            Some(Answer::Ended(Outcome::Forgotten)),
+            "{sequence}"
+        );
+    }
+    assert_eq!(device.work(), []);
+}
+
+#[test]
 fn the_window_waits_for_a_gap_until_the_issuer_settles_it() {
     let mut device = Device::new();
     for sequence in 2..=7 {
