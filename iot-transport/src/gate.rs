@@ -109,13 +109,14 @@ impl fmt::Debug for Builder {
 struct Limits {
     handshakes: usize,
     connections: usize,
+    turn_timeout: Duration,
     handshake_timeout: Duration,
     connect_timeout: Duration,
     packet_bytes: usize,
 }
 
 impl Builder {
-    /// Sets how many handshakes run at once, at least 1; 64 by default. Others wait their turn.
+    /// Sets how many handshakes run at once, at least 1; 64 by default. Others wait a minute for their turn.
     #[must_use]
     pub fn with_handshakes(mut self, at_once: usize) -> Self {
         self.limits.handshakes = at_once.clamp(1, Semaphore::MAX_PERMITS);
@@ -129,7 +130,7 @@ impl Builder {
         self
     }
 
-    /// Sets how long a handshake may take, its waiting included; 10 s by default.
+    /// Sets how long a handshake may take once it has its turn; 10 s by default.
     #[must_use]
     pub const fn with_handshake_timeout(mut self, span: Duration) -> Self {
         self.limits.handshake_timeout = span;
@@ -247,6 +248,7 @@ impl Gate {
             limits: Limits {
                 handshakes: 64,
                 connections: 100_000,
+                turn_timeout: Duration::from_secs(60),
                 handshake_timeout: Duration::from_secs(10),
                 connect_timeout: Duration::from_secs(10),
                 packet_bytes: 1 << 20,

@@ -97,16 +97,18 @@ impl Gate {
 
     async fn handshake<S: Io>(&self, stream: S) -> Result<TlsStream<S>, String> {
         let shared = &self.shared;
-        let handshake = async {
-            let Ok(_turn) = shared.handshakes.acquire().await else {
-                return Err("the gate is closed".into());
-            };
-            let accepted = shared.acceptor.accept(stream).await;
-            accepted.map_err(|error| error.to_string())
+        // Waiting has a bound of its own: a fleet that returns at once must not use up its handshake time in line.
+        let turn = timeout(shared.limits.turn_timeout, shared.handshakes.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err("too many handshakes were in line".into());
         };
-        let stream = timeout(shared.limits.handshake_timeout, handshake)
-            .await
-            .map_err(|_| String::from("the handshake took too long"))??;
+        let stream = timeout(
+            shared.limits.handshake_timeout,
+            shared.acceptor.accept(stream),
+        )
+        .await
+        .map_err(|_| String::from("the handshake took too long"))?
+        .map_err(|error| error.to_string())?;
         let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         shared.books.count(|stats| {
             stats.handshakes += 1;

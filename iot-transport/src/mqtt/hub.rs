@@ -52,7 +52,7 @@ impl Default for HubSettings {
         Self {
             packet_bytes: 1 << 20,
             queue: Bounds {
-                messages: 1_000,
+                messages: 100_000,
                 bytes: 16 << 20,
                 overflow: Overflow::Oldest,
             },
@@ -77,7 +77,7 @@ impl HubSettings {
 
     /// Sets how many messages and bytes may wait for one client, and what is dropped then.
     ///
-    /// By default 1,000 messages, 16 MiB, and the oldest.
+    /// By default 100,000 messages, 16 MiB, and the oldest. A message counts with its topic and 128 bytes more.
     #[must_use]
     pub const fn with_queue(mut self, messages: usize, bytes: usize, overflow: Overflow) -> Self {
         self.queue = Bounds {
@@ -142,6 +142,8 @@ pub struct HubStats {
     pub accepted: u64,
     /// Connections refused or ended because of what the client sent.
     pub refused: u64,
+    /// Connections ended because the client was silent, or did not read what was sent to it.
+    pub timed_out: u64,
     /// Connections ended because a newer one took the session over.
     pub taken_over: u64,
     /// Messages received from clients.
@@ -165,6 +167,7 @@ struct Counters {
     numbers: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    timed_out: AtomicU64,
     taken_over: AtomicU64,
     published: AtomicU64,
     routed: AtomicU64,
@@ -289,6 +292,7 @@ impl Hub {
             retained: sizes.retained,
             accepted: read(&counters.accepted),
             refused: read(&counters.refused),
+            timed_out: read(&counters.timed_out),
             taken_over: read(&counters.taken_over),
             published: read(&counters.published),
             routed: read(&counters.routed),

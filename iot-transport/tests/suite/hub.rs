@@ -288,7 +288,8 @@ async fn a_silent_client_is_ended_after_one_and_a_half_keep_alives() {
         () = ping => {}
     }
     assert_eq!(start.elapsed().as_secs(), 15);
-    assert_eq!(hub.stats().connected, 1);
+    let stats = hub.stats();
+    assert_eq!((stats.connected, stats.timed_out), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,7 +66,7 @@ impl Settings {
             client_id: name.as_str().into(),
             version: Version::V3,
             keep_alive: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(30),
             session_expiry: Duration::from_secs(24 * 3_600),
             queue_messages: 1_000,
             queue_bytes: 16 << 20,
@@ -100,7 +100,7 @@ impl Settings {
         self
     }
 
-    /// Sets how long one attempt to connect may take; 10 s by default.
+    /// Sets how long one attempt to connect may take; 30 s by default, so that a busy broker can catch up.
     #[must_use]
     pub const fn with_connect_timeout(mut self, span: Duration) -> Self {
         self.connect_timeout = span;

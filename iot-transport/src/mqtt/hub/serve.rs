@@ -32,6 +32,8 @@ enum End {
     Broken,
     /// The client broke a rule; MQTT 5 is told this reason.
     Fault(u8),
+    /// The client was silent, or did not read.
+    TimedOut,
     /// A newer connection has the session.
     TakenOver,
     /// The hub ends every connection.
@@ -186,8 +188,7 @@ impl<S: Io> Connection<'_, S> {
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
         }
-        // 0x8d: keep-alive time-out.
-        self.timer.as_mut().poll(cx).map(|()| Err(End::Fault(0x8d)))
+        self.timer.as_mut().poll(cx).map(|()| Err(End::TimedOut))
     }
 
     fn receive(&mut self) -> Result<(), End> {
@@ -408,12 +409,15 @@ impl<S: Io> Connection<'_, S> {
         let greeted = self.held.is_some();
         let code = match end {
             End::Fault(code) => Some(code),
+            End::TimedOut => Some(0x8d),
             End::TakenOver => Some(0x8e),
             End::Stopping => Some(0x8b),
             End::Goodbye | End::Broken => None,
         };
-        if let End::Fault(_) = end {
-            count(&counters.refused, 1);
+        match end {
+            End::Fault(_) => count(&counters.refused, 1),
+            End::TimedOut => count(&counters.timed_out, 1),
+            _ => {}
         }
         if end == End::Stopping
             && let Some(held) = &mut self.held

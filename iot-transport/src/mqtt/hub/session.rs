@@ -11,6 +11,9 @@ use mqtt_protocol_core::mqtt::ArcPayload;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// What a letter costs beside its content: many empty messages must not slip below a limit in bytes.
+const OVERHEAD_BYTES: usize = 128;
+
 /// A message inside the hub; cheap to clone, its content is shared by every session it goes to.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
@@ -26,7 +29,7 @@ pub(super) struct Letter {
 impl Letter {
     /// What it counts for against the limits in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.topic.len() + self.payload.len() + self.properties.len()
+        OVERHEAD_BYTES + self.topic.len() + self.payload.len() + self.properties.len()
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {
