@@ -497,6 +497,36 @@ fn a_door_locked_by_hand_is_not_told_to_unlock_again() {
 }
 
 #[test]
+fn what_was_durable_before_a_power_cut_is_reported_after_it_by_itself() {
+    let mut world = World::new(12);
+    world.service.set("setpoint", 22.0).unwrap();
+    world.settle();
+    // An edit and an answer become durable, and the power is cut before either is sent.
+    world.device.input(at(0), &Event::Disconnected);
+    world.device.report(|room| room.lit = true);
+    world.service.set("trim", 3_u8).unwrap();
+    world.service_step();
+    world.deliver(true);
+    while world.device_step(false) {}
+    world.up.clear();
+    world.cut();
+    // Nothing is measured again; the application only answers.
+    world.settle();
+    let told = |name| world.service.reported(name).unwrap();
+    assert_eq!(told("lit").value, &Value::Bool(true));
+    assert!(!told("lit").stale && !told("setpoint").stale);
+    assert_eq!(
+        world.service.acknowledgement("trim").unwrap().code,
+        Code::APPLIED
+    );
+    assert_eq!(
+        world.service.version().epoch(),
+        1,
+        "nothing had to be superseded"
+    );
+}
+
+#[test]
 fn a_value_outside_the_range_is_refused_by_the_device_and_the_old_one_stands() {
     let mut world = World::new(3);
     world.service.set("setpoint", 21.0).unwrap();
