@@ -6,6 +6,7 @@ use minicbor::{Decoder, Encoder};
 
 /// What kind of value a field holds.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Kind {
     /// True or false.
@@ -22,6 +23,7 @@ pub enum Kind {
 
 /// Why a value cannot become a field's value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LeafError {
     /// It is of another kind than the field.

@@ -4,6 +4,7 @@ use crate::leaf::Kind;
 
 /// A field's number: stable for the life of the product, and what travels instead of the name.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FieldId(u16);
 
 impl FieldId {
@@ -22,6 +23,7 @@ impl FieldId {
 
 /// Who states a field.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Access {
     /// The service states what it should be, the device what it is.
@@ -32,6 +34,7 @@ pub enum Access {
 
 /// What a device must know about a field; the rest is in [`Schema`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Field {
     /// Its number.
@@ -59,6 +62,7 @@ impl Field {
 
 /// Everything about a field, for services, documents and adapters.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Schema {
     /// What the device knows.

@@ -17,6 +17,7 @@ use crate::schema::Access;
 
 /// How long a device waits before it repeats itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Timing {
     /// For an answer; doubled each time, up to 64 times as long.
@@ -40,6 +41,7 @@ impl Timing {
 ///
 /// It dereferences to the desired fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Change<D> {
     /// What to acknowledge.
@@ -618,6 +620,21 @@ impl<T: Twin, const PENDING: usize> fmt::Debug for TwinDevice<T, PENDING> {
             .field("acknowledged", &self.acknowledged)
             .field("staging", &self.staging)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<T: Twin, const PENDING: usize> defmt::Format for TwinDevice<T, PENDING> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "TwinDevice {{ epoch: {}, contiguous: {}, last: {}, reserved: {}, acknowledged: {} }}",
+            self.epoch,
+            self.contiguous,
+            self.last,
+            self.reserved,
+            self.acknowledged
+        );
     }
 }
 

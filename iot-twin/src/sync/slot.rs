@@ -9,6 +9,7 @@ use core::fmt;
 /// assert!(Version::new(2, 1) > Version::new(1, 40));
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Version {
     epoch: u32,
     number: u64,
@@ -51,6 +52,7 @@ impl fmt::Display for Version {
 /// assert!(Code::OUT_OF_RANGE.is_rejected());
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Code(u16);
 
 impl Code {
@@ -121,6 +123,7 @@ impl fmt::Display for Code {
 
 /// A device's notes about one field; opaque, made by `#[derive(Twin)]`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Slot {
     /// The newest desired value's version.
     pub(crate) stamp: Version,

@@ -19,6 +19,7 @@ use iot_core::Instant;
 /// assert!(filter.admit(at(62_000), 20.5)); // old enough
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Deadband {
     step: f32,
     max_interval: Duration,

@@ -15,6 +15,7 @@ pub const RELATIVE_BELOW_S: f64 = 268_435_456.0;
 
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Measured<'a> {
     /// A number.
@@ -55,6 +56,7 @@ impl<'a> From<&'a str> for Measured<'a> {
 
 /// A measurement to be written; times are relative to the pack's base time.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Entry<'a> {
     /// What follows the base name.
@@ -95,6 +97,7 @@ impl<'a> Entry<'a> {
 
 /// A name in two parts, as it stands in the pack.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Name<'a> {
     base: &'a str,
     rest: &'a str,
@@ -148,6 +151,7 @@ impl fmt::Display for Name<'_> {
 
 /// A measurement that was read, its base values resolved.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Record<'a> {
     /// Its whole name.

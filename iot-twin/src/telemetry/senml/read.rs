@@ -8,6 +8,7 @@ use crate::leaf::half;
 
 /// Why a pack cannot be read on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ReadError {
     /// The bytes are no SenML in CBOR.

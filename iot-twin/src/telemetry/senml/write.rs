@@ -8,6 +8,7 @@ use crate::leaf::narrow;
 
 /// Why a measurement was not added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PackError {
     /// The buffer has no room for it.
