@@ -42,12 +42,19 @@ impl Args {
         };
         let mut arguments = arguments;
         while let Some(option) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
+            let mut value = || {
+                arguments
+                    .next()
+                    .ok_or_else(|| format!("{option} needs a value"))
+            };
             match option.as_str() {
                 "--devices" => {
                     args.devices = number(&option, &value()?)?;
                     if !(10..=2_000).contains(&args.devices) {
-                        return Err("--devices takes 10 to 2000: fewer make no canary, more no machine".into());
+                        return Err(
+                            "--devices takes 10 to 2000: fewer make no canary, more no machine"
+                                .into(),
+                        );
                     }
                 }
                 "--seed" => args.seed = number(&option, &value()?)?,
@@ -75,8 +82,12 @@ impl Args {
                 (own, usize::MAX)
             }
         };
-        let mut image = std::fs::read(&path)
-            .map_err(|error| format!("cannot read {}: {error}; give a readable file", path.display()))?;
+        let mut image = std::fs::read(&path).map_err(|error| {
+            format!(
+                "cannot read {}: {error}; give a readable file",
+                path.display()
+            )
+        })?;
         if image.is_empty() || image.len() > limit {
             return Err(format!(
                 "{} has {} bytes: give an image of 1 to {MAX_FIRMWARE_BYTES}",
@@ -92,7 +103,8 @@ impl Args {
 }
 
 fn number<N: std::str::FromStr>(option: &str, text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| format!("{option} takes a number, not '{text}'"))
+    text.parse()
+        .map_err(|_| format!("{option} takes a number, not '{text}'"))
 }
 
 fn broker(url: &str) -> Result<(String, u16), String> {

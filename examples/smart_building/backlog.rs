@@ -64,7 +64,10 @@ impl Backlog {
 
     fn due(&self, now: Instant) -> Option<u64> {
         let due = |pack: &Pack| pack.sent.is_none_or(|sent| now >= sent + PATIENCE);
-        self.packs.iter().find(|(_, pack)| due(pack)).map(|(number, _)| *number)
+        self.packs
+            .iter()
+            .find(|(_, pack)| due(pack))
+            .map(|(number, _)| *number)
     }
 }
 
@@ -106,13 +109,20 @@ impl Engine for Backlog {
 
     fn done(&mut self, now: Now, done: Done<'_>) {
         let Done::Sent(_) = done else { return };
-        if let Some(pack) = self.offered.take().and_then(|number| self.packs.get_mut(&number)) {
+        if let Some(pack) = self
+            .offered
+            .take()
+            .and_then(|number| self.packs.get_mut(&number))
+        {
             self.resent += u64::from(pack.sent.is_some());
             pack.sent = Some(now.instant);
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.packs.values().map(|pack| pack.sent.map_or(Instant::ZERO, |sent| sent + PATIENCE)).min()
+        self.packs
+            .values()
+            .map(|pack| pack.sent.map_or(Instant::ZERO, |sent| sent + PATIENCE))
+            .min()
     }
 }

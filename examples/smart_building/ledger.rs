@@ -27,7 +27,12 @@ impl Ledger {
         while self.ahead.remove(&(self.contiguous + 1)).is_some() {
             self.contiguous += 1;
         }
-        let highest = self.ahead.keys().next_back().copied().unwrap_or(self.contiguous);
+        let highest = self
+            .ahead
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or(self.contiguous);
         let missing = highest - self.contiguous - self.ahead.len() as u64;
         self.widest_gap = self.widest_gap.max(missing);
         true
@@ -40,7 +45,12 @@ impl Ledger {
 
     /// How many numbers below the highest are missing.
     pub fn missing(&self) -> u64 {
-        let highest = self.ahead.keys().next_back().copied().unwrap_or(self.contiguous);
+        let highest = self
+            .ahead
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or(self.contiguous);
         highest - self.contiguous - self.ahead.len() as u64
     }
 }

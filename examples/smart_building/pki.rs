@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use iot_core::crypto::{KeyPolicy, KeyStore, SignatureAlgorithm, SlotId};
 use iot_core::time::TimeBounds;
-use iot_core::{DeviceId, Now, Principal, Role, TenantId, Timestamp};
-use iot_identity::cert::{AdmitError, Authority, Trust, TrustAnchors, Validity};
+use iot_core::{DeviceId, Now, Role, TenantId, Timestamp};
+use iot_identity::cert::{Authority, Trust, TrustAnchors, Validity};
 use iot_identity::key::{PublicKey, SharedKey};
 use iot_identity::revocation::Revocations;
 use iot_identity::ring::{SoftwareKey, SoftwareKeys, SystemEntropy};
@@ -28,16 +28,20 @@ const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 const HARDWARE_TYPE: &str = "1.3.6.1.4.1.32473.1";
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Five authorities, each trusted for one thing.
+/// The authorities of the factory and of the servers, and whom the front trusts for what.
 pub struct Pki {
     pub tenant: TenantId,
-    pub factory: Authority<SoftwareKey>,
-    pub devices: Authority<SoftwareKey>,
-    pub gateways: Authority<SoftwareKey>,
+    factory: Authority<SoftwareKey>,
     services: Authority<SoftwareKey>,
     servers: Authority<SoftwareKey>,
     pub revocations: Revocations,
     pub trust: Trust,
+}
+
+/// The authorities that enrol: each is trusted for one role.
+pub struct Enrolling {
+    pub devices: Authority<SoftwareKey>,
+    pub gateways: Authority<SoftwareKey>,
 }
 
 /// A device as it leaves the factory: its keys, which never leave the store, and its IDevID.
@@ -49,12 +53,17 @@ pub struct Made {
 }
 
 impl Pki {
-    pub fn new() -> Fallible<Self> {
+    pub fn new() -> Fallible<(Self, Enrolling)> {
         let tenant = TenantId::new("acme")?;
         let authority = |name: &str| -> Fallible<_> {
             let years = Validity::lasting(now(), 3_650 * DAY).backdated(DAY);
             let key = SoftwareKey::generate(P256)?;
-            Ok(Authority::root(key, name, years, &mut SystemEntropy::new())?)
+            Ok(Authority::root(
+                key,
+                name,
+                years,
+                &mut SystemEntropy::new(),
+            )?)
         };
         let (factory, devices) = (authority("Acme factory")?, authority("Acme devices")?);
         let (gateways, services) = (authority("Acme gateways")?, authority("Acme services")?);
@@ -70,7 +79,15 @@ impl Pki {
         let revocations = Revocations::default();
         let trust = Trust::new(anchors, revocations.clone());
         let servers = authority("Acme servers")?;
-        Ok(Self { tenant, factory, devices, gateways, services, servers, revocations, trust })
+        let pki = Self {
+            tenant,
+            factory,
+            services,
+            servers,
+            revocations,
+            trust,
+        };
+        Ok((pki, Enrolling { devices, gateways }))
     }
 
     /// Makes a device: a key in its store, and a certificate for life.
@@ -79,7 +96,13 @@ impl Pki {
         keys.generate(FACTORY, P256, KeyPolicy::SignForLife)?;
         let public = PublicKey::of(&keys.signer(FACTORY)?)?;
         let since = now().before(DAY);
-        let idevid = self.factory.idevid(&id, HARDWARE_TYPE, &public, since, &mut SystemEntropy::new())?;
+        let idevid = self.factory.idevid(
+            &id,
+            HARDWARE_TYPE,
+            &public,
+            since,
+            &mut SystemEntropy::new(),
+        )?;
         Ok(Made { id, keys, idevid })
     }
 
@@ -88,7 +111,9 @@ impl Pki {
         let key = SoftwareKey::generate(P256)?;
         let validity = Validity::lasting(now(), 30 * DAY).backdated(DAY);
         let public = PublicKey::of(&key)?;
-        let chain = self.servers.server(&[SERVER_NAME], &public, validity, &mut SystemEntropy::new())?;
+        let chain =
+            self.servers
+                .server(&[SERVER_NAME], &public, validity, &mut SystemEntropy::new())?;
         Ok(ServerBuilder::new(Credential::new(key, vec![chain])?, self.trust.clone()).build()?)
     }
 
@@ -96,7 +121,12 @@ impl Pki {
     pub fn service(&self, name: &DeviceId) -> Fallible<Arc<ClientConfig>> {
         let key = SoftwareKey::generate(P256)?;
         let validity = Validity::lasting(now(), 7 * DAY).backdated(DAY);
-        let chain = self.services.service(name, &PublicKey::of(&key)?, validity, &mut SystemEntropy::new())?;
+        let chain = self.services.service(
+            name,
+            &PublicKey::of(&key)?,
+            validity,
+            &mut SystemEntropy::new(),
+        )?;
         self.client(&Credential::new(key, vec![chain])?)
     }
 
@@ -112,12 +142,9 @@ impl Pki {
     }
 
     fn client(&self, credential: &Credential) -> Fallible<Arc<ClientConfig>> {
-        Ok(ClientBuilder::new([self.servers.certificate()])?.credential(credential).build()?)
-    }
-
-    /// Who a chain belongs to; the gate asks after every handshake.
-    pub fn admit(trust: &Trust, chain: &[CertificateDer<'_>]) -> Result<Principal, AdmitError> {
-        trust.principal(chain, wall())
+        Ok(ClientBuilder::new([self.servers.certificate()])?
+            .credential(credential)
+            .build()?)
     }
 }
 

@@ -24,28 +24,51 @@ pub struct Stages {
 
 impl Stages {
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, rows: Vec::new(), started: Instant::now(), current: "start" }
+        Self {
+            quiet,
+            rows: Vec::new(),
+            started: Instant::now(),
+            current: "start",
+        }
     }
 
     /// A progress bar over `total`, shown only on a terminal.
     pub fn begin(&mut self, name: &'static str, total: usize) -> Running {
         self.current = name;
         let visible = !self.quiet && std::io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if visible {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        if let Ok(style) = ProgressStyle::with_template("{msg:13} {wide_bar} {pos}/{len} {elapsed}") {
+        if let Ok(style) = ProgressStyle::with_template("{msg:13} {wide_bar} {pos}/{len} {elapsed}")
+        {
             bar.set_style(style);
         }
         bar.set_message(name);
-        Running { name, bar, since: Instant::now() }
+        Running {
+            name,
+            bar,
+            since: Instant::now(),
+        }
     }
 
     /// Ends a stage with what it counted.
     pub fn end(&mut self, running: Running, counted: impl Into<String>) {
         running.bar.finish_and_clear();
-        let row = Row { name: running.name, counted: counted.into(), took: running.since.elapsed() };
+        let row = Row {
+            name: running.name,
+            counted: counted.into(),
+            took: running.since.elapsed(),
+        };
         if !self.quiet {
-            println!("{:13} {:>8.2} s  {}", row.name, row.took.as_secs_f64(), row.counted);
+            println!(
+                "{:13} {:>8.2} s  {}",
+                row.name,
+                row.took.as_secs_f64(),
+                row.counted
+            );
         }
         self.rows.push(row);
     }

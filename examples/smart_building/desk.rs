@@ -1,0 +1,206 @@
+//! What the service does for the fleet as a whole: it enrols newcomers and leads campaigns.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
+
+use iot_core::{Channel, DeviceId, Instant, Now, Principal, Role, TenantId};
+use iot_identity::enrol::Registrar;
+use iot_identity::ring::{SoftwareKey, SystemEntropy};
+use iot_ota::rollout::{Campaign, Decision, Event, Phase};
+use iot_ota::update::{FromDevice, Outcome, Source, ToDevice};
+
+use crate::member::Post;
+
+/// A signed release and its image.
+#[derive(Clone, Debug)]
+pub struct Release {
+    pub sequence: u64,
+    pub envelope: Arc<[u8]>,
+    pub image: Arc<[u8]>,
+}
+
+/// A campaign that runs, and what was counted of it.
+pub struct Running {
+    pub campaign: Campaign,
+    pub release: Release,
+    pub since: Moment,
+    /// Seconds and confirmed devices.
+    pub curve: Vec<(f64, f64)>,
+    /// How many devices were offered the release before the gate closed, and how many were still busy then.
+    pub at_halt: Option<(usize, usize)>,
+    pub offers: usize,
+    /// How often each outcome was reported, by its own words.
+    pub outcomes: BTreeMap<String, usize>,
+}
+
+/// The service's desk.
+pub struct Desk {
+    tenant: TenantId,
+    gateway: DeviceId,
+    devices: Registrar<SoftwareKey>,
+    gateways: Registrar<SoftwareKey>,
+    /// Certificates issued, and requests answered; repeated requests get the certificate that exists.
+    pub enrolled: usize,
+    pub answered: usize,
+    pub running: Option<Running>,
+    out: VecDeque<(DeviceId, Post)>,
+    tick_at: Option<Instant>,
+}
+
+/// How often a running campaign is asked whether time has run out for somebody.
+const TICK: Duration = Duration::from_millis(50);
+
+impl Desk {
+    pub fn new(
+        tenant: TenantId,
+        gateway: DeviceId,
+        devices: Registrar<SoftwareKey>,
+        gateways: Registrar<SoftwareKey>,
+    ) -> Self {
+        Self {
+            tenant,
+            gateway,
+            devices,
+            gateways,
+            enrolled: 0,
+            answered: 0,
+            running: None,
+            out: VecDeque::new(),
+            tick_at: None,
+        }
+    }
+
+    /// Answers a newcomer. The front lets nobody write to the channel of another device, so the name in the
+    /// topic is the name in the certificate.
+    pub fn enrol(&mut self, device: DeviceId, payload: &[u8], now: Now) {
+        let registrar = if device == self.gateway {
+            &mut self.gateways
+        } else {
+            &mut self.devices
+        };
+        let who = Principal::new(self.tenant, device, Role::Newcomer);
+        let (answer, news) = registrar.answer(&who, payload, now.wall, &mut SystemEntropy::new());
+        self.answered += 1;
+        self.enrolled += usize::from(news.is_some());
+        self.out.push_back((
+            device,
+            Post {
+                channel: Channel::Enrol,
+                payload: answer,
+            },
+        ));
+    }
+
+    /// Serves a device that fetches, and takes its report.
+    pub fn update(&mut self, device: DeviceId, payload: &[u8], now: Now) {
+        let Ok(message) = FromDevice::decode(payload) else {
+            return;
+        };
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        match message {
+            FromDevice::Request(request) => {
+                let image = Arc::clone(&running.release.image);
+                let source = Source::new(running.release.sequence, &image);
+                if let Ok(answer) = source.answer(&request) {
+                    self.send(device, &answer);
+                }
+            }
+            FromDevice::Report(report) => {
+                if report.sequence != Some(running.release.sequence) {
+                    return;
+                }
+                *running
+                    .outcomes
+                    .entry(report.outcome.to_string())
+                    .or_default() += 1;
+                let event = match report.outcome {
+                    Outcome::Confirmed => Event::Succeeded(device),
+                    _ => Event::Failed(device),
+                };
+                self.on(now, &event);
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts a campaign.
+    pub fn start(&mut self, now: Now, campaign: Campaign, release: Release) {
+        self.running = Some(Running {
+            campaign,
+            release,
+            since: Moment::now(),
+            curve: vec![(0.0, 0.0)],
+            at_halt: None,
+            offers: 0,
+            outcomes: BTreeMap::new(),
+        });
+        self.on(now, &Event::Tick);
+        self.tick_at = Some(now.instant + TICK);
+    }
+
+    fn on(&mut self, now: Now, event: &Event) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        // A report that comes after the end changes nothing.
+        let decisions = running.campaign.on(now, event).unwrap_or_default();
+        let mut offers = Vec::new();
+        for decision in decisions {
+            match decision {
+                Decision::Offer(device) => offers.push(device),
+                Decision::Halt { .. } => {
+                    let progress = running.campaign.progress();
+                    running.at_halt = Some((progress.exposed, progress.in_flight));
+                }
+                _ => {}
+            }
+        }
+        running.offers += offers.len();
+        if matches!(event, Event::Succeeded(_)) {
+            let confirmed = running.campaign.progress().succeeded;
+            running
+                .curve
+                .push((running.since.elapsed().as_secs_f64(), confirmed as f64));
+        }
+        let envelope = Arc::clone(&running.release.envelope);
+        for device in offers {
+            self.send(
+                device,
+                &ToDevice::Offer {
+                    envelope: &envelope,
+                },
+            );
+        }
+    }
+
+    fn send(&mut self, device: DeviceId, message: &ToDevice<'_>) {
+        let mut buffer = vec![0; 64 * 1024];
+        if let Ok(bytes) = message.encode(&mut buffer) {
+            self.out.push_back((
+                device,
+                Post {
+                    channel: Channel::Update,
+                    payload: bytes.to_vec(),
+                },
+            ));
+        }
+    }
+
+    /// The next message for a device.
+    pub fn next_post(&mut self, now: Now) -> Option<(DeviceId, Post)> {
+        if self.tick_at.is_some_and(|at| now.instant >= at) {
+            self.on(now, &Event::Tick);
+            let runs = |running: &Running| running.campaign.phase() == Phase::Running;
+            let runs = self.running.as_ref().is_some_and(runs);
+            self.tick_at = runs.then(|| now.instant + TICK);
+        }
+        self.out.pop_front()
+    }
+
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.tick_at
+    }
+}

@@ -1,0 +1,370 @@
+//! One device: what its firmware does, boot after boot.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use iot_core::DeviceId;
+use iot_core::command::{Inbox, Outcome};
+use iot_core::crypto::{KeyError, KeyPolicy, KeyStore, SignatureAlgorithm};
+use iot_core::engine::{Engine, Event};
+use iot_core::node::{KeysOf, Node};
+use iot_core::port::{Records, Timer};
+use iot_core::storage::memory::MemoryRecords;
+use iot_identity::enrol::{Applicant, Standing};
+use iot_identity::key::PublicKey;
+use iot_identity::ring::{Sha256, SoftwareVerifier, SystemEntropy};
+use iot_ota::manifest::SigningKey;
+use iot_ota::sim::MemoryBanks;
+use iot_ota::slot::running_release;
+use iot_ota::update::{Trust, Updater, Want};
+use iot_transport::TokioTimer;
+use iot_transport::mqtt::{Client, Settings, Tls};
+use iot_twin::TwinDevice;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::backlog::Backlog;
+use crate::firmware;
+use crate::jobs::{CERTIFICATE, ISSUER, Job, Room};
+use crate::pki::{FACTORY, Fallible, Made, OPERATIONAL, Pki, SERVER_NAME};
+use crate::plant::Plant;
+use crate::sensor::Sensor;
+
+const BUFFER_BYTES: usize = 20 * 1024;
+const BLOCK_BYTES: u32 = 16 * 1024;
+/// A certificate chain with room to spare.
+const CHAIN_BYTES: usize = 1_024;
+
+/// What every device of the building is given.
+pub struct Site {
+    pub pki: Pki,
+    pub address: String,
+    pub release_key: PublicKey,
+}
+
+/// What somebody outside tells a device to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// Measure so many times and submit what is worth it.
+    Measure(u32),
+    /// The power fails and comes back.
+    Restart,
+    /// Destroy the operational key, forget the certificate, and end.
+    Retire,
+    /// End.
+    Stop,
+}
+
+/// What the device itself recorded.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub enrolled: bool,
+    pub connected: bool,
+    /// How many configurations were applied, and the last one.
+    pub applied: u64,
+    pub setpoint: f32,
+    pub interval: u16,
+    /// Packs submitted, not yet confirmed by the service, and sent again.
+    pub packs: u64,
+    pub waiting: usize,
+    pub resent: u64,
+    /// Readings that were not worth a pack.
+    pub filtered: u64,
+    /// The release that runs.
+    pub release: u64,
+    /// How the last update ended.
+    pub ended: Option<String>,
+    /// Why the last connection failed.
+    pub refused: Option<String>,
+    pub retired: bool,
+    pub ended_with: Option<String>,
+}
+
+/// A handle on a device that lives in a task of its own.
+pub struct Device {
+    pub id: DeviceId,
+    pub plant: Arc<Plant>,
+    view: Arc<Mutex<View>>,
+    orders: mpsc::UnboundedSender<Order>,
+    task: JoinHandle<()>,
+}
+
+impl Device {
+    /// Switches a device on that has just been manufactured.
+    pub fn start(site: Arc<Site>, made: Made, banks: MemoryBanks, sensor: Sensor) -> Self {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (plant, view) = (
+            Arc::new(Plant::default()),
+            Arc::new(Mutex::new(View::default())),
+        );
+        let life = Life {
+            site,
+            plant: Arc::clone(&plant),
+            view: Arc::clone(&view),
+            records: MemoryRecords::new(),
+            banks,
+            sensor,
+            backlog: Backlog::default(),
+            made: made.clone(),
+        };
+        Self {
+            id: made.id,
+            plant,
+            view,
+            orders,
+            task: tokio::spawn(life.run(inbox)),
+        }
+    }
+
+    /// What the device has recorded so far.
+    pub fn view(&self) -> View {
+        self.view
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Tells it something; a device that has ended does not listen.
+    pub fn tell(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+
+    /// Switches it off.
+    pub async fn stop(self) {
+        self.tell(Order::Stop);
+        let _ = self.task.await;
+    }
+}
+
+/// How a boot ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Boot,
+    Off,
+}
+
+/// What outlives a boot.
+struct Life {
+    site: Arc<Site>,
+    made: Made,
+    plant: Arc<Plant>,
+    view: Arc<Mutex<View>>,
+    records: MemoryRecords,
+    banks: MemoryBanks,
+    sensor: Sensor,
+    // Kept over a restart like the records: an outbox on flash is the transport's, not this example's.
+    backlog: Backlog,
+}
+
+impl Life {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
+            self.plant
+                .boots
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let end = match self.boot(&mut orders).await {
+                Ok(end) => end,
+                Err(error) => {
+                    self.see(|view| view.ended_with = Some(error.to_string()));
+                    End::Off
+                }
+            };
+            if end == End::Off {
+                self.see(|view| view.connected = false);
+                return;
+            }
+        }
+    }
+
+    fn see(&self, change: impl FnOnce(&mut View)) {
+        change(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    async fn boot(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
+        self.banks.reboot(&mut Sha256::new())?;
+        match self.certificate().await? {
+            Some(certificate) => {
+                self.see(|view| view.enrolled = true);
+                self.work(certificate, orders).await
+            }
+            None => self.enrol(orders).await,
+        }
+    }
+
+    fn applicant(&self) -> Fallible<Applicant<SystemEntropy, CHAIN_BYTES>> {
+        let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+        match self
+            .made
+            .keys
+            .generate(OPERATIONAL, algorithm, KeyPolicy::Sign)
+        {
+            Ok(()) | Err(KeyError::Occupied) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let public = PublicKey::of(&self.made.keys.signer(OPERATIONAL)?)?;
+        let entropy = SystemEntropy::new();
+        Ok(Applicant::new(
+            self.made.id,
+            OPERATIONAL,
+            public,
+            CERTIFICATE,
+            entropy,
+        ))
+    }
+
+    /// The certificate on record, if there is one for the key in the slot.
+    async fn certificate(&mut self) -> Fallible<Option<CertificateDer<'static>>> {
+        let (mut applicant, mut buffer) = (self.applicant()?, [0; CHAIN_BYTES]);
+        let now = TokioTimer::new().now();
+        if let Some(value) = self.records.read(CERTIFICATE, &mut buffer).await? {
+            applicant.input(
+                now,
+                &Event::Record {
+                    key: CERTIFICATE,
+                    value,
+                },
+            );
+        }
+        applicant.input(now, &Event::Restored);
+        let first = applicant.chain().next();
+        Ok(first.map(|first| CertificateDer::from(first.to_vec())))
+    }
+
+    fn client(
+        &self,
+        slot: iot_core::crypto::SlotId,
+        certificate: CertificateDer<'static>,
+    ) -> Fallible<Client<Tls>> {
+        let config = self.site.pki.device(&self.made, slot, certificate)?;
+        let tls = Tls::new(self.site.address.clone(), SERVER_NAME, config)?;
+        let settings = Settings::device(self.site.pki.tenant, self.made.id)
+            .with_retry(Duration::from_millis(50), Duration::from_millis(500))
+            .with_queue(200, 4 << 20);
+        Ok(Client::new(tls, settings))
+    }
+
+    /// Shows the factory identity and asks for an operational one.
+    async fn enrol(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
+        let client = self.client(FACTORY, self.made.idevid.clone())?;
+        let keys = Arc::clone(&self.made.keys);
+        let mut applicant = self.applicant()?;
+        let mut node =
+            Node::new(client, &mut self.records, TokioTimer::new()).with_keys(KeysOf::new(&*keys));
+        let mut buffer = vec![0; 4_096];
+        let mut engines = (&mut applicant,);
+        node.restore(&mut engines, &mut buffer).await?;
+        loop {
+            tokio::select! {
+                turned = node.turn(&mut engines, &mut buffer) => turned?,
+                order = orders.recv() => match order {
+                    Some(Order::Stop | Order::Retire) | None => return Ok(End::Off),
+                    Some(Order::Restart) => return Ok(End::Boot),
+                    Some(Order::Measure(_)) => {}
+                },
+            }
+            let refused = node.transport().last_error().map(ToString::to_string);
+            change(&self.view, |view| view.refused = refused);
+            match engines.0.standing() {
+                Standing::Enrolled => return Ok(End::Boot),
+                Standing::Refused(refusal) => return Err(refusal.to_string().into()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything an enrolled device does.
+    async fn work(
+        &mut self,
+        certificate: CertificateDer<'static>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Fallible<End> {
+        let client = self.client(OPERATIONAL, certificate)?;
+        let well = firmware::self_test(&mut self.banks);
+        let running = iot_ota::slot::load(&mut self.banks)?
+            .and_then(|record| running_release(&self.banks, &record))
+            .map_or(0, |release| release.sequence);
+        let mut twin = TwinDevice::<Room, 8>::new();
+        twin.report(|room| {
+            room.release = u32::try_from(running).unwrap_or(u32::MAX);
+            room.temperature = self.sensor.temperature();
+            room.occupied = self.sensor.occupied();
+        });
+        let mut jobs = Inbox::<Job, 1, 64, 8>::new();
+        jobs.allow(ISSUER)?;
+        let key = SoftwareVerifier::new(self.site.release_key);
+        let trust = Trust::new(SigningKey::new(key), Sha256::new(), firmware::DEVICE);
+        let mut update = Updater::new(&mut self.banks, trust)
+            .with_block_bytes(BLOCK_BYTES)
+            .with_timeout(Duration::from_secs(3));
+        let mut node = Node::new(client, &mut self.records, TokioTimer::new());
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut engines = (&mut twin, &mut jobs, &mut update, &mut self.backlog);
+        node.restore(&mut engines, &mut buffer).await?;
+        loop {
+            tokio::select! {
+                turned = node.turn(&mut engines, &mut buffer) => turned?,
+                order = orders.recv() => match order {
+                    None | Some(Order::Stop) => return Ok(End::Off),
+                    Some(Order::Restart) => return Ok(End::Boot),
+                    Some(Order::Measure(count)) => for _ in 0..count {
+                        let number = engines.3.next_number();
+                        match self.sensor.measure(number, self.made.id.as_str()) {
+                            Some(pack) => engines.3.push(pack),
+                            None => change(&self.view, |view| view.filtered += 1),
+                        }
+                    },
+                    Some(Order::Retire) => {
+                        self.made.keys.destroy(OPERATIONAL)?;
+                        change(&self.view, |view| view.retired = true);
+                        return Ok(End::Off);
+                    }
+                },
+            }
+            if let Some(desired) = engines.0.changed() {
+                change(&self.view, |view| {
+                    view.applied += 1;
+                    view.setpoint = desired.setpoint;
+                    view.interval = desired.interval;
+                });
+                engines.0.acknowledge(desired.version, true);
+            }
+            while let Some(job) = engines.1.next() {
+                match job.command {
+                    Job::Dim { percent } => self.plant.dim(percent),
+                    Job::Unlock => self.plant.unlock(),
+                }
+                if self.plant.springs() {
+                    return Ok(End::Boot);
+                }
+                engines.1.finish(job.id, Outcome::DONE)?;
+            }
+            match engines.2.wants() {
+                Want::Confirm => engines.2.confirm(well),
+                Want::Reboot => return Ok(End::Boot),
+                _ => {}
+            }
+            let status = engines.2.status();
+            let (connected, refused) = {
+                let client = node.transport();
+                (
+                    client.is_connected(),
+                    client.last_error().map(ToString::to_string),
+                )
+            };
+            change(&self.view, |view| {
+                view.connected = connected;
+                view.refused = refused;
+                view.packs = engines.3.next_number() - 1;
+                view.waiting = engines.3.waiting();
+                view.resent = engines.3.resent;
+                view.release = status.running.map_or(0, |release| release.sequence);
+                view.ended = status.ended.map(|ended| format!("{ended:?}"));
+            });
+        }
+    }
+}
+
+fn change(view: &Mutex<View>, change: impl FnOnce(&mut View)) {
+    change(&mut view.lock().unwrap_or_else(PoisonError::into_inner));
+}

@@ -1,0 +1,124 @@
+//! The service: a node like any device's, whose one engine is the whole fleet.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use iot_core::node::Node;
+use iot_core::storage::memory::MemoryRecords;
+use iot_core::{DeviceId, Now, TenantId};
+use iot_transport::TokioTimer;
+use iot_transport::mqtt::{Client, Settings, Tls};
+use rustls::ClientConfig;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::fleet::Fleet;
+use crate::pki::{Fallible, SERVER_NAME};
+
+const BUFFER_BYTES: usize = 64 * 1024;
+
+type Question = Box<dyn FnOnce(&mut Fleet, Now) + Send>;
+
+/// A handle on the running service.
+pub struct Service {
+    questions: mpsc::Sender<Question>,
+    task: JoinHandle<Result<(), String>>,
+}
+
+impl Service {
+    /// Connects and runs; fails when the front cannot be reached in time.
+    pub async fn start(
+        address: String,
+        tenant: TenantId,
+        name: DeviceId,
+        config: Arc<ClientConfig>,
+        fleet: Fleet,
+    ) -> Fallible<Self> {
+        let settings = Settings::service(tenant, name)
+            .with_queue(20_000, 256 << 20)
+            .with_window(1_000)
+            .with_retry(Duration::from_millis(50), Duration::from_millis(500));
+        let mut client = Client::new(Tls::new(address, SERVER_NAME, config)?, settings);
+        client.connected(Duration::from_secs(5)).await?;
+        let (questions, inbox) = mpsc::channel(64);
+        let task = tokio::spawn(run(client, fleet, inbox));
+        Ok(Self { questions, task })
+    }
+
+    /// Lets `question` look at the fleet, or change what is wanted of it, between two turns.
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Fleet, Now) -> R + Send + 'static,
+    ) -> Fallible<R> {
+        let (reply, answer) = oneshot::channel();
+        let question = Box::new(move |fleet: &mut Fleet, now| {
+            let _ = reply.send(question(fleet, now));
+        });
+        self.questions
+            .send(question)
+            .await
+            .map_err(|_| "the service has stopped")?;
+        Ok(answer.await.map_err(|_| "the service has stopped")?)
+    }
+
+    /// Asks again and again until `count` reaches `total`; says how far it came when time runs out.
+    pub async fn reach(
+        &self,
+        total: usize,
+        patience: Duration,
+        mut progress: impl FnMut(usize),
+        count: impl Fn(&mut Fleet) -> usize + Clone + Send + 'static,
+    ) -> Fallible<()> {
+        let since = Instant::now();
+        loop {
+            let counted = {
+                let count = count.clone();
+                self.ask(move |fleet, _| count(fleet)).await?
+            };
+            progress(counted);
+            if counted >= total {
+                return Ok(());
+            }
+            if since.elapsed() > patience {
+                return Err(
+                    format!("only {counted} of {total} after {} s", patience.as_secs()).into(),
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends the service.
+    pub async fn stop(self) -> Fallible<()> {
+        drop(self.questions);
+        Ok(self.task.await??)
+    }
+}
+
+async fn run(
+    client: Client<Tls>,
+    mut fleet: Fleet,
+    mut questions: mpsc::Receiver<Question>,
+) -> Result<(), String> {
+    let mut node = Node::new(client, MemoryRecords::new(), TokioTimer::new());
+    let mut buffer = vec![0; BUFFER_BYTES];
+    node.restore(&mut (&mut fleet,), &mut buffer)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut engines = (&mut fleet,);
+    loop {
+        let question = tokio::select! {
+            biased;
+            question = questions.recv() => Some(question),
+            turned = node.turn(&mut engines, &mut buffer) => {
+                turned.map_err(|error| error.to_string())?;
+                None
+            }
+        };
+        match question {
+            Some(Some(question)) => question(engines.0, Now::system()),
+            Some(None) => return Ok(()),
+            None => {}
+        }
+    }
+}
