@@ -48,8 +48,6 @@ pub struct Site {
 pub enum Order {
     /// Measure so many times and submit what is worth it.
     Measure(u32),
-    /// The power fails and comes back.
-    Restart,
     /// Destroy the operational key, forget the certificate, and end.
     Retire,
     /// End.
@@ -259,7 +257,6 @@ impl Life {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
                 order = orders.recv() => match order {
                     Some(Order::Stop | Order::Retire) | None => return Ok(End::Off),
-                    Some(Order::Restart) => return Ok(End::Boot),
                     Some(Order::Measure(_)) => {}
                 },
             }
@@ -306,7 +303,6 @@ impl Life {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
                 order = orders.recv() => match order {
                     None | Some(Order::Stop) => return Ok(End::Off),
-                    Some(Order::Restart) => return Ok(End::Boot),
                     Some(Order::Measure(count)) => for _ in 0..count {
                         let number = engines.3.next_number();
                         match self.sensor.measure(number, self.made.id.as_str()) {

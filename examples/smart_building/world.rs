@@ -112,6 +112,7 @@ impl World {
             hub,
             gate,
             listening,
+            revoked,
             service,
             releases,
             made,

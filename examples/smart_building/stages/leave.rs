@@ -151,8 +151,10 @@ fn pick<'w>(world: &'w World, args: &Args, which: usize) -> Fallible<&'w Device>
     Ok(sensors.get(index).ok_or("a building without sensors")?)
 }
 
-fn refusals(world: &World) -> usize {
-    world.gate.refusals().len()
+/// Connections that the front has turned away, in the handshake or after it.
+fn refusals(world: &World) -> u64 {
+    let stats = world.gate.stats();
+    stats.refused_handshake + stats.refused_admit
 }
 
 async fn heard(world: &World, device: &Device) -> Fallible<u64> {
