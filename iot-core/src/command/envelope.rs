@@ -159,7 +159,7 @@ impl<'b> Request<'b> {
     pub fn decode(bytes: &'b [u8]) -> Result<Self, WireError> {
         let (mut decoder, items, id) = open(bytes, REQUEST)?;
         let settled_below = decoder.u64()?;
-        let expires = decoder.decode::<Option<u64>>()?.map(Timestamp::from_millis);
+        let expires = cbor::optional_u64(&mut decoder)?.map(Timestamp::from_millis);
         let command = cbor::rest(&decoder);
         if items != 8 || command.is_empty() || settled_below > id.sequence {
             return Err(WireError::Malformed);

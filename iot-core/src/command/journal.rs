@@ -86,7 +86,7 @@ impl<C: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>> Entry<C> {
             return None;
         }
         let mark = match mark {
-            STARTED => Mark::Started(cbor::whole::<Option<C>>(cbor::rest(&decoder)).flatten()),
+            STARTED => Mark::Started(cbor::whole::<C>(cbor::rest(&decoder))),
             ENDED => Mark::Ended(Outcome::decode_whole(&mut decoder).ok()?),
             _ => return None,
         };

@@ -43,7 +43,7 @@ impl<C: Command> Slot<C> {
             let head = (cbor::array(&mut decoder)?, decoder.u8()?);
             let id = CommandId::new(issuer, decoder.u32()?, decoder.u64()?);
             let terms = Terms {
-                expires: decoder.decode::<Option<u64>>()?.map(Timestamp::from_millis),
+                expires: cbor::optional_u64(&mut decoder)?.map(Timestamp::from_millis),
                 patience: Duration::from_millis(decoder.u64()?),
             };
             Ok((head, id, terms))
