@@ -30,6 +30,7 @@ use crate::jobs::{CERTIFICATE, ISSUER, Job, Room};
 use crate::pki::{FACTORY, Fallible, Made, OPERATIONAL, Pki, SERVER_NAME};
 use crate::plant::Plant;
 use crate::sensor::Sensor;
+use crate::wired::Wired;
 
 const BUFFER_BYTES: usize = 20 * 1024;
 const BLOCK_BYTES: u32 = 16 * 1024;
@@ -67,7 +68,8 @@ pub struct View {
     pub packs: u64,
     pub waiting: usize,
     pub resent: u64,
-    /// Readings that were not worth a pack.
+    /// Readings taken here and on the wires, and those of them that were not worth a pack.
+    pub readings: u64,
     pub filtered: u64,
     /// The release that runs.
     pub release: u64,
@@ -90,7 +92,13 @@ pub struct Device {
 
 impl Device {
     /// Switches a device on that has just been manufactured.
-    pub fn start(site: Arc<Site>, made: Made, banks: MemoryBanks, sensor: Sensor) -> Self {
+    pub fn start(
+        site: Arc<Site>,
+        made: Made,
+        banks: MemoryBanks,
+        sensor: Sensor,
+        wired: Vec<Wired>,
+    ) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (plant, view) = (
             Arc::new(Plant::default()),
@@ -103,6 +111,7 @@ impl Device {
             records: MemoryRecords::new(),
             banks,
             sensor,
+            wired,
             backlog: Backlog::default(),
             made: made.clone(),
         };
@@ -151,6 +160,8 @@ struct Life {
     records: MemoryRecords,
     banks: MemoryBanks,
     sensor: Sensor,
+    /// On the gateway's wires; nobody else has any.
+    wired: Vec<Wired>,
     // Kept over a restart like the records: an outbox on flash is the transport's, not this example's.
     backlog: Backlog,
 }
@@ -305,9 +316,11 @@ impl Life {
                     None | Some(Order::Stop) => return Ok(End::Off),
                     Some(Order::Measure(count)) => for _ in 0..count {
                         let number = engines.3.next_number();
-                        match self.sensor.measure(number, self.made.id.as_str()) {
-                            Some(pack) => engines.3.push(pack),
-                            None => change(&self.view, |view| view.filtered += 1),
+                        let own = self.sensor.measure(number, self.made.id.as_str());
+                        take(engines.3, own, &self.view);
+                        for wired in &mut self.wired {
+                            let heard = wired.forward(engines.3.next_number())?;
+                            take(engines.3, heard, &self.view);
                         }
                     },
                     Some(Order::Retire) => {
@@ -358,6 +371,17 @@ impl Life {
                 view.ended = status.ended.map(|ended| format!("{ended:?}"));
             });
         }
+    }
+}
+
+/// Counts a reading, and keeps it when it is worth a pack.
+fn take(backlog: &mut Backlog, pack: Option<Vec<u8>>, view: &Mutex<View>) {
+    change(view, |view| {
+        view.readings += 1;
+        view.filtered += u64::from(pack.is_none());
+    });
+    if let Some(pack) = pack {
+        backlog.push(pack);
     }
 }
 

@@ -27,6 +27,7 @@ mod sensor;
 mod service;
 mod stage;
 mod stages;
+mod wired;
 mod world;
 
 use std::process::ExitCode;

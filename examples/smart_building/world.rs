@@ -22,9 +22,12 @@ use crate::fleet::Fleet;
 use crate::pki::{Fallible, Made, Pki, wall};
 use crate::sensor::Sensor;
 use crate::service::Service;
+use crate::wired::Wired;
 
 const SERVICE: &str = "building-service";
 const GATEWAY: &str = "gateway";
+/// Sensors on the gateway's own wires.
+pub const WIRED: usize = 4;
 
 /// The running building.
 pub struct World {
@@ -124,14 +127,19 @@ impl World {
     /// Switches every device on.
     pub fn switch_on(&mut self) -> Fallible<()> {
         let mut random = SimEntropy::new(self.seed);
-        for made in &self.made {
+        for (index, made) in self.made.iter().enumerate() {
             let sensor = Sensor::new(random.fork());
             let banks = self.releases.factory()?;
+            let wires = if index == 0 { WIRED } else { 0 };
+            let wired = (1..=wires)
+                .map(|number| Wired::new(number, random.fork()))
+                .collect();
             self.devices.push(Device::start(
                 Arc::clone(&self.site),
                 made.clone(),
                 banks,
                 sensor,
+                wired,
             ));
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::outcome::{Findings, must};
 use crate::pki::Fallible;
 use crate::report::Plots;
 use crate::stage::Stages;
-use crate::world::World;
+use crate::world::{WIRED, World};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Readings each device takes, in two halves.
@@ -124,10 +124,17 @@ pub async fn telemetry(
         world.hub.restart_empty();
     }
     measure(READINGS - READINGS / 2);
-    let every = u64::from(READINGS);
+    let each = u64::from(READINGS);
+    let gateway = world.devices.first().map(|device| device.id);
+    let readings = move |device: &crate::device::Device| match Some(device.id) == gateway {
+        true => each * (1 + WIRED as u64),
+        false => each,
+    };
     let confirmed = |device: &crate::device::Device| {
         let view = device.view();
-        view.packs + view.filtered == every && view.waiting == 0
+        view.readings == readings(device)
+            && view.packs + view.filtered == view.readings
+            && view.waiting == 0
     };
     world
         .reach(total, PATIENCE, |count| running.at(count), confirmed)
@@ -176,7 +183,8 @@ pub async fn telemetry(
             plots.telemetry.push((id.to_string(), points));
         }
     }
-    findings.fact("readings", u64::from(READINGS) * total as u64);
+    findings.fact("readings", each * (total + WIRED) as u64);
+    findings.fact("wired_sensors", WIRED);
     findings.fact("packs", packs);
     findings.fact("packs_lost", 0);
     findings.fact("readings_within_deadband", filtered);
