@@ -1,8 +1,9 @@
 //! The values a twin's field can hold, and how they travel.
 
-use minicbor::data::Type;
-use minicbor::encode::write::Cursor;
-use minicbor::{Decoder, Encoder};
+mod cbor;
+
+pub use cbor::{LeafReader, LeafWriter, Number};
+pub(crate) use cbor::{half_in, narrow};
 
 /// What kind of value a field holds.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -37,108 +38,6 @@ pub enum LeafError {
     Unknown,
 }
 
-/// Writes values as deterministic CBOR into a buffer.
-#[derive(Debug)]
-pub struct LeafWriter<'b> {
-    encoder: Encoder<Cursor<&'b mut [u8]>>,
-}
-
-impl<'b> LeafWriter<'b> {
-    /// Writes from the start of `buffer`.
-    #[must_use]
-    pub fn new(buffer: &'b mut [u8]) -> Self {
-        Self {
-            encoder: Encoder::new(Cursor::new(buffer)),
-        }
-    }
-
-    /// How many bytes are written.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.encoder.writer().position()
-    }
-
-    /// Whether nothing is written yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Writes no value; `None` when it does not fit, as with every other method.
-    pub fn null(&mut self) -> Option<()> {
-        self.encoder.null().ok().map(drop)
-    }
-
-    /// Writes a truth value.
-    pub fn bool(&mut self, value: bool) -> Option<()> {
-        self.encoder.bool(value).ok().map(drop)
-    }
-
-    /// Writes a whole number without a sign.
-    pub fn unsigned(&mut self, value: u64) -> Option<()> {
-        self.encoder.u64(value).ok().map(drop)
-    }
-
-    /// Writes a whole number.
-    pub fn signed(&mut self, value: i64) -> Option<()> {
-        self.encoder.i64(value).ok().map(drop)
-    }
-
-    /// Writes a number in single precision.
-    pub fn f32(&mut self, value: f32) -> Option<()> {
-        self.encoder.f32(value).ok().map(drop)
-    }
-
-    /// Writes a number in single precision if that keeps its value, else in double precision.
-    pub fn f64(&mut self, value: f64) -> Option<()> {
-        match narrow(value) {
-            Some(narrow) => self.f32(narrow),
-            None => self.encoder.f64(value).ok().map(drop),
-        }
-    }
-
-    pub(crate) fn array(&mut self, len: u64) -> Option<()> {
-        self.encoder.array(len).ok().map(drop)
-    }
-
-    // What a rolled-back writer left behind is overwritten by the next write.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.encoder.writer_mut().set_position(len);
-    }
-
-    pub(crate) fn room(&self) -> usize {
-        self.encoder.writer().get_ref().len() - self.len()
-    }
-
-    pub(crate) fn patch(&mut self, at: usize, byte: u8) {
-        if let Some(slot) = self.encoder.writer_mut().get_mut().get_mut(at) {
-            *slot = byte;
-        }
-    }
-
-    pub(crate) fn finish(self) -> &'b [u8] {
-        let used = self.len();
-        let buffer: &'b [u8] = self.encoder.into_writer().into_inner();
-        buffer.get(..used).unwrap_or(&[])
-    }
-
-    #[cfg(feature = "alloc")]
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Option<()> {
-        use minicbor::encode::Write;
-        self.encoder.writer_mut().write_all(bytes).ok()
-    }
-}
-
-/// The single-precision form of `value` if it is the same number; NaN has one.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the cast is undone and compared on the next line"
-)]
-pub(crate) fn narrow(value: f64) -> Option<f32> {
-    let narrow = value as f32;
-    (f64::from(narrow).to_bits() == value.to_bits()).then_some(narrow)
-}
-
 /// A type that a twin's field can have.
 ///
 /// Implemented for `bool`, the integers up to 64 bits, `f32`, `f64`, and an `Option` of these: `None` is a value
@@ -164,7 +63,7 @@ pub trait Leaf: Sized + Clone {
     /// # Errors
     ///
     /// [`LeafError::Kind`] or [`LeafError::Range`] when the input is not a value of this type.
-    fn decode(input: &mut Decoder<'_>) -> Result<Self, LeafError>;
+    fn decode(input: &mut LeafReader<'_>) -> Result<Self, LeafError>;
 
     /// Whether both are the same value; not-a-number is the same as itself.
     fn same(&self, other: &Self) -> bool;
@@ -226,8 +125,8 @@ impl Leaf for bool {
     fn encode(&self, out: &mut LeafWriter<'_>) -> Option<()> {
         out.bool(*self)
     }
-    fn decode(input: &mut Decoder<'_>) -> Result<Self, LeafError> {
-        input.bool().map_err(|_| LeafError::Kind)
+    fn decode(input: &mut LeafReader<'_>) -> Result<Self, LeafError> {
+        input.bool().ok_or(LeafError::Kind)
     }
     fn same(&self, other: &Self) -> bool {
         self == other
@@ -238,15 +137,15 @@ impl Leaf for bool {
 }
 
 macro_rules! integer {
-    ($($kind:ident $write:ident: $($name:ident)+;)+) => {$($(
+    ($($kind:ident $read:ident $write:ident: $($name:ident)+;)+) => {$($(
         impl Leaf for $name {
             const KIND: Kind = Kind::$kind;
             const INITIAL: Self = 0;
             fn encode(&self, out: &mut LeafWriter<'_>) -> Option<()> {
                 out.$write((*self).into())
             }
-            fn decode(input: &mut Decoder<'_>) -> Result<Self, LeafError> {
-                whole(input)?.try_into().map_err(|_| LeafError::Range)
+            fn decode(input: &mut LeafReader<'_>) -> Result<Self, LeafError> {
+                $read(input)?.try_into().map_err(|_| LeafError::Range)
             }
             fn same(&self, other: &Self) -> bool {
                 self == other
@@ -265,12 +164,22 @@ macro_rules! integer {
     )+)+};
 }
 integer! {
-    Unsigned unsigned: u8 u16 u32 u64;
-    Signed signed: i8 i16 i32 i64;
+    Unsigned unsigned unsigned: u8 u16 u32 u64;
+    Signed signed signed: i8 i16 i32 i64;
 }
 
-fn whole(input: &mut Decoder<'_>) -> Result<minicbor::data::Int, LeafError> {
-    input.int().map_err(|_| LeafError::Kind)
+fn unsigned(input: &mut LeafReader<'_>) -> Result<u64, LeafError> {
+    match input.whole() {
+        Some((false, value)) => Ok(value),
+        Some((true, _)) => Err(LeafError::Range),
+        None => Err(LeafError::Kind),
+    }
+}
+
+fn signed(input: &mut LeafReader<'_>) -> Result<i64, LeafError> {
+    let (negative, value) = input.whole().ok_or(LeafError::Kind)?;
+    let value = i64::try_from(value).map_err(|_| LeafError::Range)?;
+    Ok(if negative { !value } else { value })
 }
 
 macro_rules! float {
@@ -283,12 +192,19 @@ macro_rules! float {
             }
             #[allow(
                 clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
                 clippy::cast_lossless,
                 trivial_numeric_casts,
                 reason = "rounding to the field's precision is what reading a number means"
             )]
-            fn decode(input: &mut Decoder<'_>) -> Result<Self, LeafError> {
-                let value = number(input)? as $name;
+            fn decode(input: &mut LeafReader<'_>) -> Result<Self, LeafError> {
+                // A whole number is a number too: services in other languages write 21 for 21.0.
+                let value = match input.number().ok_or(LeafError::Kind)? {
+                    Number::Whole(false, value) => value as $name,
+                    Number::Whole(true, value) => -1.0 - value as $name,
+                    Number::Single(value) => value as $name,
+                    Number::Double(value) => value as $name,
+                };
                 if value.is_finite() {
                     Ok(value)
                 } else {
@@ -316,43 +232,6 @@ macro_rules! float {
 float!(f32 F32 f32);
 float!(f64 F64 f64);
 
-// A whole number is a number too: services in other languages write 21 for 21.0.
-fn number(input: &mut Decoder<'_>) -> Result<f64, LeafError> {
-    match input.datatype().map_err(|_| LeafError::Kind)? {
-        Type::F16 => half(input).ok_or(LeafError::Kind),
-        Type::F32 | Type::F64 => input.f64().map_err(|_| LeafError::Kind),
-        _ => {
-            let value = i64::try_from(whole(input)?).map_err(|_| LeafError::Range)?;
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "rounding to the nearest number is what reading a number means"
-            )]
-            Ok(value as f64)
-        }
-    }
-}
-
-/// Reads a half-precision number (RFC 8949 §3.3), which minicbor does only with another crate's help.
-pub(crate) fn half(input: &mut Decoder<'_>) -> Option<f64> {
-    let at = input.position();
-    let bits = match input.input().get(at..)? {
-        [0xf9, high, low, ..] => u16::from_be_bytes([*high, *low]),
-        _ => return None,
-    };
-    input.set_position(at + 3);
-    let fraction = u32::from(bits & 0x3ff);
-    let (exponent, sign) = (u32::from(bits >> 10 & 0x1f), u32::from(bits >> 15) << 31);
-    Some(f64::from(match exponent {
-        // Subnormal: the fraction counts units of 2^-24, which single precision holds exactly.
-        0 => {
-            let unit = f32::from_bits(103 << 23);
-            f32::from_bits((f32::from(bits & 0x3ff) * unit).to_bits() | sign)
-        }
-        0x1f => f32::from_bits(sign | 0xff << 23 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
-    }))
-}
-
 impl<L: Leaf> Leaf for Option<L> {
     const KIND: Kind = L::KIND;
     const INITIAL: Self = None;
@@ -363,9 +242,9 @@ impl<L: Leaf> Leaf for Option<L> {
             None => out.null(),
         }
     }
-    fn decode(input: &mut Decoder<'_>) -> Result<Self, LeafError> {
-        if matches!(input.datatype(), Ok(Type::Null)) {
-            return input.null().map(|()| None).map_err(|_| LeafError::Kind);
+    fn decode(input: &mut LeafReader<'_>) -> Result<Self, LeafError> {
+        if input.null() {
+            return Ok(None);
         }
         L::decode(input).map(Some)
     }
@@ -403,7 +282,7 @@ mod tests {
         let mut buffer = [0; 16];
         let mut out = LeafWriter::new(&mut buffer);
         value.encode(&mut out).unwrap();
-        L::decode(&mut Decoder::new(out.finish())).unwrap()
+        L::decode(&mut LeafReader::new(out.finish())).unwrap()
     }
 
     #[test]
@@ -418,28 +297,28 @@ mod tests {
             ([0xf9, 0x04, 0x00], 0.000_061_035_156_25),
             ([0xf9, 0xc4, 0x00], -4.0),
         ] {
-            assert_eq!(f64::decode(&mut Decoder::new(&bytes)), Ok(value));
+            assert_eq!(f64::decode(&mut LeafReader::new(&bytes)), Ok(value));
         }
         let infinite = [0xf9, 0x7c, 0x00];
         assert_eq!(
-            f32::decode(&mut Decoder::new(&infinite)),
+            f32::decode(&mut LeafReader::new(&infinite)),
             Err(LeafError::Range)
         );
     }
 
     #[test]
     fn a_whole_number_is_a_number_and_a_text_is_none() {
-        assert_eq!(f32::decode(&mut Decoder::new(&[0x15])), Ok(21.0));
+        assert_eq!(f32::decode(&mut LeafReader::new(&[0x15])), Ok(21.0));
         assert_eq!(
-            f32::decode(&mut Decoder::new(b"\x61a")),
+            f32::decode(&mut LeafReader::new(b"\x61a")),
             Err(LeafError::Kind)
         );
         assert_eq!(
-            u8::decode(&mut Decoder::new(&[0x19, 1, 0])),
+            u8::decode(&mut LeafReader::new(&[0x19, 1, 0])),
             Err(LeafError::Range)
         );
         assert_eq!(
-            u8::decode(&mut Decoder::new(&[0x20])),
+            u8::decode(&mut LeafReader::new(&[0x20])),
             Err(LeafError::Range)
         );
     }
@@ -465,9 +344,9 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..16)) {
-            let _ = Option::<f32>::decode(&mut Decoder::new(&bytes));
-            let _ = i16::decode(&mut Decoder::new(&bytes));
-            let _ = bool::decode(&mut Decoder::new(&bytes));
+            let _ = Option::<f32>::decode(&mut LeafReader::new(&bytes));
+            let _ = i16::decode(&mut LeafReader::new(&bytes));
+            let _ = bool::decode(&mut LeafReader::new(&bytes));
         }
 
         #[test]

@@ -25,7 +25,6 @@ pub mod telemetry;
 pub mod value;
 
 pub use iot_core;
-pub use minicbor;
 
 #[cfg(feature = "derive")]
 pub use iot_twin_derive::Twin;

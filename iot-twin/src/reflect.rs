@@ -1,8 +1,6 @@
 //! How the engines see a struct: as numbered fields.
 
-use minicbor::Decoder;
-
-use crate::leaf::{LeafError, LeafWriter};
+use crate::leaf::{LeafError, LeafReader, LeafWriter};
 use crate::schema::{Field, Schema};
 use crate::sync::Slot;
 
@@ -33,7 +31,7 @@ pub trait Twin: Sized {
     /// # Errors
     ///
     /// [`LeafError`] when the value is not one of the field's or outside its range; the field is as it was.
-    fn decode(&mut self, index: usize, input: &mut Decoder<'_>) -> Result<(), LeafError>;
+    fn decode(&mut self, index: usize, input: &mut LeafReader<'_>) -> Result<(), LeafError>;
 
     /// Whether a field's value lies in its range.
     fn accepts(&self, index: usize) -> bool;

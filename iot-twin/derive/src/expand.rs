@@ -95,7 +95,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             fn decode(
                 &mut self,
                 index: usize,
-                input: &mut ::iot_twin::minicbor::Decoder<'_>,
+                input: &mut ::iot_twin::leaf::LeafReader<'_>,
             ) -> ::core::result::Result<(), ::iot_twin::leaf::LeafError> {
                 match index {
                     #(#index2 => { #decode })*

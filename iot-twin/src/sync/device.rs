@@ -1,5 +1,7 @@
 //! The device's half: no heap, no clock, no storage of its own.
 
+mod intake;
+mod report;
 mod storage;
 
 use core::fmt;
@@ -10,8 +12,7 @@ use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
 use iot_core::{Channel, Engine, Instant, Message, Now};
 
 use super::slot::{Code, Slot, Version};
-use super::wire::{self, Delta, DesiredLeaf, Digests, Report};
-use crate::leaf::{LeafError, LeafWriter};
+use crate::leaf::LeafWriter;
 use crate::reflect::{Desired, Twin, field};
 use crate::schema::Access;
 
@@ -323,180 +324,6 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         self.tell = true;
     }
 
-    /// Takes a delta in as far as there is room; nothing of it counts until it is durable.
-    fn delta(&mut self, payload: &[u8]) {
-        let Some((delta, input, count)) = Delta::read(payload) else {
-            return;
-        };
-        // A second delta waits until the first is durable: it will be asked for.
-        if self.staging.is_some() {
-            self.want = true;
-            return;
-        }
-        if delta.epoch < self.epoch {
-            self.tell = true;
-            return;
-        }
-        let contiguous = if delta.epoch == self.epoch {
-            self.contiguous
-        } else {
-            0
-        };
-        let gap = delta.base > contiguous;
-        let Some((staged, upto)) = self.stage(&delta, input, count) else {
-            return;
-        };
-        let reached = if gap {
-            contiguous
-        } else {
-            contiguous.max(upto)
-        };
-        self.heard(&delta);
-        self.want = gap || upto < delta.to;
-        // A service that speaks of less than we have has lost its memory: let it know.
-        self.tell |= self.want || delta.to < contiguous;
-        if staged > 0 || delta.epoch != self.epoch || reached != self.contiguous {
-            self.staging = Some(Staging {
-                epoch: delta.epoch,
-                contiguous: reached,
-                count: staged,
-            });
-        }
-    }
-
-    /// Puts the fields that are news aside: how many, and the version up to which that was all; `None` when
-    /// the message is malformed.
-    fn stage(
-        &mut self,
-        delta: &Delta,
-        mut input: minicbor::Decoder<'_>,
-        count: u64,
-    ) -> Option<(usize, u64)> {
-        let (mut staged, mut upto) = (0, delta.to);
-        let mut before = 0;
-        for _ in 0..count {
-            let leaf = DesiredLeaf::read(&mut input)?;
-            if leaf.version <= before || leaf.version > delta.to {
-                return None;
-            }
-            let index = T::FIELDS.iter().position(|field| field.id == leaf.id);
-            let stamp = Version::new(delta.epoch, leaf.version);
-            if let Some(index) = index
-                && self.slots.as_ref().get(index)?.stamp < stamp
-            {
-                if let Some(place) = self.pending.get_mut(staged) {
-                    *place = Staged::judge(&mut self.staged, index, &leaf, delta.epoch);
-                    staged += 1;
-                } else {
-                    // The table is full: what was before this field is all that counts.
-                    upto = upto.min(before);
-                }
-            }
-            before = leaf.version;
-        }
-        (input.position() == input.input().len()).then_some((staged, upto))
-    }
-
-    /// Learns up to where the service knows our reports.
-    fn heard(&mut self, delta: &Delta) {
-        if delta.want || delta.acknowledged > self.spoken {
-            // Either the service asks for everything, or it knows versions that no life of the device that
-            // left records can have sent: they were lost. Everything is told again, above what it knows.
-            self.last = self.last.max(delta.acknowledged);
-            self.floor = self.last + 1;
-            for index in 0..T::FIELDS.len() {
-                if self
-                    .slots
-                    .as_ref()
-                    .get(index)
-                    .is_some_and(|slot| slot.told > 0)
-                {
-                    self.tell_field(index);
-                }
-            }
-            self.acknowledged = delta.acknowledged;
-            self.sent = delta.acknowledged;
-            self.spoken = self.spoken.max(delta.acknowledged);
-            self.tell = true;
-        } else {
-            self.acknowledged = self.acknowledged.max(delta.acknowledged);
-            self.sent = self.sent.max(self.acknowledged);
-        }
-        if !self.greeted {
-            self.greeted = true;
-            self.tell |= self.last > self.acknowledged;
-        }
-        self.doublings = 0;
-        if self.acknowledged >= self.sent {
-            self.resend_at = None;
-        }
-    }
-
-    /// Writes a report of what was not sent yet; says up to which version.
-    fn write_report(&self, out: &mut LeafWriter<'_>) -> Option<u64> {
-        let mut fields = wire::open_report(
-            out,
-            &Report {
-                epoch: self.epoch,
-                contiguous: self.contiguous,
-                floor: self.floor,
-                base: self.sent,
-                want: self.want,
-            },
-        )?;
-        let mut to = self.sent;
-        let mut whole = self.greeted;
-        while let Some((index, slot)) = self.next_told(to).filter(|_| self.greeted) {
-            if !fields.add(out, |out| self.write_field(index, slot, out)) {
-                whole = false;
-                break;
-            }
-            to = slot.told;
-        }
-        if whole {
-            to = self.last.max(to);
-        }
-        wire::close_report(out, to, whole.then(|| self.digests()))?;
-        Some(to)
-    }
-
-    /// The field with the lowest reported version above `after`.
-    fn next_told(&self, after: u64) -> Option<(usize, &Slot)> {
-        let told = (0..)
-            .zip(self.slots())
-            .filter(|(_, slot)| slot.told > after);
-        told.min_by_key(|(_, slot)| slot.told)
-    }
-
-    fn write_field(&self, index: usize, slot: &Slot, out: &mut LeafWriter<'_>) -> Option<()> {
-        let field = field::<T>(index)?;
-        let answers = slot.stamp > Version::ZERO && slot.stamp.epoch() == self.epoch;
-        wire::open_leaf(out, if answers { 5 } else { 3 }, field.id, slot.told)?;
-        if slot.known {
-            self.told.encode(index, out)?;
-        } else {
-            out.null()?;
-        }
-        if answers {
-            wire::close_leaf(out, slot.stamp.number(), slot.code)?;
-        }
-        Some(())
-    }
-
-    fn digests(&self) -> Digests {
-        let current = |slot: &Slot| slot.stamp > Version::ZERO && slot.stamp.epoch() == self.epoch;
-        let mut digests = Digests::default();
-        for (field, slot) in T::FIELDS.iter().zip(self.slots()) {
-            if current(slot) {
-                digests.desired = digests.desired.wrapping_add(slot.check);
-            }
-            if slot.told > 0 {
-                digests.add_reported(field.id, slot.told);
-            }
-        }
-        digests
-    }
-
     /// What it claims to have, and the version of each field.
     #[cfg(all(test, feature = "alloc", feature = "derive"))]
     pub(super) fn progress(&self) -> (Version, alloc::vec::Vec<Version>) {
@@ -635,40 +462,6 @@ impl<T: Twin, const PENDING: usize> defmt::Format for TwinDevice<T, PENDING> {
             self.reserved,
             self.acknowledged
         );
-    }
-}
-
-impl Staged {
-    const EMPTY: Self = Self {
-        index: 0,
-        version: 0,
-        check: 0,
-        code: Code::NONE,
-        held: false,
-    };
-
-    /// Reads the value into `into` and decides what can be decided without the application.
-    fn judge<T: Twin>(into: &mut T, index: usize, leaf: &DesiredLeaf<'_>, epoch: u32) -> Self {
-        const NULL: &[u8] = &[0xf6];
-        let optional = field::<T>(index).is_some_and(|field| field.optional);
-        let (code, held) = if !is_desired::<T>(index) {
-            (Code::READ_ONLY, false)
-        } else if leaf.value == NULL && !optional {
-            (Code::APPLIED, false)
-        } else {
-            match into.decode(index, &mut minicbor::Decoder::new(leaf.value)) {
-                Ok(()) => (Code::PENDING, true),
-                Err(LeafError::Range) => (Code::OUT_OF_RANGE, false),
-                Err(_) => (Code::REJECTED, false),
-            }
-        };
-        Self {
-            index,
-            version: leaf.version,
-            check: leaf.check(epoch),
-            code,
-            held,
-        }
     }
 }
 

@@ -1,10 +1,7 @@
 //! The messages of `wire.cddl`.
 
-use minicbor::Decoder;
-use minicbor::data::Type;
-
 use super::slot::{Code, Version};
-use crate::leaf::LeafWriter;
+use crate::leaf::{LeafReader, LeafWriter};
 use crate::schema::{FNV_START, FieldId, fnv};
 
 /// The format this crate speaks.
@@ -64,29 +61,29 @@ pub(super) struct DesiredLeaf<'a> {
 }
 
 impl Delta {
-    pub(super) fn read<'a>(payload: &'a [u8]) -> Option<(Self, Decoder<'a>, u64)> {
-        let mut input = Decoder::new(payload);
+    pub(super) fn read<'a>(payload: &'a [u8]) -> Option<(Self, LeafReader<'a>, u64)> {
+        let mut input = LeafReader::new(payload);
         open(&mut input, 8, DELTA)?;
         let delta = Self {
-            epoch: input.u32().ok()?,
+            epoch: input.u32()?,
             base: version(&mut input)?,
             to: version(&mut input)?,
             acknowledged: version(&mut input)?,
-            want: input.bool().ok()?,
+            want: input.bool()?,
         };
-        let count = input.array().ok()??;
+        let count = input.array()?;
         (delta.base <= delta.to && count <= MAX_FIELDS.into()).then_some((delta, input, count))
     }
 }
 
 impl<'a> DesiredLeaf<'a> {
-    pub(super) fn read(input: &mut Decoder<'a>) -> Option<Self> {
-        if input.array().ok()?? != 3 {
+    pub(super) fn read(input: &mut LeafReader<'a>) -> Option<Self> {
+        if input.array()? != 3 {
             return None;
         }
-        let id = FieldId::new(input.u16().ok()?);
+        let id = FieldId::new(input.u16()?);
         let version = version(input)?;
-        let value = raw(input)?;
+        let value = input.scalar()?;
         Some(Self { id, version, value })
     }
 
@@ -103,27 +100,12 @@ pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
     fnv(hash, value)
 }
 
-/// The encoding of one scalar, which is skipped; anything that nests is refused.
-pub(super) fn raw<'a>(input: &mut Decoder<'a>) -> Option<&'a [u8]> {
-    let start = input.position();
-    match input.datatype().ok()? {
-        Type::Bool => drop(input.bool().ok()?),
-        Type::Null => input.null().ok()?,
-        Type::F16 => drop(crate::leaf::half(input)?),
-        Type::F32 | Type::F64 => drop(input.f64().ok()?),
-        Type::String => drop(input.str().ok()?),
-        Type::Bytes => drop(input.bytes().ok()?),
-        _ => drop(input.int().ok()?),
-    }
-    input.input().get(start..input.position())
+pub(super) fn version(input: &mut LeafReader<'_>) -> Option<u64> {
+    input.unsigned().filter(|&version| version < VERSION_LIMIT)
 }
 
-pub(super) fn version(input: &mut Decoder<'_>) -> Option<u64> {
-    input.u64().ok().filter(|&version| version < VERSION_LIMIT)
-}
-
-fn open(input: &mut Decoder<'_>, len: u64, kind: u64) -> Option<()> {
-    (input.array().ok()?? == len && input.u64().ok()? == FORMAT && input.u64().ok()? == kind)
+fn open(input: &mut LeafReader<'_>, len: u64, kind: u64) -> Option<()> {
+    (input.array()? == len && input.unsigned()? == FORMAT && input.unsigned()? == kind)
         .then_some(())
 }
 
@@ -224,8 +206,8 @@ pub(super) mod service {
     use alloc::vec::Vec;
 
     use super::{
-        Code, DELTA, Decoder, Delta, Digests, FORMAT, FieldId, Fields, LeafWriter, MAX_FIELDS,
-        REPORT, Report, Type,
+        Code, DELTA, Delta, Digests, FORMAT, FieldId, Fields, LeafReader, LeafWriter, MAX_FIELDS,
+        REPORT, Report,
     };
 
     /// A reported field as it arrived.
@@ -249,16 +231,16 @@ pub(super) mod service {
 
     impl<'a> FullReport<'a> {
         pub(in crate::sync) fn read(payload: &'a [u8]) -> Option<Self> {
-            let mut input = Decoder::new(payload);
+            let mut input = LeafReader::new(payload);
             super::open(&mut input, 11, REPORT)?;
             let head = Report {
-                epoch: input.u32().ok()?,
+                epoch: input.u32()?,
                 contiguous: super::version(&mut input)?,
                 floor: super::version(&mut input)?,
                 base: super::version(&mut input)?,
-                want: input.bool().ok()?,
+                want: input.bool()?,
             };
-            let count = input.array().ok()??;
+            let count = input.array()?;
             if count > MAX_FIELDS.into() {
                 return None;
             }
@@ -266,16 +248,15 @@ pub(super) mod service {
                 .map(|_| ReportedLeaf::read(&mut input))
                 .collect::<Option<Vec<_>>>()?;
             let to = super::version(&mut input)?;
-            let digests = if input.datatype().ok()? == Type::Null {
-                input.null().ok()?;
-                input.null().ok().map(|()| None)?
+            let digests = if input.null() {
+                input.null().then_some(None)?
             } else {
                 Some(Digests {
-                    desired: input.u32().ok()?,
-                    reported: input.u32().ok()?,
+                    desired: input.u32()?,
+                    reported: input.u32()?,
                 })
             };
-            let whole = input.position() == payload.len() && head.base <= to;
+            let whole = input.is_at_end() && head.base <= to;
             whole.then_some(Self {
                 head,
                 fields,
@@ -286,14 +267,14 @@ pub(super) mod service {
     }
 
     impl<'a> ReportedLeaf<'a> {
-        pub(in crate::sync) fn read(input: &mut Decoder<'a>) -> Option<Self> {
-            let len = input.array().ok()??;
-            let id = FieldId::new(input.u16().ok()?);
+        pub(in crate::sync) fn read(input: &mut LeafReader<'a>) -> Option<Self> {
+            let len = input.array()?;
+            let id = FieldId::new(input.u16()?);
             let version = super::version(input)?;
-            let value = super::raw(input)?;
+            let value = input.scalar()?;
             let answer = match len {
                 3 => None,
-                5 => Some((super::version(input)?, Code::new(input.u16().ok()?))),
+                5 => Some((super::version(input)?, Code::new(input.u16()?))),
                 _ => return None,
             };
             Some(Self {

@@ -10,7 +10,7 @@ use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
 
 use super::{Budget, LimitError, Limits, Value};
-use crate::leaf::{half, narrow};
+use crate::leaf::{half_in, narrow};
 
 /// Why bytes are no value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -117,7 +117,7 @@ fn read(input: &mut Decoder<'_>, budget: &mut Budget, depth: usize) -> Result<Va
     Ok(match input.datatype().map_err(wrong)? {
         Type::Null => input.null().map(|()| Value::Null).map_err(wrong)?,
         Type::Bool => Value::Bool(input.bool().map_err(wrong)?),
-        Type::F16 => Value::Float(half(input).ok_or(malformed)?),
+        Type::F16 => Value::Float(half_in(input).ok_or(malformed)?),
         Type::F32 => Value::Float(input.f32().map_err(wrong)?.into()),
         Type::F64 => Value::Float(input.f64().map_err(wrong)?),
         Type::String => Value::Text(text(input, budget, malformed)?),

@@ -6,10 +6,9 @@
 
 use iot_core::Now;
 use iot_core::engine::{Batch, BatchWriter, RecordKey, Step};
-use minicbor::Decoder;
 
 use super::{Issued, Staged, Staging, TwinDevice, is_desired};
-use crate::leaf::LeafWriter;
+use crate::leaf::{LeafReader, LeafWriter};
 use crate::reflect::{Twin, field};
 use crate::schema::fingerprint;
 use crate::sync::slot::{Code, Slot, Version};
@@ -295,17 +294,17 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// Reads a field's record; one of another format, or with a value that no longer fits the field, is none.
     fn read_field(&mut self, index: usize, value: &[u8]) -> Option<Slot> {
-        let mut input = Decoder::new(value);
-        input.array().ok()??;
-        if input.u64().ok()? != FORMAT {
+        let mut input = LeafReader::new(value);
+        input.array()?;
+        if input.unsigned()? != FORMAT {
             return None;
         }
         let slot = Slot {
-            stamp: Version::new(input.u32().ok()?, input.u64().ok()?),
-            check: input.u32().ok()?,
-            code: Code::new(input.u16().ok()?),
-            held: input.bool().ok()?,
-            known: input.bool().ok()?,
+            stamp: Version::new(input.u32()?, input.unsigned()?),
+            check: input.u32()?,
+            code: Code::new(input.u16()?),
+            held: input.bool()?,
+            known: input.bool()?,
             ..Slot::EMPTY
         };
         if slot.held {
@@ -319,14 +318,14 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 }
 
 fn read_own(value: &[u8]) -> Option<(u32, u64, u64, u32)> {
-    let mut input = Decoder::new(value);
-    if input.array().ok()?? != 5 || input.u64().ok()? != FORMAT {
+    let mut input = LeafReader::new(value);
+    if input.array()? != 5 || input.unsigned()? != FORMAT {
         return None;
     }
     Some((
-        input.u32().ok()?,
-        input.u64().ok()?,
-        input.u64().ok()?,
-        input.u32().ok()?,
+        input.u32()?,
+        input.unsigned()?,
+        input.unsigned()?,
+        input.u32()?,
     ))
 }

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use super::{TwinService, is_writable};
-use crate::leaf::{Kind, LeafWriter, narrow};
+use crate::leaf::{Kind, LeafReader, LeafWriter, narrow};
 use crate::reflect::{Desired, Twin};
 use crate::schema::{Access, FieldId, Schema};
 use crate::sync::slot::{Code, Version};
@@ -68,7 +68,7 @@ impl TwinService {
                 .filter(|wish| !wish.value.is_null());
             let held = wish.is_some_and(|wish| {
                 let read = |into: &mut T| {
-                    let mut input = minicbor::Decoder::new(&wish.encoded);
+                    let mut input = LeafReader::new(&wish.encoded);
                     into.decode(index, &mut input).is_ok()
                 };
                 read(&mut one) && read(&mut two)
@@ -198,9 +198,7 @@ impl TwinService {
             match told {
                 Some(told) => {
                     let bytes = told.value.to_cbor();
-                    state
-                        .decode(index, &mut minicbor::Decoder::new(&bytes))
-                        .ok()?;
+                    state.decode(index, &mut LeafReader::new(&bytes)).ok()?;
                 }
                 None if field.optional || field.access == Access::Desired => {}
                 None => return None,

@@ -4,7 +4,7 @@ use minicbor::Decoder;
 use minicbor::data::Type;
 
 use super::{Measured, Name, Record, VERSION, label};
-use crate::leaf::half;
+use crate::leaf::half_in;
 
 /// Why a pack cannot be read on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -297,7 +297,7 @@ fn number(input: &mut Decoder<'_>) -> Option<f64> {
     )]
     let whole = |input: &mut Decoder<'_>| Some(i128::from(input.int().ok()?) as f64);
     let number = match input.datatype().ok()? {
-        Type::F16 => half(input)?,
+        Type::F16 => half_in(input)?,
         Type::F32 | Type::F64 => input.f64().ok()?,
         Type::Tag => {
             let fraction = input.tag().ok()?.as_u64() == 4 && input.array().ok()? == Some(2);
