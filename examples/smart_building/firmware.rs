@@ -83,7 +83,8 @@ pub fn self_test(banks: &mut MemoryBanks) -> bool {
         return false;
     };
     let bank = banks.running();
-    match release.size.checked_sub(SICK.len() as u32) {
+    let from_end = u32::try_from(SICK.len()).unwrap_or(u32::MAX);
+    match release.size.checked_sub(from_end) {
         Some(offset) => banks.read(bank, offset, &mut end).is_ok() && end != *SICK,
         None => true,
     }

@@ -6,7 +6,10 @@
 
 #![allow(
     unreachable_pub,
-    reason = "the modules of one program share what is in them"
+    missing_docs,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "the modules of one program on std share what is in them"
 )]
 
 mod args;

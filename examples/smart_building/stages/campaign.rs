@@ -74,7 +74,7 @@ pub async fn bad(
             progress.exposed
         )
     })?;
-    findings.fact("bad_release_confirmed", 0);
+    findings.fact("bad_release_confirmed", progress.succeeded);
     findings.fact("bad_release_stopped_within_wave_and_in_flight", true);
     findings.fact("canary_wave", wave);
     findings.observe("bad_release_exposed", progress.exposed);

@@ -114,7 +114,7 @@ pub async fn telemetry(
             fleet
                 .members
                 .iter()
-                .map(|member| member.ledger.unique as usize)
+                .map(|member| usize::try_from(member.ledger.unique).unwrap_or(0))
                 .sum()
         };
         world
@@ -139,6 +139,7 @@ pub async fn telemetry(
     world
         .reach(total, PATIENCE, |count| running.at(count), confirmed)
         .await?;
+    let mut submitted = 0;
     let (mut packs, mut filtered, mut resent, mut repeated, mut widest) = (0, 0, 0, 0, 0);
     for device in &world.devices {
         let (id, view) = (device.id, device.view());
@@ -169,12 +170,13 @@ pub async fn telemetry(
                 )
             },
         )?;
+        submitted += view.packs;
         packs += unique;
         filtered += view.filtered;
         resent += view.resent;
         repeated += again;
         widest = widest.max(gap);
-        if plots.telemetry.len() < 3 {
+        if Some(id) != gateway && plots.telemetry.len() < 3 {
             let mut points: Vec<_> = series
                 .iter()
                 .map(|(number, value)| (*number as f64, *value))
@@ -186,7 +188,7 @@ pub async fn telemetry(
     findings.fact("readings", each * (total + WIRED) as u64);
     findings.fact("wired_sensors", WIRED);
     findings.fact("packs", packs);
-    findings.fact("packs_lost", 0);
+    findings.fact("packs_lost", submitted - packs);
     findings.fact("readings_within_deadband", filtered);
     findings.observe("packs_sent_again", resent);
     findings.observe("packs_received_twice", repeated);
@@ -198,28 +200,36 @@ pub async fn telemetry(
     };
     stages.end(
         running,
-        format!("{packs} packs, 0 lost, {resent} sent again, {repeated} came twice{restart}"),
+        format!(
+            "{packs} packs, {} lost, {resent} sent again, {repeated} came twice{restart}",
+            submitted - packs
+        ),
     );
     Ok(())
 }
 
 /// Whether the command before this number's lock is cut by a power failure, and whether its lamp's is.
 const fn cut_at_lamp(index: usize) -> bool {
-    index % 5 == 0
+    index.is_multiple_of(5)
 }
 
 const fn cut_at_lock(index: usize) -> bool {
-    index % 7 == 0
+    index.is_multiple_of(7)
+}
+
+/// How far the lamp of the room with this number is dimmed.
+fn dimming(index: usize) -> u8 {
+    u8::try_from(index % 101).unwrap_or(0)
 }
 
 /// Every lamp is dimmed and every lock pulsed, among duplicates and power failures.
 pub async fn commands(world: &World, stages: &mut Stages, findings: &mut Findings) -> Fallible<()> {
     let total = world.devices.len();
     let running = stages.begin("commands", 2 * total);
-    let percent = |index: usize| (index % 101) as u8;
+    let percent = dimming;
     for (round, job) in [
         |index: usize| Job::Dim {
-            percent: (index % 101) as u8,
+            percent: dimming(index),
         },
         |_| Job::Unlock,
     ]
