@@ -106,6 +106,15 @@ async fn greet(server: &mut DuplexStream, code: u8) {
     server.write_all(&[0x20, 2, 0, code]).await.unwrap();
 }
 
+/// Everything here is in memory, so time may jump: a message that never settles fails at once.
+fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
 /// Submits and settles over links that break; `next` is dropped after every poll that was not ready.
 async fn ordeal(breaks: Vec<usize>, version: Version, messages: usize) -> ClientStats {
     let hub = Hub::default();
@@ -130,7 +139,7 @@ async fn ordeal(breaks: Vec<usize>, version: Version, messages: usize) -> Client
             tickets.insert(device.submit(&Message::telemetry(&payload)).await.unwrap());
         }
         polls += 1;
-        assert!(polls < 100_000, "no progress");
+        assert!(polls < 20_000, "no progress");
         let ready = futures::poll!(core::pin::pin!(device.next(&mut buffer)));
         if let Poll::Ready(Ok(Event::Settled { ticket, fate })) = ready {
             assert_eq!(fates.insert(ticket, fate), None, "a ticket met two fates");
@@ -144,7 +153,7 @@ async fn ordeal(breaks: Vec<usize>, version: Version, messages: usize) -> Client
     device.stats()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn links_that_break_in_mid_packet_make_messages_go_again() {
     for version in [Version::V3, Version::V5] {
         let stats = ordeal(vec![700, 500, 300, 120], version, 39).await;
@@ -161,7 +170,7 @@ proptest! {
         five in any::<bool>(),
         messages in 1..40_usize,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = paused();
         let version = if five { Version::V5 } else { Version::V3 };
         runtime.block_on(ordeal(breaks, version, messages));
     }
@@ -170,7 +179,7 @@ proptest! {
     fn a_hostile_broker_never_makes_it_panic(
         greeted in any::<bool>(), bytes in prop::collection::vec(any::<u8>(), 0..80)
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = paused();
         runtime.block_on(async {
             let connector = scripted(move |mut server: DuplexStream| {
                 let bytes = bytes.clone();
