@@ -221,9 +221,9 @@ impl<C: Connect> Client<C> {
 
     /// Sends what can be sent, says goodbye and gives the link up, for at most `patience`.
     ///
-    /// Afterwards every call returns [`ClientError::Closed`]. Messages without a fate are not told one.
+    /// Afterwards every call returns [`ClientError::Closed`]. Messages without a fate are not told one, and the
+    /// message returned last is not acknowledged: it comes again with the next session.
     pub async fn close(&mut self, patience: Duration) {
-        self.acknowledge();
         let deadline = Instant::now() + patience;
         let goodbye = poll_fn(|cx| self.say_goodbye(cx));
         // The broker notices a missing goodbye by itself: not worth an error.

@@ -216,8 +216,9 @@ async fn a_message_is_acknowledged_only_when_the_application_comes_back() {
     settled(&mut service, 1).await;
 
     until(&mut device, |event| matches!(event, Event::Message(_))).await;
-    // The application dies here: its effect may be lost, so the message has to come again.
-    drop(device);
+    // It ends without coming back for more: its effect may be lost, so the message has to come again. Closing
+    // sends whatever waits to be sent, so an acknowledgement given too early would be seen.
+    device.close(PATIENCE).await;
     let mut device = Client::new(flaky(&hub, vec![], &broken), device_settings("d1"));
     device.subscribe(Channel::Command).await.unwrap();
     until(&mut device, |event| matches!(event, Event::Message(_))).await;
