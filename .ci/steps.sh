@@ -16,7 +16,7 @@ apt_missing() {
 step_tools() {
     apt_missing cc:gcc cc:libc6-dev python3:python3 qemu-system-arm:qemu-system-arm \
         arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi \
-        mosquitto:mosquitto mosquitto_pub:mosquitto-clients ld.lld:lld
+        mosquitto:mosquitto mosquitto_pub:mosquitto-clients openssl:openssl ld.lld:lld
     if ! command -v cargo >/dev/null; then
         apt_missing cargo:cargo-web cargo:rustc-web rustfmt:rustfmt-web cargo-clippy:rust-web-clippy
     fi
@@ -26,7 +26,7 @@ step_tools() {
     local tool
     for tool in cargo-hack cargo-deny; do
         # The tools are not the project's code: a target folder of their own would only fill the disk.
-        command -v "$tool" >/dev/null || cargo install --locked --quiet "$tool"
+        command -v "$tool" >/dev/null || cargo install --locked --quiet --debug "$tool"
     done
     cargo --version
     /usr/bin/cargo --version || true
@@ -75,7 +75,7 @@ step_deny() {
 }
 
 step_clippy() {
-    cargo clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --locked --quiet --keep-going --workspace --all-targets --all-features -- -D warnings
     local crate core alloc set sets
     sets=$(feature_sets)
     while read -r crate core alloc; do
