@@ -1,6 +1,6 @@
 //! What the service does for the fleet as a whole: it enrols newcomers and leads campaigns.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
@@ -29,7 +29,9 @@ pub struct Running {
     pub curve: Vec<(f64, f64)>,
     /// How many devices were offered the release before the gate closed, and how many were still busy then.
     pub at_halt: Option<(usize, usize)>,
-    pub offers: usize,
+    /// Devices that have an offer and have not reported, and the most there ever were.
+    busy: BTreeSet<DeviceId>,
+    pub most_busy: usize,
     /// How often each outcome was reported, by its own words.
     pub outcomes: BTreeMap<String, usize>,
 }
@@ -112,6 +114,7 @@ impl Desk {
                 if report.sequence != Some(running.release.sequence) {
                     return;
                 }
+                running.busy.remove(&device);
                 *running
                     .outcomes
                     .entry(report.outcome.to_string())
@@ -134,7 +137,8 @@ impl Desk {
             since: Moment::now(),
             curve: vec![(0.0, 0.0)],
             at_halt: None,
-            offers: 0,
+            busy: BTreeSet::new(),
+            most_busy: 0,
             outcomes: BTreeMap::new(),
         });
         self.on(now, &Event::Tick);
@@ -158,7 +162,8 @@ impl Desk {
                 _ => {}
             }
         }
-        running.offers += offers.len();
+        running.busy.extend(&offers);
+        running.most_busy = running.most_busy.max(running.busy.len());
         if matches!(event, Event::Succeeded(_)) {
             let confirmed = running.campaign.progress().succeeded;
             running

@@ -61,6 +61,8 @@ pub struct Member {
     /// How many extra copies of each command go out.
     pub copies: usize,
     echo: Vec<u8>,
+    /// Extra copies that went out.
+    pub echoed: u64,
     confirm_at: Option<Instant>,
 }
 
@@ -81,6 +83,7 @@ impl Member {
             post: VecDeque::new(),
             copies: 0,
             echo: Vec::new(),
+            echoed: 0,
             confirm_at: None,
         }
     }
@@ -172,6 +175,7 @@ impl Member {
                 self.issuer.done(now, done);
                 if sent {
                     let echo = core::mem::take(&mut self.echo);
+                    self.echoed += self.copies as u64;
                     for _ in 0..self.copies {
                         self.post.push_back(Post {
                             channel: Channel::Command,

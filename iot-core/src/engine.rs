@@ -116,7 +116,8 @@ pub enum Failure {
     /// The storage has no room for the batch.
     #[error("the storage is full")]
     StorageFull,
-    /// The message cannot be accepted now: the queue is full or the link is down. The engine may offer it again.
+    /// The message cannot be accepted now: the queue is full or the link is down. The engine should first
+    /// offer what else it has, records above all, and then this again.
     #[error("the transport is busy")]
     Busy,
     /// The message can never be accepted: too long, or not allowed.

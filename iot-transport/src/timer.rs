@@ -48,7 +48,8 @@ impl Timer for TokioTimer {
         loop {
             let left = deadline.since(self.now().instant);
             if left.is_zero() {
-                return;
+                // A deadline that is always due must not keep the other tasks of this thread from running.
+                return tokio::task::consume_budget().await;
             }
             tokio::time::sleep(left).await;
         }

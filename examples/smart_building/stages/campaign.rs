@@ -49,7 +49,13 @@ pub async fn bad(
         view.release == 1 && view.connected
     };
     world.reach(total, PATIENCE, |_| {}, old).await?;
-    let (progress, at_halt, outcomes, curve) = figures(world).await?;
+    let Figures {
+        progress,
+        at_halt,
+        outcomes,
+        curve,
+        ..
+    } = figures(world).await?;
     let (exposed, in_flight) = at_halt.ok_or("the gate never closed")?;
     must(progress.exposed == exposed, || {
         format!(
@@ -57,8 +63,11 @@ pub async fn bad(
             progress.exposed - exposed
         )
     })?;
-    must(progress.exposed <= wave + in_flight, || {
-        format!("{} exposed, {wave} in the wave", progress.exposed)
+    must(progress.exposed <= wave, || {
+        format!(
+            "{} devices were exposed, the wave has {wave}",
+            progress.exposed
+        )
     })?;
     must(progress.succeeded == 0, || {
         format!("{} devices confirmed a bad release", progress.succeeded)
@@ -75,7 +84,10 @@ pub async fn bad(
         )
     })?;
     findings.fact("bad_release_confirmed", progress.succeeded);
-    findings.fact("bad_release_stopped_within_wave_and_in_flight", true);
+    findings.fact(
+        "bad_release_beyond_the_wave",
+        progress.exposed.saturating_sub(wave),
+    );
     findings.fact("canary_wave", wave);
     findings.observe("bad_release_exposed", progress.exposed);
     findings.observe("bad_release_in_flight_at_halt", in_flight);
@@ -118,7 +130,16 @@ pub async fn good(
         view.release == 3 && view.connected
     };
     world.reach(total, PATIENCE, |_| {}, new).await?;
-    let (progress, _, _, curve) = figures(world).await?;
+    let Figures {
+        progress,
+        most_busy,
+        curve,
+        ..
+    } = figures(world).await?;
+    must(most_busy <= AT_ONCE, || {
+        format!("{most_busy} transfers ran at once")
+    })?;
+    findings.observe("most_transfers_at_once", most_busy);
     let bytes = world.releases.good.image.len();
     must(progress.failed == 0, || {
         format!("{} devices failed", progress.failed)
@@ -129,7 +150,7 @@ pub async fn good(
     stages.end(
         running,
         format!(
-            "{} devices confirmed {bytes} bytes, at most {AT_ONCE} at once",
+            "{} devices confirmed {bytes} bytes, at most {most_busy} at once",
             progress.succeeded
         ),
     );
@@ -148,12 +169,13 @@ async fn start(world: &World, id: CampaignId, plan: Plan, release: Release) -> F
         .await
 }
 
-type Figures = (
-    iot_ota::rollout::Progress,
-    Option<(usize, usize)>,
-    std::collections::BTreeMap<String, usize>,
-    Vec<(f64, f64)>,
-);
+struct Figures {
+    progress: iot_ota::rollout::Progress,
+    at_halt: Option<(usize, usize)>,
+    most_busy: usize,
+    outcomes: std::collections::BTreeMap<String, usize>,
+    curve: Vec<(f64, f64)>,
+}
 
 async fn figures(world: &World) -> Fallible<Figures> {
     let figures = world
@@ -166,7 +188,13 @@ async fn figures(world: &World) -> Fallible<Figures> {
                 running.since.elapsed().as_secs_f64(),
                 progress.succeeded as f64,
             ));
-            Some((progress, running.at_halt, running.outcomes.clone(), curve))
+            Some(Figures {
+                progress,
+                at_halt: running.at_halt,
+                most_busy: running.most_busy,
+                outcomes: running.outcomes.clone(),
+                curve,
+            })
         })
         .await?;
     Ok(figures.ok_or("no campaign ran")?)

@@ -314,6 +314,14 @@ fn a_refused_engine_waits_and_does_not_starve_the_others() {
         );
     }
     assert_eq!((beacon.sent, counter.durable, counter.answered), (0, 1, 0));
+    // Both deadlines are long past, and still the node waits instead of asking for ever.
+    {
+        let mut engines = (&mut beacon, &mut counter);
+        let mut turn = pin!(node.turn(&mut engines, &mut buffer));
+        assert!(!settle(turn.as_mut(), 100));
+        clock.advance(Duration::from_millis(250));
+        assert!(settle(turn.as_mut(), 100));
+    }
     service.set_up(true);
     for _ in 0..6 {
         settle(
@@ -322,6 +330,85 @@ fn a_refused_engine_waits_and_does_not_starve_the_others() {
         );
     }
     assert_eq!((beacon.sent, counter.answered), (1, 1));
+}
+
+/// Stores something new whenever it is asked.
+struct Busybody(u32);
+
+impl Engine for Busybody {
+    fn handles(&self, _: Channel) -> bool {
+        false
+    }
+    fn records(&self) -> RecordRange {
+        RecordRange::new(RecordKey::new(9), 1)
+    }
+    fn input(&mut self, _: Now, _: &Event<'_>) {}
+    fn step<'b>(&mut self, _: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        if self.0 == 0 {
+            return Step::Idle;
+        }
+        let mut batch = BatchWriter::new(buffer);
+        batch.put(RecordKey::new(9), b"x").unwrap();
+        Step::Persist(batch.finish())
+    }
+    fn done(&mut self, _: Now, _: Done<'_>) {
+        self.0 -= 1;
+    }
+}
+
+#[test]
+fn an_application_that_keeps_an_engine_busy_does_not_keep_the_node_from_the_network() {
+    let (clock, device, mut service) = world();
+    let mut node = Node::new(device, SlowRecords::default(), clock);
+    let (mut busy, mut counter) = (Busybody(0), Counter::new(1, Channel::Command));
+    let mut buffer = [0; 64];
+    block_on(node.restore(&mut (&mut busy, &mut counter), &mut buffer)).unwrap();
+    block_on(service.submit(&Message::new(Channel::Command, b"go"))).unwrap();
+    for _ in 0..6 {
+        busy.0 = 1;
+        assert!(settle(
+            node.turn(&mut (&mut busy, &mut counter), &mut buffer),
+            100
+        ));
+    }
+    assert_eq!(counter.answered, 1);
+}
+
+/// Offers two messages that no link can carry, and then a good one.
+struct Hopeless(usize);
+
+impl Engine for Hopeless {
+    fn handles(&self, _: Channel) -> bool {
+        false
+    }
+    fn input(&mut self, _: Now, _: &Event<'_>) {}
+    fn step<'b>(&mut self, _: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        match self.0 {
+            0 | 1 => Step::Sign {
+                slot: SlotId::new(1),
+                message: &buffer[..1],
+            },
+            2 => Step::Send(Message::telemetry(b"good")),
+            _ => Step::Idle,
+        }
+    }
+    fn done(&mut self, _: Now, _: Done<'_>) {
+        self.0 += 1;
+    }
+}
+
+#[test]
+fn two_failures_in_a_row_do_not_park_an_engine_that_went_on() {
+    let (clock, device, mut service) = world();
+    let mut node = Node::new(device, SlowRecords::default(), clock);
+    let mut hopeless = Hopeless(0);
+    let mut buffer = [0; 64];
+    block_on(node.restore(&mut (&mut hopeless,), &mut buffer)).unwrap();
+    assert!(settle(node.turn(&mut (&mut hopeless,), &mut buffer), 100));
+    assert_eq!(
+        received(&mut service),
+        Some((Channel::Telemetry, b"good".to_vec()))
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use core::future::poll_fn;
 use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
 use super::{Effects, Engines, Keys, Node, NodeError};
 use crate::crypto::Signature;
@@ -15,6 +16,30 @@ use crate::time::Instant;
 /// Passes over all engines in one turn, so that engines that never come to rest cannot keep the caller.
 const MAX_PASSES: usize = 256;
 const MAX_ENGINES: usize = 32;
+/// How soon an engine that was refused is asked again although nothing happened.
+const HOLD: Duration = Duration::from_millis(250);
+
+/// What became of asking one engine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Asked {
+    /// It wants nothing.
+    Idle,
+    /// Its step is done, or failed in a way that the engine has to deal with.
+    Stepped,
+    /// There was no room for its step; there will be.
+    NoRoom,
+}
+
+/// What became of asking all of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    /// Some step was done.
+    stepped: bool,
+    /// Engines that wait for room, a bit each.
+    held: u32,
+    /// They would have gone on.
+    restless: bool,
+}
 
 type Stopped<R, T> = NodeError<<R as Records>::Error, <T as Transport>::Error>;
 
@@ -80,11 +105,13 @@ impl<T: Transport, R: Records, C: Timer, K: Keys, F: Effects> Node<T, R, C, K, F
         Ok(())
     }
 
-    /// Does what the engines ask for; when they ask for nothing, waits for one event or the nearest deadline.
+    /// Does what the engines ask for, and takes in one event; waits for it, or for the nearest deadline, only
+    /// when the engines asked for nothing.
     ///
     /// Returns after something was done or happened, so that the application can look at its engines in
-    /// between. Cancel-safe: a dropped turn loses nothing, since a step that was not reported done is
-    /// asked for again.
+    /// between. An engine whose step found no room is asked again after the next event, or a quarter of a
+    /// second. Cancel-safe: a dropped turn loses nothing, since a step that was not reported done is asked
+    /// for again.
     ///
     /// # Errors
     ///
@@ -97,11 +124,15 @@ impl<T: Transport, R: Records, C: Timer, K: Keys, F: Effects> Node<T, R, C, K, F
         if !self.restored {
             return Err(NodeError::NotRestored);
         }
-        if self.steps(engines, buffer).await? {
+        let round = self.steps(engines, buffer).await?;
+        if round.restless {
             return Ok(());
         }
-        let deadline = nearest_deadline(engines);
-        let event = {
+        let event = if round.stepped {
+            // An application that keeps its engines busy must not keep the node from the network.
+            glance(pin!(self.transport.next(buffer))).await
+        } else {
+            let deadline = nearest_deadline(engines, round.held, self.timer.now().instant);
             let next = pin!(self.transport.next(buffer));
             let wait = pin!(self.timer.until(deadline));
             race(next, wait).await
@@ -125,58 +156,59 @@ impl<T: Transport, R: Records, C: Timer, K: Keys, F: Effects> Node<T, R, C, K, F
         self.steps(engines, buffer).await.map(|_| ())
     }
 
-    /// Lets every engine take a step in turn until none wants one; says whether any was taken.
+    /// Lets every engine take a step in turn until none wants one or finds room for one.
     async fn steps(
         &mut self,
         engines: &mut (impl Engines + ?Sized),
         buffer: &mut [u8],
-    ) -> Result<bool, Stopped<R, T>> {
-        let (mut stepped, mut refused, mut waiting) = (false, 0u32, 0u32);
+    ) -> Result<Round, Stopped<R, T>> {
+        let (mut round, mut refused) = (Round::default(), 0u32);
         for _ in 0..MAX_PASSES {
             let mut idle = true;
             for index in 0..engines.count() {
                 let bit = 1 << (index % MAX_ENGINES);
-                if waiting & bit != 0 {
+                if round.held & bit != 0 {
                     continue;
                 }
                 match self.one_step(engines, index, buffer).await? {
-                    None => {}
-                    Some(true) => {
-                        (idle, stepped) = (false, true);
+                    Asked::Idle => {}
+                    Asked::Stepped => {
+                        (idle, round.stepped) = (false, true);
                         refused &= !bit;
                     }
-                    // An engine that is refused twice in a row has nothing else to offer: it waits for an
-                    // event, because the event is what makes room.
-                    Some(false) if refused & bit != 0 => waiting |= bit,
-                    Some(false) => {
+                    // An engine that finds no room twice in a row has nothing else to offer: it waits for
+                    // an event, because the event is what makes room.
+                    Asked::NoRoom if refused & bit != 0 => round.held |= bit,
+                    Asked::NoRoom => {
                         idle = false;
                         refused |= bit;
                     }
                 }
             }
             if idle {
-                break;
+                return Ok(round);
             }
         }
-        Ok(stepped)
+        round.restless = true;
+        Ok(round)
     }
 
-    /// `None` when the engine is idle, otherwise whether its step was done.
+    /// Asks one engine, and does what it wants.
     async fn one_step(
         &mut self,
         engines: &mut (impl Engines + ?Sized),
         index: usize,
         buffer: &mut [u8],
-    ) -> Result<Option<bool>, Stopped<R, T>> {
+    ) -> Result<Asked, Stopped<R, T>> {
         // The step borrows the buffer, not the engine: nothing `dyn` lives across an await, so that the
         // future is `Send` whenever the node's parts are.
         let step = match engines.at(index) {
             Some(engine) => engine.step(self.timer.now(), buffer),
-            None => return Ok(None),
+            None => return Ok(Asked::Idle),
         };
         let mut signature = Signature::empty();
         let done = match step {
-            Step::Idle => return Ok(None),
+            Step::Idle => return Ok(Asked::Idle),
             Step::Persist(batch) => match self.records.commit(&batch).await {
                 Ok(()) => Done::Persisted,
                 Err(error) if error.kind() == RecordsErrorKind::Full => {
@@ -205,11 +237,15 @@ impl<T: Transport, R: Records, C: Timer, K: Keys, F: Effects> Node<T, R, C, K, F
                 Err(failure) => Done::Failed(failure),
             },
         };
-        let succeeded = !matches!(done, Done::Failed(_));
+        let no_room = matches!(done, Done::Failed(Failure::Busy | Failure::StorageFull));
         if let Some(engine) = engines.at(index) {
             engine.done(self.timer.now(), done);
         }
-        Ok(Some(succeeded))
+        Ok(if no_room {
+            Asked::NoRoom
+        } else {
+            Asked::Stepped
+        })
     }
 }
 
@@ -234,16 +270,33 @@ fn refuse_overlap<R, T>(engines: &mut (impl Engines + ?Sized)) -> Result<(), Nod
     Ok(())
 }
 
-fn nearest_deadline(engines: &mut (impl Engines + ?Sized)) -> Option<Instant> {
+/// When somebody wants to be asked again; whoever waits for room is not asked at once.
+fn nearest_deadline(
+    engines: &mut (impl Engines + ?Sized),
+    held: u32,
+    now: Instant,
+) -> Option<Instant> {
     let mut nearest: Option<Instant> = None;
     for index in 0..engines.count() {
-        let deadline = engines.at(index).and_then(|engine| engine.deadline());
+        let mut deadline = engines.at(index).and_then(|engine| engine.deadline());
+        if held & 1 << (index % MAX_ENGINES) != 0 {
+            deadline = Some(deadline.unwrap_or(now).max(now + HOLD));
+        }
         nearest = match (nearest, deadline) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
     }
     nearest
+}
+
+/// What `future` has to offer without waiting.
+async fn glance<A: Future + Unpin>(mut future: A) -> Option<A::Output> {
+    poll_fn(|context| match pin!(&mut future).poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// The output of `first`, or `None` when `second` is ready before it.
