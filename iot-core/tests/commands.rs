@@ -498,3 +498,102 @@ fn records_that_cannot_be_read_stop_the_inbox() {
     assert_eq!(device.send(id(2), &set(1)), Some(Answer::Busy));
     assert!(device.inbox.next().is_none());
 }
+
+/// Restores an inbox of other sizes from `records`, sends it `id` and says what it answered, and whether it
+/// would run it.
+fn after_update<const ISSUERS: usize, const WINDOW: usize, const RESULTS: usize>(
+    records: &mut Store,
+    id: CommandId,
+) -> (bool, Option<Answer>, bool) {
+    let mut inbox = Inbox::<Job, ISSUERS, WINDOW, RESULTS>::new();
+    inbox.allow(id.issuer).unwrap();
+    let now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+    let range = inbox.records();
+    let mut from = range.first();
+    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).unwrap()) {
+        if !range.contains(key) {
+            break;
+        }
+        let mut buffer = [0; 96];
+        let value = block_on(records.read(key, &mut buffer)).unwrap().unwrap();
+        inbox.input(now, &Event::Record { key, value });
+        from = key.offset(1);
+    }
+    inbox.input(now, &Event::Restored);
+    let (mut bytes, mut buffer, mut answer) = ([0; 256], [0; 256], None);
+    let job = encoded(&Job::Pulse);
+    let request = Request::new(id, &job).settled_below(id.sequence);
+    let len = request.encode(&mut bytes).unwrap();
+    let message = Message::new(Channel::Command, &bytes[..len]);
+    inbox.input(now, &Event::Message(message));
+    loop {
+        let done = match inbox.step(now, &mut buffer) {
+            Step::Idle => break,
+            Step::Persist(batch) => {
+                block_on(records.commit(&batch)).unwrap();
+                Done::Persisted
+            }
+            Step::Send(message) => {
+                answer = Some(Response::decode(message.payload).unwrap().answer);
+                Done::Sent(Ticket::new(0))
+            }
+            other => panic!("an unexpected step: {other:?}"),
+        };
+        inbox.done(now, done);
+    }
+    (inbox.is_damaged(), answer, inbox.next().is_some())
+}
+
+/// What a device leaves on which both issuers had 5 commands run; 3, 4 and 5 never arrived.
+fn records_of_two_issuers() -> Store {
+    let mut device = Device::new();
+    device.inbox.allow(TWO).unwrap();
+    for issuer in [ONE, TWO] {
+        for sequence in [1, 2, 8, 7, 6] {
+            let id = CommandId::new(issuer, 1, sequence);
+            assert_eq!(device.send(id, &Job::Pulse), None);
+            assert_eq!(device.work(), [id]);
+        }
+    }
+    device.records
+}
+
+#[test]
+fn a_firmware_whose_sizes_hide_what_was_run_runs_nothing_and_says_so() {
+    let stopped = (true, Some(Answer::Busy), false);
+    for issuer in [ONE, TWO] {
+        for sequence in [2, 8] {
+            let id = CommandId::new(issuer, 1, sequence);
+            let records = records_of_two_issuers();
+            let mut fewer = records.clone();
+            // Twice each: what it wrote the first time must not hide the damage the second time.
+            for _ in 0..2 {
+                assert_eq!(after_update::<2, 8, 1>(&mut fewer, id), stopped);
+                assert_eq!(after_update::<2, 8, 2>(&mut fewer, id), stopped);
+                assert_eq!(after_update::<2, 8, 4>(&mut fewer, id), stopped);
+                assert_eq!(after_update::<1, 8, 3>(&mut fewer, id), stopped);
+            }
+            let mut wide = records.clone();
+            let (damaged, _, runs) = after_update::<2, 64, 3>(&mut wide, id);
+            assert!(!damaged && !runs);
+            assert_eq!(after_update::<2, 8, 3>(&mut wide, id), stopped);
+        }
+    }
+}
+
+#[test]
+fn a_firmware_with_room_for_more_issuers_and_a_wider_window_goes_on() {
+    let mut records = records_of_two_issuers();
+    for issuer in [ONE, TWO] {
+        let id = CommandId::new(issuer, 1, 8);
+        let (damaged, answer, runs) = after_update::<3, 64, 3>(&mut records, id);
+        assert_eq!((damaged, answer, runs), (false, DONE, false));
+        let fresh = CommandId::new(issuer, 1, 50);
+        let (damaged, answer, runs) = after_update::<3, 64, 3>(&mut records, fresh);
+        assert_eq!((damaged, answer, runs), (false, None, true));
+    }
+    // The larger sizes are on record, so the older firmware does not take its narrower view for the whole.
+    let id = CommandId::new(ONE, 1, 50);
+    let stopped = (true, Some(Answer::Busy), false);
+    assert_eq!(after_update::<2, 8, 3>(&mut records, id), stopped);
+}

@@ -5,6 +5,7 @@ use self::engine::Doing;
 use self::ledger::{Ledger, Phase};
 use super::class::Command;
 use super::envelope::{Answer, MAX_MESSAGE_BYTES, Request, Response};
+use super::journal::Shape;
 use super::outcome::{Outcome, Reason};
 use crate::engine::{BatchWriter, RecordKey, RecordRange};
 use crate::id::{CommandId, IssuerId};
@@ -18,6 +19,11 @@ const REPLIES: usize = 4;
 /// `ISSUERS` is how many issuers are known, `WINDOW` (8 to 256) how far the sequences of one issuer may lie
 /// apart, `RESULTS` how many commands of one issuer are kept, running or ended, and `EFFECT_BYTES` how long
 /// a record of a transactional effect may be. Nobody may issue anything until [`allow`](Self::allow)ed.
+///
+/// The sizes are on record. A firmware with more `ISSUERS` or a wider `WINDOW` goes on where the old one
+/// stopped; one with other `RESULTS`, fewer `ISSUERS` or a narrower `WINDOW` would not see all that was
+/// executed, so it finds the inbox [damaged](Self::is_damaged) and runs nothing. The first record is not
+/// checked: an inbox that looks elsewhere knows nothing.
 ///
 /// After every turn of the driver call [`next`](Self::next) until it returns `None`; as long as a command
 /// waits there the engine's deadline is due at once. The driver's buffer must have
@@ -171,6 +177,19 @@ impl<
         RESULTS as u32 + 1
     };
 
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "ISSUERS and RESULTS were asserted to be below 256, and a window is at most 256 wide"
+    )]
+    const SHAPE: Shape = {
+        let _ = Self::KEYS_PER_ISSUER;
+        Shape {
+            issuers: ISSUERS as u8,
+            window: WINDOW as u16,
+            results: RESULTS as u8,
+        }
+    };
+
     /// An inbox that knows nobody, keeps its records from `first_record` on and commits effects of up to
     /// `EFFECT_BYTES` with their results.
     #[must_use]
@@ -226,7 +245,7 @@ impl<
         self.danger_unproved_expiry = true;
     }
 
-    /// Whether a record could not be read; every command is then answered `Busy`, because what was executed
+    /// Whether a record could not be read or was written by an inbox whose sizes hide something from this one; every command is then answered `Busy`, because what was executed
     /// before is no longer known. Erasing the inbox's records starts afresh, and gives that knowledge up.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {

@@ -12,6 +12,26 @@ use super::window::Window;
 use crate::id::{CommandId, IssuerId};
 
 const VERSION: u8 = 1;
+/// Version 1 of the header did not say for which sizes it was written.
+const HEADER_VERSION: u8 = 2;
+
+/// The sizes of the inbox that wrote a header: they decide where each record lies and how far it speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Shape {
+    pub(super) issuers: u8,
+    pub(super) window: u16,
+    pub(super) results: u8,
+}
+
+impl Shape {
+    /// Whether an inbox of this shape sees all that one of `written` left. Another number of results moves
+    /// the records of every issuer but the first; fewer issuers, or a narrower window, hide what has ended.
+    pub(super) const fn reads(self, written: Self) -> bool {
+        written.results == self.results
+            && written.issuers <= self.issuers
+            && written.window <= self.window
+    }
+}
 
 /// What must survive about an issuer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,23 +42,32 @@ pub(super) struct Header<const WINDOW: usize> {
 }
 
 impl<const WINDOW: usize> Header<WINDOW> {
-    pub(super) fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
+    pub(super) fn encode(&self, shape: Shape, buffer: &mut [u8]) -> Option<usize> {
         cbor::fill(buffer, |out| {
-            let out = out.array(5)?.u8(VERSION)?.u32(self.issuer.get())?;
+            let out = out.array(8)?.u8(HEADER_VERSION)?.u8(shape.issuers)?;
+            let out = out.u16(shape.window)?.u8(shape.results)?;
+            let out = out.u32(self.issuer.get())?;
             let out = out.u32(self.epoch)?.u64(self.window.floor())?;
             out.encode(self.window.ended())?;
             Ok(())
         })
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (version, issuer, epoch, floor, ended) =
-            cbor::whole::<(u8, u32, u32, u64, [u64; 4])>(bytes)?;
-        (version == VERSION).then_some(Self {
+    /// Reads a header, with the shape of the inbox that wrote it.
+    pub(super) fn decode(bytes: &[u8]) -> Option<(Self, Shape)> {
+        let (version, issuers, window, results, issuer, epoch, floor, ended) =
+            cbor::whole::<(u8, u8, u16, u8, u32, u32, u64, [u64; 4])>(bytes)?;
+        let shape = Shape {
+            issuers,
+            window,
+            results,
+        };
+        let header = Self {
             issuer: IssuerId::new(issuer),
             epoch,
             window: Window::from_parts(floor, ended),
-        })
+        };
+        (version == HEADER_VERSION).then_some((header, shape))
     }
 }
 

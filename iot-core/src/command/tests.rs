@@ -138,8 +138,9 @@ proptest! {
         }
         let window = Window::<64>::from_parts(bits, ended);
         let header = journal::Header { issuer: id.issuer, epoch: id.epoch, window };
-        let len = header.encode(&mut bytes).unwrap();
-        prop_assert_eq!(journal::Header::decode(&bytes[..len]), Some(header));
+        let shape = journal::Shape { issuers: bits.to_be_bytes()[0], window: 64, results: bits.to_be_bytes()[1] };
+        let len = header.encode(shape, &mut bytes).unwrap();
+        prop_assert_eq!(journal::Header::<64>::decode(&bytes[..len]), Some((header, shape)));
     }
 
     #[test]

@@ -151,7 +151,9 @@ impl<
         self.written = (header.epoch, header.window.floor());
         let mut writer = BatchWriter::new(buffer);
         writer
-            .put_with(self.key(place, None)?, |room| header.encode(room))
+            .put_with(self.key(place, None)?, |room| {
+                header.encode(Self::SHAPE, room)
+            })
             .ok()?;
         if let Some(entry) = entry {
             writer
@@ -257,7 +259,15 @@ impl<
             .ok()?
             .checked_sub(1)
         {
-            None => ledger.restore(Header::decode(value)?),
+            None => {
+                let (header, written) = Header::decode(value)?;
+                if !Self::SHAPE.reads(written) {
+                    return None;
+                }
+                ledger.restore(header);
+                // Before the new room is used, the record must tell an older firmware of it.
+                ledger.stale = written != Self::SHAPE;
+            }
             Some(at) => ledger.restore_entry(at, Entry::decode(value)?)?,
         }
         Some(())

@@ -109,6 +109,10 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         if !self.window.reach(id.sequence) {
             return Err(Answer::Busy);
         }
+        // A record may know of ends that lie behind what the window showed before it advanced.
+        if self.window.standing(id.sequence) != Standing::Open {
+            return Err(Answer::Ended(Outcome::Forgotten));
+        }
         Ok(Some(at))
     }
 
@@ -276,4 +280,27 @@ pub(super) const fn rejected(reason: Reason) -> Answer {
 
 const fn too_old() -> Answer {
     rejected(Reason::TooOld)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::commands! { enum Job { #[opaque] Pulse } }
+
+    #[test]
+    fn an_end_on_record_beyond_the_window_is_not_run_when_the_window_gets_there() {
+        let mut ledger = Ledger::<Job, 8, 3>::new();
+        ledger.epoch = 1;
+        ledger.window = Window::from_parts(1, [0x7ff, 0, 0, 0]);
+        let issuer = IssuerId::new(1);
+        let id = CommandId::new(issuer, 1, 10);
+        let answer = ledger.place(&Request::new(id, b"\x81\x65Pulse"));
+        assert_eq!(answer, Err(Answer::Ended(Outcome::Forgotten)));
+        let id = CommandId::new(issuer, 1, 12);
+        assert_eq!(
+            ledger.place(&Request::new(id, b"\x81\x65Pulse")),
+            Ok(Some(0))
+        );
+    }
 }
