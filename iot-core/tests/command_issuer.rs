@@ -14,7 +14,7 @@ use futures::executor::block_on;
 use iot_core::command::{
     Answer, Inbox, IssueError, Issuer, Outcome, Request, Response, Terms, Unanswered,
 };
-use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
+use iot_core::engine::{BatchWriter, Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::port::Records;
 use iot_core::storage::memory::FixedRecords;
 use iot_core::time::TimeBounds;
@@ -212,6 +212,64 @@ fn a_new_epoch_survives_a_restart_and_ends_what_was_under_way() {
     assert_eq!(service.pump(), []);
     let fresh = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
     assert_eq!((fresh.epoch, fresh.sequence), (1_001, 1));
+}
+
+#[test]
+fn a_new_epoch_removes_the_records_that_could_not_be_read() {
+    for damaged in [0, 1, 2] {
+        let mut service = Service::boot(Store::new(), 0);
+        let old = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+        service.pump();
+        let mut buffer = [0; 32];
+        let mut writer = BatchWriter::new(&mut buffer);
+        writer.put(RecordKey::new(damaged), b"\x86\x09").unwrap();
+        block_on(service.records.commit(&writer.finish())).unwrap();
+
+        let mut service = Service::boot(service.records, 0);
+        let refused = service.issue(Job::Pulse, Terms::DEFAULT);
+        assert_eq!(refused, Err(IssueError::Damaged));
+        service.issuer.open_epoch(at(5));
+        // The place of the lost record is taken again before it was cleared.
+        let fresh = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+        assert!(fresh.epoch > old.epoch);
+        assert_eq!(service.pump(), [(1, 1)]);
+
+        let mut service = Service::boot(service.records, 6);
+        assert_eq!(service.pump(), [(1, 1)], "record {damaged}");
+        let next = service.issue(Job::Pulse, Terms::DEFAULT);
+        assert_ne!(next, Err(IssueError::Damaged));
+        service.answer(fresh, Answer::Ended(Outcome::DONE));
+        let ends: Vec<_> = core::iter::from_fn(|| service.concluded()).collect();
+        assert!(ends.contains(&(1, Ok(Outcome::DONE))));
+    }
+}
+
+#[test]
+fn an_issuer_without_room_in_its_storage_clears_damage_later() {
+    let mut service = Service::boot(Store::new(), 0);
+    let mut buffer = [0; 1024];
+    let mut writer = BatchWriter::new(&mut buffer);
+    writer.put(RecordKey::new(2), b"\x86\x09").unwrap();
+    block_on(service.records.commit(&writer.finish())).unwrap();
+    let mut service = Service::boot(service.records, 0);
+    service.issuer.open_epoch(at(0));
+    let Step::Persist(header) = service.issuer.step(at(0), &mut buffer) else {
+        panic!("not a record");
+    };
+    block_on(service.records.commit(&header)).unwrap();
+    service.issuer.done(at(0), Done::Persisted);
+    assert!(matches!(
+        service.issuer.step(at(0), &mut buffer),
+        Step::Persist(_)
+    ));
+    let full = Done::Failed(Failure::StorageFull);
+    service.issuer.done(at(0), full);
+    let later = service.issuer.deadline().unwrap();
+    assert!(later > at(0).instant && later <= at(1).instant);
+    service.second = 1;
+    assert_eq!(service.pump(), []);
+    let mut service = Service::boot(service.records, 2);
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
 }
 
 #[test]

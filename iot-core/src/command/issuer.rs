@@ -49,6 +49,8 @@ pub struct Issuer<C, const PENDING: usize> {
     stale: bool,
     restored: bool,
     damaged: bool,
+    /// Places on record that hold nothing readable.
+    unreadable: [bool; PENDING],
 }
 
 #[derive(Debug)]
@@ -188,6 +190,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
             stale: false,
             restored: false,
             damaged: false,
+            unreadable: [false; PENDING],
         }
     }
 
@@ -239,7 +242,8 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
 
     /// Starts a new life, for an issuer whose records were restored from a backup or are damaged: devices
     /// will never take a command of the new epoch for one of an older. What was under way ends as
-    /// [`Unanswered`].
+    /// [`Unanswered`]; records that could not be read are removed before anything is sent. A restart before
+    /// that finds the issuer damaged again.
     ///
     /// The epoch is named after the wall clock where that is ahead, so that even an issuer that lost all its
     /// records does not return to an epoch it used.

@@ -18,9 +18,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The step that the driver is at: with the header of an epoch, or with the command in one slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Doing {
-    Header { epoch: u32 },
+    Header {
+        epoch: u32,
+    },
     Record(usize),
     Remove(usize),
+    /// Removing a record that could not be read.
+    Clear(usize),
     Send(usize),
 }
 
@@ -71,7 +75,9 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
     fn done(&mut self, now: Now, done: Done<'_>) {
         match (self.doing.take(), done) {
             (Some(Doing::Header { epoch }), Done::Persisted) => self.stale &= epoch != self.epoch,
+            (Some(Doing::Clear(at)), Done::Persisted) => self.is_readable(at),
             (Some(Doing::Record(at)), Done::Persisted) => {
+                self.is_readable(at);
                 if let Some(slot) = self.slot(at)
                     && slot.phase == Phase::Fresh
                 {
@@ -83,7 +89,10 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
                     *slot = None;
                 }
             }
-            (Some(Doing::Header { .. } | Doing::Record(_) | Doing::Remove(_)), _) => {
+            (
+                Some(Doing::Header { .. } | Doing::Record(_) | Doing::Remove(_) | Doing::Clear(_)),
+                _,
+            ) => {
                 self.persist_after = Some(now.instant + PAUSE);
             }
             (Some(Doing::Send(at)), done) => {
@@ -110,7 +119,8 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
             Phase::Concluded(_) => Some(Instant::ZERO),
             Phase::Fresh | Phase::Told => self.persist_after,
         });
-        let header = self.persist_after.filter(|_| self.stale);
+        let waits = self.stale || self.unreadable.contains(&true);
+        let header = self.persist_after.filter(|_| waits);
         wanted.chain(header).min()
     }
 }
@@ -142,6 +152,10 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
             if self.stale {
                 return Some(Doing::Header { epoch: self.epoch });
             }
+            // After the header: without the new epoch on record the loss would go unnoticed.
+            if let Some(at) = self.unreadable.iter().position(|&unreadable| unreadable) {
+                return Some(Doing::Clear(at));
+            }
             let remove = in_phase(Phase::Told).map(Doing::Remove);
             if let Some(doing) = remove.or_else(|| in_phase(Phase::Fresh).map(Doing::Record)) {
                 return Some(doing);
@@ -165,7 +179,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
                 let write = |room: &mut [u8]| slot.encode(room);
                 writer.put_with(self.key(at)?, write).ok()?;
             }
-            Doing::Remove(at) => writer.remove(self.key(at)?).ok()?,
+            Doing::Remove(at) | Doing::Clear(at) => writer.remove(self.key(at)?).ok()?,
         }
         Some(writer.finish())
     }
@@ -223,7 +237,10 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
             (self.epoch, self.next_sequence) = record::decode_header(value)?;
             return Some(());
         };
-        let mut slot = Slot::decode(self.issuer, value)?;
+        let Some(mut slot) = Slot::decode(self.issuer, value) else {
+            *self.unreadable.get_mut(at)? = true;
+            return None;
+        };
         slot.phase = if slot.id.epoch == self.epoch {
             slot.first_try(now)
         } else {
@@ -231,6 +248,12 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         };
         *self.slots.get_mut(at)? = Some(slot);
         Some(())
+    }
+
+    fn is_readable(&mut self, at: usize) {
+        if let Some(unreadable) = self.unreadable.get_mut(at) {
+            *unreadable = false;
+        }
     }
 
     fn slot(&mut self, at: usize) -> Option<&mut Slot<C>> {
