@@ -229,6 +229,12 @@ fn a_new_epoch_removes_the_records_that_could_not_be_read() {
         let refused = service.issue(Job::Pulse, Terms::DEFAULT);
         assert_eq!(refused, Err(IssueError::Damaged));
         service.issuer.open_epoch(at(5));
+        let mut idle = Service::boot(service.records.clone(), 5);
+        idle.issuer.open_epoch(at(5));
+        idle.pump();
+        let mut idle = Service::boot(idle.records, 6);
+        let next = idle.issue(Job::Pulse, Terms::DEFAULT);
+        assert_ne!(next, Err(IssueError::Damaged), "record {damaged}");
         // The place of the lost record is taken again before it was cleared.
         let fresh = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
         assert!(fresh.epoch > old.epoch);
