@@ -34,6 +34,9 @@ pub struct MemoryBanks {
     running: Bank,
     power: Power,
     written: u64,
+    // From where on a bank cannot be read, and which copies of the record cannot.
+    unreadable: [Option<u32>; 2],
+    unreadable_records: [bool; 2],
 }
 
 /// What the simulated memory refuses.
@@ -52,6 +55,9 @@ pub enum SimError {
     /// The bank is the one that runs: real firmware would have sawn off its own branch.
     #[error("the running bank must not be changed")]
     Running,
+    /// The memory cannot be read there.
+    #[error("the memory cannot be read")]
+    Unreadable,
     /// The power is off.
     #[error("the power is off")]
     PowerCut,
@@ -76,6 +82,8 @@ impl MemoryBanks {
             running: Bank::A,
             power: Power::On,
             written: 0,
+            unreadable: [None; 2],
+            unreadable_records: [false; 2],
         }
     }
 
@@ -155,6 +163,31 @@ impl MemoryBanks {
         if let Some(byte) = self.bank(bank).get_mut(at) {
             *byte ^= 1;
         }
+    }
+
+    /// Lets every read of a bank fail that reaches the byte at `from` or a later one, as worn memory with
+    /// error correction does. Writing and erasing still work, and do not heal it.
+    pub const fn fail_reads(&mut self, bank: Bank, from: u32) {
+        let [a, b] = &mut self.unreadable;
+        match bank {
+            Bank::A => *a = Some(from),
+            Bank::B => *b = Some(from),
+        }
+    }
+
+    /// Lets every read of one copy of the boot record fail.
+    pub const fn fail_record_reads(&mut self, copy: RecordCopy) {
+        let [first, second] = &mut self.unreadable_records;
+        match copy {
+            RecordCopy::First => *first = true,
+            RecordCopy::Second => *second = true,
+        }
+    }
+
+    /// Everything can be read again.
+    pub const fn heal_reads(&mut self) {
+        self.unreadable = [None; 2];
+        self.unreadable_records = [false; 2];
     }
 
     const fn bank(&mut self, bank: Bank) -> &mut Vec<u8> {
@@ -257,6 +290,14 @@ impl Banks for MemoryBanks {
 
     fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), SimError> {
         let range = self.checked(offset, out.len())?;
+        let [a, b] = self.unreadable;
+        let from = match bank {
+            Bank::A => a,
+            Bank::B => b,
+        };
+        if from.is_some_and(|from| range.end > usize::try_from(from).unwrap_or(usize::MAX)) {
+            return Err(SimError::Unreadable);
+        }
         let memory = self.bank(bank).get(range.start..).unwrap_or(&[]);
         out.fill(0xff);
         for (to, from) in out.iter_mut().zip(memory) {
@@ -271,6 +312,14 @@ impl Banks for MemoryBanks {
         out: &mut [u8; RECORD_BYTES],
     ) -> Result<(), SimError> {
         self.powered()?;
+        let [first, second] = self.unreadable_records;
+        let unreadable = match copy {
+            RecordCopy::First => first,
+            RecordCopy::Second => second,
+        };
+        if unreadable {
+            return Err(SimError::Unreadable);
+        }
         let [first, second] = &self.records;
         *out = match copy {
             RecordCopy::First => *first,

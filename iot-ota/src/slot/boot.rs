@@ -25,6 +25,9 @@ pub enum BootError<E> {
     /// The boot record's generations are used up.
     #[error("the boot record cannot be written any more")]
     Worn,
+    /// The memory for the boot record takes it, and does not give it back.
+    #[error("the boot record does not read back as it was written: the memory is worn")]
+    NotStored,
 }
 
 impl<E> From<StoreError<E>> for BootError<E> {
@@ -32,6 +35,7 @@ impl<E> From<StoreError<E>> for BootError<E> {
         match error {
             StoreError::Banks(error) => Self::Banks(error),
             StoreError::Worn => Self::Worn,
+            StoreError::NotStored => Self::NotStored,
         }
     }
 }
@@ -39,7 +43,9 @@ impl<E> From<StoreError<E>> for BootError<E> {
 /// Decides which bank to boot, and makes the decision durable before it returns.
 ///
 /// A boot loader calls this once and jumps to the bank. An image whose digest is not the verified one, or
-/// that is older than the security counter, is not booted; a candidate is then rolled back.
+/// that is older than the security counter, is not booted; a candidate is then rolled back, and so is one
+/// that cannot be read: a worn spare bank must not keep the confirmed firmware from booting. When the decision
+/// cannot be made durable, the confirmed firmware boots.
 ///
 /// # Errors
 ///
@@ -57,7 +63,7 @@ pub fn boot<B: Banks + ?Sized>(
         let whole = holds(banks, record.active.other(), &candidate, digest);
         let reason = if candidate.sequence < counter {
             Some(RollBackReason::TooOld)
-        } else if !whole.map_err(BootError::Banks)? {
+        } else if !whole.unwrap_or(false) {
             Some(RollBackReason::Damaged)
         } else {
             None
@@ -66,18 +72,26 @@ pub fn boot<B: Banks + ?Sized>(
             record = record.on(BootEvent::Reject(reason)).unwrap_or(record);
         }
     }
-    if record.boots() == record.active {
-        let installed = record.installed;
-        let whole = holds(banks, record.active, &installed, digest).map_err(BootError::Banks)?;
-        if !whole || installed.sequence < counter {
-            return Err(BootError::NothingBoots);
-        }
+    let may_boot = |banks: &mut B, digest: &mut _| -> Result<bool, B::Error> {
+        let whole = holds(banks, record.active, &record.installed, digest)?;
+        Ok(whole && record.installed.sequence >= counter)
+    };
+    if record.boots() == record.active && !may_boot(banks, digest).map_err(BootError::Banks)? {
+        return Err(BootError::NothingBoots);
     }
-    // The trial is counted before it begins: a firmware that hangs at once must not be tried for ever.
-    if record != found {
-        store(banks, &record)?;
+    if record == found {
+        return Ok(record.boots());
     }
-    Ok(record.boots())
+    match store(banks, &record) {
+        Ok(()) => Ok(record.boots()),
+        // A trial is counted before it begins: a firmware that hangs at once must not be tried for ever.
+        // The confirmed firmware needs no count.
+        Err(error) if record.boots() != record.active => match may_boot(banks, digest) {
+            Ok(true) => Ok(record.active),
+            _ => Err(error.into()),
+        },
+        Err(_) => Ok(record.active),
+    }
 }
 
 /// Raises the security counter to the installed image, which is a confirmed one.
@@ -117,8 +131,10 @@ fn holds<B: Banks + ?Sized>(
     if release.size > banks.capacity() {
         return Ok(false);
     }
-    read_through(banks, bank, release.size, |bytes| digest.update(bytes))?;
-    Ok(digests_equal(&digest.finish(), &release.digest))
+    let read = read_through(banks, bank, release.size, |bytes| digest.update(bytes));
+    // Finished even when the memory failed: the next try must not begin with this one's bytes.
+    let found = digest.finish();
+    read.map(|()| digests_equal(&found, &release.digest))
 }
 
 /// Shows the first `size` bytes of a bank piece by piece.
@@ -200,6 +216,49 @@ mod tests {
             ended(&mut banks),
             Some(EndedAs::RolledBack(RollBackReason::Damaged))
         );
+    }
+
+    #[test]
+    fn an_unreadable_candidate_is_rolled_back_and_the_confirmed_firmware_boots() {
+        let (mut banks, _) = device();
+        banks.fail_reads(Bank::B, 0);
+        assert_eq!(boot(&mut banks, &mut Sha256::default()), Ok(Bank::A));
+        assert_eq!(
+            ended(&mut banks),
+            Some(EndedAs::RolledBack(RollBackReason::Damaged))
+        );
+        // Of the active bank the error is the boot loader's: nothing may be concluded from it.
+        banks.fail_reads(Bank::A, 0);
+        assert_eq!(
+            boot(&mut banks, &mut Sha256::default()),
+            Err(BootError::Banks(crate::sim::SimError::Unreadable))
+        );
+    }
+
+    #[test]
+    fn a_trial_that_cannot_be_counted_does_not_begin_and_the_confirmed_firmware_boots() {
+        let (mut banks, _) = device();
+        // The staged record is in the second copy; the trial would be counted in the first.
+        banks.fail_record_reads(crate::slot::RecordCopy::First);
+        for _ in 0..4 {
+            assert_eq!(boot(&mut banks, &mut Sha256::default()), Ok(Bank::A));
+        }
+    }
+
+    #[test]
+    fn a_boot_that_failed_on_a_read_may_be_tried_again_with_the_same_digest() {
+        let image = [7; 600];
+        let release = Release::new(1, sha256(&image), 600);
+        let mut banks = MemoryBanks::factory(1_024, 64, &image, release);
+        let mut digest = Sha256::default();
+        // The first piece was hashed when the second one fails.
+        banks.fail_reads(Bank::A, 512);
+        assert_eq!(
+            boot(&mut banks, &mut digest),
+            Err(BootError::Banks(crate::sim::SimError::Unreadable))
+        );
+        banks.heal_reads();
+        assert_eq!(boot(&mut banks, &mut digest), Ok(Bank::A));
     }
 
     #[test]

@@ -246,13 +246,17 @@ pub enum StoreError<E> {
     /// The record has been written four thousand million times.
     #[error("the boot record's generations are used up")]
     Worn,
+    /// The memory took the record, and does not give it back.
+    #[error("the boot record does not read back as it was written: the memory is worn")]
+    NotStored,
 }
 
-/// Reads the boot record: the newest copy that is whole; `None` when neither is.
+/// Reads the boot record: the newest copy that is whole; `None` when neither is. A copy that cannot be read
+/// is passed over when the other one is whole.
 ///
 /// # Errors
 ///
-/// The memory's error.
+/// The memory's error, when it may hide the only whole copy.
 pub fn load<B: Banks + ?Sized>(banks: &mut B) -> Result<Option<BootRecord>, B::Error> {
     Ok(newest(banks)?.map(|(record, ..)| record))
 }
@@ -273,25 +277,43 @@ pub fn store<B: Banks + ?Sized>(
         None => (0, RecordCopy::First),
     };
     let generation = generation.checked_add(1).ok_or(StoreError::Worn)?;
+    let bytes = bytes::encode(record, generation);
     banks
-        .write_record(copy, &bytes::encode(record, generation))
-        .map_err(StoreError::Banks)
+        .write_record(copy, &bytes)
+        .map_err(StoreError::Banks)?;
+    // A worn copy may take what it never gives back: a trial counted there would never end.
+    let mut stored = [0; RECORD_BYTES];
+    banks
+        .read_record(copy, &mut stored)
+        .map_err(StoreError::Banks)?;
+    if stored == bytes {
+        Ok(())
+    } else {
+        Err(StoreError::NotStored)
+    }
 }
 
 type Found = (BootRecord, u32, RecordCopy);
 
 fn newest<B: Banks + ?Sized>(banks: &mut B) -> Result<Option<Found>, B::Error> {
     let mut found: Option<Found> = None;
+    let mut unreadable = None;
     for copy in [RecordCopy::First, RecordCopy::Second] {
         let mut bytes = [0; RECORD_BYTES];
-        banks.read_record(copy, &mut bytes)?;
+        if let Err(error) = banks.read_record(copy, &mut bytes) {
+            unreadable = Some(error);
+            continue;
+        }
         if let Some((record, generation)) = bytes::decode(&bytes)
             && found.is_none_or(|(_, newest, _)| generation > newest)
         {
             found = Some((record, generation, copy));
         }
     }
-    Ok(found)
+    match (found, unreadable) {
+        (None, Some(error)) => Err(error),
+        (found, _) => Ok(found),
+    }
 }
 
 #[cfg(test)]

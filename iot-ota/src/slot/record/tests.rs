@@ -106,3 +106,25 @@ fn a_power_cut_at_any_byte_leaves_the_old_record_or_the_new_one() {
     }
     assert!(kept > 0 && replaced > 0, "the cut never fired, or always");
 }
+
+#[test]
+fn an_unreadable_copy_of_the_record_is_passed_over_when_the_other_is_whole() {
+    let mut banks = MemoryBanks::factory(64, 16, b"old", OLD);
+    let factory = load(&mut banks).unwrap().unwrap();
+    let staged = factory.on(stage(2)).unwrap();
+    store(&mut banks, &staged).unwrap();
+    banks.fail_record_reads(RecordCopy::First);
+    assert_eq!(load(&mut banks), Ok(Some(staged)));
+    // What would be stored in a copy that cannot be read is not called stored.
+    let trial = staged.on(BootEvent::Boot).unwrap();
+    assert_eq!(
+        store(&mut banks, &trial),
+        Err(StoreError::Banks(crate::sim::SimError::Unreadable))
+    );
+    assert_eq!(load(&mut banks), Ok(Some(staged)));
+    banks.heal_reads();
+    assert_eq!(load(&mut banks), Ok(Some(trial)));
+    banks.fail_record_reads(RecordCopy::First);
+    banks.fail_record_reads(RecordCopy::Second);
+    assert_eq!(load(&mut banks), Err(crate::sim::SimError::Unreadable));
+}
