@@ -6,8 +6,10 @@
 //!
 //! - [`Admit`] is asked after **every** handshake, a resumed one too, so that revocation is not bypassed by
 //!   TLS resumption.
-//! - Behind it stands the hub of this crate or any broker over TCP; the client id is prefixed with the tenant
-//!   there (`acme:boiler-7`), so that equal names of two tenants never share a session.
+//! - Behind it stands the hub of this crate or any broker over TCP; the client id is prefixed with tenant
+//!   and role there (`acme:d:boiler-7`; `n` a newcomer, `d` a device, `g` a gateway, `s` a service), so that
+//!   equal names of two tenants or of two roles never share a session.
+//! - Only a service may have messages retained: they would outlive the identity of a device.
 //! - What is allowed is decided when it is asked for. After a change of policy, [`cut`](Gate::cut) the sessions
 //!   concerned; what a broker's stored session subscribed to earlier is the broker's to forget.
 

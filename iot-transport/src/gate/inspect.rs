@@ -6,8 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use iot_core::Principal;
 use iot_core::authz::{Action, Authorizer};
+use iot_core::{Principal, Role};
 
 use super::Stage;
 use crate::mqtt::packet::server::{self, Request};
@@ -16,6 +16,8 @@ use crate::topic::{Filter, Topic};
 
 /// The first byte of every CONNECT.
 const CONNECT: u8 = 0x10;
+/// The flag of a PUBLISH that asks the broker to keep it for later subscribers.
+const RETAIN: u8 = 1;
 /// How many topic aliases one client may set.
 const ALIASES: usize = 64;
 
@@ -136,6 +138,10 @@ impl Inspector {
         let Some(version) = self.version else {
             return self.judge_connect(*first, body, out);
         };
+        if first & RETAIN != 0 && first >> 4 == 3 && !self.may_retain() {
+            let reason = "only a service may have messages retained";
+            return Err(Violation::new(stage, reason));
+        }
         // PUBREC, PUBREL and PUBCOMP name an identifier only: quality 2 is between client and broker.
         if matches!(first >> 4, 5..=7) && body.len() >= 2 {
             out.extend_from_slice(whole);
@@ -174,6 +180,11 @@ impl Inspector {
         Ok(())
     }
 
+    /// A retained message outlives its sender's identity and greets every later listener.
+    fn may_retain(&self) -> bool {
+        self.principal.role == Role::Service
+    }
+
     fn allows(&self, action: &Action<'_>) -> bool {
         self.authorizer.decide(&self.principal, action).is_allowed()
     }
@@ -204,8 +215,12 @@ impl Inspector {
             if !allowed {
                 return Err(refuse(format!("its will goes to {:?}", will.topic)));
             }
+            if will.retain && !self.may_retain() {
+                return Err(refuse("its will is to be retained".into()));
+            }
         }
-        let scoped = format!("{}:{client_id}", self.principal.tenant);
+        let scoped = upstream_id(&self.principal, client_id)
+            .ok_or_else(|| refuse("its role has no sessions".into()))?;
         rename(first, body, connect.version, &scoped, out)
             .ok_or_else(|| refuse("a malformed packet".into()))
     }
@@ -247,6 +262,20 @@ impl Inspector {
             Err(Violation::new(Stage::Subscribe, reason))
         }
     }
+}
+
+/// What a client is called upstream: tenant and role stand before its own id, so that neither an equal name of
+/// another tenant nor one of another role (a newcomer with the name of an enrolled device) finds its session.
+pub(super) fn upstream_id(who: &Principal, client_id: &str) -> Option<String> {
+    let role = match who.role {
+        Role::Newcomer => 'n',
+        Role::Device => 'd',
+        Role::Gateway => 'g',
+        Role::Service => 's',
+        // Two roles unknown here must not share a letter.
+        _ => return None,
+    };
+    Some(format!("{}:{role}:{client_id}", who.tenant))
 }
 
 /// Writes the CONNECT again under another client id: the first field behind the fixed fields and properties.

@@ -2,177 +2,15 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 
-use iot_core::authz::OwnLane;
 use iot_core::port::Transport;
-use iot_core::{Channel, DeviceId, Event, Fate, Message, Principal, Role};
-use iot_transport::gate::{Builder, Gate, GateListening, Refusal, Stage};
+use iot_core::{Channel, DeviceId, Event, Fate, Message, Role};
+use iot_transport::gate::Stage;
 use iot_transport::mqtt::{Client, ConnectError, Hub, Settings, Tls, Version};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::common::{self, PATIENCE, device_settings, drain, service_settings, tenant, until};
-
-type Issuer = CertifiedIssuer<'static, KeyPair>;
-
-type Names = HashMap<Vec<u8>, Result<Principal, Refusal>>;
-
-/// A certificate authority, who its certificates name, and who is revoked.
-struct Pki {
-    issuer: Issuer,
-    names: Arc<Mutex<Names>>,
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-fn issuer() -> Issuer {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-fn leaf(issuer: &Issuer, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.into()]).unwrap();
-    let certificate = params.signed_by(&key, issuer).unwrap();
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    (certificate.der().clone(), key.into())
-}
-
-impl Pki {
-    fn new() -> Self {
-        Self {
-            issuer: issuer(),
-            names: Arc::default(),
-        }
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
-        roots
-    }
-
-    fn server(&self) -> Arc<ServerConfig> {
-        let (certificate, key) = leaf(&self.issuer, "localhost");
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
-            Arc::new(self.roots()),
-            provider(),
-        );
-        let config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        Arc::new(config)
-    }
-
-    /// A client's configuration with a certificate of its own.
-    fn client(&self, name: &str, role: Role) -> Arc<ClientConfig> {
-        let (certificate, key) = leaf(&self.issuer, "client.example");
-        let who = Principal::new(tenant(), DeviceId::new(name).unwrap(), role);
-        self.names
-            .lock()
-            .unwrap()
-            .insert(certificate.to_vec(), Ok(who));
-        self.config(Some((certificate, key)))
-    }
-
-    fn config(
-        &self,
-        own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
-    ) -> Arc<ClientConfig> {
-        let config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(self.roots());
-        Arc::new(match own {
-            Some((certificate, key)) => config
-                .with_client_auth_cert(vec![certificate], key)
-                .unwrap(),
-            None => config.with_no_client_auth(),
-        })
-    }
-
-    fn revoke(&self, device: &str) {
-        for entry in self.names.lock().unwrap().values_mut() {
-            if entry.is_ok_and(|who| who.device.as_str() == device) {
-                *entry = Err(Refusal::Revoked);
-            }
-        }
-    }
-
-    fn gate(&self) -> Builder {
-        let names = self.names.clone();
-        let admit = move |chain: &[CertificateDer<'_>]| {
-            let leaf = chain.first().ok_or(Refusal::NoCertificate)?;
-            let names = names.lock().unwrap();
-            names
-                .get(&leaf.to_vec())
-                .copied()
-                .unwrap_or(Err(Refusal::Nameless))
-        };
-        Gate::builder(self.server(), Arc::new(admit), Arc::new(OwnLane))
-    }
-}
-
-struct Site {
-    pki: Pki,
-    hub: Hub,
-    gate: Gate,
-    listening: GateListening,
-}
-
-impl Site {
-    async fn new() -> Self {
-        Self::with(|builder| builder).await
-    }
-
-    async fn with(change: impl FnOnce(Builder) -> Builder) -> Self {
-        let (pki, hub) = (Pki::new(), Hub::default());
-        let gate = change(pki.gate()).to_hub(&hub);
-        let listening = gate.listen("127.0.0.1:0").await.unwrap();
-        Self {
-            pki,
-            hub,
-            gate,
-            listening,
-        }
-    }
-
-    fn tls(&self, config: Arc<ClientConfig>) -> Tls {
-        Tls::new(self.listening.address().to_string(), "localhost", config).unwrap()
-    }
-
-    fn client(&self, name: &str, settings: Settings) -> Client<Tls> {
-        Client::new(self.tls(self.pki.client(name, Role::Device)), settings)
-    }
-
-    async fn service(&self) -> Client<Tls> {
-        let config = self.pki.client("backend", Role::Service);
-        let mut service = Client::new(self.tls(config), service_settings());
-        service.subscribe(Channel::Telemetry).await.unwrap();
-        service.connected(PATIENCE).await.unwrap();
-        common::subscribed(&self.hub, &mut service, 1).await;
-        service
-    }
-
-    /// Where refusals happened, in order.
-    fn stages(&self) -> Vec<Stage> {
-        self.gate
-            .refusals()
-            .iter()
-            .map(|record| record.stage)
-            .collect()
-    }
-}
+use crate::site::{Pki, Site, issuer, leaf};
 
 #[tokio::test]
 async fn a_device_and_its_service_talk_through_the_gate() {
@@ -192,8 +30,8 @@ async fn a_device_and_its_service_talk_through_the_gate() {
             .map(|(name, _)| name)
             .collect();
         assert!(
-            names.contains(&"acme:d1".into()),
-            "the tenant is missing in {names:?}"
+            names.contains(&"acme:d:d1".into()),
+            "tenant and role are missing in {names:?}"
         );
     }
 }

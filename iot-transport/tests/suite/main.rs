@@ -16,3 +16,7 @@ mod gate;
 mod hub;
 mod mosquitto;
 mod mqtt;
+#[cfg(feature = "gate")]
+mod revoked;
+#[cfg(feature = "gate")]
+mod site;

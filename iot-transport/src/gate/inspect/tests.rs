@@ -42,6 +42,18 @@ fn publish(version: Version, topic: &str, properties: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// An MQTT 3.1.1 CONNECT of `d1` with a will for its own topic, these flags, and `rest` behind the will.
+fn connect_with_will(flags: u8, rest: &[&str]) -> Vec<u8> {
+    let mut body = alloc::vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags, 0, 30];
+    for field in ["d1", "iot/1/acme/d1/health/up", "gone"].iter().chain(rest) {
+        body.extend(u16::try_from(field.len()).unwrap().to_be_bytes());
+        body.extend(field.as_bytes());
+    }
+    let mut bytes = alloc::vec![CONNECT, u8::try_from(body.len()).unwrap()];
+    bytes.extend(body);
+    bytes
+}
+
 /// Feeds a CONNECT and then `bytes`; what came out after the CONNECT.
 fn after_connect(version: Version, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
     let mut inspector = inspector(Role::Device);
@@ -52,13 +64,63 @@ fn after_connect(version: Version, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
 }
 
 #[test]
-fn a_connect_goes_on_under_the_tenants_name_with_everything_else_unchanged() {
+fn a_connect_goes_on_under_tenant_and_role_with_everything_else_unchanged() {
     for version in [Version::V3, Version::V5] {
         let mut out = Vec::new();
         inspector(Role::Device)
             .feed(&connect(version, "d1"), &mut out)
             .unwrap();
-        assert_eq!(out, connect(version, "acme:d1"));
+        assert_eq!(out, connect(version, "acme:d:d1"));
+    }
+}
+
+#[test]
+fn no_two_roles_share_a_session() {
+    let roles = [Role::Newcomer, Role::Device, Role::Gateway, Role::Service];
+    let upstream = |role| {
+        let mut out = Vec::new();
+        let hello = connect(Version::V5, "d1");
+        inspector(role).feed(&hello, &mut out).unwrap();
+        out
+    };
+    for (at, one) in roles.iter().enumerate() {
+        for other in &roles[at + 1..] {
+            assert_ne!(upstream(*one), upstream(*other), "{one:?} and {other:?}");
+        }
+    }
+}
+
+#[test]
+fn only_a_service_has_messages_retained() {
+    for version in [Version::V3, Version::V5] {
+        for (role, topic, allowed) in [
+            (Role::Device, "iot/1/acme/d1/twin/up", false),
+            (Role::Gateway, "iot/1/acme/d1/twin/up", false),
+            (Role::Service, "iot/1/acme/d2/twin/down", true),
+        ] {
+            let mut bytes = publish(version, topic, &[]);
+            let mut inspector = inspector(role);
+            let mut out = Vec::new();
+            inspector.feed(&connect(version, "d1"), &mut out).unwrap();
+            inspector.feed(&bytes, &mut out).unwrap();
+            bytes[0] |= RETAIN;
+            let outcome = inspector.feed(&bytes, &mut out);
+            assert_eq!(outcome.is_ok(), allowed, "{role:?}");
+            if let Err(violation) = outcome {
+                assert_eq!(violation.stage, Stage::Publish);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_devices_will_is_not_retained() {
+    for (flags, allowed) in [(0b0000_0110, true), (0b0010_0110, false)] {
+        let mut out = Vec::new();
+        let bytes = connect_with_will(flags, &[]);
+        let outcome = inspector(Role::Device).feed(&bytes, &mut out);
+        assert_eq!(outcome.is_ok(), allowed);
+        assert_eq!(out.is_empty(), !allowed);
     }
 }
 

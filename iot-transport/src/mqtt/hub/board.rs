@@ -131,13 +131,18 @@ impl Board {
     }
 
     /// Subscribes a session; returns what was granted and the retained messages to send.
+    ///
+    /// `None` when the session was replaced: in the tree nobody would ever find and remove it again.
     pub(super) fn subscribe(
         &self,
         session: &Arc<Session>,
         wishes: &[Wish],
         limit: usize,
-    ) -> (Vec<Option<u8>>, Vec<Letter>) {
+    ) -> Option<(Vec<Option<u8>>, Vec<Letter>)> {
         let mut inner = self.write();
+        if !inner.holds(session) {
+            return None;
+        }
         let mut retained = Vec::new();
         let granted = wishes
             .iter()
@@ -164,7 +169,7 @@ impl Board {
                 Some(qos)
             })
             .collect();
-        (granted, retained)
+        Some((granted, retained))
     }
 
     pub(super) fn unsubscribe(&self, session: &Session, filters: &[String]) {
@@ -262,6 +267,13 @@ impl Board {
 }
 
 impl Inner {
+    /// Whether this very session, and not a successor, is the one of its client id.
+    fn holds(&self, session: &Arc<Session>) -> bool {
+        self.sessions
+            .get(&session.client_id)
+            .is_some_and(|known| Arc::ptr_eq(known, session))
+    }
+
     /// Takes a session out with its subscriptions; returns how many letters of at least once it held.
     fn remove(&mut self, session: &Arc<Session>) -> u64 {
         let mut state = session.state();
@@ -277,11 +289,7 @@ impl Inner {
             live.wake.notify_one();
         }
         drop(state);
-        if self
-            .sessions
-            .get(&session.client_id)
-            .is_some_and(|known| Arc::ptr_eq(known, session))
-        {
+        if self.holds(session) {
             self.sessions.remove(&session.client_id);
         }
         lost
@@ -343,3 +351,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

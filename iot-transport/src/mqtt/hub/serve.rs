@@ -354,9 +354,11 @@ impl<S: Io> Connection<'_, S> {
 
     fn subscribe(&mut self, id: u16, wishes: &[Wish], session: &Arc<Session>) -> Result<(), End> {
         let shared = &self.hub.shared;
-        let (granted, retained) = shared
-            .board
-            .subscribe(session, wishes, shared.settings.filters);
+        let board = &shared.board;
+        let Some((granted, retained)) = board.subscribe(session, wishes, shared.settings.filters)
+        else {
+            return Err(End::TakenOver);
+        };
         server::put_suback(&mut self.wire.out, self.version, id, &granted)?;
         let mut state = session.state();
         for letter in retained {
