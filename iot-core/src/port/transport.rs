@@ -59,7 +59,8 @@ pub trait Transport {
 
     /// Queues `message`; never waits for the peer.
     ///
-    /// The ticket's fate follows from [`next`](Self::next) exactly once, unless the process ends first.
+    /// The ticket's fate follows from [`next`](Self::next) exactly once, unless the process ends or the
+    /// transport is closed first.
     /// Dropping the future before it is ready leaves the message unqueued.
     ///
     /// # Errors

@@ -221,8 +221,10 @@ impl<C: Connect> Client<C> {
 
     /// Sends what can be sent, says goodbye and gives the link up, for at most `patience`.
     ///
-    /// Afterwards every call returns [`ClientError::Closed`]. Messages without a fate are not told one, and the
-    /// message returned last is not acknowledged: it comes again with the next session.
+    /// Afterwards [`next`](Transport::next) still tells the fates that are known, then it and every other call
+    /// return [`ClientError::Closed`]. Messages without a fate are not told one; [`waiting`](Self::waiting)
+    /// counts them. Messages that were not returned, and the one returned last, are not acknowledged: they come
+    /// again with the next session.
     pub async fn close(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let goodbye = poll_fn(|cx| self.say_goodbye(cx));
@@ -230,15 +232,17 @@ impl<C: Connect> Client<C> {
         let _ = timeout_at(deadline, goodbye).await;
         self.link = Link::Down { until: None };
         self.closed = true;
+        self.ready
+            .retain(|ready| matches!(ready, Ready::Settled { .. }));
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
         loop {
-            if self.closed {
-                return Poll::Ready(Err(ClientError::Closed));
-            }
             if !self.ready.is_empty() {
                 return Poll::Ready(Ok(()));
+            }
+            if self.closed {
+                return Poll::Ready(Err(ClientError::Closed));
             }
             if self.progress(cx).is_pending() {
                 return Poll::Pending;

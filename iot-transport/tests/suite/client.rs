@@ -333,6 +333,81 @@ async fn a_link_that_falls_silent_is_given_up() {
     assert_eq!(start.elapsed().as_secs(), 15);
 }
 
+/// A broker that acknowledges the first `count` messages a second after they came, and then is mute.
+fn acknowledging(count: u8) -> impl Connect {
+    scripted(move |mut server: DuplexStream| async move {
+        greet(&mut server, 0).await;
+        let mut published = [0; 1_024];
+        assert!(server.read(&mut published).await.unwrap() > 0);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let acks: Vec<u8> = (1..=count).flat_map(|id| [0x40, 2, 0, id]).collect();
+        server.write_all(&acks).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn fates_that_are_known_at_the_end_are_told_after_closing() {
+    let mut device = Client::new(acknowledging(3), device_settings("d1"));
+    let mut tickets = BTreeSet::new();
+    for _ in 0..4 {
+        tickets.insert(device.submit(&Message::telemetry(b"x")).await.unwrap());
+    }
+    let mut told = settled(&mut device, 1).await;
+    device.close(PATIENCE).await;
+    told.extend(settled(&mut device, 2).await);
+    assert!(told.values().all(|fate| *fate == Fate::Delivered));
+    assert!(told.len() == 3 && told.keys().all(|ticket| tickets.contains(ticket)));
+    assert_eq!(device.waiting(), 1);
+    let mut buffer = [0; 64];
+    let end = device.next(&mut buffer).await;
+    assert!(matches!(end, Err(ClientError::Closed)), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_takes_in_the_acknowledgements_that_have_arrived() {
+    let mut device = Client::new(acknowledging(1), device_settings("d1"));
+    let ticket = device.submit(&Message::telemetry(b"x")).await.unwrap();
+    device.connected(PATIENCE).await.unwrap();
+    until(&mut device, |event| {
+        matches!(event, Event::Connected { .. })
+    })
+    .await;
+    assert!(futures::poll!(core::pin::pin!(device.next(&mut [0; 64]))).is_pending());
+    // The acknowledgement comes while nobody polls.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    device.close(PATIENCE).await;
+    let fates = settled(&mut device, 1).await;
+    assert_eq!(fates, BTreeMap::from([(ticket, Fate::Delivered)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn goodbye_is_said_also_while_a_ping_is_unanswered() {
+    let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hearing = heard.clone();
+    let connector = scripted(move |mut server: DuplexStream| {
+        let heard = hearing.clone();
+        async move {
+            greet(&mut server, 0).await;
+            let mut bytes = Vec::new();
+            server.read_to_end(&mut bytes).await.unwrap();
+            *heard.lock().unwrap() = bytes;
+        }
+    });
+    let settings = device_settings("d1").with_keep_alive(Duration::from_secs(10));
+    let mut device = Client::new(connector, settings);
+    until(&mut device, |event| {
+        matches!(event, Event::Connected { .. })
+    })
+    .await;
+    let mut buffer = [0; 64];
+    let quiet = tokio::time::timeout(Duration::from_secs(12), device.next(&mut buffer)).await;
+    assert!(quiet.is_err(), "the link was given up too early");
+    device.close(PATIENCE).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(*heard.lock().unwrap(), [0xc0, 0, 0xe0, 0], "ping, goodbye");
+}
+
 #[tokio::test]
 async fn what_waiting_cannot_cure_is_told_at_once_with_a_remedy() {
     let connector = scripted(|mut server: DuplexStream| async move {

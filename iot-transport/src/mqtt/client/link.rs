@@ -23,6 +23,8 @@ use crate::topic::MAX_TOPIC_BYTES;
 const BACKLOG_BYTES: usize = 64 * 1_024;
 /// Above this many events waiting to be read nothing more is received.
 const READY_EVENTS: usize = 64;
+/// As often input is read for each poll of a closing link, so that a busy broker cannot hold the end up.
+const LAST_READS: usize = 64;
 
 /// Where the link stands.
 pub(super) enum Link {
@@ -51,6 +53,8 @@ pub(super) struct Up {
     last_sent: Instant,
     /// When the unanswered PINGREQ was sent.
     pinged: Option<Instant>,
+    /// Whether the DISCONNECT is in the buffer, or out.
+    parting: bool,
     /// Subscriptions on their way, by packet identifier.
     subscribing: alloc::collections::BTreeMap<u16, Channel>,
 }
@@ -235,6 +239,7 @@ impl<C: Connect> Client<C> {
             last_received: now,
             last_sent: now,
             pinged: None,
+            parting: false,
             subscribing: alloc::collections::BTreeMap::new(),
         }));
         self.link_number += 1;
@@ -435,16 +440,46 @@ impl<C: Connect> Client<C> {
         };
     }
 
+    /// Takes in the acknowledgements that have arrived already.
+    fn take_last_fates(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..LAST_READS {
+            loop {
+                let Link::Up(up) = &mut self.link else {
+                    return;
+                };
+                let Ok(Some((first, body))) = up.wire.frame() else {
+                    break;
+                };
+                let Ok(packet) = decode(self.settings.version, first, body) else {
+                    return;
+                };
+                // Nothing else is answered or handed over any more.
+                if matches!(packet, Reply::Puback { .. }) && self.receive(packet).is_err() {
+                    return;
+                }
+            }
+            let Link::Up(up) = &mut self.link else {
+                return;
+            };
+            if !matches!(up.wire.poll_read(cx), Poll::Ready(Ok(1..))) {
+                return;
+            }
+        }
+    }
+
     pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.fill(Instant::now());
         let version = self.settings.version;
+        if matches!(&self.link, Link::Up(up) if !up.parting) {
+            self.fill(Instant::now());
+        }
+        self.take_last_fates(cx);
         let Link::Up(up) = &mut self.link else {
             return Poll::Ready(());
         };
-        // Written once: an empty buffer afterwards means that the goodbye is out.
-        if up.pinged.is_none() {
+        // Written once and last: an empty buffer afterwards means that the goodbye is out.
+        if !up.parting {
             packet::put_disconnect(&mut up.wire.out, version, 0);
-            up.pinged = Some(Instant::now());
+            up.parting = true;
         }
         match up.wire.poll_write(cx) {
             Poll::Ready(Ok(())) => up.wire.poll_shutdown(cx).map(|_| ()),

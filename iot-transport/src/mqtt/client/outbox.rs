@@ -8,6 +8,9 @@ use alloc::vec::Vec;
 use iot_core::{Priority, Qos, Ticket};
 use tokio::time::Instant;
 
+/// So many tickets of messages that are gone may stay queued before they are searched for.
+const SPARE_TICKETS: usize = 64;
+
 /// One submitted message.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -168,7 +171,22 @@ impl Outbox {
         if entry.on_wire {
             self.on_wire = self.on_wire.saturating_sub(1);
         }
+        self.forget_settled();
         Some(Ticket::new(ticket))
+    }
+
+    /// Drops the tickets of messages that are gone once they are the most of what the queues hold.
+    ///
+    /// Without a link nothing else takes them out, and messages that expire would grow the queues for ever.
+    fn forget_settled(&mut self) {
+        let queued = self.again.len() + self.waiting.iter().map(VecDeque::len).sum::<usize>();
+        if queued <= 2 * self.entries.len() + SPARE_TICKETS {
+            return;
+        }
+        let entries = &self.entries;
+        for queue in self.waiting.iter_mut().chain([&mut self.again]) {
+            queue.retain(|ticket| entries.contains_key(ticket));
+        }
     }
 
     /// The wire broke: whatever was on it has to go again.
@@ -214,5 +232,48 @@ const fn rank(priority: Priority) -> usize {
         Priority::Critical => 3,
         // `Priority` may grow; what is unknown is normal.
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn messages_that_expire_without_a_link_leave_no_tickets_behind() {
+        let (mut outbox, start) = (Outbox::default(), Instant::now());
+        let push = |outbox: &mut Outbox, at| {
+            outbox.push(&Draft {
+                topic: "t",
+                payload: b"x",
+                qos: Qos::AtLeastOnce,
+                priority: Priority::Normal,
+                expires: Some(at),
+            })
+        };
+        let queued = |outbox: &Outbox| {
+            outbox.again.len() + outbox.waiting.iter().map(VecDeque::len).sum::<usize>()
+        };
+        let kept = push(&mut outbox, start + Duration::from_secs(86_400));
+        for was_on_a_wire in [true, false] {
+            for _ in 0..1_000 {
+                push(&mut outbox, start);
+            }
+            if was_on_a_wire {
+                while outbox.next().is_some() {}
+                outbox.wire_broke();
+            }
+            while outbox.expire(start).is_some() {}
+            assert!(queued(&outbox) <= 2 + SPARE_TICKETS);
+        }
+        for _ in 0..1_000 {
+            let ticket = push(&mut outbox, start);
+            assert_eq!(outbox.expire(start), Some(ticket));
+            assert!(queued(&outbox) <= 3 + SPARE_TICKETS);
+        }
+        let next = outbox.next().map(|(ticket, _)| Ticket::new(ticket));
+        assert_eq!((next, outbox.len()), (Some(kept), 1));
     }
 }
