@@ -27,6 +27,8 @@ mod validity;
 pub use view::UnverifiedCertificate;
 
 #[cfg(feature = "cert")]
+pub(crate) use anchors::link;
+#[cfg(feature = "cert")]
 pub use anchors::{AdmitError, AnchorError, MAX_CHAIN, TrustAnchors, VerifiedPeer};
 #[cfg(feature = "cert")]
 pub use authority::{Authority, IssueError};

@@ -14,18 +14,18 @@ use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
-use iot_core::crypto::{KeyPolicy, KeyStore, Signature, Signer, SlotId};
+use iot_core::crypto::{Digest, KeyPolicy, KeyStore, Signature, Signer, SlotId};
 use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
 use iot_core::sim::SimEntropy;
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, DeviceId, Instant, Message, Now, Principal, Role, TenantId, Timestamp};
-use iot_identity::cert::{Authority, Validity, csr};
+use iot_identity::cert::{Authority, UnverifiedCertificate, Validity, csr};
 use iot_identity::enrol::{
     Answer, Applicant, Enrolled, Enrolment, Refusal, Registrar, Request, Standing, Terms,
 };
 use iot_identity::key::PublicKey;
-use iot_identity::revocation::{Denied, Revocations};
-use iot_identity::ring::{SoftwareKey, SoftwareKeys, SystemEntropy};
+use iot_identity::revocation::{CertificateId, Denied, Revocations};
+use iot_identity::ring::{Sha256, SoftwareKey, SoftwareKeys, SystemEntropy};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -255,7 +255,7 @@ fn the_revoked_do_not_enrol_by_any_key() {
     let (wall, mut entropy) = (TimeBounds::exact(START), SystemEntropy::new());
     let key = new_key();
     let public = PublicKey::of(&key).unwrap();
-    let hash = public.hash(&mut iot_identity::ring::Sha256::new());
+    let hash = public.hash(&mut Sha256::new());
     let own = request(&device(), &key);
     assert!(
         registrar
@@ -277,6 +277,40 @@ fn the_revoked_do_not_enrol_by_any_key() {
     let fresh = request(&device(), &new_key());
     let refused = registrar.enrol(&newcomer(), &fresh, wall, &mut entropy);
     assert_eq!(refused, Err(Refusal::Revoked));
+}
+
+/// Names a certificate for the deny-list.
+fn named(certificate: &[u8]) -> Denied {
+    let view = UnverifiedCertificate::parse(certificate).unwrap();
+    let mut hash = Sha256::new();
+    hash.update(view.issuer());
+    Denied::Certificate(CertificateId::new(hash.finish(), view.serial()).unwrap())
+}
+
+#[test]
+fn the_key_of_a_denied_certificate_gets_neither_it_nor_another_and_takes_no_place() {
+    let revocations = Revocations::default();
+    let mut registrar = registrar(revocations.clone());
+    let mut entropy = SystemEntropy::new();
+    let mut ask = |registrar: &mut Registrar<SoftwareKey>, csr: &[u8], days: u32| {
+        let wall = TimeBounds::exact(START.after(days * DAY));
+        registrar.enrol(&newcomer(), csr, wall, &mut entropy)
+    };
+    let keys: Vec<_> = (0..5).map(|_| request(&device(), &new_key())).collect();
+    let first = ask(&mut registrar, &keys[0], 0).unwrap();
+    for key in &keys[1..4] {
+        ask(&mut registrar, key, 0).unwrap();
+    }
+    assert_eq!(ask(&mut registrar, &keys[4], 0), Err(Refusal::TooMany));
+
+    revocations.deny(named(first.certificate()));
+    let refused = Err(Refusal::Revoked);
+    assert_eq!(ask(&mut registrar, &keys[0], 0), refused, "the same again");
+    assert_eq!(ask(&mut registrar, &keys[0], 21), refused, "a fresh one");
+    assert!(ask(&mut registrar, &keys[4], 0).is_ok(), "it takes a place");
+    assert_eq!(ask(&mut registrar, &keys[0], 0), refused, "after another");
+    assert!(ask(&mut registrar, &keys[4], 40).is_ok());
+    assert_eq!(ask(&mut registrar, &keys[0], 40), refused, "once expired");
 }
 
 #[test]

@@ -261,7 +261,7 @@ impl TrustAnchors {
 const LAST: Timestamp = Timestamp::from_secs(253_402_300_799);
 
 /// Names a certificate and its key for the deny-list.
-pub(super) fn link(der: &[u8]) -> Option<(CertificateId, KeyHash)> {
+pub(crate) fn link(der: &[u8]) -> Option<(CertificateId, KeyHash)> {
     let view = UnverifiedCertificate::parse(der)?;
     let mut hash = Sha256::new();
     hash.update(view.issuer());

@@ -107,7 +107,11 @@ impl<E: Entropy, const BYTES: usize> Applicant<E, BYTES> {
         }
     }
 
-    /// Asks once more after a refusal, or for a fresh certificate of the same key; the old one stays until then.
+    /// Asks once more after a refusal, or for a fresh certificate of the same key.
+    ///
+    /// The old chain stays until the fresh one has come. From then until that is durable there is none in
+    /// memory, because there is room for one: where storing may fail, copy [`chain`](Self::chain) beforehand.
+    /// The old record stays in place, and after a reboot it counts again.
     pub fn apply_again(&mut self) {
         if matches!(self.stage, Stage::Enrolled | Stage::Refused(_)) {
             self.retry.succeeded();
@@ -127,7 +131,8 @@ impl<E: Entropy, const BYTES: usize> Applicant<E, BYTES> {
         }
     }
 
-    /// The durable chain, the device's own certificate first; empty until it is enrolled.
+    /// The durable chain, the device's own certificate first; empty until it is enrolled, and while a fresh
+    /// one is being stored.
     pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
         let stored = self.stored.get(..self.len).unwrap_or(&[]);
         // While it is being stored a chain is not durable, and must not be used before it is.

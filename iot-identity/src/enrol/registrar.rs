@@ -13,7 +13,7 @@ use minicbor::Decoder;
 use rustls_pki_types::CertificateDer;
 
 use super::wire::{Answer, Refusal, Request as Asked, granted};
-use crate::cert::{Authority, Request, UnverifiedCertificate, Validity};
+use crate::cert::{Authority, Request, UnverifiedCertificate, Validity, link};
 use crate::key::KeyHash;
 use crate::revocation::Revocations;
 use crate::ring::Sha256;
@@ -170,6 +170,9 @@ impl Enrolled {
 /// in memory; every [`Enrolled::Issued`] is for the caller to make durable, and [`restore`](Self::restore)
 /// shows it again after a restart.
 ///
+/// The key of a denied certificate is refused, but the device may enrol with another key: against a device that
+/// was compromised deny the device itself, [`Denied::Device`](crate::revocation::Denied::Device).
+///
 /// ```
 /// use core::time::Duration;
 /// use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
@@ -273,6 +276,9 @@ impl<S: Signer> Registrar<S> {
         }
         let held = self.book.get(&who.device).map_or(&[][..], Vec::as_slice);
         let known = held.iter().find(|one| one.key == key);
+        if known.is_some_and(|known| self.is_denied(known)) {
+            return Err(Refusal::Revoked);
+        }
         if let Some(known) = known
             && self.is_fresh(known, wall)
         {
@@ -280,14 +286,16 @@ impl<S: Signer> Registrar<S> {
         }
         let live = held
             .iter()
-            .filter(|one| one.key != key && !is_expired(one, wall));
+            .filter(|one| one.key != key && !is_expired(one, wall) && !self.is_denied(one));
         if live.count() >= self.terms.keys {
             return Err(Refusal::TooMany);
         }
         let enrolment = self.issue(&request, wall, key, entropy)?;
-        let held = self.book.entry(who.device).or_default();
-        held.retain(|one| one.key != key && !is_expired(one, wall));
+        let mut held = self.book.remove(&who.device).unwrap_or_default();
+        // A denied one stays for as long as it is denied: forgotten, its key would enrol again.
+        held.retain(|one| one.key != key && (!is_expired(one, wall) || self.is_denied(one)));
         held.push(enrolment.clone());
+        self.book.insert(who.device, held);
         Ok(Enrolled::Issued(enrolment))
     }
 
@@ -362,6 +370,15 @@ impl<S: Signer> Registrar<S> {
             device: *request.device(),
             key,
             certificate: certificate.map_err(|_| Refusal::Later)?,
+        })
+    }
+
+    /// Whether the deny-list names its device, its key or the certificate itself.
+    fn is_denied(&self, enrolment: &Enrolment) -> bool {
+        // What cannot be looked up counts as denied.
+        link(&enrolment.certificate).is_none_or(|link| {
+            self.revocations
+                .is_denied(&enrolment.tenant, &enrolment.device, &[link])
         })
     }
 

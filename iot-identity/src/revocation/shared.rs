@@ -1,10 +1,10 @@
 //! The list in force, shared.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use iot_core::{DeviceId, TenantId};
 
@@ -13,27 +13,41 @@ use crate::key::KeyHash;
 
 type Listener = dyn Fn(&Denied) + Send + Sync;
 
-/// The deny-list in force: read by many threads, replaced as a whole, never rolled back.
+/// What is denied: a list that is issued elsewhere and replaced as a whole, never rolled back, and the entries
+/// denied here, which only [`withdraw`](Self::withdraw) takes back. Read by many threads.
 ///
 /// To lose no session between the check and the cut, a front registers a session first and checks it then.
 ///
 /// ```
 /// use iot_core::{DeviceId, TenantId};
 /// use iot_identity::revocation::{Denied, DenyList, Revocations};
-/// let revocations = Revocations::new(DenyList::new(1));
+/// let revocations = Revocations::new(DenyList::new(2));
 /// let gate = revocations.subscribe(|denied| println!("cut {denied:?}"));
 /// let (tenant, device) = (TenantId::new("acme")?, DeviceId::new("boiler-7")?);
-/// assert_eq!(revocations.deny(Denied::Device(tenant, device)), 2);
-/// assert!(revocations.is_denied(&tenant, &device, &[]));
+/// assert!(revocations.deny(Denied::Device(tenant, device)));
 /// assert!(revocations.replace(DenyList::new(1)).is_err());
-/// # Ok::<(), iot_core::id::NameError>(())
+/// revocations.replace(DenyList::new(3))?;
+/// assert!(revocations.is_denied(&tenant, &device, &[]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Revocations(Arc<Inner>);
 
 struct Inner {
-    list: RwLock<DenyList>,
+    in_force: RwLock<InForce>,
     listeners: Mutex<Listeners>,
+}
+
+/// Apart, so that neither an issued list takes back a local denial nor a local denial outruns an issued list.
+struct InForce {
+    issued: DenyList,
+    local: BTreeSet<Denied>,
+}
+
+impl InForce {
+    fn denies(&self, entry: &Denied) -> bool {
+        self.issued.contains(entry) || self.local.contains(entry)
+    }
 }
 
 #[derive(Default)]
@@ -43,53 +57,70 @@ struct Listeners {
 }
 
 impl Revocations {
-    /// Puts a list into force.
+    /// Puts an issued list into force.
     #[must_use]
     pub fn new(list: DenyList) -> Self {
         Self(Arc::new(Inner {
-            list: RwLock::new(list),
+            in_force: RwLock::new(InForce {
+                issued: list,
+                local: BTreeSet::new(),
+            }),
             listeners: Mutex::default(),
         }))
     }
 
-    /// Replaces the list with a newer one and tells the subscribers of every entry that is new.
+    /// Replaces the issued list with a newer one and tells the subscribers of every entry that is new.
     ///
-    /// The list in force again, unchanged, is accepted and changes nothing.
+    /// The list in force again, unchanged, is accepted and changes nothing. Local denials stay.
     ///
     /// # Errors
     ///
     /// [`RollBack`] for an older list or another one of the same version; the list in force stays.
     pub fn replace(&self, list: DenyList) -> Result<(), RollBack> {
-        let mut current = self.0.list.write().unwrap_or_else(PoisonError::into_inner);
-        if list == *current {
+        let mut current = self.write();
+        if list == current.issued {
             return Ok(());
         }
-        if list.version <= current.version {
+        if list.version <= current.issued.version {
             return Err(RollBack {
-                current: current.version,
+                current: current.issued.version,
                 offered: list.version,
             });
         }
-        let news: Vec<Denied> = list.entries.difference(&current.entries).copied().collect();
-        *current = list;
+        let new = |entry: &&Denied| !current.denies(entry);
+        let news: Vec<Denied> = list.entries.iter().filter(new).copied().collect();
+        current.issued = list;
         drop(current);
         self.tell(&news);
         Ok(())
     }
 
-    /// Adds one entry and returns the version that holds it; an entry that is there changes nothing.
-    pub fn deny(&self, entry: Denied) -> u64 {
-        let mut current = self.0.list.write().unwrap_or_else(PoisonError::into_inner);
-        let new = current.insert(entry);
-        if new {
-            current.version = current.version.saturating_add(1);
-        }
-        let version = current.version;
+    /// Denies an entry here, at once, whatever lists are issued later; false when it was denied here already.
+    ///
+    /// It is kept in memory and is not part of [`issued`](Self::issued): store [`local`](Self::local) beside
+    /// that, and deny its entries again after a restart.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "it changes what is denied, which most callers call it for"
+    )]
+    pub fn deny(&self, entry: Denied) -> bool {
+        let mut current = self.write();
+        let known = current.denies(&entry);
+        let new = current.local.insert(entry);
         drop(current);
-        if new {
+        if !known {
             self.tell(&[entry]);
         }
-        version
+        new
+    }
+
+    /// Takes a local denial back; false when there was none. The issued list may hold the entry still.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "it changes what is denied, which most callers call it for"
+    )]
+    pub fn withdraw(&self, entry: &Denied) -> bool {
+        self.write().local.remove(entry)
     }
 
     /// Calls `listener` for every entry that is added from now on, on the thread that adds it.
@@ -115,32 +146,47 @@ impl Revocations {
         device: &DeviceId,
         links: &[(CertificateId, KeyHash)],
     ) -> bool {
-        let list = self.0.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.contains(&Denied::Device(*tenant, *device))
+        let current = self.read();
+        current.denies(&Denied::Device(*tenant, *device))
             || links.iter().any(|&(certificate, key)| {
-                list.contains(&Denied::Key(key)) || list.contains(&Denied::Certificate(certificate))
+                current.denies(&Denied::Key(key))
+                    || current.denies(&Denied::Certificate(certificate))
             })
     }
 
     /// Whether a device or a key is denied, for a key that has no certificate yet.
     #[must_use]
     pub fn is_key_denied(&self, tenant: &TenantId, device: &DeviceId, key: &KeyHash) -> bool {
-        let list = self.0.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.contains(&Denied::Device(*tenant, *device)) || list.contains(&Denied::Key(*key))
+        let current = self.read();
+        current.denies(&Denied::Device(*tenant, *device)) || current.denies(&Denied::Key(*key))
     }
 
-    /// The version in force; it rises with every change.
+    /// The version of the issued list in force; local denials have none.
     #[must_use]
     pub fn version(&self) -> u64 {
-        let list = self.0.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.version
+        self.read().issued.version
     }
 
-    /// A copy of the list in force, to store or send.
+    /// A copy of the issued list in force, without the local denials.
     #[must_use]
-    pub fn snapshot(&self) -> DenyList {
-        let list = self.0.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.clone()
+    pub fn issued(&self) -> DenyList {
+        self.read().issued.clone()
+    }
+
+    /// What is denied here, in order: to store, and to report to whoever issues the list.
+    #[must_use]
+    pub fn local(&self) -> Vec<Denied> {
+        self.read().local.iter().copied().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, InForce> {
+        let in_force = self.0.in_force.read();
+        in_force.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, InForce> {
+        let in_force = self.0.in_force.write();
+        in_force.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listeners(&self) -> std::sync::MutexGuard<'_, Listeners> {
@@ -165,9 +211,13 @@ impl Default for Revocations {
 
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = self.0.list.read().unwrap_or_else(PoisonError::into_inner);
-        let (version, entries) = (list.version(), list.len());
-        write!(f, "Revocations(version {version}, {entries} entries)")
+        let current = self.read();
+        let (version, entries) = (current.issued.version(), current.issued.len());
+        let local = current.local.len();
+        write!(
+            f,
+            "Revocations(version {version}, {entries} entries, {local} local)"
+        )
     }
 }
 
