@@ -123,6 +123,7 @@ fn it_repeats_with_growing_pauses_until_the_last_word() {
     assert_eq!(sent, [0, 1, 3, 7, 15, 31]);
     service.answer(id, Answer::InProgress);
     service.answer(id, Answer::Busy);
+    service.answer(id, Answer::UnknownIssuer);
     assert_eq!(service.concluded(), None);
     service.answer(id, Answer::Ended(Outcome::InDoubt));
     assert_eq!(service.concluded(), Some((1, Ok(Outcome::InDoubt))));

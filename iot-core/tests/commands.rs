@@ -172,10 +172,8 @@ fn another_command_under_the_same_identity_is_refused() {
 fn only_known_issuers_run_only_what_they_may() {
     let mut device = Device::new();
     let stranger = CommandId::new(STRANGER, 1, 1);
-    assert_eq!(
-        device.send(stranger, &set(1)),
-        rejected(Reason::Unauthorised)
-    );
+    let unknown = Some(Answer::UnknownIssuer);
+    assert_eq!(device.send(stranger, &set(1)), unknown);
     let second = |sequence| CommandId::new(TWO, 1, sequence);
     assert_eq!(
         device.send(second(1), &Job::Pulse),
@@ -186,6 +184,34 @@ fn only_known_issuers_run_only_what_they_may() {
     let mut nobody = Inbox::<Job, 1, 8, 1>::new();
     nobody.allow(ONE).unwrap();
     assert_eq!(nobody.allow(TWO).unwrap_err().limit, 1);
+}
+
+#[test]
+fn what_was_rejected_is_never_run_even_when_it_is_allowed_later() {
+    let second = |sequence| CommandId::new(TWO, 1, sequence);
+    let stranger = CommandId::new(STRANGER, 1, 1);
+    for restart in [false, true] {
+        let mut device = Device::new();
+        let no = rejected(Reason::Unauthorised);
+        assert_eq!(device.send(second(1), &Job::Pulse), no);
+        if restart {
+            device = device.reboot();
+        }
+        device.inbox.allow(TWO).unwrap();
+        assert_eq!(device.send(second(1), &Job::Pulse), no);
+        assert_eq!(device.work(), []);
+    }
+    // Of a stranger nothing can be kept, so it must not be told that its command has ended.
+    let mut device = Device {
+        inbox: Inbox::new(),
+        ..Device::new()
+    };
+    device.inbox.input(device.now, &Event::Restored);
+    let answer = device.send(stranger, &Job::Pulse);
+    assert!(!matches!(answer, None | Some(Answer::Ended(_))));
+    device.inbox.allow(STRANGER).unwrap();
+    assert_eq!(device.send(stranger, &Job::Pulse), None);
+    assert_eq!(device.work(), [stranger]);
 }
 
 #[test]

@@ -186,6 +186,9 @@ pub enum Answer {
     Busy,
     /// It expires, and the device cannot prove what time it is: send it again later.
     ClockUnknown,
+    /// The device knows no such issuer and so keeps nothing of it: send it again later, when it may have
+    /// been allowed.
+    UnknownIssuer,
 }
 
 /// An answer on its way to the issuer.
@@ -226,6 +229,7 @@ impl Response {
                 Answer::InProgress => drop(out.array(1)?.u8(16)?),
                 Answer::Busy => drop(out.array(1)?.u8(17)?),
                 Answer::ClockUnknown => drop(out.array(1)?.u8(18)?),
+                Answer::UnknownIssuer => drop(out.array(1)?.u8(19)?),
             }
             Ok(())
         })
@@ -243,6 +247,7 @@ impl Response {
             (16, 1) => Answer::InProgress,
             (17, 1) => Answer::Busy,
             (18, 1) => Answer::ClockUnknown,
+            (19, 1) => Answer::UnknownIssuer,
             (code, inner) => Answer::Ended(Outcome::decode(inner, code, &mut decoder)?),
         };
         if items != 6 || !cbor::rest(&decoder).is_empty() {

@@ -222,6 +222,11 @@ impl<
 
     /// Lets `issuer` issue the commands for which `allows` is true; said again it replaces what was said.
     ///
+    /// A command that is not allowed is rejected for good, and stays so when more is allowed later. Of an
+    /// issuer nothing was said about, nothing is kept: it is told `UnknownIssuer`, goes on asking, and is
+    /// heard once it is allowed. So allow whom you know before the inbox is restored, and allow an issuer
+    /// `|_| false` to turn it away for good.
+    ///
     /// # Errors
     ///
     /// [`AllowError`] when `ISSUERS` are known already; nothing was changed.
@@ -368,7 +373,8 @@ impl<
             .filter(|grant| grant.issuer == issuer)
             .map(|grant| grant.allows)
             .next()
-            .ok_or(Answer::Ended(unauthorised))?;
+            // Not the last word: nothing is kept of an unknown issuer, so a repetition may run once it is known.
+            .ok_or(Answer::UnknownIssuer)?;
         if self.damaged {
             return Err(Answer::Busy);
         }

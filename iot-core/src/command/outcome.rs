@@ -12,7 +12,7 @@ pub enum Reason {
     /// The device knows no such command, or not with these arguments.
     #[error("no such command, or not with these arguments")]
     Invalid,
-    /// The issuer is unknown to the device, or may not issue this command.
+    /// The device knows the issuer, but it may not issue this command.
     #[error("the issuer may not issue this command")]
     Unauthorised,
     /// Another command was sent under the same identity: the issuer lost count and must open a new epoch.

@@ -54,6 +54,7 @@ fn answer() -> impl Strategy<Value = Answer> {
             Answer::InProgress,
             Answer::Busy,
             Answer::ClockUnknown,
+            Answer::UnknownIssuer,
         ])),
     ]
 }

@@ -155,7 +155,7 @@ impl Directory {
         limit_bytes: u64,
     ) -> Result<Self, DirectoryError> {
         let path = path.as_ref().to_path_buf();
-        fs::create_dir_all(&path)?;
+        plan::create(&path)?;
         let lock = File::create(path.join("lock"))?;
         // The lock goes with the process, however that ends, so a killed owner leaves no stale one behind.
         match fs4::FileExt::try_lock(&lock) {

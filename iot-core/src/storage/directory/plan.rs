@@ -61,6 +61,31 @@ impl Operation {
     }
 }
 
+/// Makes a directory and those above it where they are missing, and their names durable.
+pub(super) fn create(path: &Path) -> io::Result<()> {
+    for (directory, above) in missing(path) {
+        // Somebody else may make it at the same time.
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => Operation::Sync.perform(above)?,
+        }
+    }
+    Ok(())
+}
+
+/// The directories that are not there, outermost first, each with the one that holds its name.
+pub(super) fn missing(path: &Path) -> Vec<(&Path, &Path)> {
+    let missing = path.ancestors().take_while(|path| !path.is_dir());
+    let mut missing: Vec<_> = missing
+        .filter_map(|path| match path.parent()? {
+            above if above.as_os_str().is_empty() => Some((path, Path::new("."))),
+            above => Some((path, above)),
+        })
+        .collect();
+    missing.reverse();
+    missing
+}
+
 /// What makes `changes` durable, all or none.
 pub(super) fn commit(changes: &[Change<'_>]) -> Vec<Operation> {
     match changes {

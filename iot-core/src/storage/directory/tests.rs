@@ -196,6 +196,21 @@ fn a_batch_whose_removal_was_lost_does_not_mix_with_the_next_commit() {
 }
 
 #[test]
+fn every_new_directory_is_made_durable_in_the_one_above_it() {
+    let folder = TempDir::new().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("one/two"));
+    let pairs = [(one.as_path(), folder.path()), (&two, &one)];
+    assert_eq!(plan::missing(&two), pairs);
+    drop(Directory::open(&two).unwrap());
+    assert_eq!(plan::missing(&two), []);
+    // A relative path begins in the working directory.
+    let here = (Path::new("no-such"), Path::new("."));
+    let below = (Path::new("no-such/folder"), Path::new("no-such"));
+    assert_eq!(plan::missing(Path::new("no-such/folder")), [here, below]);
+    assert!(Directory::open(folder.path().join("one/two/lock/three")).is_err());
+}
+
+#[test]
 fn a_store_has_one_owner_at_a_time() {
     let folder = TempDir::new().unwrap();
     let first = Directory::open(folder.path()).unwrap();

@@ -3,7 +3,7 @@
 use super::{Code, Staged, Staging, TwinDevice, Version, is_desired};
 use crate::leaf::{LeafError, LeafReader};
 use crate::reflect::{Twin, field};
-use crate::sync::wire::{Delta, DesiredLeaf};
+use crate::sync::wire::{Delta, DesiredLeaf, MAX_FIELDS};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Takes a delta in as far as there is room; nothing of it counts until it is durable.
@@ -57,11 +57,13 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     ) -> Option<(usize, u64)> {
         let (mut staged, mut upto) = (0, delta.to);
         let mut before = 0;
-        for _ in 0..count {
+        let mut seen = [None; MAX_FIELDS as usize];
+        for place in 0..count {
             let leaf = DesiredLeaf::read(&mut input)?;
-            if leaf.version <= before || leaf.version > delta.to {
+            if leaf.version <= before || leaf.version > delta.to || seen.contains(&Some(leaf.id)) {
                 return None;
             }
+            *seen.get_mut(usize::try_from(place).ok()?)? = Some(leaf.id);
             let index = T::FIELDS.iter().position(|field| field.id == leaf.id);
             let stamp = Version::new(delta.epoch, leaf.version);
             if let Some(index) = index

@@ -7,7 +7,9 @@ use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, Instant, Message, Now, Ticket};
 
-use crate::sync::wire::service::FullReport;
+use crate::leaf::LeafWriter;
+use crate::sync::wire::service::{FullReport, write_delta};
+use crate::sync::wire::{Delta, open_leaf};
 use crate::sync::{Code, TwinDevice, TwinService, Version};
 use crate::{FieldId, Twin, Value};
 
@@ -673,4 +675,45 @@ fn the_messages_are_as_described() {
         world.up,
         vec![b"\x8b\x01\x01\x00\x00\x01\x00\xf5\x80\x00\xf6\xf6".to_vec()]
     );
+}
+
+#[test]
+fn a_delta_that_names_a_field_twice_is_refused_whole() {
+    let (lit, trim) = (Room::FIELDS[1].id, Room::FIELDS[2].id);
+    let nobody = FieldId::new(60_000);
+    for (first, second, taken) in [
+        (lit, trim, true),
+        (lit, lit, false),
+        (nobody, nobody, false),
+    ] {
+        let mut device = Device::new();
+        device.input(at(0), &Event::Restored);
+        device.input(at(0), &Event::Connected { resumed: false });
+        let mut bytes = [0; 64];
+        let mut out = LeafWriter::new(&mut bytes);
+        let delta = Delta {
+            epoch: 1,
+            base: 0,
+            to: 2,
+            acknowledged: 0,
+            want: false,
+        };
+        let mut fields = write_delta(&mut out, &delta).unwrap();
+        for (id, version) in [(first, 1), (second, 2)] {
+            assert!(fields.add(&mut out, |out| {
+                open_leaf(out, 3, id, version)?;
+                out.null()
+            }));
+        }
+        let len = out.len();
+        let message = Message::new(Channel::Twin, &bytes[..len]);
+        device.input(at(0), &Event::Message(message));
+        let mut buffer = [0; 160];
+        let step = device.step(at(0), &mut buffer);
+        assert_eq!(
+            matches!(step, Step::Persist(_)),
+            taken,
+            "{first:?} {second:?}"
+        );
+    }
 }
