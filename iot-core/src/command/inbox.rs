@@ -250,8 +250,9 @@ impl<
         self.danger_unproved_expiry = true;
     }
 
-    /// Whether a record could not be read or was written by an inbox whose sizes hide something from this one; every command is then answered `Busy`, because what was executed
-    /// before is no longer known. Erasing the inbox's records starts afresh, and gives that knowledge up.
+    /// Whether a record could not be read, or was written by an inbox whose sizes hide something from this
+    /// one. Every command is then answered `Busy`, because what was executed before is no longer known.
+    /// Erasing the inbox's records starts afresh, and gives that knowledge up.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
         self.damaged

@@ -117,8 +117,9 @@ impl Terms {
     }
 }
 
-/// No last word came in time, perhaps because the device does not know this issuer: the command may have run, and may yet run until it expires or the device has
-/// seen the next command of this issuer, which settles it.
+/// No last word came in time, perhaps because the device does not know this issuer: the command may have
+/// run, and may yet run until it expires or the device has seen the next command of this issuer, which
+/// settles it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("no answer came in time: the command may have run or may yet run")]
