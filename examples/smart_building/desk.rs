@@ -8,7 +8,7 @@ use iot_core::{Channel, DeviceId, Instant, Now, Principal, Role, TenantId};
 use iot_identity::enrol::Registrar;
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
 use iot_ota::rollout::{Campaign, Decision, Event, Phase};
-use iot_ota::update::{FromDevice, Outcome, Source, ToDevice};
+use iot_ota::update::{FromDevice, Source, ToDevice};
 
 use crate::member::Post;
 
@@ -111,18 +111,15 @@ impl Desk {
                 }
             }
             FromDevice::Report(report) => {
-                if report.sequence != Some(running.release.sequence) {
+                let release = running.release.sequence;
+                let Some(event) = Event::of_report(device, release, &report) else {
                     return;
-                }
+                };
                 running.busy.remove(&device);
                 *running
                     .outcomes
                     .entry(report.outcome.to_string())
                     .or_default() += 1;
-                let event = match report.outcome {
-                    Outcome::Confirmed => Event::Succeeded(device),
-                    _ => Event::Failed(device),
-                };
                 self.on(now, &event);
             }
             _ => {}

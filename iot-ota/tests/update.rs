@@ -17,7 +17,7 @@ mod keys;
 use std::time::Duration;
 
 use device::{BLOCK, KIND, SIZE, TRIALS, World, encode, image, offer, runs_a_whole_image};
-use iot_core::engine::Done;
+use iot_core::engine::{Done, Failure};
 use iot_core::message::Fate;
 use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now, Step};
@@ -349,7 +349,32 @@ fn a_step_that_was_dropped_is_asked_for_again_and_a_busy_link_is_waited_for() {
     assert_eq!(format!("{:?}", updater.step(now, &mut second)), dropped);
     updater.done(now, Done::Persisted);
     assert!(matches!(updater.step(now, &mut first), Step::Send(_)));
-    updater.done(now, Done::Failed(iot_core::engine::Failure::Busy));
+    updater.done(now, Done::Failed(Failure::Busy));
     assert!(matches!(updater.step(now, &mut first), Step::Idle));
     assert!(updater.deadline().is_some());
+}
+
+#[test]
+fn a_record_that_was_not_saved_is_saved_later_and_the_download_does_not_run_ahead_of_it() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.run().unwrap();
+    rig.deliver(&world.offer);
+    let at = |secs: u64| Now::new(Instant::from_millis(secs * 1_000), TimeBounds::UNKNOWN);
+    let mut buffer = [0; 256];
+    let updater = rig.updater();
+    for secs in [0, 10] {
+        assert!(matches!(
+            updater.step(at(secs), &mut buffer),
+            Step::Persist(_)
+        ));
+        updater.done(at(secs), Done::Failed(Failure::StorageFull));
+        assert!(matches!(updater.step(at(secs), &mut buffer), Step::Idle));
+        assert_eq!(updater.deadline(), Some(at(secs + 10).instant));
+    }
+    // A buffer that is too small for the step fails it as well.
+    assert!(matches!(updater.step(at(20), &mut [0; 4]), Step::Idle));
+    assert_eq!(updater.deadline(), Some(at(30).instant));
+    rig.now_ms = 30_000;
+    assert_eq!(rig.run().unwrap().len(), 1);
 }

@@ -14,10 +14,12 @@ mod device;
 #[path = "support/keys.rs"]
 mod keys;
 
-use device::{BLOCK, PowerCut, SECTOR, SIZE, World, encode, runs_a_whole_image};
+use device::{
+    BLOCK, CAPACITY, KIND, PowerCut, SECTOR, SIZE, World, encode, image, offer, runs_a_whole_image,
+};
 use iot_core::{Engine, Instant};
 use iot_ota::slot::EndedAs;
-use iot_ota::update::Want;
+use iot_ota::update::{Activity, Source, Want};
 
 #[test]
 fn a_power_cut_at_any_byte_leaves_a_device_that_boots_a_whole_image_and_finishes_the_update() {
@@ -167,4 +169,46 @@ fn an_update_ends_whatever_the_link_loses_doubles_and_reorders() {
         doubled += link.doubled;
     }
     assert!(lost > 50 && doubled > 50, "{lost} lost, {doubled} doubled");
+}
+
+#[test]
+fn a_power_cut_while_a_newer_release_replaces_a_download_never_calls_a_good_image_bad() {
+    let world = World::new();
+    let newer = image(3, 300);
+    let newer_offer = offer(&world.key, 3, KIND, &newer);
+    let (mut second, mut third) = (0, 0);
+    for cut in 0..2 * u64::from(CAPACITY) {
+        let mut rig = world.rig();
+        rig.deliver(&world.offer);
+        for _ in 0..4 {
+            let requests = rig.run().unwrap();
+            let block = world.source().answer(&requests[0]).unwrap();
+            rig.deliver(&encode(&block));
+        }
+        rig.run().unwrap();
+        rig.cut_power_after(cut);
+        rig.deliver(&newer_offer);
+        let _ = rig.run();
+        rig.reboot();
+        // Whichever of the two goes on, it is staged.
+        while rig.updater().wants() == Want::Nothing {
+            let requests = rig.run().unwrap();
+            let Some(request) = requests.first() else {
+                rig.deliver(&world.offer);
+                continue;
+            };
+            let source = match request.sequence {
+                2 => world.source(),
+                _ => Source::new(3, &newer),
+            };
+            match request.sequence {
+                2 => second += 1,
+                _ => third += 1,
+            }
+            rig.deliver(&encode(&source.answer(request).unwrap()));
+            assert!(rig.reports.is_empty(), "{cut}: {:?}", rig.reports);
+        }
+        assert_eq!(rig.updater().status().activity, Activity::Staged);
+    }
+    assert!(second > 0 && third > 0);
 }

@@ -9,7 +9,7 @@ use super::cohort::{CampaignId, Cohort};
 use super::gate::{HaltReason, Verdict, judge};
 use super::plan::{Plan, Reach};
 use super::progress::{Member, Progress, State, Tally};
-use crate::update::Report;
+use crate::update::{Outcome, Report};
 
 /// A release on its way through a fleet, as a state machine without I/O.
 ///
@@ -81,8 +81,12 @@ pub enum Event {
     Tick,
     /// The device's own report shows the release confirmed.
     Succeeded(DeviceId),
-    /// The device reports that it could not install the release, or rolled it back.
+    /// The device reports that it could not install the release, or rolled it back; its report shows that
+    /// another release runs.
     Failed(DeviceId),
+    /// The device reports a failure without showing that another release runs: it counts as a failure, and
+    /// the device has to be taken back all the same.
+    Unwell(DeviceId),
     /// The device's own report shows that it runs again what it ran before.
     Restored(DeviceId),
     /// Offer nothing for now.
@@ -96,18 +100,25 @@ pub enum Event {
 }
 
 impl Event {
-    /// What a device's report about the campaign's release means; `None` for a report about another one.
+    /// What a device's report about the campaign's release means; `None` for a report about another one,
+    /// and for a device that is [busy](Outcome::Busy): that is no end.
     ///
     /// A roll back by the campaign is an update to another release: its success is [`Event::Restored`], for
     /// the service to say.
     #[must_use]
     pub fn of_report(device: DeviceId, release: u64, report: &Report) -> Option<Self> {
-        let ours = report.sequence == Some(release);
-        ours.then_some(if report.outcome.is_success() {
-            Self::Succeeded(device)
-        } else {
-            Self::Failed(device)
-        })
+        if report.sequence != Some(release) {
+            return None;
+        }
+        let runs_another = report
+            .running
+            .is_some_and(|running| running.sequence != release);
+        match report.outcome {
+            Outcome::Confirmed => Some(Self::Succeeded(device)),
+            Outcome::Busy => None,
+            _ if runs_another => Some(Self::Failed(device)),
+            _ => Some(Self::Unwell(device)),
+        }
     }
 }
 
@@ -196,6 +207,7 @@ impl Campaign {
         match *event {
             Event::Succeeded(device) => self.answer(device, State::Succeeded, now)?,
             Event::Failed(device) => self.answer(device, State::Failed, now)?,
+            Event::Unwell(device) => self.answer(device, State::Unwell, now)?,
             Event::Restored(device) => self.answer(device, State::Restored, now)?,
             _ => {}
         }
@@ -255,31 +267,47 @@ impl Campaign {
     fn answer(&mut self, device: DeviceId, answer: State, now: Now) -> Result<(), EventError> {
         let index = self.find(&device).ok_or(EventError::UnknownDevice)?;
         let in_wave = index >= self.start;
+        let takes_back = matches!(self.phase, Phase::RollingBack | Phase::RolledBack);
         let Some(member) = self.members.get_mut(index) else {
             return Ok(());
         };
-        match (member.state, answer) {
-            (State::Offered(_), State::Succeeded | State::Failed) => {
+        let fails = matches!(answer, State::Failed | State::Unwell);
+        let state = match (member.state, answer) {
+            (State::Offered(_), State::Succeeded | State::Failed | State::Unwell) => {
                 self.in_flight -= 1;
                 self.tally.answered += 1;
-                self.tally.failed += usize::from(answer == State::Failed);
+                self.tally.failed += usize::from(fails);
+                answer
             }
             // Late evidence replaces silence; silence of an earlier wave is no longer in the tally.
-            (State::Silent, State::Succeeded | State::Failed) => {
+            (State::Silent, State::Succeeded | State::Failed | State::Unwell) => {
                 self.tally.silent -= usize::from(in_wave);
-                self.tally.failed += usize::from(in_wave && answer == State::Failed);
+                self.tally.failed += usize::from(in_wave && fails);
+                answer
             }
             // A device that was well and is not any more speaks against the release, whatever its wave.
-            (State::Succeeded, State::Failed) => self.tally.failed += 1,
-            (State::Restoring(_), State::Restored | State::Failed) => self.in_flight -= 1,
-            (State::ToRestore, State::Restored | State::Failed) => {}
+            (State::Succeeded, State::Failed | State::Unwell) => {
+                self.tally.failed += 1;
+                answer
+            }
+            (State::Restoring(_), State::Restored | State::Failed) => {
+                self.in_flight -= 1;
+                State::Restored
+            }
+            (State::ToRestore, State::Restored | State::Failed) => State::Restored,
+            // An offer that was still on its way may bring the release back to a device that was through.
+            (State::Failed | State::Restored, State::Succeeded | State::Unwell) if takes_back => {
+                self.to_restore.push_back(index);
+                State::ToRestore
+            }
+            // The failure stays in the tally: the device did fail, and what it runs now is what counts later.
+            (State::Failed | State::Unwell, State::Succeeded)
+            | (State::Failed, State::Unwell)
+            | (State::Unwell, State::Failed) => answer,
             // Duplicates, and reports of devices that were never offered the release, prove nothing.
             _ => return Ok(()),
-        }
-        member.state = match member.state {
-            State::Restoring(_) | State::ToRestore => State::Restored,
-            _ => answer,
         };
+        member.state = state;
         self.last_answer = self.now.max(now.wall.not_before());
         Ok(())
     }
@@ -291,7 +319,7 @@ impl Campaign {
         self.phase = phase;
     }
 
-    // A failed device already runs what it ran before: only the others can have the release.
+    // A device that failed and showed what else it runs cannot have the release: all others can.
     fn begin_roll_back(&mut self) {
         self.phase = Phase::RollingBack;
         self.timers.clear();
@@ -300,7 +328,7 @@ impl Campaign {
         for (index, member) in self.members.iter_mut().enumerate() {
             if matches!(
                 member.state,
-                State::Offered(_) | State::Succeeded | State::Silent
+                State::Offered(_) | State::Succeeded | State::Unwell | State::Silent
             ) {
                 member.state = State::ToRestore;
                 self.to_restore.push_back(index);
@@ -338,6 +366,9 @@ impl Campaign {
 
     fn advance(&mut self, decisions: &mut Vec<Decision>) {
         self.soak_end = None;
+        if self.phase == Phase::RolledBack && !self.to_restore.is_empty() {
+            self.phase = Phase::RollingBack;
+        }
         while self.phase == Phase::Running {
             let verdict = match self.waves.checked_sub(1) {
                 None => Verdict::Open,
@@ -433,9 +464,14 @@ impl Campaign {
 impl Phase {
     fn on(self, event: Event) -> Result<Self, EventError> {
         Ok(match (self, event) {
-            (phase, Event::Tick | Event::Succeeded(_) | Event::Failed(_) | Event::Restored(_)) => {
-                phase
-            }
+            (
+                phase,
+                Event::Tick
+                | Event::Succeeded(_)
+                | Event::Failed(_)
+                | Event::Unwell(_)
+                | Event::Restored(_),
+            ) => phase,
             (Self::Running | Self::Paused, Event::Pause) => Self::Paused,
             (Self::Running | Self::Paused, Event::Resume) => Self::Running,
             (Self::Running | Self::Paused | Self::Halted(_) | Self::Aborted, Event::Abort) => {

@@ -21,8 +21,10 @@ pub(super) enum State {
     Offered(Timestamp),
     /// Showed that it runs the release and is well.
     Succeeded,
-    /// Reported a failure.
+    /// Reported a failure, and that it runs another release.
     Failed,
+    /// Reported a failure, and not that it runs another release.
+    Unwell,
     /// Did not answer in time.
     Silent,
     /// Told at that moment to go back.
@@ -87,7 +89,7 @@ impl Progress {
                 State::Waiting => {}
                 State::Offered(_) => progress.in_flight += 1,
                 State::Succeeded => progress.succeeded += 1,
-                State::Failed => progress.failed += 1,
+                State::Failed | State::Unwell => progress.failed += 1,
                 State::Silent => progress.silent += 1,
                 State::Restoring(_) | State::ToRestore => progress.restoring += 1,
                 State::Restored => progress.restored += 1,

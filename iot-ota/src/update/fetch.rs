@@ -25,6 +25,10 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
+    pub(super) const fn start(release: Release) -> Self {
+        Self { release, offset: 0 }
+    }
+
     pub(super) fn encode(self, out: &mut [u8]) -> Option<usize> {
         let bytes = codec::encode_into(out, |writer| {
             writer.array(5)?.u8(VERSION)?;
@@ -68,7 +72,7 @@ impl<D: Digest> Fetch<D> {
         digest: D,
         release: Release,
     ) -> Result<Self, B::Error> {
-        Self::resume(banks, digest, Checkpoint { release, offset: 0 })
+        Self::resume(banks, digest, Checkpoint::start(release))
     }
 
     /// Goes on where the spare bank can be written again, at or below the checkpoint.

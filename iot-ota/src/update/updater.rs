@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use iot_core::Step;
 use iot_core::cose::Tagged;
 use iot_core::crypto::Digest;
 use iot_core::engine::{BatchWriter, RecordKey};
+use iot_core::{Instant, Step};
 
 use super::fetch::{Checkpoint, Fetch};
 use super::report::{Outcome, Report, Running};
@@ -64,12 +64,16 @@ pub struct Updater<'d, B, K, D> {
     settings: Settings,
     phase: Phase,
     boot: Option<BootRecord>,
+    // Taken up; its download begins when the record that names it is durable.
+    pending: Option<Release>,
     fetch: Option<Fetch<D>>,
     checkpoint: Option<Checkpoint>,
     told: Told,
     // Raised with every change of what the records should say; equal to `durable` when they say it.
     change: u32,
     durable: u32,
+    // When a write that failed is tried again.
+    hold: Option<Instant>,
     issued: Option<Issued>,
 }
 
@@ -117,11 +121,13 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             },
             phase: Phase::Restoring,
             boot: None,
+            pending: None,
             fetch: None,
             checkpoint: None,
             told: Told::new(),
             change: 0,
             durable: 0,
+            hold: None,
             issued: None,
         }
     }
@@ -195,7 +201,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         let activity = match (self.phase, &self.fetch) {
             (Phase::Restoring, _) => Activity::Restoring,
             (Phase::Unusable, _) => Activity::Unusable,
-            (Phase::Confirmed, None) => Activity::Idle,
+            (Phase::Confirmed, None) => match self.pending {
+                Some(release) => Activity::Fetching { release, offset: 0 },
+                None => Activity::Idle,
+            },
             (Phase::Confirmed, Some(fetch)) => Activity::Fetching {
                 release: fetch.release(),
                 offset: fetch.checkpoint().offset,
@@ -337,7 +346,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
                     // It had its chance: another one needs a new sequence number.
                     Some(how.into())
                 } else {
-                    match self.fetch.as_ref().map(Fetch::release) {
+                    match self.fetched() {
                         Some(fetched) if fetched == release => return,
                         Some(fetched) if fetched.sequence == sequence => {
                             Some(Outcome::SequenceReused)
@@ -359,14 +368,32 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         match refuse {
             Some(outcome) => self.refuse(Some(sequence), outcome),
             None => {
-                let digest = self.trust.digest.clone();
-                let begun = Fetch::begin(&mut self.banks, digest, release);
-                self.replace_fetch(begun.ok());
-                if self.fetch.is_none() {
-                    self.refuse(Some(sequence), Outcome::Memory);
-                }
+                // An older checkpoint must be replaced durably before the bytes it counts are erased.
+                self.end_fetch();
+                self.pending = Some(release);
             }
         }
+    }
+
+    /// Begins the download that waits until its record is durable.
+    fn begin(&mut self) {
+        if self.change != self.durable {
+            return;
+        }
+        let Some(release) = self.pending.take() else {
+            return;
+        };
+        let digest = self.trust.digest.clone();
+        self.fetch = Fetch::begin(&mut self.banks, digest, release).ok();
+        if self.fetch.is_none() {
+            self.end_fetch();
+            self.refuse(Some(release.sequence), Outcome::Memory);
+        }
+    }
+
+    fn fetched(&self) -> Option<Release> {
+        self.pending
+            .or_else(|| self.fetch.as_ref().map(Fetch::release))
     }
 
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
@@ -374,8 +401,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         self.told.queue(report);
     }
 
-    fn replace_fetch(&mut self, fetch: Option<Fetch<D>>) {
-        self.fetch = fetch;
+    fn end_fetch(&mut self) {
+        self.fetch = None;
+        self.pending = None;
         self.change = self.change.wrapping_add(1);
     }
 
@@ -394,7 +422,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
                 }
             }
             Err(_) => {
-                self.replace_fetch(None);
+                self.end_fetch();
                 self.refuse(Some(sequence), Outcome::Memory);
             }
         }
@@ -403,7 +431,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     /// All bytes are there: the image is staged if it is the right one.
     fn complete(&mut self, sequence: u64) {
         let fetch = self.fetch.take();
-        self.replace_fetch(None);
+        self.end_fetch();
         let Some(Ok(candidate)) = fetch.map(Fetch::finish) else {
             self.refuse(Some(sequence), Outcome::BadImage);
             return;
@@ -421,9 +449,11 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     }
 
     fn abort(&mut self, sequence: u64) {
-        let fetched = self.fetch.as_ref().map(Fetch::release);
-        if fetched.is_some_and(|release| release.sequence == sequence) {
-            self.replace_fetch(None);
+        if self
+            .fetched()
+            .is_some_and(|release| release.sequence == sequence)
+        {
+            self.end_fetch();
             self.refuse(Some(sequence), Outcome::Aborted);
         }
     }
@@ -431,7 +461,8 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     fn persist<'b>(&self, buffer: &'b mut [u8]) -> Option<Step<'b>> {
         let mut writer = BatchWriter::new(buffer);
         let first = self.settings.records;
-        match self.fetch.as_ref().map(Fetch::checkpoint) {
+        let pending = self.pending.map(Checkpoint::start);
+        match pending.or_else(|| self.fetch.as_ref().map(Fetch::checkpoint)) {
             Some(checkpoint) => writer.put_with(first, |out| checkpoint.encode(out)).ok()?,
             None => writer.remove(first).ok()?,
         }

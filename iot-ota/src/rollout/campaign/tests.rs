@@ -407,7 +407,7 @@ fn a_wave_is_watched_before_the_next_one_opens() {
 #[test]
 fn only_a_confirmed_report_about_the_release_is_success() {
     use crate::slot::RollBackReason;
-    use crate::update::Outcome;
+    use crate::update::{Outcome, Running};
     let device = DeviceId::new("a").unwrap();
     let event =
         |sequence, outcome| Event::of_report(device, 7, &Report::new(sequence, outcome, None));
@@ -416,8 +416,75 @@ fn only_a_confirmed_report_about_the_release_is_success() {
         Some(Event::Succeeded(device))
     );
     let back = Outcome::RolledBack(RollBackReason::SelfTest);
-    assert_eq!(event(Some(7), back), Some(Event::Failed(device)));
-    assert_eq!(event(Some(7), Outcome::Busy), Some(Event::Failed(device)));
+    assert_eq!(event(Some(7), back), Some(Event::Unwell(device)));
+    assert_eq!(event(Some(7), Outcome::Busy), None, "busy is no end");
+    let running = |sequence| {
+        let running = Some(Running::new(sequence, [0; 32]));
+        Event::of_report(device, 7, &Report::new(Some(7), back, running))
+    };
+    assert_eq!(running(6), Some(Event::Failed(device)));
+    assert_eq!(running(7), Some(Event::Unwell(device)));
     assert_eq!(event(Some(6), Outcome::Confirmed), None);
     assert_eq!(event(None, Outcome::NotAuthentic), None);
+}
+
+fn canaries(size: usize) -> (Campaign, Vec<DeviceId>) {
+    let plan = Plan::new([
+        Wave::count(size).halt_at(Threshold::Count(size)),
+        Wave::percent(100),
+    ])
+    .unwrap();
+    let mut campaign = Campaign::new(CampaignId::new(1), plan, fleet(9));
+    let canary = offers(&campaign.on(at(1), &Event::Tick).unwrap());
+    (campaign, canary)
+}
+
+fn told(campaign: &mut Campaign, event: Event) -> Vec<DeviceId> {
+    let decisions = campaign.on(at(1), &event).unwrap();
+    let back = |decision: &Decision| match decision {
+        Decision::RollBack(device) => Some(*device),
+        _ => None,
+    };
+    decisions.iter().filter_map(back).collect()
+}
+
+#[test]
+fn a_failed_device_that_succeeds_later_has_the_release_and_its_failure_still_counts() {
+    let (mut campaign, canary) = canaries(3);
+    campaign.on(at(1), &Event::Failed(canary[0])).unwrap();
+    campaign.on(at(1), &Event::Succeeded(canary[0])).unwrap();
+    let progress = campaign.progress();
+    assert_eq!((progress.succeeded, progress.failed), (1, 0));
+    assert_eq!(campaign.tally.failed, 1);
+    assert!(told(&mut campaign, Event::RollBack).contains(&canary[0]));
+}
+
+#[test]
+fn a_failure_that_does_not_show_another_release_is_taken_back_until_it_is_restored() {
+    let (mut campaign, canary) = canaries(3);
+    campaign.on(at(1), &Event::Unwell(canary[0])).unwrap();
+    campaign.on(at(1), &Event::Failed(canary[1])).unwrap();
+    assert_eq!(campaign.progress().failed, 2);
+    let back = told(&mut campaign, Event::RollBack);
+    assert!(back.contains(&canary[0]) && !back.contains(&canary[1]));
+    campaign.on(at(1), &Event::Restored(canary[2])).unwrap();
+    campaign.on(at(1), &Event::Unwell(canary[0])).unwrap();
+    assert_eq!(campaign.phase(), Phase::RollingBack);
+    campaign.on(at(1), &Event::Restored(canary[0])).unwrap();
+    assert_eq!(campaign.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn a_device_that_shows_the_release_after_it_was_taken_back_is_taken_back_again() {
+    let (mut campaign, canary) = canaries(2);
+    campaign.on(at(1), &Event::Failed(canary[0])).unwrap();
+    assert_eq!(told(&mut campaign, Event::RollBack), [canary[1]]);
+    campaign.on(at(1), &Event::Restored(canary[1])).unwrap();
+    assert_eq!(campaign.phase(), Phase::RolledBack);
+    for device in [canary[0], canary[1]] {
+        assert_eq!(told(&mut campaign, Event::Succeeded(device)), [device]);
+        assert_eq!(campaign.phase(), Phase::RollingBack);
+        let end = campaign.on(at(1), &Event::Restored(device)).unwrap();
+        assert_eq!(end, [Decision::RolledBack]);
+    }
 }

@@ -1,7 +1,7 @@
 //! The updater as an engine: what comes in, and what is to be done.
 
 use iot_core::crypto::Digest;
-use iot_core::engine::{Done, RecordRange};
+use iot_core::engine::{Done, Failure, RecordRange};
 use iot_core::message::{Fate, Priority, Qos};
 use iot_core::time::Instant;
 use iot_core::{Channel, Engine, Event, Message, Now, Step};
@@ -59,24 +59,30 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
 
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
         self.issued = None;
-        if self.change != self.durable {
-            self.issued = Some(Issued::Persist {
+        let unsaved = self.change != self.durable;
+        if unsaved && self.hold.is_none_or(|at| now.instant >= at) {
+            let issued = Some(Issued::Persist {
                 change: self.change,
             });
-            return self.persist(buffer).unwrap_or(Step::Idle);
+            self.issued = issued;
+            return match self.persist(buffer) {
+                Some(step) => step,
+                None => self.unfit(now),
+            };
         }
         let block_bytes = self.settings.block_bytes;
-        let request = self.fetch.as_ref();
+        // A download never runs ahead of its durable trace; a report may.
+        let request = self.fetch.as_ref().filter(|_| !unsaved);
         let request = request.and_then(|fetch| fetch.request(now.instant, block_bytes));
         let (issued, message) = match (self.told.due(now.instant), request) {
             (Some(report), _) => (Issued::Report, FromDevice::Report(report)),
             (None, Some(request)) => (Issued::Request, FromDevice::Request(request)),
             (None, None) => return Step::Idle,
         };
-        let Ok(payload) = message.encode(buffer) else {
-            return Step::Idle;
-        };
         self.issued = Some(issued);
+        let Ok(payload) = message.encode(buffer) else {
+            return self.unfit(now);
+        };
         let message = Message::new(Channel::Update, payload);
         Step::Send(match issued {
             // A lost request is asked again anyway: no broker need keep it.
@@ -88,7 +94,12 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     fn done(&mut self, now: Now, done: Done<'_>) {
         let timeout = self.settings.timeout;
         match (self.issued.take(), done) {
-            (Some(Issued::Persist { change }), _) => self.durable = change,
+            (Some(Issued::Persist { change }), Done::Persisted) => {
+                self.durable = change;
+                self.hold = None;
+                self.begin();
+            }
+            (Some(Issued::Persist { .. }), _) => self.hold = Some(now.instant + timeout),
             (Some(Issued::Report), Done::Sent(ticket)) => self.told.sent(ticket),
             (Some(Issued::Report), _) => self.told.send_at(now.instant + timeout),
             (Some(Issued::Request), _) => {
@@ -101,10 +112,22 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let fetch = self.fetch.as_ref().and_then(Fetch::deadline);
-        match (fetch, self.told.deadline()) {
+        // While records wait to be saved, no request is due.
+        let next = match self.change == self.durable {
+            true => self.fetch.as_ref().and_then(Fetch::deadline),
+            false => self.hold,
+        };
+        match (next, self.told.deadline()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+}
+
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
+    /// The driver's buffer is too small for the step: it is tried again later, as one that failed.
+    fn unfit(&mut self, now: Now) -> Step<'static> {
+        self.done(now, Done::Failed(Failure::Buffer));
+        Step::Idle
     }
 }
