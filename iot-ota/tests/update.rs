@@ -378,3 +378,47 @@ fn a_record_that_was_not_saved_is_saved_later_and_the_download_does_not_run_ahea
     rig.now_ms = 30_000;
     assert_eq!(rig.run().unwrap().len(), 1);
 }
+
+#[test]
+fn the_end_of_an_update_is_told_even_when_a_refusal_follows_before_it_arrived() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.talk(&world.offer, &world.source()).unwrap();
+    rig.reboot();
+    rig.fate = Fate::Expired;
+    rig.confirm(true);
+    rig.run().unwrap();
+    assert!(rig.reports.is_empty());
+    let foreign = offer(&P256Key::generate(), 3, KIND, &world.image);
+    rig.deliver(&foreign);
+    rig.fate = Fate::Delivered;
+    rig.now_ms += 10_000;
+    rig.run().unwrap();
+    let outcomes: Vec<_> = rig.reports.iter().map(|report| report.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Confirmed, Outcome::NotAuthentic]);
+}
+
+#[test]
+fn no_release_below_the_last_one_that_was_tried_is_tried_again() {
+    let world = World::new();
+    let newer = image(3, 300);
+    let newer_offer = offer(&world.key, 3, KIND, &newer);
+    let mut rig = world.rig();
+    for (offer, source) in [
+        (&world.offer, world.source()),
+        (&newer_offer, Source::new(3, &newer)),
+    ] {
+        assert_eq!(rig.talk(offer, &source), Ok(Want::Reboot));
+        rig.reboot();
+        rig.confirm(false);
+        rig.reboot();
+        rig.run().unwrap();
+    }
+    assert_eq!(
+        rig.talk(&world.offer, &world.source()),
+        Ok(Want::Nothing),
+        "a replayed offer"
+    );
+    let last = rig.reports.last().unwrap();
+    assert_eq!((last.sequence, last.outcome), (Some(2), Outcome::TooOld));
+}

@@ -88,6 +88,14 @@ pub enum PlanError {
         /// Which one.
         element: Element,
     },
+    /// A part that this processor does not follow: 5 is the manifest's component, 6 set-version, 24 uninstall.
+    #[error(
+        "the manifest's part {key} is not supported: 5 is its component, 6 set-version, 24 uninstall"
+    )]
+    UnsupportedPart {
+        /// Its key.
+        key: i64,
+    },
     /// Vendor or class is never checked, so that it would install on any device.
     #[error("the manifest does not check vendor and class before it fetches")]
     Unchecked,
@@ -113,7 +121,7 @@ impl<'a> Manifest<'a> {
     ///
     /// The sequences are followed in the order of the update procedure (§6.4): payload fetch, install and
     /// validate, each after the shared one. Only what one component needs is followed; the rest is refused
-    /// by name, never skipped.
+    /// by name, never skipped: also a manifest-component-id, a set-version and an uninstall sequence.
     ///
     /// # Errors
     ///
@@ -134,6 +142,9 @@ impl<'a> Manifest<'a> {
             if self.section(element).is_some() || self.is_severed(element) {
                 return Err(PlanError::Part { element });
             }
+        }
+        if let Some(key) = self.unfollowed() {
+            return Err(PlanError::UnsupportedPart { key });
         }
         let mut run = Run::new(device);
         for element in [Element::PayloadFetch, Element::Install] {

@@ -159,6 +159,8 @@ pub struct Manifest<'a> {
     components: &'a [u8],
     shared: Option<&'a [u8]>,
     has_dependencies: bool,
+    // The key of the first part that no plan follows.
+    unfollowed: Option<i64>,
     sections: Sections<'a>,
 }
 
@@ -232,6 +234,7 @@ impl<'a> SignedManifest<'a> {
             components: &[],
             shared: None,
             has_dependencies: false,
+            unfollowed: None,
             sections: Sections::default(),
         };
         let (mut version, mut sequence, mut common) = (None, None, false);
@@ -240,6 +243,9 @@ impl<'a> SignedManifest<'a> {
             let key = decoder.i64().map_err(|_| VerifyError::Structure)?;
             let mut value = decoder.clone();
             decoder.skip().map_err(|_| VerifyError::Structure)?;
+            if matches!(key, 5 | 6 | 24) {
+                manifest.unfollowed.get_or_insert(key);
+            }
             match key {
                 1 => version = value.u64().ok(),
                 2 => sequence = value.u64().ok(),
@@ -351,6 +357,10 @@ impl<'a> Manifest<'a> {
     #[must_use]
     pub fn integrated_payload(&self, name: &str) -> Option<&'a [u8]> {
         self.envelope.integrated(name)
+    }
+
+    pub(super) const fn unfollowed(&self) -> Option<i64> {
+        self.unfollowed
     }
 
     const fn sequence_of(&self, bytes: &'a [u8]) -> Sequence<'a> {

@@ -272,7 +272,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         };
         let wanted = self.phase == Phase::Confirmed
             && checkpoint.release.sequence > record.installed.sequence
-            && ended_with(&record, checkpoint.release.sequence).is_none()
+            && record
+                .ended
+                .is_none_or(|ended| ended.sequence < checkpoint.release.sequence)
             && checkpoint.release.size <= self.banks.capacity();
         if wanted {
             let digest = self.trust.digest.clone();
@@ -345,6 +347,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
                 } else if let Some(how) = ended_with(record, sequence) {
                     // It had its chance: another one needs a new sequence number.
                     Some(how.into())
+                } else if record.ended.is_some_and(|ended| ended.sequence > sequence) {
+                    // The record keeps the last end alone, and that is the highest: this one may be a replay.
+                    Some(Outcome::TooOld)
                 } else {
                     match self.fetched() {
                         Some(fetched) if fetched == release => return,

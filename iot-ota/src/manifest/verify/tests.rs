@@ -364,6 +364,18 @@ fn what_this_processor_cannot_do_is_refused_by_name() {
 }
 
 #[test]
+fn a_part_that_no_plan_follows_is_refused_by_its_key() {
+    let component = cbor(|w| w.array(1)?.bytes(b"firmware")?.ok());
+    let commands = wrapped(&sequence(&[(3, number(15))]));
+    for (key, value) in [(5, component), (6, wrapped(b"1.0")), (24, commands)] {
+        let mut parts = Parts::good();
+        parts.more = [(key, value)].to_vec();
+        let key = i64::from(key);
+        assert_eq!(parts.plan(), Err(PlanError::UnsupportedPart { key }));
+    }
+}
+
+#[test]
 fn a_manifest_that_does_not_protect_the_device_makes_no_plan() {
     let set = (20, parameters(&image()));
     let plan = |shared: &[(u8, Vec<u8>)]| {

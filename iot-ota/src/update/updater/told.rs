@@ -10,10 +10,15 @@ use crate::update::report::{Outcome, Report};
 const VERSION: u8 = 1;
 const LIMITS: Limits = Limits::new(32, 2, 4);
 
-/// The report that is on its way, and the last one that arrived.
+/// The reports that are on their way, and the last end that arrived.
+///
+/// How an update ended and why an offer was refused are kept apart, so that neither takes the other's place;
+/// the end is told first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    report: Option<Report>,
+    ending: Option<Report>,
+    refusal: Option<Report>,
+    // Of the report that is told first.
     state: State,
     // Only what a boot record can say is remembered: an end that a reboot would report again.
     known: Option<(u64, Outcome)>,
@@ -29,16 +34,32 @@ enum State {
 impl Told {
     pub(super) const fn new() -> Self {
         Self {
-            report: None,
+            ending: None,
+            refusal: None,
             state: State::Due,
             known: None,
         }
     }
 
-    /// Queues a report; a newer one takes the place of one that did not arrive yet.
+    /// Queues a report; a newer one takes the place of one of its kind that did not arrive yet.
     pub(super) fn queue(&mut self, report: Report) {
-        self.report = Some(report);
+        let newer = self
+            .ending
+            .is_none_or(|queued| report.sequence >= queued.sequence);
+        if newer && ending(&report).is_some() {
+            self.ending = Some(report);
+        } else {
+            self.refusal = Some(report);
+            if self.ending.is_some() {
+                return;
+            }
+        }
+        // What was sent before is another report now, or waits for its turn.
         self.state = State::Due;
+    }
+
+    fn first(&self) -> Option<Report> {
+        self.ending.or(self.refusal)
     }
 
     /// Queues the end of an update, unless the service knows it.
@@ -54,7 +75,7 @@ impl Told {
             State::DueAt(at) => now >= at,
             State::Sent(_) => false,
         };
-        self.report.filter(|_| due)
+        self.first().filter(|_| due)
     }
 
     pub(super) const fn sent(&mut self, ticket: Ticket) {
@@ -82,7 +103,11 @@ impl Told {
             return false;
         }
         self.state = State::Due;
-        let ending = self.report.take().as_ref().and_then(ending);
+        let told = match self.ending.take() {
+            Some(report) => Some(report),
+            None => self.refusal.take(),
+        };
+        let ending = told.as_ref().and_then(ending);
         if ending.is_some() {
             self.known = ending;
         }
@@ -91,7 +116,7 @@ impl Told {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::DueAt(at) if self.report.is_some() => Some(at),
+            State::DueAt(at) if self.first().is_some() => Some(at),
             _ => None,
         }
     }
