@@ -5,7 +5,8 @@
 //! *before* a byte of the packet goes on. A violation ends the session and is recorded.
 //!
 //! - [`Admit`] is asked after **every** handshake, a resumed one too, so that revocation is not bypassed by
-//!   TLS resumption.
+//!   TLS resumption, and again every few seconds, so that no session outlives its certificate for long.
+//! - Who is cut or no longer admitted leaves upstream as with a DISCONNECT: no will speaks for it afterwards.
 //! - Behind it stands the hub of this crate or any broker over TCP; the client id is prefixed with tenant
 //!   and role there (`acme:d:boiler-7`; `n` a newcomer, `d` a device, `g` a gateway, `s` a service), so that
 //!   equal names of two tenants or of two roles never share a session.
@@ -13,6 +14,7 @@
 //! - What is allowed is decided when it is asked for. After a change of policy, [`cut`](Gate::cut) the sessions
 //!   concerned; what a broker's stored session subscribed to earlier is the broker's to forget.
 
+mod guarded;
 mod inspect;
 mod record;
 mod serve;
@@ -65,7 +67,8 @@ pub enum Refusal {
 
 /// Says who a client is, from the chain its handshake has proved the key of.
 ///
-/// It is asked after every handshake and again whenever something was revoked; any closure of the same
+/// It is asked after every handshake, again in intervals while the session lasts, and whenever something was
+/// revoked. Two questions may run at once, and none runs under a lock of the gate. Any closure of the same
 /// shape implements it.
 pub trait Admit: Send + Sync {
     /// Names the client, or refuses it.
@@ -115,6 +118,7 @@ struct Limits {
     handshake_timeout: Duration,
     connect_timeout: Duration,
     packet_bytes: usize,
+    recheck: Duration,
 }
 
 impl Builder {
@@ -143,6 +147,16 @@ impl Builder {
     #[must_use]
     pub const fn with_connect_timeout(mut self, span: Duration) -> Self {
         self.limits.connect_timeout = span;
+        self
+    }
+
+    /// Sets how often [`Admit`] is asked again about every open session, at least 10 ms; 10 s by default.
+    ///
+    /// So long may a session outlive its certificate. Each question costs the check of a chain: with very many
+    /// sessions choose a longer span.
+    #[must_use]
+    pub fn with_recheck(mut self, every: Duration) -> Self {
+        self.limits.recheck = every.max(Duration::from_millis(10));
         self
     }
 
@@ -254,6 +268,7 @@ impl Gate {
                 handshake_timeout: Duration::from_secs(10),
                 connect_timeout: Duration::from_secs(10),
                 packet_bytes: 1 << 20,
+                recheck: Duration::from_secs(10),
             },
         }
     }
@@ -273,7 +288,7 @@ impl Gate {
 
     /// Ends every live session of one device or service; returns how many there were.
     ///
-    /// They end at once, whatever they are waiting for. Nothing keeps the peer from coming back: revoke it first.
+    /// They end at once, whatever they are waiting for, and their wills are not published. Nothing keeps the peer from coming back: revoke it first.
     #[must_use]
     pub fn cut(&self, tenant: &TenantId, device: &DeviceId) -> usize {
         let shared = &self.shared;
@@ -290,7 +305,7 @@ impl Gate {
         let shared = &self.shared;
         let cut = shared
             .registry
-            .cut(|live| shared.admit.admit(&live.chain) != Ok(live.principal));
+            .cut_judged(|principal, chain| shared.admit.admit(chain) != Ok(*principal));
         shared.books.count_cut(cut);
         cut
     }

@@ -18,6 +18,8 @@ use crate::topic::{Filter, Topic};
 const CONNECT: u8 = 0x10;
 /// The flag of a PUBLISH that asks the broker to keep it for later subscribers.
 const RETAIN: u8 = 1;
+/// Where the flags of a CONNECT stand.
+const FLAGS: usize = 7;
 /// How many topic aliases one client may set.
 const ALIASES: usize = 64;
 
@@ -278,23 +280,44 @@ pub(super) fn upstream_id(who: &Principal, client_id: &str) -> Option<String> {
     Some(format!("{}:{role}:{client_id}", who.tenant))
 }
 
-/// Writes the CONNECT again under another client id: the first field behind the fixed fields and properties.
+/// Writes the CONNECT again under another client id, the first field behind the fixed fields and properties, and
+/// without user name and password: the client proved itself here, and its secrets are nothing to the upstream.
 fn rename(first: u8, body: &[u8], version: Version, id: &str, out: &mut Vec<u8>) -> Option<()> {
     const FIXED: usize = 10;
-    let at = match version {
-        Version::V3 => FIXED,
+    const WILL: u8 = 0b0000_0100;
+    const LOGIN: u8 = 0b1100_0000;
+    let behind_properties = |at: usize| match version {
+        Version::V3 => Some(at),
         Version::V5 => {
-            let (count, bytes) = varint(body.get(FIXED..)?)?;
-            FIXED + bytes + count
+            let (count, bytes) = varint(body.get(at..)?)?;
+            Some(at + bytes + count)
         }
     };
-    let (head, rest) = body.split_at_checked(at)?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let tail = rest.get(usize::from(u16::from_be_bytes(*length))..)?;
+    let behind_field = |at: usize| {
+        let length = body.get(at..)?.first_chunk()?;
+        Some(at + 2 + usize::from(u16::from_be_bytes(*length)))
+    };
+    let flags = *body.get(FLAGS)?;
+    let name = behind_properties(FIXED)?;
+    let will = behind_field(name)?;
+    let end = if flags & WILL == 0 {
+        will
+    } else {
+        behind_field(behind_field(behind_properties(will)?)?)?
+    };
+    let (before, after) = (body.get(..FLAGS)?, body.get(FLAGS + 1..name)?);
+    let will = body.get(will..end)?;
     let length = u16::try_from(id.len()).ok()?.to_be_bytes();
     out.push(first);
-    packet::put_varint(out, head.len() + 2 + id.len() + tail.len());
-    for part in [head, &length, id.as_bytes(), tail] {
+    packet::put_varint(out, name + 2 + id.len() + will.len());
+    for part in [
+        before,
+        &[flags & !LOGIN],
+        after,
+        &length,
+        id.as_bytes(),
+        will,
+    ] {
         out.extend_from_slice(part);
     }
     Some(())

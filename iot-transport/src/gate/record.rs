@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use iot_core::{DeviceId, Principal, TenantId};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// How many refusals are kept.
 const RECORDS: usize = 256;
@@ -119,15 +119,22 @@ impl Books {
     }
 }
 
+pub(super) type Chain = Arc<[CertificateDer<'static>]>;
+
 /// A session that is open.
 #[derive(Debug)]
 pub(super) struct Live {
-    pub(super) principal: Principal,
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    end: Arc<Notify>,
+    principal: Principal,
+    chain: Chain,
+    end: watch::Sender<bool>,
 }
 
 impl Live {
+    /// Ends the session; whether it was not ended already.
+    fn end(&self) -> bool {
+        !self.end.send_replace(true)
+    }
+
     pub(super) fn is(&self, tenant: &TenantId, device: &DeviceId) -> bool {
         self.principal.tenant == *tenant && self.principal.device == *device
     }
@@ -156,7 +163,7 @@ impl Registry {
     pub(super) fn enter(
         &self,
         principal: Principal,
-        chain: Vec<CertificateDer<'static>>,
+        chain: Chain,
         cuts: u64,
     ) -> Option<Entered<'_>> {
         let mut live = self.lock();
@@ -164,13 +171,13 @@ impl Registry {
             return None;
         }
         let number = self.last.fetch_add(1, Ordering::Relaxed);
-        let end = Arc::new(Notify::new());
+        let (sender, end) = watch::channel(false);
         live.insert(
             number,
             Live {
                 principal,
                 chain,
-                end: end.clone(),
+                end: sender,
             },
         );
         Some(Entered {
@@ -185,12 +192,33 @@ impl Registry {
         let live = self.lock();
         // Under the lock, so that nobody enters between the count and the look.
         self.cuts.fetch_add(1, Ordering::SeqCst);
-        let mut ended = 0;
-        for session in live.values().filter(|session| condemned(session)) {
-            session.end.notify_one();
-            ended += 1;
-        }
-        ended
+        live.values()
+            .filter(|session| condemned(session) && session.end())
+            .count()
+    }
+
+    /// Ends the sessions that `condemned` picks; returns how many.
+    ///
+    /// It is asked without the lock: it is slow, and may ask for the number of sessions. Who enters meanwhile
+    /// was admitted after the cut was counted.
+    pub(super) fn cut_judged(
+        &self,
+        condemned: impl Fn(&Principal, &[CertificateDer<'_>]) -> bool,
+    ) -> usize {
+        let mut suspects: Vec<(u64, Principal, Chain)> = {
+            let live = self.lock();
+            self.cuts.fetch_add(1, Ordering::SeqCst);
+            let entries = live.iter();
+            entries
+                .map(|(number, live)| (*number, live.principal, live.chain.clone()))
+                .collect()
+        };
+        suspects.retain(|(_, principal, chain)| condemned(principal, chain));
+        let live = self.lock();
+        suspects
+            .iter()
+            .filter(|(number, ..)| live.get(number).is_some_and(Live::end))
+            .count()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -203,7 +231,8 @@ impl Registry {
 pub(super) struct Entered<'r> {
     registry: &'r Registry,
     number: u64,
-    pub(super) end: Arc<Notify>,
+    /// Becomes true when the session has to end.
+    pub(super) end: watch::Receiver<bool>,
 }
 
 impl Drop for Entered<'_> {
@@ -211,3 +240,6 @@ impl Drop for Entered<'_> {
         self.registry.lock().remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests;

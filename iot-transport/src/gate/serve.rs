@@ -1,11 +1,9 @@
 //! One connection to the gate: handshake, admission, and the stream that the upstream sees.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 use std::time::SystemTime;
@@ -13,17 +11,18 @@ use std::time::SystemTime;
 use iot_core::Principal;
 use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::inspect::{Inspector, Violation};
+use super::guarded::Guarded;
+use super::inspect::Inspector;
+use super::record::Chain;
 use super::{Gate, Record, Refusal, Stage, Upstream};
-use crate::mqtt::packet::server::put_refusal;
 use crate::mqtt::wire::Io;
 
-const READ_BYTES: usize = 8 * 1_024;
 /// How long an ended session's goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -47,11 +46,11 @@ impl Gate {
             Ok(stream) => stream,
             Err(reason) => return refuse(Stage::Handshake, None, reason),
         };
-        let chain: Vec<CertificateDer<'static>> = stream
+        let chain: Chain = stream
             .get_ref()
             .1
             .peer_certificates()
-            .map(<[_]>::to_vec)
+            .map(Arc::from)
             .unwrap_or_default();
         // A cut between the question and the entry would miss this session: then it is asked again.
         let (principal, entered) = loop {
@@ -69,10 +68,23 @@ impl Gate {
             shared.authorizer.clone(),
             shared.limits.packet_bytes,
         );
-        let mut guarded = Guarded::new(stream, inspector);
+        let (lapse, lapsed) = watch::channel(false);
+        let ends = [entered.end.clone(), lapsed];
+        let mut guarded = Guarded::new(stream, inspector, ends.clone());
+        let sentence = async {
+            tokio::select! {
+                () = raised(ends) => {}
+                reason = self.lapsed(principal, &chain) => {
+                    refuse(Stage::Admit, Some(principal), reason);
+                    lapse.send_replace(true);
+                }
+            }
+            // The guard says goodbye upstream; an upstream that does not listen is left all the same.
+            sleep(GOODBYE).await;
+        };
         tokio::select! {
             biased;
-            () = entered.end.notified() => {}
+            () = sentence => {}
             ended = self.relay(&mut guarded) => if let Err(reason) = ended {
                 refuse(Stage::Connect, Some(principal), reason);
             },
@@ -92,6 +104,18 @@ impl Gate {
             // A configuration that forgets to ask for certificates must not open the gate.
             [] => Err(Refusal::NoCertificate),
             chain => self.shared.admit.admit(chain),
+        }
+    }
+
+    /// Waits until `Admit` does not name the same peer any more; returns why.
+    async fn lapsed(&self, principal: Principal, chain: &[CertificateDer<'_>]) -> String {
+        loop {
+            sleep(self.shared.limits.recheck).await;
+            match self.admit(chain) {
+                Ok(same) if same == principal => {}
+                Ok(_) => return "the certificate names another peer now".into(),
+                Err(refusal) => return refusal.to_string(),
+            }
         }
     }
 
@@ -136,12 +160,17 @@ impl Gate {
                     .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
                     .and_then(|broker| broker.set_nodelay(true).map(|()| broker))
                     .map_err(|error| alloc::format!("the broker cannot be reached: {error}"))?;
-                let (mut client_read, mut client_write) = tokio::io::split(guarded);
+                let (mut client_read, mut client_write) = tokio::io::split(&mut *guarded);
                 let (mut broker_read, mut broker_write) = broker.into_split();
                 // Whichever direction ends first ends both: MQTT knows no half-closed connection.
                 tokio::select! {
                     _ = tokio::io::copy(&mut client_read, &mut broker_write) => {}
                     _ = tokio::io::copy(&mut broker_read, &mut client_write) => {}
+                }
+                if guarded.leaving() {
+                    // Closed with bytes unread, the socket would be reset, and the goodbye lost with it.
+                    let _ = broker_write.shutdown().await;
+                    let _ = tokio::io::copy(&mut broker_read, &mut tokio::io::sink()).await;
                 }
             }
         }
@@ -149,109 +178,10 @@ impl Gate {
     }
 }
 
-/// A client's stream from which only allowed packets can be read.
-struct Guarded<S> {
-    stream: TlsStream<S>,
-    inspector: Inspector,
-    vetted: Vec<u8>,
-    read: usize,
-    violation: Option<Violation>,
-    /// Whether the upstream has written anything yet.
-    answered: bool,
-}
-
-impl<S: Io> Guarded<S> {
-    fn new(stream: TlsStream<S>, inspector: Inspector) -> Self {
-        Self {
-            stream,
-            inspector,
-            vetted: Vec::new(),
-            read: 0,
-            violation: None,
-            answered: false,
-        }
-    }
-
-    /// Waits until the client's CONNECT was let through.
-    async fn first(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_vetted(cx)).await
-    }
-
-    /// Ready when vetted bytes wait to be read; an error at the end of the stream and after a violation.
-    fn poll_vetted(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.read >= self.vetted.len() {
-            if self.violation.is_some() {
-                return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
-            }
-            self.vetted.clear();
-            self.read = 0;
-            let mut room = [0; READ_BYTES];
-            let mut room = ReadBuf::new(&mut room);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
-            if room.filled().is_empty() {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
-            // What was allowed before the violation still goes on; the error follows with the next read.
-            self.violation = self.inspector.feed(room.filled(), &mut self.vetted).err();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// What to tell the client; only a CONNECT is answered, because later the upstream may be in mid-packet.
-    fn answer(&self, violation: &Violation) -> Vec<u8> {
-        let mut answer = Vec::new();
-        if violation.stage == Stage::Connect
-            && !self.answered
-            && let Some(version) = self.inspector.version()
-        {
-            put_refusal(&mut answer, version, violation.codes.0, violation.codes.1);
-        }
-        answer
-    }
-
-    async fn goodbye(&mut self, answer: &[u8]) -> io::Result<()> {
-        self.stream.write_all(answer).await?;
-        self.stream.shutdown().await
-    }
-}
-
-impl<S: Io> AsyncRead for Guarded<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        room: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        match ready!(this.poll_vetted(cx)) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(()) => {
-                let waiting = this.vetted.get(this.read..).unwrap_or_default();
-                let count = waiting.len().min(room.remaining());
-                room.put_slice(waiting.get(..count).unwrap_or_default());
-                this.read += count;
-                Poll::Ready(Ok(()))
-            }
-        }
-    }
-}
-
-impl<S: Io> AsyncWrite for Guarded<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.answered = true;
-        Pin::new(&mut this.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+/// Waits until one of the flags is raised.
+pub(super) async fn raised([mut one, mut other]: [watch::Receiver<bool>; 2]) {
+    tokio::select! {
+        _ = one.wait_for(|raised| *raised) => {}
+        _ = other.wait_for(|raised| *raised) => {}
     }
 }

@@ -12,6 +12,10 @@ fn inspector(role: Role) -> Inspector {
 }
 
 fn connect(version: Version, client_id: &str) -> Vec<u8> {
+    connect_as(version, client_id, Some(("user", b"secret")))
+}
+
+fn connect_as(version: Version, client_id: &str, login: Option<(&str, &[u8])>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let hello = Hello {
         version,
@@ -21,7 +25,7 @@ fn connect(version: Version, client_id: &str) -> Vec<u8> {
         session_expiry_s: 60,
         receive_maximum: 10,
         packet_limit: 10_000,
-        login: Some(("user", b"secret")),
+        login,
     };
     hello.put(&mut bytes).unwrap();
     bytes
@@ -64,13 +68,13 @@ fn after_connect(version: Version, bytes: &[u8]) -> Result<Vec<u8>, Violation> {
 }
 
 #[test]
-fn a_connect_goes_on_under_tenant_and_role_with_everything_else_unchanged() {
+fn a_connect_goes_on_under_tenant_and_role_without_its_login() {
     for version in [Version::V3, Version::V5] {
         let mut out = Vec::new();
         inspector(Role::Device)
             .feed(&connect(version, "d1"), &mut out)
             .unwrap();
-        assert_eq!(out, connect(version, "acme:d:d1"));
+        assert_eq!(out, connect_as(version, "acme:d:d1", None));
     }
 }
 
@@ -122,6 +126,27 @@ fn a_devices_will_is_not_retained() {
         assert_eq!(outcome.is_ok(), allowed);
         assert_eq!(out.is_empty(), !allowed);
     }
+}
+
+#[test]
+fn a_will_goes_on_and_the_login_behind_it_does_not() {
+    let mut out = Vec::new();
+    let bytes = connect_with_will(0b1100_0110, &["user", "secret"]);
+    inspector(Role::Device).feed(&bytes, &mut out).unwrap();
+    let (header, _) = packet::frame(&out, 4_096).unwrap().unwrap();
+    let Ok(Request::Connect(read)) = server::decode(Version::V3, out[0], &out[header..]) else {
+        panic!("it is no CONNECT any more");
+    };
+    let will = read.will.unwrap();
+    assert_eq!(read.client_id, "acme:d:d1");
+    assert_eq!(
+        (will.topic.as_str(), will.payload.as_slice()),
+        ("iot/1/acme/d1/health/up", &b"gone"[..])
+    );
+    assert!(
+        !out.windows(4)
+            .any(|part| part == b"user" || part == b"secr")
+    );
 }
 
 #[test]
