@@ -36,7 +36,7 @@ bare_cargo() {
     else
         [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src ] ||
             fail "no compiler for $chip: run '.ci/run tools', or 'rustup target add $chip'"
-        PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_HOME=$target/bare-home \
+        PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_HOME=${BARE_CARGO_HOME:-$target/bare-home} \
             CARGO_TARGET_DIR=$target/bare /usr/bin/cargo "$@" -Z "build-std=$std" --target "$chip"
     fi
 }
@@ -64,10 +64,12 @@ readme_command() {
 }
 
 # copy_to FOLDER: the sources as they are, committed or not, without anything built.
+# Cargo takes a package at two paths for the same and compares times only. So a copy is built in a target
+# folder of its own, and all its files are new: nothing of one copy can pass for another's.
 copy_to() {
     rm -rf "$1"
     mkdir -p "$1"
-    git ls-files -co --exclude-standard -z | tar --null -T - --ignore-failed-read -c 2>/dev/null | tar -x -C "$1"
+    git ls-files -co --exclude-standard -z | tar --null -T - --ignore-failed-read -c 2>/dev/null | tar -xm -C "$1"
 }
 
 # powerset DEPTH: checks every published crate with each set of up to DEPTH features.
@@ -77,6 +79,6 @@ powerset() {
     crates=$(published)
     for crate in $crates; do args+=(-p "$crate"); done
     copy_to "$copy"
-    (cd "$copy" && cargo hack check --quiet "${args[@]}" --feature-powerset --depth "$1" --no-dev-deps)
+    (cd "$copy" && CARGO_TARGET_DIR=$target/powerset-build cargo hack check --quiet "${args[@]}" --feature-powerset --depth "$1" --no-dev-deps)
     rm -rf "$copy"
 }
