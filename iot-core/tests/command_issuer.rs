@@ -401,8 +401,8 @@ fn a_thousand_issuers_reach_a_thousand_restarting_devices_over_a_lossy_link() {
                     Job::Pulse => 0,
                 });
                 pair.device.finish(job.id, Outcome::DONE).unwrap();
+                replies.extend(pump(&mut pair.device, &mut pair.store, at(second)));
             }
-            replies.extend(pump(&mut pair.device, &mut pair.store, at(second)));
             for reply in replies {
                 for _ in 0..link.copies() {
                     let message = Message::new(Channel::Command, &reply);

@@ -4,7 +4,7 @@ mod record;
 use core::time::Duration;
 
 use self::engine::Doing;
-use super::cbor::{self, Out};
+use super::cbor::Writer;
 use super::class::Command;
 use super::envelope::{MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES};
 use super::outcome::Outcome;
@@ -89,6 +89,8 @@ enum Phase {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Terms {
+    /// The device must not start it before this moment; the device judges by its own clock.
+    pub not_before: Option<Timestamp>,
     /// The device must not start it at this moment or later; the device judges by its own clock.
     pub expires: Option<Timestamp>,
     /// How long the issuer asks for an answer, counted again after a restart.
@@ -96,11 +98,19 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// It does not expire, and the issuer asks for a day.
+    /// It may start at once and does not expire, and the issuer asks for a day.
     pub const DEFAULT: Self = Self {
+        not_before: None,
         expires: None,
         patience: Duration::from_secs(86_400),
     };
+
+    /// Forbids the device to start it before `moment`.
+    #[must_use]
+    pub const fn not_before(mut self, moment: Timestamp) -> Self {
+        self.not_before = Some(moment);
+        self
+    }
 
     /// Forbids the device to start it at `moment` or later.
     #[must_use]
@@ -224,10 +234,10 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
             terms,
             phase: Phase::Fresh,
         };
-        let write = |out: &mut Out<'_>| out.encode(&slot.command).map(drop);
-        if cbor::fill(&mut [0; MAX_COMMAND_BYTES], write).is_none() {
-            return Err(IssueError::TooLong);
-        }
+        let mut room = [0; MAX_COMMAND_BYTES];
+        let mut out = Writer::new(&mut room);
+        out.value(&slot.command);
+        out.finish().ok_or(IssueError::TooLong)?;
         // A device keeps the results from the oldest unsettled sequence on: it must have room for them all.
         let full = IssueError::Full { limit: PENDING };
         let span = self.next_sequence.saturating_sub(self.settled_below());

@@ -1,9 +1,9 @@
 use core::time::Duration;
 
 use super::{Issuer, Phase, Slot, Unanswered, record};
-use crate::command::cbor;
+use crate::command::cbor::Writer;
 use crate::command::class::Command;
-use crate::command::envelope::{Answer, MAX_MESSAGE_BYTES, Request, Response};
+use crate::command::envelope::{Answer, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response};
 use crate::engine::{
     Batch, BatchWriter, Done, Engine, Event, Failure, RecordKey, RecordRange, Step,
 };
@@ -190,15 +190,17 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
 
     fn message<'b>(&self, at: usize, buffer: &'b mut [u8]) -> Option<Message<'b>> {
         let slot = self.slots.get(at)?.as_ref()?;
-        let request = Request::new(slot.id, &[])
+        let mut command = [0; MAX_COMMAND_BYTES];
+        let mut out = Writer::new(&mut command);
+        out.value(&slot.command);
+        let len = out.finish()?;
+        let command = command.get(..len)?;
+        let request = Request::new(slot.id, command)
             .settled_below(self.settled_below())
+            .not_before(slot.terms.not_before)
             .expires_at(slot.terms.expires);
-        let head = request.encode_head(buffer)?;
-        let command = cbor::fill(buffer.get_mut(head..)?, |out| {
-            out.encode(&slot.command)?;
-            Ok(())
-        })?;
-        let (payload, rest) = buffer.split_at_mut_checked(head + command)?;
+        let len = request.encode(buffer)?;
+        let (payload, rest) = buffer.split_at_mut_checked(len)?;
         let message = Message::new(Channel::Command, payload);
         let Some((tenant, device)) = &self.peer else {
             return Some(message);
