@@ -274,6 +274,30 @@ impl<
         Ok(())
     }
 
+    /// Tells the issuer how far a command has come; `number` is on a scale of the device's own, above 0.
+    ///
+    /// It is sent once and is not on record: a lost one is not repeated, and after a power cut it begins
+    /// anew. Not told while the issuer waits to hear that it [cancelled](Self::is_cancelled) too late.
+    ///
+    /// # Errors
+    ///
+    /// [`FinishError::NotRunning`].
+    pub fn progress(&mut self, id: CommandId, number: u32) -> Result<(), FinishError> {
+        let slot = self.running(id)?;
+        (slot.number, slot.owed) = (number, true);
+        Ok(())
+    }
+
+    /// Whether the issuer wants a command back that was handed out.
+    ///
+    /// It may be finished early then, with whatever is true: [`Outcome::Cancelled`] only when nothing was
+    /// done. A command that was not handed out yet is never handed out any more.
+    #[must_use]
+    pub fn is_cancelled(&self, id: CommandId) -> bool {
+        let mut slots = self.slots.as_flattened().iter();
+        slots.any(|slot| slot.cancelled && slot.phase == Phase::Running && slot.head.id == id)
+    }
+
     /// Like [`finish`](Self::finish), with an effect: `value` is written under `key` in the batch that
     /// records the outcome, so that both survive a power cut or neither does.
     ///

@@ -180,7 +180,7 @@ impl<
             // A new epoch must be on record first: after a cut the old one could come back to life.
             let ledger = self.ledgers.get(at / RESULTS);
             let is_new = ledger.is_none_or(|ledger| ledger.durable == 0);
-            let on_record = is_new || slot.class.starts_on_record();
+            let starts_on_record = slot.class.starts_on_record();
             let may_start = time == Time::Come && !slots.iter().any(|other| slot.waits_for(other));
             let Some(slot) = slots.get_mut(at) else {
                 continue;
@@ -190,12 +190,12 @@ impl<
             } else if time == Time::Over {
                 slot.end(Code::Expired);
             } else if waits && may_start {
-                slot.phase = if on_record {
+                slot.phase = if starts_on_record || is_new {
                     Phase::Starting
                 } else {
                     Phase::Started
                 };
-            } else if waits && !slot.on_record && (on_record || time == Time::NotYet) {
+            } else if waits && !slot.on_record && (starts_on_record || time == Time::NotYet) {
                 // Whoever asks again brings back what is not on record, but not at the right time.
                 slot.phase = Phase::Accepting;
             }
