@@ -32,7 +32,7 @@ pub use envelope::{
     Answer, Fingerprint, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response, WireError,
 };
 pub use inbox::{AllowError, FinishError, Inbox, Pending};
-pub use issuer::{Conclusion, IssueError, Issuer, Terms, Unanswered};
+pub use issuer::{Conclusion, IssueError, Issuer, NotUnderWay, Terms, Unanswered};
 pub use outcome::{Outcome, Output, OutputTooLong, Reason};
 pub use window::{Standing, Window};
 

@@ -260,14 +260,13 @@ fn nothing_starts_before_its_moment_and_the_deadline_is_that_moment() {
         device.at(59).pump();
         assert_eq!(device.handed(), []);
         // It is on record whatever its class: nobody repeats it at the right moment.
-        for mut device in [device.reboot()] {
-            device.at(59).pump();
-            assert_eq!(device.handed(), []);
-            assert_eq!(device.inbox.deadline(), Some(now(60).instant));
-            device.at(60).pump();
-            assert_eq!(device.handed(), [1]);
-            assert_eq!(device.finish(1), [(1, DONE)]);
-        }
+        let mut device = device.reboot();
+        device.at(59).pump();
+        assert_eq!(device.handed(), []);
+        assert_eq!(device.inbox.deadline(), Some(now(60).instant));
+        device.at(60).pump();
+        assert_eq!(device.handed(), [1]);
+        assert_eq!(device.finish(1), [(1, DONE)]);
     }
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use self::engine::Doing;
 use super::cbor::Writer;
 use super::class::Command;
-use super::envelope::{MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES};
+use super::envelope::{Answer, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES};
 use super::outcome::Outcome;
 use crate::engine::{RecordKey, RecordRange};
 use crate::id::{CommandId, DeviceId, IssuerId, TenantId};
@@ -17,8 +17,11 @@ use crate::time::{Instant, Now, Timestamp};
 ///
 /// At most `PENDING` commands lie between the oldest that is under way and the newest: choose no more than
 /// the device's `RESULTS`, so that it can keep every result until it is heard. Each command is on record
-/// before it is first sent, so a restarted service goes on asking. A service holds one issuer per device: [`to`](Self::to) names the device, answers
-/// of others are ignored. The driver's buffer must have [`BUFFER_BYTES`](Self::BUFFER_BYTES).
+/// before it is first sent, so a restarted service goes on asking. What is due at one moment travels in one
+/// message, as far as it fits, in the order of issue.
+///
+/// A service holds one issuer per device: [`to`](Self::to) names the device, answers of others are ignored.
+/// The driver's buffer must have [`BUFFER_BYTES`](Self::BUFFER_BYTES).
 ///
 /// ```
 /// use iot_core::command::{Issuer, Terms};
@@ -59,11 +62,17 @@ struct Slot<C> {
     command: C,
     terms: Terms,
     phase: Phase,
+    /// The device is asked to give it up.
+    cancels: bool,
+    /// It is in the message that the driver is sending.
+    sending: bool,
+    /// What the device said last.
+    heard: Option<Answer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    /// To be put on record.
+    /// To be put on record, as it is now.
     Fresh,
     /// On record and under way.
     Waiting {
@@ -147,6 +156,13 @@ pub struct Conclusion {
     pub outcome: Result<Outcome, Unanswered>,
 }
 
+/// The command is not under way: it has ended, or was never issued here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[error("the command is not under way: it has ended, or was never issued here")]
+#[non_exhaustive]
+pub struct NotUnderWay;
+
 /// Why a command was not issued.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -168,6 +184,24 @@ pub enum IssueError {
     /// The encoded command is longer than [`MAX_COMMAND_BYTES`].
     #[error("the encoded command is longer than {MAX_COMMAND_BYTES} bytes: shorten it")]
     TooLong,
+}
+
+impl<C> Slot<C> {
+    const fn new(id: CommandId, command: C, terms: Terms) -> Self {
+        Self {
+            id,
+            command,
+            terms,
+            phase: Phase::Fresh,
+            cancels: false,
+            sending: false,
+            heard: None,
+        }
+    }
+
+    const fn is_under_way(&self) -> bool {
+        matches!(self.phase, Phase::Fresh | Phase::Waiting { .. })
+    }
 }
 
 impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
@@ -228,12 +262,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
             self.epoch = first_epoch(now);
         }
         let id = CommandId::new(self.issuer, self.epoch, self.next_sequence);
-        let slot = Slot {
-            id,
-            command,
-            terms,
-            phase: Phase::Fresh,
-        };
+        let slot = Slot::new(id, command, terms);
         let mut room = [0; MAX_COMMAND_BYTES];
         let mut out = Writer::new(&mut room);
         out.value(&slot.command);
@@ -251,6 +280,34 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         Ok(id)
     }
 
+    /// Asks the device to give a command up, for as long again as its patience; the wish is put on record
+    /// before it is sent.
+    ///
+    /// It ends as [`Outcome::Cancelled`] when it was not started, even if this overtakes it. Otherwise the
+    /// device says [`Answer::TooLate`], its handler can see the wish, and the command ends as it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`NotUnderWay`]; nothing was changed.
+    pub fn cancel(&mut self, id: CommandId) -> Result<(), NotUnderWay> {
+        let mut slots = self.slots.iter_mut().flatten();
+        let slot = slots.find(|slot| slot.id == id && slot.is_under_way());
+        let slot = slot.ok_or(NotUnderWay)?;
+        if !slot.cancels {
+            (slot.cancels, slot.phase) = (true, Phase::Fresh);
+        }
+        Ok(())
+    }
+
+    /// What the device said last about a command that is under way, such as how far it has come.
+    #[must_use]
+    pub fn heard(&self, id: CommandId) -> Option<Answer> {
+        let mut slots = self.slots.iter().flatten();
+        slots
+            .find(|slot| slot.id == id && slot.is_under_way())?
+            .heard
+    }
+
     /// Starts a new life, for an issuer whose records were restored from a backup or are damaged: devices
     /// will never take a command of the new epoch for one of an older. What was under way ends as
     /// [`Unanswered`]; records that could not be read are removed before anything is sent. A restart before
@@ -264,7 +321,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         self.stale = true;
         self.damaged = false;
         for slot in self.slots.iter_mut().flatten() {
-            if matches!(slot.phase, Phase::Fresh | Phase::Waiting { .. }) {
+            if slot.is_under_way() {
                 slot.phase = Phase::Concluded(Err(Unanswered));
             }
         }
@@ -292,8 +349,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
     #[must_use]
     pub fn under_way(&self) -> usize {
         let slots = self.slots.iter().flatten();
-        let live = slots.filter(|slot| matches!(slot.phase, Phase::Fresh | Phase::Waiting { .. }));
-        live.count()
+        slots.filter(|slot| slot.is_under_way()).count()
     }
 
     /// Below this nothing will ever be sent again. A command counts until its record is gone: otherwise a

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Phase, Slot, Terms};
+use super::{Slot, Terms};
 use crate::command::cbor::{self, Reader, Writer};
 use crate::command::class::Command;
 use crate::id::{CommandId, IssuerId};
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 const VERSION: u8 = 1;
 const HEADER_ITEMS: u8 = 3;
-const ENTRY_ITEMS: u8 = 7;
+const ENTRY_ITEMS: u8 = 8;
 
 pub(super) fn encode_header(epoch: u32, next: u64, buffer: &mut [u8]) -> Option<usize> {
     let mut out = Writer::new(buffer);
@@ -36,6 +36,7 @@ impl<C: Command> Slot<C> {
         out.moment(self.terms.not_before);
         out.moment(self.terms.expires);
         out.uint(u64::try_from(self.terms.patience.as_millis()).unwrap_or(u64::MAX));
+        out.uint(self.cancels.into());
         out.value(&self.command);
         out.finish()
     }
@@ -51,11 +52,11 @@ impl<C: Command> Slot<C> {
             expires: moment(reader.timestamp()),
             patience: Duration::from_millis(reader.uint()),
         };
-        Some(Self {
-            id,
-            command: cbor::whole(reader.rest()?)?,
-            terms,
-            phase: Phase::Fresh,
-        })
+        let cancels = reader.uint();
+        reader.require(cancels <= 1);
+        let command = cbor::whole(reader.rest()?)?;
+        let mut slot = Self::new(id, command, terms);
+        slot.cancels = cancels == 1;
+        Some(slot)
     }
 }
