@@ -19,6 +19,7 @@
 mod cbor;
 mod class;
 mod envelope;
+mod ids;
 mod inbox;
 mod issuer;
 mod macros;
@@ -31,6 +32,7 @@ pub use class::{Class, Command};
 pub use envelope::{
     Answer, Fingerprint, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response, WireError,
 };
+pub use ids::{Admitted, EndedId, ForeignId, IdError, IdTable, PendingId};
 pub use inbox::{AllowError, FinishError, Inbox, Pending};
 pub use issuer::{Conclusion, IssueError, Issuer, NotUnderWay, Terms, Unanswered};
 pub use outcome::{Outcome, Output, OutputTooLong, Reason};
