@@ -18,6 +18,8 @@
 
 mod cbor;
 mod class;
+#[cfg(all(any(test, feature = "alloc"), target_has_atomic = "ptr"))]
+mod dispatch;
 mod envelope;
 mod ids;
 mod inbox;
@@ -29,6 +31,8 @@ mod state;
 mod window;
 
 pub use class::{Class, Command};
+#[cfg(all(any(test, feature = "alloc"), target_has_atomic = "ptr"))]
+pub use dispatch::{Call, Dispatch, NoSuchCommand};
 pub use envelope::{
     Answer, Fingerprint, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response, WireError,
 };

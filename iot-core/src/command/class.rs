@@ -27,6 +27,9 @@ impl Class {
 ///
 /// The encoding is what the fingerprint is taken over, so equal commands must encode equally.
 pub trait Command: Clone + minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()> {
+    /// The names of all of them.
+    const NAMES: &'static [&'static str];
+
     /// What a power cut in its middle means.
     fn class(&self) -> Class;
 

@@ -81,6 +81,8 @@ macro_rules! __commands {
         }
 
         impl $crate::command::Command for $name {
+            const NAMES: &'static [&'static str] = &[$(stringify!($variant)),*];
+
             fn class(&self) -> $crate::command::Class {
                 match self {
                     $(Self::$variant { .. } => $crate::command::Class::$class,)*
