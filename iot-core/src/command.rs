@@ -15,6 +15,14 @@
 //! A repetition is recognised by (issuer, epoch, sequence), in a window per issuer that only advances over
 //! commands that have ended; what lies below the window is never executed. The memory this takes does not
 //! grow with the number of commands.
+//!
+//! **What is on record when.** A probed or opaque command is on record as started before its handler may
+//! begin, and every command as ended before its end is told. One that has to wait, for its lane or its time,
+//! is on record as accepted where nobody would repeat it at the right moment. The first command of an epoch
+//! is on record as started whatever its class, so that no power cut brings an older epoch back. An answer
+//! that rests on something not on record yet is `Busy`.
+//!
+//! Protocols without sequences have an [`IdTable`].
 
 mod cbor;
 mod class;
