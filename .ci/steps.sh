@@ -189,6 +189,7 @@ step_firmware() {
 
 step_size() {
     .ci/size --check
+    .ci/count
 }
 
 step_examples() {

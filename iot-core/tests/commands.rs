@@ -299,6 +299,14 @@ fn a_settled_floor_never_passes_what_is_running() {
     assert_eq!(device.send(id(1), &Job::Pulse), Some(Answer::InProgress));
     device.inbox.finish(running.id, Outcome::DONE).unwrap();
     assert_eq!(device.pump()[0].answer, Answer::Ended(Outcome::DONE));
+    // When its result is gone, it is still known to have ended: what is too old was not executed.
+    device.work();
+    for sequence in 3..=4 {
+        device.send(id(sequence), &set(1));
+        device.work();
+    }
+    let forgotten = Some(Answer::Ended(Outcome::Forgotten));
+    assert_eq!(device.send(id(1), &Job::Pulse), forgotten);
 }
 
 #[test]
@@ -316,6 +324,26 @@ fn a_result_is_kept_until_the_issuer_settles_it() {
     assert_eq!(device.deliver(fourth.settled_below(2)), []);
     assert_eq!(device.work(), [id(4)]);
     assert_eq!(device.send(id(2), &set(1)), DONE);
+}
+
+#[test]
+fn an_end_that_was_not_told_is_not_evicted() {
+    let mut device = Device::new();
+    device.busy = true;
+    for sequence in 1..=3 {
+        device.send(id(sequence), &set(1));
+        assert_eq!(device.work(), [id(sequence)]);
+    }
+    device.busy = false;
+    // Nothing is settled, but three answers are still owed.
+    device.send(id(4), &set(1));
+    device
+        .inbox
+        .input(device.now, &Event::Connected { resumed: true });
+    let told: Vec<_> = device.pump().iter().map(|told| told.answer).collect();
+    let done = Answer::Ended(Outcome::DONE);
+    assert_eq!(told, [done, done, done, Answer::Busy]);
+    assert_eq!(device.work(), []);
 }
 
 #[test]
