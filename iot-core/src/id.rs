@@ -204,14 +204,14 @@ pub struct CommandId {
     pub issuer: IssuerId,
     /// Which life of the issuer, rising.
     pub epoch: u32,
-    /// Its number in that epoch, from 1.
-    pub sequence: u64,
+    /// Its number in that epoch, from 1; who has issued four billion opens another epoch.
+    pub sequence: u32,
 }
 
 impl CommandId {
     /// Puts an id together.
     #[must_use]
-    pub const fn new(issuer: IssuerId, epoch: u32, sequence: u64) -> Self {
+    pub const fn new(issuer: IssuerId, epoch: u32, sequence: u32) -> Self {
         Self {
             issuer,
             epoch,

@@ -82,7 +82,7 @@ impl Device {
     }
 }
 
-fn message(sequence: u64, bytes: &mut [u8]) -> &[u8] {
+fn message(sequence: u32, bytes: &mut [u8]) -> &[u8] {
     let mut command = [0; 32];
     let job = match sequence % 2 {
         0 => Job::Pulse,

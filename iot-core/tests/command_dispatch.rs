@@ -53,7 +53,7 @@ impl Device {
         Self { inbox, records }
     }
 
-    fn pump(&mut self) -> Vec<(u64, Answer)> {
+    fn pump(&mut self) -> Vec<(u32, Answer)> {
         let (mut answers, mut buffer) = (Vec::new(), [0; 512]);
         loop {
             let done = match self.inbox.step(NOW, &mut buffer) {
@@ -73,7 +73,7 @@ impl Device {
         }
     }
 
-    fn send(&mut self, sequence: u64, job: &Job, cancel: bool) -> Vec<(u64, Answer)> {
+    fn send(&mut self, sequence: u32, job: &Job, cancel: bool) -> Vec<(u32, Answer)> {
         let (mut command, mut bytes) = ([0; 64], [0; 128]);
         let command = encode_into(&mut command, |out| out.encode(job)?.ok()).unwrap();
         let request = Request::new(CommandId::new(ONE, 1, sequence), command);
@@ -94,7 +94,7 @@ fn work(handlers: &mut Dispatch<'_, Job>) -> bool {
 }
 
 /// Exchanges, works and pumps until nothing moves; returns what was answered.
-fn run(handlers: &mut Dispatch<'_, Job>, device: &mut Device) -> Vec<(u64, Answer)> {
+fn run(handlers: &mut Dispatch<'_, Job>, device: &mut Device) -> Vec<(u32, Answer)> {
     let mut answers = device.pump();
     loop {
         handlers.exchange(&mut device.inbox);

@@ -57,7 +57,7 @@ impl Service {
     }
 
     /// Lets the issuer act; returns the sequences it sent, with what each settles.
-    fn pump(&mut self) -> Vec<(u64, u64)> {
+    fn pump(&mut self) -> Vec<(u32, u32)> {
         let sent = self.messages();
         let all = sent.iter().flat_map(|message| requests(message));
         all.map(|request| (request.id.sequence, request.settled_below))
@@ -69,7 +69,7 @@ impl Service {
     }
 
     /// Lets the issuer act; returns the sequences it sent, and whether each is to be given up.
-    fn pump_cancels(&mut self) -> Vec<(u64, bool)> {
+    fn pump_cancels(&mut self) -> Vec<(u32, bool)> {
         let sent = self.messages();
         let all = sent.iter().flat_map(|message| requests(message));
         all.map(|request| (request.id.sequence, request.cancels))
@@ -83,7 +83,7 @@ impl Service {
         self.issuer.input(at(self.second), &Event::Message(message));
     }
 
-    fn concluded(&mut self) -> Option<(u64, Result<Outcome, Unanswered>)> {
+    fn concluded(&mut self) -> Option<(u32, Result<Outcome, Unanswered>)> {
         let end = self.issuer.concluded()?;
         Some((end.id.sequence, end.outcome))
     }
@@ -316,6 +316,26 @@ fn an_idle_issuer_puts_its_new_epoch_on_record_too() {
 }
 
 #[test]
+fn an_epoch_without_a_sequence_left_is_told_and_another_goes_on() {
+    let mut service = Service::boot(Store::new(), 0);
+    let mut buffer = [0; 32];
+    let mut writer = BatchWriter::new(&mut buffer);
+    // The last number of all but one is the last sequence.
+    let header = b"\x83\x01\x07\x1a\xff\xff\xff\xfe";
+    writer.put(RecordKey::new(0), header).unwrap();
+    block_on(service.records.commit(&writer.finish())).unwrap();
+    let mut service = Service::boot(service.records, 0);
+    let last = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!((last.epoch, last.sequence), (7, u32::MAX - 1));
+    assert_eq!(service.pump(), [(u32::MAX - 1, u32::MAX - 1)]);
+    let none = service.issue(Job::Pulse, Terms::DEFAULT);
+    assert_eq!(none, Err(IssueError::Exhausted));
+    service.issuer.open_epoch(at(0));
+    let next = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!((next.epoch, next.sequence), (1_000, 1));
+}
+
+#[test]
 fn it_holds_only_as_many_commands_as_it_has_room_for() {
     let mut service = Service::boot(Store::new(), 0);
     service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
@@ -532,7 +552,7 @@ fn a_thousand_issuers_reach_a_thousand_restarting_devices_over_a_lossy_link() {
         store: Store,
         issued: u32,
         levels: Vec<u32>,
-        ends: Vec<(u64, Outcome)>,
+        ends: Vec<(u32, Outcome)>,
     }
     let boot = |store: &mut Store, second| {
         let mut inbox = Inbox::new();

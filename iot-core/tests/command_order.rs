@@ -93,7 +93,7 @@ impl Device {
     }
 
     /// Takes steps until there are none, or the power is cut; returns what was answered.
-    fn pump(&mut self) -> Vec<(u64, Answer)> {
+    fn pump(&mut self) -> Vec<(u32, Answer)> {
         let (mut answers, mut buffer) = (Vec::new(), [0; 512]);
         for _ in 0..200 {
             let done = match self.inbox.step(self.now, &mut buffer) {
@@ -117,17 +117,17 @@ impl Device {
         panic!("the inbox never came to rest");
     }
 
-    fn send(&mut self, sequence: u64, job: &Job) -> Vec<(u64, Answer)> {
+    fn send(&mut self, sequence: u32, job: &Job) -> Vec<(u32, Answer)> {
         self.deliver(Request::new(id(sequence), &encoded(job)))
     }
 
-    fn deliver(&mut self, request: Request<'_>) -> Vec<(u64, Answer)> {
+    fn deliver(&mut self, request: Request<'_>) -> Vec<(u32, Answer)> {
         self.input(&[request]);
         self.pump()
     }
 
     /// Everything that can be handed out before anything is finished.
-    fn handed(&mut self) -> Vec<u64> {
+    fn handed(&mut self) -> Vec<u32> {
         let mut handed = Vec::new();
         while let Some(job) = self.inbox.next() {
             handed.push(job.id.sequence);
@@ -135,7 +135,7 @@ impl Device {
         handed
     }
 
-    fn finish(&mut self, sequence: u64) -> Vec<(u64, Answer)> {
+    fn finish(&mut self, sequence: u32) -> Vec<(u32, Answer)> {
         self.inbox.finish(id(sequence), Outcome::DONE).unwrap();
         self.pump()
     }
@@ -157,7 +157,7 @@ fn encoded(job: &Job) -> Vec<u8> {
         .to_vec()
 }
 
-const fn id(sequence: u64) -> CommandId {
+const fn id(sequence: u32) -> CommandId {
     CommandId::new(ONE, 1, sequence)
 }
 
@@ -478,7 +478,7 @@ fn of_a_damaged_batch_only_what_precedes_the_damage_is_taken_in() {
 #[derive(Debug, Default)]
 struct World {
     pulses: [u32; 2],
-    ends: Vec<(u64, Outcome)>,
+    ends: Vec<(u32, Outcome)>,
 }
 
 /// A pulse runs, another waits behind it and is cancelled while the power is cut around some commit.

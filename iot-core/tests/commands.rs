@@ -129,7 +129,7 @@ fn encoded(job: &Job) -> Vec<u8> {
         .to_vec()
 }
 
-const fn id(sequence: u64) -> CommandId {
+const fn id(sequence: u32) -> CommandId {
     CommandId::new(ONE, 1, sequence)
 }
 

@@ -63,7 +63,7 @@ impl<'b> Reader<'b> {
     pub(super) fn id(&mut self, id: &mut CommandId) {
         id.issuer = IssuerId::new(self.u32());
         id.epoch = self.u32();
-        id.sequence = self.uint();
+        id.sequence = self.u32();
     }
 
     /// Reads a moment; 0 stands for none.
@@ -143,7 +143,7 @@ impl<'b> Writer<'b> {
     pub(super) fn id(&mut self, id: CommandId) {
         self.uint(id.issuer.get().into());
         self.uint(id.epoch.into());
-        self.uint(id.sequence);
+        self.uint(id.sequence.into());
     }
 
     /// Writes a moment, or 0 for none: 1970 itself is told as a millisecond later.

@@ -96,7 +96,7 @@ pub struct Request<'b> {
     pub cancels: bool,
     /// The issuer will never send or ask for anything below; at most the sequence itself. The device keeps
     /// every result from here on, and is `Busy` before it drops one; with 0 it drops the oldest.
-    pub settled_below: u64,
+    pub settled_below: u32,
     /// Before this moment it must not be started.
     pub not_before: Option<Timestamp>,
     /// From this moment on it must not be started.
@@ -128,7 +128,7 @@ impl<'b> Request<'b> {
 
     /// States what the issuer is done with; cut to the request's own sequence.
     #[must_use]
-    pub fn settled_below(mut self, sequence: u64) -> Self {
+    pub fn settled_below(mut self, sequence: u32) -> Self {
         self.settled_below = sequence.min(self.id.sequence);
         self
     }
@@ -153,7 +153,7 @@ impl<'b> Request<'b> {
         let mut out = Writer::new(buffer.get_mut(..room)?);
         let kind = if self.cancels { CANCEL } else { REQUEST };
         head(&mut out, REQUEST_ITEMS, kind, self.id);
-        out.uint(self.settled_below);
+        out.uint(self.settled_below.into());
         out.moment(self.not_before);
         out.moment(self.expires);
         out.bytes(self.command);
@@ -215,7 +215,7 @@ pub(super) struct Head {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Body<'b> {
     pub(super) cancels: bool,
-    pub(super) settled_below: u64,
+    pub(super) settled_below: u32,
     pub(super) command: &'b [u8],
 }
 
@@ -231,12 +231,13 @@ impl Head {
         reader.array(REQUEST_ITEMS, VERSION);
         let kind = reader.uint();
         reader.id(&mut self.id);
-        let settled_below = reader.uint();
+        let settled_below = reader.u32();
         self.not_before = reader.timestamp();
         self.expires = reader.timestamp();
         let command = reader.bytes();
         reader.require(
             (kind == REQUEST || kind == CANCEL)
+                && is_sequence(self.id.sequence)
                 && settled_below <= self.id.sequence
                 && !command.is_empty(),
         );
@@ -338,6 +339,11 @@ fn head(out: &mut Writer<'_>, items: u8, kind: u64, id: CommandId) {
     out.array(items, VERSION);
     out.uint(kind);
     out.id(id);
+}
+
+/// Neither end of the numbers is a command's: 0 lies below every floor, and nothing above the last.
+const fn is_sequence(number: u32) -> bool {
+    number.wrapping_sub(1) < u32::MAX - 1
 }
 
 /// What can be said about a message that is not looked into.

@@ -44,7 +44,7 @@ pub struct Issuer<C, const PENDING: usize> {
     peer: Option<(TenantId, DeviceId)>,
     first_record: RecordKey,
     epoch: u32,
-    next_sequence: u64,
+    next_sequence: u32,
     slots: [Option<Slot<C>>; PENDING],
     doing: Option<Doing>,
     persist_after: Option<Instant>,
@@ -181,6 +181,9 @@ pub enum IssueError {
         /// How many it holds.
         limit: usize,
     },
+    /// The epoch has no sequence left; see [`Issuer::open_epoch`].
+    #[error("the epoch has no sequence left: open a new epoch")]
+    Exhausted,
     /// The encoded command is longer than [`MAX_COMMAND_BYTES`].
     #[error("the encoded command is longer than {MAX_COMMAND_BYTES} bytes: shorten it")]
     TooLong,
@@ -270,8 +273,9 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         // A device keeps the results from the oldest unsettled sequence on: it must have room for them all.
         let full = IssueError::Full { limit: PENDING };
         let span = self.next_sequence.saturating_sub(self.settled_below());
-        let next = self.next_sequence.checked_add(1).ok_or(full)?;
-        if span >= u64::from(Self::KEYS - 1) {
+        let next = self.next_sequence.checked_add(1);
+        let next = next.ok_or(IssueError::Exhausted)?;
+        if span >= Self::KEYS - 1 {
             return Err(full);
         }
         let free = self.slots.iter_mut().find(|slot| slot.is_none());
@@ -354,7 +358,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
 
     /// Below this nothing will ever be sent again. A command counts until its record is gone: otherwise a
     /// restart could bring it back after the device was told that it is settled.
-    fn settled_below(&self) -> u64 {
+    fn settled_below(&self) -> u32 {
         let slots = self.slots.iter().flatten();
         let kept = slots.filter(|slot| slot.id.epoch == self.epoch);
         kept.map(|slot| slot.id.sequence)

@@ -14,8 +14,8 @@ pub enum Standing {
     Beyond,
 }
 
-const BYTES: usize = 32;
-const BITS: usize = 8 * BYTES;
+const BITS: u32 = 256;
+const BYTES: usize = BITS as usize / 8;
 
 /// Which sequences of one issuer have ended: a floor, and a bit for each of the next `WIDTH` (4 to 256).
 ///
@@ -34,19 +34,29 @@ const BITS: usize = 8 * BYTES;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Window<const WIDTH: usize> {
-    floor: u64,
+    floor: u32,
     // The bit of a sequence is that of its last eight binary digits, so nothing moves when the floor rises.
     // Whatever does not lie within 256 of the floor has no bit, and every bit that is free is clear.
     ended: [u8; BYTES],
 }
 
 impl<const WIDTH: usize> Window<WIDTH> {
-    const CHECKED: () = assert!(WIDTH >= 4 && WIDTH <= BITS, "a window is 4 to 256 wide");
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the assertion leaves it below 257"
+    )]
+    const SPAN: u32 = {
+        assert!(
+            WIDTH >= 4 && WIDTH <= BITS as usize,
+            "a window is 4 to 256 wide"
+        );
+        WIDTH as u32
+    };
 
     /// Nothing from `floor` on has ended, everything below is settled.
     #[must_use]
-    pub const fn new(floor: u64) -> Self {
-        let () = Self::CHECKED;
+    pub const fn new(floor: u32) -> Self {
+        let _ = Self::SPAN;
         Self {
             floor,
             ended: [0; BYTES],
@@ -54,7 +64,7 @@ impl<const WIDTH: usize> Window<WIDTH> {
     }
 
     /// Becomes as it was recorded; says whether it could be that.
-    pub(super) fn restore(&mut self, floor: u64, ended: &[u8]) -> bool {
+    pub(super) fn restore(&mut self, floor: u32, ended: &[u8]) -> bool {
         let fits = ended.len() == BYTES;
         if fits {
             self.ended.copy_from_slice(ended);
@@ -64,11 +74,9 @@ impl<const WIDTH: usize> Window<WIDTH> {
     }
 
     /// Notes that `sequence` has ended; outside the window it does nothing.
-    pub fn end(&mut self, sequence: u64) {
-        if let Some(above) = self.above(sequence)
-            && above < WIDTH
-        {
-            let (at, bit) = self.place(above);
+    pub fn end(&mut self, sequence: u32) {
+        if self.standing(sequence) == Standing::Open {
+            let (at, bit) = place(sequence);
             if let Some(byte) = self.ended.get_mut(at) {
                 *byte |= bit;
             }
@@ -76,40 +84,41 @@ impl<const WIDTH: usize> Window<WIDTH> {
     }
 
     /// Raises the floor to `floor`, whatever lies below; it never falls.
-    pub fn settle_below(&mut self, floor: u64) {
-        for passed in 0..self.above(floor).unwrap_or(0).min(BITS) {
-            let (at, bit) = self.place(passed);
+    pub fn settle_below(&mut self, floor: u32) {
+        let rise = floor.saturating_sub(self.floor);
+        for passed in 0..rise.min(BITS) {
+            let (at, bit) = place(self.floor.wrapping_add(passed));
             if let Some(byte) = self.ended.get_mut(at) {
                 *byte &= !bit;
             }
         }
-        self.floor = self.floor.max(floor);
+        self.floor += rise;
     }
 
     /// Advances until `sequence` lies inside, but only over what has ended; says whether it does.
-    pub fn reach(&mut self, sequence: u64) -> bool {
-        let above = self.above(sequence).unwrap_or(0);
-        let rise = above.saturating_sub(WIDTH - 1);
-        let may_rise = rise <= BITS && (0..rise).all(|passed| self.has_ended(passed));
+    pub fn reach(&mut self, sequence: u32) -> bool {
+        let above = sequence.saturating_sub(self.floor);
+        let rise = above.saturating_sub(Self::SPAN - 1);
+        let may_rise = rise <= BITS && (0..rise).all(|passed| self.has_bit(self.floor + passed));
         if may_rise {
-            self.settle_below(self.floor + rise as u64);
+            self.settle_below(self.floor + rise);
         }
         may_rise
     }
 
     /// Where `sequence` stands.
-    pub fn standing(&self, sequence: u64) -> Standing {
-        match self.above(sequence) {
+    pub fn standing(&self, sequence: u32) -> Standing {
+        match sequence.checked_sub(self.floor) {
             None => Standing::Settled,
-            Some(above) if above >= WIDTH => Standing::Beyond,
-            Some(above) if self.has_ended(above) => Standing::Ended,
+            Some(above) if above >= Self::SPAN => Standing::Beyond,
+            Some(_) if self.has_bit(sequence) => Standing::Ended,
             Some(_) => Standing::Open,
         }
     }
 
     /// Everything below is settled.
     #[must_use]
-    pub const fn floor(&self) -> u64 {
+    pub const fn floor(&self) -> u32 {
         self.floor
     }
 
@@ -117,21 +126,14 @@ impl<const WIDTH: usize> Window<WIDTH> {
         &self.ended
     }
 
-    /// How far above the floor; what is further than that can be told counts as far.
-    fn above(&self, sequence: u64) -> Option<usize> {
-        let above = sequence.checked_sub(self.floor)?;
-        Some(usize::try_from(above).unwrap_or(usize::MAX))
-    }
-
-    fn has_ended(&self, above: usize) -> bool {
-        let (at, bit) = self.place(above);
+    fn has_bit(&self, sequence: u32) -> bool {
+        let (at, bit) = place(sequence);
         self.ended.get(at).is_some_and(|byte| byte & bit != 0)
     }
+}
 
-    /// Which byte, and which bit of it.
-    const fn place(&self, above: usize) -> (usize, u8) {
-        let [digits, ..] = self.floor.to_le_bytes();
-        let at = (digits as usize + above) % BITS;
-        (at / 8, 1 << (at % 8))
-    }
+/// Which byte, and which bit of it.
+const fn place(sequence: u32) -> (usize, u8) {
+    let [digits, ..] = sequence.to_le_bytes();
+    ((digits / 8) as usize, 1 << (digits % 8))
 }

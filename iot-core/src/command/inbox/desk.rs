@@ -37,7 +37,7 @@ pub(super) struct Desk {
     /// The newest record, or the one that is being written.
     pub(super) serial: u32,
     /// The floor in the record that is being written.
-    pub(super) writing: u64,
+    pub(super) writing: u32,
     pub(super) restored: bool,
     pub(super) damaged: bool,
     pub(super) danger_unproved_time: bool,

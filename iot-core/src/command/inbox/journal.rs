@@ -51,7 +51,7 @@ pub(super) fn write<const WINDOW: usize>(
     out.array(ITEMS, VERSION);
     out.uint(shape.number().into());
     out.uint(serial.into());
-    out.uint(window.floor());
+    out.uint(window.floor().into());
     out.bytes(window.ended());
     out.id(slot.head.id);
     out.uint(slot.fingerprint.get());
@@ -77,7 +77,7 @@ pub(super) fn read<'b, const WINDOW: usize>(
     reader.array(ITEMS, VERSION);
     let written = reader.u32();
     let serial = reader.u32();
-    let floor = reader.uint();
+    let floor = reader.u32();
     let ended = reader.bytes();
     reader.id(&mut slot.head.id);
     slot.fingerprint = Fingerprint::new(reader.uint());
@@ -131,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_record_is_read_as_written(
-            numbers in any::<(u32, u32, u64, u64, u64, u64, u64, u32)>(),
+            numbers in any::<(u32, u32, u32, u64, u64, u64, u32, u32)>(),
             stage in 0..13u64,
             ended in any::<[u8; 32]>(),
             output in proptest::collection::vec(any::<u8>(), 0..=Output::MAX_BYTES),

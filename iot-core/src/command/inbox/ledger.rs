@@ -2,7 +2,7 @@ use crate::command::window::Window;
 use crate::id::IssuerId;
 
 /// Sequences count from here in every epoch.
-const FIRST: u64 = 1;
+const FIRST: u32 = 1;
 
 /// What is known of one issuer, apart from its commands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,7 +12,7 @@ pub(super) struct Ledger<const WINDOW: usize> {
     pub(super) epoch: u32,
     pub(super) window: Window<WINDOW>,
     /// The floor that a power cut would leave; 0 while this epoch is not on record.
-    pub(super) durable: u64,
+    pub(super) durable: u32,
     /// The newest record of it.
     pub(super) serial: u32,
 }

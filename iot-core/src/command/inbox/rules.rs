@@ -89,11 +89,11 @@ impl<
         // Two issuers lose their oldest results instead of waiting for room: one that settles nothing would
         // wait for ever, and so would one whose command at the floor finds no room behind those it waits for.
         let mut oldest = if body.settled_below == 0 || body.settled_below == id.sequence {
-            u64::MAX
+            u32::MAX
         } else {
             body.settled_below.max(ledger.window.floor())
         };
-        let (mut lowest_live, mut room) = (u64::MAX, None);
+        let (mut lowest_live, mut room) = (u32::MAX, None);
         for (at, slot) in slots.iter().enumerate() {
             let sequence = slot.head.id.sequence;
             if slot.is_live() {
@@ -103,7 +103,7 @@ impl<
             }
         }
         if ledger.issuer != Some(id.issuer) || id.epoch > ledger.epoch {
-            if lowest_live < u64::MAX {
+            if lowest_live < u32::MAX {
                 return Err(Code::Busy);
             }
             ledger.open(id.issuer, id.epoch);

@@ -137,7 +137,7 @@ impl<C: Command> Slot<C> {
     }
 
     /// Writes the message for it alone.
-    fn write(&self, settled_below: u64, room: &mut [u8]) -> Option<usize> {
+    fn write(&self, settled_below: u32, room: &mut [u8]) -> Option<usize> {
         let mut command = [0; MAX_COMMAND_BYTES];
         let mut out = Writer::new(&mut command);
         out.value(&self.command);

@@ -12,18 +12,18 @@ const VERSION: u8 = 1;
 const HEADER_ITEMS: u8 = 3;
 const ENTRY_ITEMS: u8 = 8;
 
-pub(super) fn encode_header(epoch: u32, next: u64, buffer: &mut [u8]) -> Option<usize> {
+pub(super) fn encode_header(epoch: u32, next: u32, buffer: &mut [u8]) -> Option<usize> {
     let mut out = Writer::new(buffer);
     out.array(HEADER_ITEMS, VERSION);
     out.uint(epoch.into());
-    out.uint(next);
+    out.uint(next.into());
     out.finish()
 }
 
-pub(super) fn decode_header(bytes: &[u8]) -> Option<(u32, u64)> {
+pub(super) fn decode_header(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut reader = Reader::new(bytes);
     reader.array(HEADER_ITEMS, VERSION);
-    let header = (reader.u32(), reader.uint());
+    let header = (reader.u32(), reader.u32());
     reader.is_empty().then_some(header)
 }
 
@@ -32,7 +32,7 @@ impl<C: Command> Slot<C> {
         let mut out = Writer::new(buffer);
         out.array(ENTRY_ITEMS, VERSION);
         out.uint(self.id.epoch.into());
-        out.uint(self.id.sequence);
+        out.uint(self.id.sequence.into());
         out.moment(self.terms.not_before);
         out.moment(self.terms.expires);
         out.uint(u64::try_from(self.terms.patience.as_millis()).unwrap_or(u64::MAX));
@@ -45,7 +45,7 @@ impl<C: Command> Slot<C> {
     pub(super) fn decode(issuer: IssuerId, bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         reader.array(ENTRY_ITEMS, VERSION);
-        let id = CommandId::new(issuer, reader.u32(), reader.uint());
+        let id = CommandId::new(issuer, reader.u32(), reader.u32());
         let moment = |moment| Some(moment).filter(|&moment| moment != Timestamp::EPOCH);
         let terms = Terms {
             not_before: moment(reader.timestamp()),
