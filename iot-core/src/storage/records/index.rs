@@ -1,0 +1,153 @@
+//! Where each value stands: a sorted table in RAM.
+
+use crate::engine::{Batch, RecordKey};
+use crate::storage::log::Entry;
+
+/// Where a value stands in the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Place {
+    pub(super) page: u16,
+    pub(super) word: u16,
+    pub(super) len: u16,
+}
+
+impl Place {
+    pub(super) const fn of(entry: &Entry) -> Self {
+        Self {
+            page: entry.page,
+            word: entry.word,
+            len: entry.len,
+        }
+    }
+
+    pub(super) const fn entry(self, key: RecordKey) -> Entry {
+        Entry {
+            key,
+            page: self.page,
+            word: self.word,
+            len: self.len,
+            removal: false,
+        }
+    }
+}
+
+/// The places of at most `KEYS` values, in the order of their keys.
+#[derive(Clone, Debug)]
+pub(super) struct Index<const KEYS: usize> {
+    slots: [(RecordKey, Place); KEYS],
+    used: usize,
+}
+
+/// The table is full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoRoom;
+
+impl<const KEYS: usize> Index<KEYS> {
+    pub(super) const fn new() -> Self {
+        let none = Place {
+            page: 0,
+            word: 0,
+            len: 0,
+        };
+        Self {
+            slots: [(RecordKey::new(0), none); KEYS],
+            used: 0,
+        }
+    }
+
+    pub(super) const fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.used
+    }
+
+    fn filled(&self) -> &[(RecordKey, Place)] {
+        self.slots.get(..self.used).unwrap_or_default()
+    }
+
+    fn find(&self, key: RecordKey) -> Result<usize, usize> {
+        self.filled().binary_search_by_key(&key, |slot| slot.0)
+    }
+
+    pub(super) fn get(&self, key: RecordKey) -> Option<Place> {
+        let at = self.find(key).ok()?;
+        self.filled().get(at).map(|slot| slot.1)
+    }
+
+    pub(super) fn next(&self, from: RecordKey) -> Option<RecordKey> {
+        let (Ok(at) | Err(at)) = self.find(from);
+        self.filled().get(at).map(|slot| slot.0)
+    }
+
+    pub(super) fn at(&self, at: usize) -> Option<(RecordKey, Place)> {
+        self.filled().get(at).copied()
+    }
+
+    pub(super) fn places_in(&self, page: u16) -> impl Iterator<Item = (RecordKey, Place)> {
+        let slots = self.filled().iter().copied();
+        slots.filter(move |slot| slot.1.page == page)
+    }
+
+    /// Notes where the value of a key stands, or that it has none any more.
+    pub(super) fn set(&mut self, key: RecordKey, place: Option<Place>) -> Result<(), NoRoom> {
+        match (self.find(key), place) {
+            (Ok(at), Some(place)) => {
+                if let Some(slot) = self.slots.get_mut(at) {
+                    slot.1 = place;
+                }
+            }
+            (Ok(at), None) => {
+                self.used -= 1;
+                for to in at..self.used {
+                    self.copy(to + 1, to);
+                }
+            }
+            (Err(_), None) => {}
+            (Err(at), Some(place)) => {
+                if self.used >= KEYS {
+                    return Err(NoRoom);
+                }
+                for to in (at..self.used).rev() {
+                    self.copy(to, to + 1);
+                }
+                self.used += 1;
+                if let Some(slot) = self.slots.get_mut(at) {
+                    *slot = (key, place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        if let Some(&slot) = self.slots.get(from)
+            && let Some(place) = self.slots.get_mut(to)
+        {
+            *place = slot;
+        }
+    }
+
+    /// Whether the table holds all keys that are there when the batch is committed, entry by entry.
+    pub(super) fn has_room(&self, batch: &Batch<'_>) -> bool {
+        let mut used = self.used;
+        for (at, (key, value)) in batch.iter().enumerate() {
+            // What an earlier entry of the batch did to this key, or else what is stored.
+            let earlier = batch.iter().take(at).filter(|entry| entry.0 == key).last();
+            let is_there = match earlier {
+                Some((_, value)) => value.is_some(),
+                None => self.find(key).is_ok(),
+            };
+            match (is_there, value) {
+                (false, Some(_)) => used += 1,
+                (true, None) => used -= 1,
+                _ => {}
+            }
+            if used > KEYS {
+                return false;
+            }
+        }
+        true
+    }
+}
