@@ -3,11 +3,13 @@
 mod clock;
 mod entropy;
 mod exchange;
+pub mod flash;
 mod key;
 mod network;
 
 pub use clock::SimClock;
 pub use entropy::SimEntropy;
 pub use exchange::{SimExchange, SimExchangeError};
+pub use flash::SimFlash;
 pub use key::ToyKey;
 pub use network::{Faults, SimError, SimLink, SimNetwork};
