@@ -189,7 +189,7 @@ impl Link {
 /// use iot_core::storage::log::{Config, Log};
 ///
 /// block_on(async {
-///     let flash = SimFlash::<4, 256>::new(4);
+///     let flash = SimFlash::<4, 256>::new(4, iot_core::sim::flash::Mode::WriteOnce);
 ///     let mut log = Log::<_, 4>::open(flash, 0..1024, Config::new()).await?;
 ///     let mut buffer = [0; 64];
 ///     let mut batch = BatchWriter::new(&mut buffer);

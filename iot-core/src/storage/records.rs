@@ -67,7 +67,7 @@ impl<E: core::fmt::Debug> RecordsError for FlashError<E> {
 /// use iot_core::storage::records::FlashRecords;
 ///
 /// block_on(async {
-///     let flash = SimFlash::<4, 256>::new(4);
+///     let flash = SimFlash::<4, 256>::new(4, iot_core::sim::flash::Mode::WriteOnce);
 ///     let mut records = FlashRecords::<_, 4, 16>::open(flash, 0..1024, Config::new()).await?;
 ///     let mut buffer = [0; 64];
 ///     let mut batch = BatchWriter::new(&mut buffer);
@@ -257,3 +257,6 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Records for FlashRecord
         Ok(self.index.next(from))
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests;
