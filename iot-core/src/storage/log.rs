@@ -52,23 +52,27 @@
 //! hold, switch the guard off: [`Config::without_guard`]), a completed erasure leaves words that can be
 //! programmed, and a partly erased word never reads nearer to programmed than before.
 
+mod boot;
 mod cursor;
 mod format;
-mod medium;
-mod recover;
+mod geometry;
+mod live;
+mod look;
+mod machine;
 mod scan;
 mod write;
 
-pub use cursor::{Cursor, Entry};
-pub(in crate::storage) use format::Kind;
-pub(in crate::storage) use write::Source;
+pub use cursor::Cursor;
+pub(in crate::storage) use geometry::Geometry;
+pub(in crate::storage) use live::{Live, Place};
+pub use look::Entry;
+pub(in crate::storage) use machine::{Machine, Refusal, Stop};
 
 use core::ops::Range;
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use self::format::{MAX_WORD, Word};
-use self::medium::Medium;
+use self::machine::Job;
 use crate::engine::Batch;
 
 /// How a log uses its flash.
@@ -162,16 +166,15 @@ pub enum LogError<E> {
     },
 }
 
-/// A page that counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Link {
-    page: u16,
-    /// Where its accepted part ends.
-    end: u16,
-}
-
-impl Link {
-    const NONE: Self = Self { page: 0, end: 0 };
+impl<E> From<Stop<E>> for LogError<E> {
+    fn from(stop: Stop<E>) -> Self {
+        match stop {
+            Stop::Flash(error) => Self::Flash(error),
+            Stop::Refused(Refusal::Full | Refusal::Keys) => Self::Full,
+            Stop::Refused(Refusal::Corrupt) => Self::Corrupt,
+            Stop::Refused(Refusal::Version(found)) => Self::Version { found },
+        }
+    }
 }
 
 /// An append-only log on some pages of a flash. See the [module](self) for its layout and its promises.
@@ -206,23 +209,7 @@ impl Link {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Log<F, const PAGES: usize> {
-    medium: Medium<F>,
-    config: Config,
-    /// The pages that count, oldest first.
-    chain: [Link; PAGES],
-    links: usize,
-    /// The highest generation that was seen.
-    generation: u32,
-    /// Where the next word goes in the newest page.
-    tail: u16,
-    /// The last word of the newest page's accepted part.
-    last: Word,
-    /// Nothing was written since the boot.
-    quiet: bool,
-    /// A write was begun and not ended: only a look at the flash can tell what is there.
-    torn: bool,
-    /// Retired pages, for cursors.
-    retired: u32,
+    machine: Machine<F, (), PAGES>,
 }
 
 impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
@@ -233,35 +220,15 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     ///
     /// # Errors
     ///
-    /// [`LogError::Region`], [`LogError::Version`] or [`LogError::Flash`].
+    /// [`LogError::Region`], [`LogError::Version`], [`LogError::Corrupt`] or [`LogError::Flash`].
     pub async fn open(
         flash: F,
         region: Range<u32>,
         config: Config,
     ) -> Result<Self, LogError<F::Error>> {
-        let Some(pages) = Self::pages_of(&flash, &region, config) else {
-            return Err(LogError::Region {
-                limit: PAGES as u16,
-            });
-        };
-        let mut log = Self {
-            medium: Medium {
-                flash,
-                begin: region.start,
-                pages,
-            },
-            config,
-            chain: [Link::NONE; PAGES],
-            links: 0,
-            generation: 0,
-            tail: 0,
-            last: [0; MAX_WORD],
-            quiet: true,
-            torn: true,
-            retired: 0,
-        };
-        log.recover().await?;
-        Ok(log)
+        let mut machine = Machine::open(flash, (), &region, config)?;
+        machine.ready().await?;
+        Ok(Self { machine })
     }
 
     /// Makes `batch` durable, all of it or nothing; it is durable when this returns.
@@ -271,21 +238,14 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     /// [`LogError::Full`] and [`LogError::TooLong`], after which nothing was changed; [`LogError::Flash`],
     /// after which the batch is there whole or not at all.
     pub async fn append(&mut self, batch: &Batch<'_>) -> Result<(), LogError<F::Error>> {
-        let words = self.words_of(batch)?;
-        self.ready().await?;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        if self.is_over_limit() {
+        let machine = &mut self.machine;
+        let words = machine.words_of(batch)?;
+        machine.ready().await?;
+        let full = machine.is_at_limit() && !machine.fits(words);
+        if full || machine.is_over_limit() {
             return Err(LogError::Full);
         }
-        if !self.fits(words) {
-            if self.is_at_limit() {
-                return Err(LogError::Full);
-            }
-            self.open_next().await?;
-        }
-        self.write_batch(batch).await.map(drop)
+        Ok(machine.append(batch, words).await?)
     }
 
     /// Gives up the oldest page with all its entries; nothing happens when it is the only one.
@@ -294,71 +254,39 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     ///
     /// [`LogError::Flash`]; the page is then given up or not.
     pub async fn retire_oldest(&mut self) -> Result<(), LogError<F::Error>> {
-        self.ready().await?;
-        if self.links < 2 {
+        let machine = &mut self.machine;
+        machine.ready().await?;
+        if machine.links < 2 {
             return Ok(());
         }
-        if !self.has_room(Medium::<F>::words(0) + 1) {
-            self.open_next().await?;
-        }
-        self.begin().await?;
-        self.retire().await
+        let mut job = Job::Retire;
+        let first = machine.find_room(&job);
+        Ok(machine.run(&mut job, first).await?)
     }
 
     /// Whether the log has as many pages in use as it may: when the newest is full, [`append`](Self::append)
     /// is refused until a page is retired.
     #[must_use]
     pub fn is_at_limit(&self) -> bool {
-        self.links + usize::from(self.config.spare) >= usize::from(self.medium.pages)
-    }
-
-    /// Whether a boot opened a page that only a retirement may be written to.
-    pub(in crate::storage) fn is_over_limit(&self) -> bool {
-        self.links + usize::from(self.config.spare) > usize::from(self.medium.pages)
+        self.machine.is_at_limit()
     }
 
     /// How many pages are in use.
     #[must_use]
     pub const fn pages_in_use(&self) -> usize {
-        self.links
+        self.machine.links
     }
 
     /// The flash, for looking at it.
     #[must_use]
     pub const fn flash(&self) -> &F {
-        &self.medium.flash
+        &self.machine.flash
     }
 
     /// Gives the flash back.
     #[must_use]
     pub fn into_flash(self) -> F {
-        self.medium.flash
-    }
-
-    /// Looks at the flash again if the last write was not seen to its end; says whether it did.
-    pub(in crate::storage) async fn ready(&mut self) -> Result<bool, LogError<F::Error>> {
-        if !self.torn {
-            return Ok(false);
-        }
-        let before = self.chain;
-        let oldest = |log: &Self| log.used().first().map(|link| link.page);
-        self.recover().await?;
-        let retired = before
-            .iter()
-            .position(|link| Some(link.page) == oldest(self));
-        self.retired = self.retired.wrapping_add(retired.unwrap_or(PAGES) as u32);
-        Ok(true)
-    }
-
-    /// How many pages a region has; `None` when it is not one that this log can manage.
-    fn pages_of(flash: &F, region: &Range<u32>, config: Config) -> Option<u16> {
-        let page = u32::try_from(F::ERASE_SIZE).ok()?;
-        let bytes = region.end.checked_sub(region.start)?;
-        let inside = usize::try_from(region.end).is_ok_and(|end| end <= flash.capacity());
-        let whole = region.start % page == 0 && bytes % page == 0;
-        let pages = u16::try_from(bytes / page).ok()?;
-        let enough = pages >= config.spare.saturating_add(2) && usize::from(pages) <= PAGES;
-        (inside && whole && enough).then_some(pages)
+        self.machine.flash
     }
 }
 

@@ -15,8 +15,8 @@ use core::ops::Range;
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use self::index::{Index, Place};
-use super::log::{Config, Kind, Log, LogError, Source};
+use self::index::Index;
+use super::log::{Config, Geometry, LogError, Machine, Refusal, Stop};
 use crate::engine::{Batch, RecordKey};
 use crate::port::{Records, RecordsError, RecordsErrorKind};
 
@@ -39,6 +39,12 @@ pub enum FlashError<E> {
 impl<E> From<LogError<E>> for FlashError<E> {
     fn from(error: LogError<E>) -> Self {
         Self::Log(error)
+    }
+}
+
+impl<E> From<Stop<E>> for FlashError<E> {
+    fn from(stop: Stop<E>) -> Self {
+        Self::Log(stop.into())
     }
 }
 
@@ -84,10 +90,7 @@ impl<E: core::fmt::Debug> RecordsError for FlashError<E> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct FlashRecords<F, const PAGES: usize, const KEYS: usize> {
-    log: Log<F, PAGES>,
-    index: Index<KEYS>,
-    /// The log was looked at again, and the index not yet filled from it.
-    stale: bool,
+    machine: Machine<F, Index<KEYS>, PAGES>,
 }
 
 impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, KEYS> {
@@ -101,11 +104,8 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, 
         region: Range<u32>,
         config: Config,
     ) -> Result<Self, FlashError<F::Error>> {
-        let mut records = Self {
-            log: Log::open(flash, region, config).await?,
-            index: Index::new(),
-            stale: true,
-        };
+        let machine = Machine::open(flash, Index::new(), &region, config)?;
+        let mut records = Self { machine };
         records.ready().await?;
         Ok(records)
     }
@@ -113,7 +113,7 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, 
     /// How many keys have a value.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.index.len()
+        self.machine.live.len()
     }
 
     /// Whether no key has a value.
@@ -122,98 +122,38 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, 
         self.len() == 0
     }
 
-    /// The log below, for looking at it.
+    /// The flash, for looking at it.
     #[must_use]
-    pub const fn log(&self) -> &Log<F, PAGES> {
-        &self.log
+    pub const fn flash(&self) -> &F {
+        &self.machine.flash
     }
 
     /// Gives the flash back.
     #[must_use]
     pub fn into_flash(self) -> F {
-        self.log.into_flash()
+        self.machine.flash
     }
 
     /// After a write that was not seen to its end the index is filled again from what is there.
     async fn ready(&mut self) -> Result<(), FlashError<F::Error>> {
-        self.stale |= self.log.ready().await?;
-        if !self.stale {
-            return Ok(());
+        match self.machine.ready().await {
+            Err(Stop::Refused(Refusal::Keys)) => Err(FlashError::Keys { limit: KEYS }),
+            other => Ok(other.map(drop)?),
         }
-        self.index.clear();
-        let mut cursor = self.log.oldest();
-        while let Some(entry) = self.log.next(&mut cursor).await? {
-            self.index
-                .set(entry.key(), entry.value_bytes().map(|_| Place::of(&entry)))
-                .map_err(|_| FlashError::Keys { limit: KEYS })?;
-        }
-        self.stale = false;
-        Ok(())
     }
 
-    /// Finds out before anything is written whether the batch can be made to fit, and makes it fit.
-    async fn make_room(&mut self, words: u32) -> Result<(), FlashError<F::Error>> {
-        let links = self.log.pages_in_use();
-        if !self.log.is_over_limit() {
-            if self.log.fits(words) {
-                return Ok(());
-            }
-            if !self.log.is_at_limit() {
-                return Ok(self.log.open_next().await?);
-            }
+    /// Whether a batch of so many words fits, perhaps after pages were compacted.
+    fn can_fit(&self, words: u32) -> bool {
+        let machine = &self.machine;
+        if !machine.is_over_limit() && (machine.fits(words) || !machine.is_at_limit()) {
+            return true;
         }
-        // When every page in turn was compacted into a fresh one, each was the newest once.
-        let fits_beside = |live: u32| live.saturating_add(words) <= Log::<F, PAGES>::COMPACTED_ROOM;
-        if !(self.log.pages()).any(|page| fits_beside(self.live_words(page))) {
-            return Err(LogError::Full.into());
-        }
-        for _ in 0..=2 * links {
-            while self.log.is_over_limit() {
-                self.compact().await?;
-            }
-            if self.log.fits(words) {
-                return Ok(());
-            }
-            self.log.open_next().await?;
-        }
-        Err(LogError::Full.into())
-    }
-
-    /// How many words the values take that count in a page.
-    fn live_words(&self, page: u16) -> u32 {
-        let places = self.index.places_in(page);
-        places
-            .map(|(_, place)| Log::<F, PAGES>::words_of_value(place.len))
-            .sum()
-    }
-
-    /// Copies what counts in the oldest page to the newest, and retires the oldest, in one batch.
-    async fn compact(&mut self) -> Result<(), FlashError<F::Error>> {
-        let Some(oldest) = self.log.pages().next() else {
-            return Ok(());
-        };
-        if self.log.is_shut() {
-            self.log.open_next().await?;
-        }
-        self.log.begin().await?;
-        // The index runs ahead of the flash here: after an error, or a dropped future, it is filled anew.
-        for at in 0..self.index.len() {
-            let Some((key, place)) = self.index.at(at).filter(|slot| slot.1.page == oldest) else {
-                continue;
-            };
-            let (page, word) = self.log.place();
-            let copy = Source::Log(place.entry(key));
-            self.log.put(Kind::Put, true, key.get(), copy).await?;
-            let _ = self.index.set(
-                key,
-                Some(Place {
-                    page,
-                    word,
-                    ..place
-                }),
-            );
-        }
-        Ok(self.log.retire().await?)
+        // When each page in turn was compacted into a fresh one, each was the newest once.
+        let mut pages = machine.pages_in_use();
+        pages.any(|page| {
+            let live = machine.live.lengths_in(page).map(Geometry::<F>::record);
+            live.sum::<u32>() + words <= Geometry::<F>::COMPACTED_ROOM
+        })
     }
 }
 
@@ -226,35 +166,38 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Records for FlashRecord
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, Self::Error> {
         self.ready().await?;
-        match self.index.get(key) {
-            Some(place) => Ok(Some(self.log.read(&place.entry(key), buffer).await?)),
-            None => Ok(None),
-        }
+        let Some(place) = self.machine.live.get(key) else {
+            return Ok(None);
+        };
+        let bytes = place.len;
+        let value = buffer.get_mut(..bytes.into());
+        let value = value.ok_or(LogError::Buffer { bytes })?;
+        self.machine.read(key, place, value).await?;
+        Ok(Some(value))
     }
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Self::Error> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let words = self.log.words_of(batch)?;
+        let words = self.machine.words_of(batch)?;
         self.ready().await?;
-        if !self.index.has_room(batch) {
+        if !self.machine.live.has_room(batch) {
             return Err(FlashError::Keys { limit: KEYS });
         }
-        self.make_room(words).await?;
-        let (page, mut word) = self.log.write_batch(batch).await?;
+        if !self.can_fit(words) {
+            return Err(LogError::Full.into());
+        }
+        self.machine.append(batch, words).await?;
+        let mut place = self.machine.place_of_last(words);
         for (key, value) in batch.iter() {
-            let len = value.map_or(0, <[u8]>::len) as u16;
-            let place = Place { page, word, len };
-            let _ = self.index.set(key, value.map(|_| place));
-            word += Log::<F, PAGES>::words_of_value(len) as u16;
+            place.len = value.map_or(0, <[u8]>::len) as u16;
+            let _ = self.machine.live.set(key, value.map(|_| place));
+            place.word += Geometry::<F>::record(place.len) as u16;
         }
         Ok(())
     }
 
     async fn next_key(&mut self, from: RecordKey) -> Result<Option<RecordKey>, Self::Error> {
         self.ready().await?;
-        Ok(self.index.next(from))
+        Ok(self.machine.live.next(from))
     }
 }
 

@@ -3,7 +3,7 @@
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::format::{self, CHECKSUM, Head, Kind, MAX_WORD, RECORD_FRONT, Word, crc32, seed};
-use super::medium::Medium;
+use super::geometry::Geometry;
 
 /// Takes in the words of a page from one on, and says what they mean.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +145,7 @@ impl Scanner {
         let Some(head) = head else {
             return false;
         };
-        let words = Medium::<F>::words(head.len);
+        let words = Geometry::<F>::record(head.len);
         if words > self.limit.saturating_sub(at) {
             return false;
         }
@@ -160,7 +160,7 @@ impl Scanner {
 
     fn body<F: NorFlash>(&mut self, at: u32, bytes: &[u8], value: &mut [u8]) -> Seen {
         self.left -= 1;
-        let from = (at - self.record.word) as usize * Medium::<F>::WORD;
+        let from = (at - self.record.word) as usize * Geometry::<F>::WORD;
         for (at, &byte) in (from..).zip(bytes) {
             match at.checked_sub(RECORD_FRONT) {
                 Some(at) => {

@@ -2,45 +2,51 @@
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::cursor::Entry;
-use super::format::{
-    self, CHECKSUM, Head, Kind, MAX_VALUE, MAX_WORD, RECORD_EXTRA, RECORD_FRONT, crc32, seed,
-};
-use super::medium::Medium;
-use super::{Log, LogError};
+use super::LogError;
+use super::format::{self, CHECKSUM, Head, Kind, MAX_VALUE, RECORD_FRONT, crc32, seed};
+use super::geometry::Geometry;
+use super::live::{Live, Place};
+use super::machine::{Job, Machine, Phase, Refusal, STAGE, Stop, Want};
 use crate::engine::Batch;
 
-/// How many bytes are written in one go.
-const STAGE: usize = 64;
-const _: () = assert!(STAGE % MAX_WORD == 0, "the stage holds whole words");
-
-/// Where the value of a record comes from.
+/// The record that is being written.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::storage) enum Source<'b> {
-    Memory(&'b [u8]),
-    /// Another record of this log.
-    Log(Entry),
+pub(super) struct Writer {
+    head: Head,
+    key: u32,
+    /// Bytes that are not programmed yet.
+    left: usize,
+    /// Bytes that are programmed, or in the stage.
+    done: usize,
+    staged: usize,
+    sum: u32,
+    /// The record that it copies: its place in the chain, its next word and its number.
+    copied: Option<(usize, u32, usize)>,
+    /// Where it stands.
+    word: u16,
+    /// The batch copies what counts in the oldest page, and retires it.
+    compacting: bool,
+    /// The number of the next value to be looked at; its end when the retirement was written.
+    next: usize,
 }
 
-impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
-    /// How many words a retirement takes, and what must stay free for one in every page: so that the oldest
-    /// page can be retired although the newest is full.
-    const RETIREMENT: u32 = Medium::<F>::words(0);
-    const RESERVE: u32 = Self::RETIREMENT + 2;
+impl Writer {
+    pub(super) const IDLE: Self = Self {
+        head: Head::NONE,
+        key: 0,
+        left: 0,
+        done: 0,
+        staged: 0,
+        sum: 0,
+        copied: None,
+        word: 0,
+        compacting: false,
+        next: 0,
+    };
+}
 
-    /// What a page has for one batch, in words.
-    const ROOM: u32 = Medium::<F>::WORDS - Medium::<F>::BODY - Self::RESERVE;
-
-    /// What a page has beside the values that were compacted into it.
-    pub(in crate::storage) const COMPACTED_ROOM: u32 =
-        Self::ROOM.saturating_sub(Self::RETIREMENT + 1);
-
-    /// How many words a record with a value of `len` bytes takes.
-    pub(in crate::storage) const fn words_of_value(len: u16) -> u32 {
-        Medium::<F>::words(len)
-    }
-
-    /// How many words a batch takes, with its mark.
+impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
+    /// How many words a batch takes, with its mark; an error when no page has room for it.
     pub(in crate::storage) fn words_of(
         &self,
         batch: &Batch<'_>,
@@ -48,143 +54,208 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
         let mut words = 1;
         for (_, value) in batch.iter() {
             let bytes = value.map_or(0, <[u8]>::len);
-            let len = if bytes > MAX_VALUE {
-                u16::MAX
+            // A longer value than a record may have does not fit any page either.
+            let bytes = if bytes > MAX_VALUE {
+                usize::from(u16::MAX)
             } else {
-                bytes as u16
+                bytes
             };
-            words += Medium::<F>::words(len);
-            if words > Self::ROOM || bytes > MAX_VALUE {
-                let limit = (Self::ROOM - 1) * Medium::<F>::WORD as u32;
+            words += Geometry::<F>::record(bytes as u16);
+            if words > Geometry::<F>::ROOM || bytes > MAX_VALUE {
+                let limit = (Geometry::<F>::ROOM - 1) * Geometry::<F>::WORD as u32;
                 return Err(LogError::TooLong { limit });
             }
         }
         Ok(words)
     }
 
-    /// Whether the newest page has room for a batch and for a retirement after it.
-    pub(in crate::storage) fn fits(&self, words: u32) -> bool {
-        self.has_room(words + Self::RESERVE)
-    }
-
-    /// Whether the newest page has so many words left, after the guard.
-    pub(super) fn has_room(&self, words: u32) -> bool {
-        let guard = u32::from(self.quiet);
-        !self.is_shut() && u32::from(self.tail) + guard + words <= Medium::<F>::WORDS
-    }
-
-    /// Whether this log must open a page before it can write anything.
-    pub(in crate::storage) const fn is_shut(&self) -> bool {
-        self.quiet && !self.config.guard
-    }
-
-    /// Writes a batch for which there is room, and says where its first record stands.
-    pub(in crate::storage) async fn write_batch(
+    /// Writes a batch of so many words, for which there is room or will be.
+    pub(in crate::storage) async fn append(
         &mut self,
         batch: &Batch<'_>,
-    ) -> Result<(u16, u16), LogError<F::Error>> {
-        self.begin().await?;
-        let place = (self.newest(), self.tail);
-        let mut entries = batch.iter().peekable();
-        while let Some((key, value)) = entries.next() {
-            let kind = if value.is_some() {
-                Kind::Put
-            } else {
-                Kind::Remove
-            };
-            let more = entries.peek().is_some();
-            let value = Source::Memory(value.unwrap_or_default());
-            self.put(kind, more, key.get(), value).await?;
+        words: u32,
+    ) -> Result<(), Stop<F::Error>> {
+        if batch.is_empty() {
+            return Ok(());
         }
-        self.finish().await?;
-        Ok(place)
-    }
-
-    /// Retires the oldest page with the last record of the batch that is being written.
-    pub(in crate::storage) async fn retire(&mut self) -> Result<(), LogError<F::Error>> {
-        let keep = self.links.saturating_sub(1) as u32;
-        self.put(Kind::Retire, false, keep, Source::Memory(&[]))
-            .await?;
-        self.finish().await?;
-        self.forget_oldest(1);
-        self.retired = self.retired.wrapping_add(1);
-        Ok(())
-    }
-
-    /// Begins a batch; after a boot a guard takes the word that an interrupted write may have touched.
-    pub(in crate::storage) async fn begin(&mut self) -> Result<(), LogError<F::Error>> {
-        self.torn = true;
-        if self.quiet {
-            self.quiet = false;
-            self.program(&[0; MAX_WORD], Medium::<F>::WORD).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes one record; `more` says that another one of the batch follows.
-    pub(in crate::storage) async fn put(
-        &mut self,
-        kind: Kind,
-        more: bool,
-        key: u32,
-        value: Source<'_>,
-    ) -> Result<(), LogError<F::Error>> {
-        let (bytes, len, mut from, at) = match value {
-            Source::Memory(bytes) => (bytes, bytes.len() as u16, 0, PAGES),
-            Source::Log(entry) => {
-                let at = self.link_of(entry.page).ok_or(LogError::Corrupt)?;
-                (&[][..], entry.len, u32::from(entry.word), at)
-            }
+        let mut job = Job::Append {
+            rest: *batch,
+            words,
         };
-        let mut sum = seed(self.newest().into(), self.tail.into());
-        let head = Head { kind, more, len }.encode(sum);
-        let mut left = Medium::<F>::words(len) as usize * Medium::<F>::WORD;
-        let mut rest = bytes.iter();
-        let mut stage = [0; STAGE];
-        // What goes before the value in the first round.
-        let mut front = RECORD_FRONT;
-        while left > 0 {
-            let now = left.min(STAGE);
-            left -= now;
-            let part = stage.get_mut(..now).unwrap_or_default();
-            if at == PAGES {
-                for to in part.iter_mut().skip(front) {
-                    *to = rest.next().copied().unwrap_or(0);
-                }
-            } else {
-                // The same bytes stand in the same places there, but for the head and the checksum.
-                for word in part.chunks_exact_mut(Medium::<F>::WORD) {
-                    if !self.word(at, from, word).await? {
-                        return Err(LogError::Corrupt);
-                    }
-                    from += 1;
-                }
-            }
-            if front > 0 {
-                let fields = head.into_iter().chain(key.to_le_bytes());
-                part.iter_mut()
-                    .zip(fields)
-                    .for_each(|(to, from)| *to = from);
-                front = 0;
-            }
-            let summed = if left == 0 { now - CHECKSUM } else { now };
-            let (front, back) = part.split_at_mut_checked(summed).unwrap_or_default();
-            sum = crc32(sum, front);
-            back.iter_mut()
-                .zip(sum.to_le_bytes())
-                .for_each(|(to, from)| *to = from);
-            self.program(&stage, now).await?;
+        let first = self.find_room(&job);
+        self.run(&mut job, first).await
+    }
+
+    /// Compacts and opens pages until there is room for the job's batch, then begins to write it.
+    pub(super) fn find_room(&mut self, job: &Job<'_, PAGES>) -> Result<Want, Refusal> {
+        self.torn = true;
+        let compacting = match job {
+            Job::Retire => self.has_room(Geometry::<F>::RETIREMENT + 1),
+            _ => L::COMPACTS && self.is_over_limit(),
+        };
+        let fits = match job {
+            Job::Append { words, .. } => self.fits(*words),
+            _ => false,
+        };
+        if self.is_shut() || !(compacting || fits) {
+            let page = self.free_page()?;
+            return Ok(self.open_page(page));
         }
-        Ok(())
+        self.writer = Writer {
+            compacting,
+            ..Writer::IDLE
+        };
+        if self.quiet {
+            // After a boot a guard takes the word that an interrupted write may have touched.
+            self.quiet = false;
+            self.stage = [0; STAGE];
+            return Ok(self.program(Geometry::<F>::WORD));
+        }
+        self.next_record(job)
+    }
+
+    /// Begins the next record of the batch, or ends the batch.
+    fn next_record(&mut self, job: &Job<'_, PAGES>) -> Result<Want, Refusal> {
+        let sum = seed(self.newest().into(), self.tail.into());
+        let writer = &mut self.writer;
+        let (mut head, mut copied) = (Head::NONE, None);
+        let mut key;
+        if writer.compacting {
+            let oldest = self.chain.first().map_or(0, |link| link.page);
+            if writer.next == usize::MAX {
+                return Ok(self.mark());
+            }
+            head.kind = Kind::Retire;
+            key = self.links as u32 - 1;
+            match self.live.find_in(oldest, writer.next) {
+                None => writer.next = usize::MAX,
+                Some((number, of, place)) => {
+                    writer.next = number + 1;
+                    (head.kind, head.more, head.len) = (Kind::Put, true, place.len);
+                    (key, copied) = (of.get(), Some((0, place.word.into(), number)));
+                }
+            }
+        } else if let Job::Append { rest, .. } = job
+            && let Some(((of, value), rest)) = rest.split_first()
+        {
+            if value.is_some() {
+                head.kind = Kind::Put;
+            }
+            head.len = value.map_or(0, <[u8]>::len) as u16;
+            (key, head.more) = (of.get(), !rest.is_empty());
+        } else {
+            return Ok(self.mark());
+        }
+        (writer.head, writer.key, writer.copied) = (head, key, copied);
+        (writer.done, writer.staged, writer.word) = (0, 0, self.tail);
+        writer.left = Geometry::<F>::record(head.len) as usize * Geometry::<F>::WORD;
+        writer.sum = sum;
+        Ok(self.stage_part(job))
+    }
+
+    /// Fills the stage with the next bytes of the record.
+    fn stage_part(&mut self, job: &Job<'_, PAGES>) -> Want {
+        if let Some((at, word, _)) = self.writer.copied {
+            self.phase = Phase::Copy;
+            return self.want_word(at, word);
+        }
+        let value = match job {
+            Job::Append { rest, .. } if !self.writer.compacting => rest.split_first(),
+            _ => None,
+        };
+        let value = value.and_then(|((_, value), _)| value).unwrap_or_default();
+        let writer = &mut self.writer;
+        writer.staged = writer.left.min(STAGE);
+        // What stands before the value is filled in later.
+        let skip = RECORD_FRONT.saturating_sub(writer.done);
+        let mut rest = value.iter().skip(writer.done.saturating_sub(RECORD_FRONT));
+        for to in self.stage.iter_mut().take(writer.staged).skip(skip) {
+            *to = rest.next().copied().unwrap_or(0);
+        }
+        self.program_part()
+    }
+
+    /// Programs the stage, with the record's own head, key and checksum in it.
+    fn program_part(&mut self) -> Want {
+        let writer = &mut self.writer;
+        let bytes = writer.staged;
+        if writer.done == 0 {
+            let head = writer.head.encode(writer.sum).into_iter();
+            let front = head.chain(writer.key.to_le_bytes());
+            self.stage
+                .iter_mut()
+                .zip(front)
+                .for_each(|(to, from)| *to = from);
+        }
+        writer.left -= bytes;
+        writer.done += bytes;
+        writer.staged = 0;
+        let summed = if writer.left == 0 {
+            bytes - CHECKSUM
+        } else {
+            bytes
+        };
+        writer.sum = crc32(writer.sum, self.stage.get(..summed).unwrap_or_default());
+        let sum = writer.sum.to_le_bytes();
+        if writer.left == 0 {
+            let to = self.stage.iter_mut().skip(summed);
+            to.zip(sum).for_each(|(to, from)| *to = from);
+            // The page after this one says what its last word was.
+            let last = self.stage.iter().skip(bytes - Geometry::<F>::WORD);
+            self.last
+                .iter_mut()
+                .zip(last)
+                .for_each(|(to, from)| *to = *from);
+        }
+        self.program(bytes)
+    }
+
+    /// A part of a record was programmed, or the guard.
+    pub(super) fn written(&mut self, job: &mut Job<'_, PAGES>) -> Result<Want, Refusal> {
+        if self.writer.left > 0 {
+            return Ok(self.stage_part(job));
+        }
+        if let Some((_, _, number)) = self.writer.copied {
+            let place = Place {
+                page: self.newest(),
+                word: self.writer.word,
+                len: self.writer.head.len,
+            };
+            // This runs ahead of the flash: after an error, or a dropped future, all is shown again.
+            self.live.moved(number, place);
+        } else if let Job::Append { rest, .. } = job
+            && !self.writer.compacting
+            && self.writer.done > 0
+            && let Some((_, others)) = rest.split_first()
+        {
+            *rest = others;
+        }
+        self.next_record(job)
+    }
+
+    /// A word of the record that is copied was read.
+    pub(super) fn copied(
+        &mut self,
+        job: &mut Job<'_, PAGES>,
+        readable: bool,
+    ) -> Result<Want, Refusal> {
+        let from = self.word(readable).ok_or(Refusal::Corrupt)?;
+        let word = self.input.iter().skip(from).take(Geometry::<F>::WORD);
+        let to = self.stage.iter_mut().skip(self.writer.staged);
+        to.zip(word).for_each(|(to, from)| *to = *from);
+        self.writer.staged += Geometry::<F>::WORD;
+        if let Some((_, word, _)) = &mut self.writer.copied {
+            *word += 1;
+        }
+        if self.writer.staged == self.writer.left.min(STAGE) {
+            return Ok(self.program_part());
+        }
+        Ok(self.stage_part(job))
     }
 
     /// Ends the batch: with the mark nobody has to doubt its last word.
-    async fn finish(&mut self) -> Result<(), LogError<F::Error>> {
+    fn mark(&mut self) -> Want {
         let (page, end) = (self.newest(), self.tail);
-        let mut mark = [0; MAX_WORD];
-        format::mark(page.into(), end.into(), &mut mark);
-        let last = self.last;
-        self.program(&mark, Medium::<F>::WORD).await?;
         if let Some(newest) = self
             .links
             .checked_sub(1)
@@ -192,36 +263,30 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
         {
             newest.end = end;
         }
-        (self.last, self.torn) = (last, false);
-        Ok(())
+        format::mark(page.into(), end.into(), &mut self.stage);
+        let want = self.program(Geometry::<F>::WORD);
+        self.phase = Phase::Mark;
+        want
     }
 
-    /// Programs the next `len` bytes of the newest page, and remembers the last word.
-    async fn program(&mut self, bytes: &[u8], len: usize) -> Result<(), LogError<F::Error>> {
-        let bytes = bytes.get(..len).unwrap_or_default();
-        let last = len.saturating_sub(Medium::<F>::WORD);
-        for (to, from) in self.last.iter_mut().zip(bytes.iter().skip(last)) {
-            *to = *from;
+    pub(super) fn marked(&mut self, job: &mut Job<'_, PAGES>) -> Result<Want, Refusal> {
+        self.torn = false;
+        if !self.writer.compacting {
+            return Ok(Want::Done);
         }
-        let (page, word) = (self.newest(), self.tail);
-        self.tail += (len / Medium::<F>::WORD) as u16;
-        let programmed = self.medium.program(page, word.into(), bytes).await;
-        programmed.map_err(LogError::Flash)
+        self.unlink_oldest(1);
+        self.retired = self.retired.wrapping_add(1);
+        match job {
+            Job::Append { .. } => self.find_room(job),
+            _ => Ok(Want::Done),
+        }
     }
 
-    /// The pages that count, oldest first.
-    pub(in crate::storage) fn pages(&self) -> impl Iterator<Item = u16> {
-        self.used().iter().map(|link| link.page)
-    }
-
-    /// The page that is written to, and where in it the next record goes.
-    pub(in crate::storage) fn place(&self) -> (u16, u16) {
-        (self.newest(), self.tail)
-    }
-
-    fn newest(&self) -> u16 {
-        self.used().last().map_or(0, |link| link.page)
+    /// Programs the next bytes of the newest page.
+    fn program(&mut self, bytes: usize) -> Want {
+        let (page, word) = (self.newest(), self.tail.into());
+        self.tail += (bytes / Geometry::<F>::WORD) as u16;
+        self.phase = Phase::Write;
+        Want::Program { page, word, bytes }
     }
 }
-
-const _: () = assert!(RECORD_EXTRA <= STAGE && RECORD_FRONT <= STAGE);

@@ -1,35 +1,7 @@
 //! Where each value stands: a sorted table in RAM.
 
 use crate::engine::{Batch, RecordKey};
-use crate::storage::log::Entry;
-
-/// Where a value stands in the log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Place {
-    pub(super) page: u16,
-    pub(super) word: u16,
-    pub(super) len: u16,
-}
-
-impl Place {
-    pub(super) const fn of(entry: &Entry) -> Self {
-        Self {
-            page: entry.page,
-            word: entry.word,
-            len: entry.len,
-        }
-    }
-
-    pub(super) const fn entry(self, key: RecordKey) -> Entry {
-        Entry {
-            key,
-            page: self.page,
-            word: self.word,
-            len: self.len,
-            removal: false,
-        }
-    }
-}
+use crate::storage::log::{Entry, Live, Place, Refusal};
 
 /// The places of at most `KEYS` values, in the order of their keys.
 #[derive(Clone, Debug)]
@@ -37,10 +9,6 @@ pub(super) struct Index<const KEYS: usize> {
     slots: [(RecordKey, Place); KEYS],
     used: usize,
 }
-
-/// The table is full.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NoRoom;
 
 impl<const KEYS: usize> Index<KEYS> {
     pub(super) const fn new() -> Self {
@@ -53,10 +21,6 @@ impl<const KEYS: usize> Index<KEYS> {
             slots: [(RecordKey::new(0), none); KEYS],
             used: 0,
         }
-    }
-
-    pub(super) const fn clear(&mut self) {
-        self.used = 0;
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -81,17 +45,14 @@ impl<const KEYS: usize> Index<KEYS> {
         self.filled().get(at).map(|slot| slot.0)
     }
 
-    pub(super) fn at(&self, at: usize) -> Option<(RecordKey, Place)> {
-        self.filled().get(at).copied()
-    }
-
-    pub(super) fn places_in(&self, page: u16) -> impl Iterator<Item = (RecordKey, Place)> {
-        let slots = self.filled().iter().copied();
-        slots.filter(move |slot| slot.1.page == page)
+    /// The lengths of the values that stand in a page.
+    pub(super) fn lengths_in(&self, page: u16) -> impl Iterator<Item = u16> {
+        let slots = self.filled().iter();
+        slots.filter_map(move |slot| (slot.1.page == page).then_some(slot.1.len))
     }
 
     /// Notes where the value of a key stands, or that it has none any more.
-    pub(super) fn set(&mut self, key: RecordKey, place: Option<Place>) -> Result<(), NoRoom> {
+    pub(super) fn set(&mut self, key: RecordKey, place: Option<Place>) -> Result<(), Refusal> {
         match (self.find(key), place) {
             (Ok(at), Some(place)) => {
                 if let Some(slot) = self.slots.get_mut(at) {
@@ -107,7 +68,7 @@ impl<const KEYS: usize> Index<KEYS> {
             (Err(_), None) => {}
             (Err(at), Some(place)) => {
                 if self.used >= KEYS {
-                    return Err(NoRoom);
+                    return Err(Refusal::Keys);
                 }
                 for to in (at..self.used).rev() {
                     self.copy(to, to + 1);
@@ -149,5 +110,29 @@ impl<const KEYS: usize> Index<KEYS> {
             }
         }
         true
+    }
+}
+
+impl<const KEYS: usize> Live for Index<KEYS> {
+    const COMPACTS: bool = true;
+
+    fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    fn show(&mut self, entry: &Entry) -> Result<(), Refusal> {
+        self.set(entry.key, (!entry.removal).then_some(entry.place))
+    }
+
+    fn find_in(&self, page: u16, from: usize) -> Option<(usize, RecordKey, Place)> {
+        let slots = self.filled().iter().enumerate().skip(from);
+        let mut inside = slots.filter(|(_, slot)| slot.1.page == page);
+        inside.next().map(|(at, slot)| (at, slot.0, slot.1))
+    }
+
+    fn moved(&mut self, number: usize, place: Place) {
+        if let Some(slot) = self.slots.get_mut(number) {
+            slot.1 = place;
+        }
     }
 }

@@ -185,12 +185,12 @@ proptest! {
         let mut store = open(&mut flash).unwrap();
         let mut map = Map::new();
         for batch in batches {
-            let before = store.log().flash().counters().words;
+            let before = store.flash().counters().words;
             match commit(&mut store, &batch) {
                 Ok(()) => apply(&mut map, &batch),
                 Err(error) => {
                     prop_assert_eq!(error.kind(), RecordsErrorKind::Full);
-                    prop_assert_eq!(store.log().flash().counters().words, before);
+                    prop_assert_eq!(store.flash().counters().words, before);
                 }
             }
             prop_assert_eq!(&content(&mut store), &map);
