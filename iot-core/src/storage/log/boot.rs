@@ -17,8 +17,6 @@ pub(super) struct Boot<const PAGES: usize> {
     rivalled: bool,
     /// How many pages the newest says that count.
     keep: u16,
-    /// The page before the oldest of the chain so far.
-    previous: u16,
     /// The chain is known, and its entries are being shown.
     showing: bool,
     /// Nothing is to be written.
@@ -31,7 +29,6 @@ impl<const PAGES: usize> Boot<PAGES> {
             generations: [0; PAGES],
             rivalled: false,
             keep: 0,
-            previous: 0,
             showing: false,
             looking: false,
         }
@@ -59,10 +56,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         job: &mut Job<'_, PAGES>,
         page: u16,
         readable: bool,
-    ) -> Result<Want, Refusal> {
+    ) -> Want {
         let generation = match self.header(page, readable) {
             Ok(header) => header.generation,
-            Err(NoHeader::Version(found)) => return Err(Refusal::Version(found)),
+            Err(NoHeader::Version(found)) => return Want::Stop(Refusal::Version(found)),
             Err(NoHeader::Unreadable) => 0,
         };
         self.generation = self.generation.max(generation);
@@ -73,15 +70,15 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         }
         let next = page + 1;
         if next < self.pages {
-            return Ok(self.read_header(next, Phase::Headers(next)));
+            return self.read_header(next, Phase::Headers(next));
         }
         self.try_newest(job)
     }
 
     /// Scans the page with the highest generation of those that were not tried.
-    fn try_newest(&mut self, job: &mut Job<'_, PAGES>) -> Result<Want, Refusal> {
+    fn try_newest(&mut self, job: &mut Job<'_, PAGES>) -> Want {
         let Job::Boot(boot) = job else {
-            return Ok(Want::Done);
+            return Want::Done;
         };
         self.links = 0;
         let mut newest = (0, 0);
@@ -95,9 +92,9 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             // There is nothing to trust.
             self.tail = 0;
             if boot.looking {
-                return Ok(Want::Done);
+                return Want::Done;
             }
-            return Ok(self.open_page(0));
+            return self.open_page(0);
         }
         // Generations can tie while a header is unreadable, so each page is tried.
         if let Some(place) = boot.generations.get_mut(usize::from(page)) {
@@ -107,41 +104,39 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         self.link(page, 0);
         (self.at, self.end) = (0, Geometry::<F>::WORDS);
         self.scanner = Scanner::new(page, Geometry::<F>::HEADER, self.end);
-        Ok(self.read_word())
+        self.read_word()
     }
 
     /// The scanner has seen something, or the end of what it may read.
-    pub(super) fn boot_seen(&mut self, job: &mut Job<'_, PAGES>) -> Result<Want, Refusal> {
+    pub(super) fn boot_seen(&mut self, job: &mut Job<'_, PAGES>) -> Want {
         let Job::Boot(boot) = job else {
-            return Ok(Want::Done);
+            return Want::Done;
         };
         if !boot.showing {
             if self.seen == Seen::Record && self.scanner.word < self.end {
-                return Ok(self.read_word());
+                return self.read_word();
             }
-            return Ok(self.read_header(self.newest(), Phase::Newest));
+            return self.read_header(self.newest(), Phase::Newest);
         }
         match self.seen {
-            Seen::Nothing => return Err(Refusal::Corrupt),
+            Seen::Nothing => return Want::Stop(Refusal::Corrupt),
             Seen::Record => {
-                if let Some(entry) = self.entry() {
-                    self.live.show(&entry)?;
+                if let Some(entry) = self.entry()
+                    && let Err(refusal) = self.live.show(&entry)
+                {
+                    return Want::Stop(refusal);
                 }
                 if self.scanner.word < self.end {
-                    return Ok(self.read_word());
+                    return self.read_word();
                 }
             }
             Seen::Part => {}
         }
-        Ok(self.show_from(self.at + 1))
+        self.show_from(self.at + 1)
     }
 
     /// The header of the page that was scanned is there.
-    pub(super) fn newest_read(
-        &mut self,
-        job: &mut Job<'_, PAGES>,
-        readable: bool,
-    ) -> Result<Want, Refusal> {
+    pub(super) fn newest_read(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
         let page = self.newest();
         let header = self.header(page, readable);
         let (Ok(header), 1..) = (header, self.scanner.evidence) else {
@@ -159,30 +154,26 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         self.chained(job, &header)
     }
 
-    pub(super) fn chain_read(
-        &mut self,
-        job: &mut Job<'_, PAGES>,
-        readable: bool,
-    ) -> Result<Want, Refusal> {
+    pub(super) fn chain_read(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
         let page = self.newest();
         match self.header(page, readable) {
             Ok(header) => self.chained(job, &header),
-            Err(_) => Err(Refusal::Corrupt),
+            Err(_) => Want::Stop(Refusal::Corrupt),
         }
     }
 
     /// Goes from the newest page back: each header says where the page before it ends.
-    fn chained(&mut self, job: &mut Job<'_, PAGES>, header: &Header) -> Result<Want, Refusal> {
+    fn chained(&mut self, job: &mut Job<'_, PAGES>, header: &Header) -> Want {
         let Job::Boot(boot) = job else {
-            return Ok(Want::Done);
+            return Want::Done;
         };
         // The chain is gathered newest first, so the last link is the page whose header was read.
         if self.links < usize::from(boot.keep).min(PAGES) && header.previous != self.newest() {
             if header.previous >= self.pages {
-                return Err(Refusal::Corrupt);
+                return Want::Stop(Refusal::Corrupt);
             }
             self.link(header.previous, header.end);
-            return Ok(self.read_header(header.previous, Phase::Chain));
+            return self.read_header(header.previous, Phase::Chain);
         }
         for at in 0..self.links / 2 {
             self.chain.swap(at, self.links - 1 - at);
@@ -198,9 +189,12 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         self.unlink_oldest(self.links.saturating_sub(keep));
         boot.showing = true;
         if go_on || boot.looking {
-            return Ok(self.show());
+            return self.show();
         }
-        Ok(self.open_page(free?))
+        match free {
+            Some(page) => self.open_page(page),
+            None => Want::Stop(Refusal::Full),
+        }
     }
 
     /// Shows all entries to whom they concern.
@@ -243,9 +237,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         }
     }
 
-    pub(super) fn replaced_read(&mut self, page: u16, readable: bool) -> Result<Want, Refusal> {
-        let header = self.header(self.newest(), readable);
-        let header = header.map_err(|_| Refusal::Corrupt)?;
+    pub(super) fn replaced_read(&mut self, page: u16, readable: bool) -> Want {
+        let Ok(header) = self.header(self.newest(), readable) else {
+            return Want::Stop(Refusal::Corrupt);
+        };
         self.links -= 1;
         self.last = header.last;
         let previous = if self.links == 0 {
@@ -253,7 +248,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         } else {
             header.previous
         };
-        Ok(self.erase(page, previous, header.end))
+        self.erase(page, previous, header.end)
     }
 
     fn erase(&mut self, page: u16, previous: u16, end: u16) -> Want {
@@ -281,28 +276,23 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// A header or a mark was programmed: each only after the one before it.
-    pub(super) fn opened(
-        &mut self,
-        job: &mut Job<'_, PAGES>,
-        page: u16,
-        word: u32,
-    ) -> Result<Want, Refusal> {
+    pub(super) fn opened(&mut self, job: &mut Job<'_, PAGES>, page: u16, word: u32) -> Want {
         let word = (word + 1).max(Geometry::<F>::HEADER);
         if word < Geometry::<F>::BODY {
             super::format::mark(page.into(), word, &mut self.stage);
             self.phase = Phase::Open(page, word);
-            return Ok(Want::Program {
+            return Want::Program {
                 page,
                 word,
                 bytes: Geometry::<F>::WORD,
-            });
+            };
         }
         self.link(page, 0);
         (self.tail, self.quiet) = (word as u16, false);
         match job {
             Job::Boot(boot) => {
                 boot.showing = true;
-                Ok(self.show())
+                self.show()
             }
             _ => self.find_room(job),
         }

@@ -9,7 +9,8 @@ use super::{Log, LogError};
 
 /// A place in a log, for [`Log::next`].
 ///
-/// It stays good while the log grows, and goes on with the oldest page when its own was retired.
+/// It stays good while the log grows. It begins again with the oldest entry when its own page was retired, and
+/// after a write that was not seen to its end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Cursor {

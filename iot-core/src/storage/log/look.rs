@@ -43,7 +43,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     ) -> Result<Seen, Stop<F::Error>> {
         (self.at, self.end, self.scanner) = (at, end, scanner);
         let first = self.read_word();
-        self.run(&mut Job::Look { value }, Ok(first)).await?;
+        self.run(&mut Job::Look { value }, first).await?;
         Ok(self.seen)
     }
 
@@ -98,11 +98,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         readable.then_some(if self.overruled { HEADER_FIELDS } else { 0 })
     }
 
-    pub(super) fn word_read(
-        &mut self,
-        job: &mut Job<'_, PAGES>,
-        readable: bool,
-    ) -> Result<Want, Refusal> {
+    pub(super) fn word_read(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
         let word = self.word(readable);
         let word = word.and_then(|from| self.input.get(from..from + Geometry::<F>::WORD));
         let value = match job {
@@ -111,7 +107,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         };
         self.seen = self.scanner.feed::<F>(word, value);
         if self.seen == Seen::Part && self.scanner.word < self.end {
-            return Ok(self.read_word());
+            return self.read_word();
         }
         self.boot_seen(job)
     }

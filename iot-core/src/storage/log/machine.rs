@@ -26,6 +26,8 @@ const _: () = assert!(STAGE % MAX_WORD == 0 && STAGE >= Header::MAX);
 pub(super) enum Want {
     /// Nothing more.
     Done,
+    /// Nothing more, because it cannot go on.
+    Stop(Refusal),
     /// Bytes read into `input`.
     Read { page: u16, word: u32, bytes: usize },
     /// The first bytes of `stage` programmed.
@@ -190,13 +192,13 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     pub(super) async fn run(
         &mut self,
         job: &mut Job<'_, PAGES>,
-        first: Result<Want, Refusal>,
+        mut want: Want,
     ) -> Result<(), Stop<F::Error>> {
-        let mut want = first;
         loop {
             let mut readable = true;
-            match want.map_err(Stop::Refused)? {
+            match want {
                 Want::Done => return Ok(()),
+                Want::Stop(refusal) => return Err(Stop::Refused(refusal)),
                 Want::Read { page, word, bytes } => {
                     let at = self.offset(page, word);
                     let input = self.input.get_mut(..bytes).unwrap_or_default();
@@ -230,26 +232,22 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         if !self.torn {
             return Ok(false);
         }
-        let (before, links) = (self.chain, self.links);
         let first = self.boot();
-        self.run(&mut Job::Boot(Boot::new()), Ok(first)).await?;
-        // How many of the pages that were known are gone, for cursors.
-        let oldest = self.used().first().map(|link| link.page);
-        let before = before.iter().take(links);
-        let gone = before.take_while(|link| Some(link.page) != oldest).count();
-        self.retired = self.retired.wrapping_add(gone as u32);
+        self.run(&mut Job::Boot(Boot::new()), first).await?;
+        // Nobody knows what an interrupted retirement left: all cursors begin again.
+        self.retired = self.retired.wrapping_add(2 * PAGES as u32);
         Ok(true)
     }
 
     /// What comes after the operation that was wanted last.
-    fn done(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Result<Want, Refusal> {
+    fn done(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
         match self.phase {
             Phase::Headers(page) => self.header_read(job, page, readable),
             Phase::Pass => self.word_read(job, readable),
             Phase::Newest => self.newest_read(job, readable),
             Phase::Chain => self.chain_read(job, readable),
             Phase::Replaced(page) => self.replaced_read(page, readable),
-            Phase::Erase(page) => Ok(self.erased(page)),
+            Phase::Erase(page) => self.erased(page),
             Phase::Open(page, word) => self.opened(job, page, word),
             Phase::Write => self.written(job),
             Phase::Copy => self.copied(job, readable),
@@ -303,12 +301,13 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// Drops the oldest pages from the chain.
     pub(super) fn unlink_oldest(&mut self, count: usize) {
+        // Moved one by one: the compiler makes a call of the general `memmove` of a block, 700 bytes on a chip.
         self.links = self.links.saturating_sub(count);
-        for to in 0..self.links {
-            if let Some(&link) = self.chain.get(to + count)
-                && let Some(place) = self.chain.get_mut(to)
+        for at in 0..self.links {
+            if let Some(&link) = self.chain.get(at + count)
+                && let Some(place) = self.chain.get_mut(at)
             {
-                *place = link;
+                *place = core::hint::black_box(link);
             }
         }
     }
@@ -331,7 +330,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// The next page in turn that does not count.
-    pub(super) fn free_page(&self) -> Result<u16, Refusal> {
+    pub(super) fn free_page(&self) -> Option<u16> {
         let mut page = self.newest();
         for _ in 0..self.pages {
             page += 1;
@@ -339,10 +338,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                 page = 0;
             }
             if self.link_of(page).is_none() {
-                return Ok(page);
+                return Some(page);
             }
         }
-        Err(Refusal::Full)
+        None
     }
 
     /// Whether as many pages are in use as may be.

@@ -87,7 +87,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// Compacts and opens pages until there is room for the job's batch, then begins to write it.
-    pub(super) fn find_room(&mut self, job: &Job<'_, PAGES>) -> Result<Want, Refusal> {
+    pub(super) fn find_room(&mut self, job: &Job<'_, PAGES>) -> Want {
         self.torn = true;
         let compacting = match job {
             Job::Retire => self.has_room(Geometry::<F>::RETIREMENT + 1),
@@ -98,8 +98,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             _ => false,
         };
         if self.is_shut() || !(compacting || fits) {
-            let page = self.free_page()?;
-            return Ok(self.open_page(page));
+            return match self.free_page() {
+                Some(page) => self.open_page(page),
+                None => Want::Stop(Refusal::Full),
+            };
         }
         self.writer = Writer {
             compacting,
@@ -109,13 +111,13 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             // After a boot a guard takes the word that an interrupted write may have touched.
             self.quiet = false;
             self.stage = [0; STAGE];
-            return Ok(self.program(Geometry::<F>::WORD));
+            return self.program(Geometry::<F>::WORD);
         }
         self.next_record(job)
     }
 
     /// Begins the next record of the batch, or ends the batch.
-    fn next_record(&mut self, job: &Job<'_, PAGES>) -> Result<Want, Refusal> {
+    fn next_record(&mut self, job: &Job<'_, PAGES>) -> Want {
         let sum = seed(self.newest().into(), self.tail.into());
         let writer = &mut self.writer;
         let (mut head, mut copied) = (Head::NONE, None);
@@ -123,7 +125,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         if writer.compacting {
             let oldest = self.chain.first().map_or(0, |link| link.page);
             if writer.next == usize::MAX {
-                return Ok(self.mark());
+                return self.mark();
             }
             head.kind = Kind::Retire;
             key = self.links as u32 - 1;
@@ -144,13 +146,13 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             head.len = value.map_or(0, <[u8]>::len) as u16;
             (key, head.more) = (of.get(), !rest.is_empty());
         } else {
-            return Ok(self.mark());
+            return self.mark();
         }
         (writer.head, writer.key, writer.copied) = (head, key, copied);
         (writer.done, writer.staged, writer.word) = (0, 0, self.tail);
         writer.left = Geometry::<F>::record(head.len) as usize * Geometry::<F>::WORD;
         writer.sum = sum;
-        Ok(self.stage_part(job))
+        self.stage_part(job)
     }
 
     /// Fills the stage with the next bytes of the record.
@@ -211,9 +213,9 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// A part of a record was programmed, or the guard.
-    pub(super) fn written(&mut self, job: &mut Job<'_, PAGES>) -> Result<Want, Refusal> {
+    pub(super) fn written(&mut self, job: &mut Job<'_, PAGES>) -> Want {
         if self.writer.left > 0 {
-            return Ok(self.stage_part(job));
+            return self.stage_part(job);
         }
         if let Some((_, _, number)) = self.writer.copied {
             let place = Place {
@@ -234,12 +236,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// A word of the record that is copied was read.
-    pub(super) fn copied(
-        &mut self,
-        job: &mut Job<'_, PAGES>,
-        readable: bool,
-    ) -> Result<Want, Refusal> {
-        let from = self.word(readable).ok_or(Refusal::Corrupt)?;
+    pub(super) fn copied(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
+        let Some(from) = self.word(readable) else {
+            return Want::Stop(Refusal::Corrupt);
+        };
         let word = self.input.iter().skip(from).take(Geometry::<F>::WORD);
         let to = self.stage.iter_mut().skip(self.writer.staged);
         to.zip(word).for_each(|(to, from)| *to = *from);
@@ -248,9 +248,9 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             *word += 1;
         }
         if self.writer.staged == self.writer.left.min(STAGE) {
-            return Ok(self.program_part());
+            return self.program_part();
         }
-        Ok(self.stage_part(job))
+        self.stage_part(job)
     }
 
     /// Ends the batch: with the mark nobody has to doubt its last word.
@@ -269,16 +269,16 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         want
     }
 
-    pub(super) fn marked(&mut self, job: &mut Job<'_, PAGES>) -> Result<Want, Refusal> {
+    pub(super) fn marked(&mut self, job: &mut Job<'_, PAGES>) -> Want {
         self.torn = false;
         if !self.writer.compacting {
-            return Ok(Want::Done);
+            return Want::Done;
         }
         self.unlink_oldest(1);
         self.retired = self.retired.wrapping_add(1);
         match job {
             Job::Append { .. } => self.find_room(job),
-            _ => Ok(Want::Done),
+            _ => Want::Done,
         }
     }
 

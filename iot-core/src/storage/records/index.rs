@@ -61,8 +61,8 @@ impl<const KEYS: usize> Index<KEYS> {
             }
             (Ok(at), None) => {
                 self.used -= 1;
-                for to in at..self.used {
-                    self.copy(to + 1, to);
+                for at in at..self.used {
+                    self.swap(at);
                 }
             }
             (Err(_), None) => {}
@@ -70,8 +70,8 @@ impl<const KEYS: usize> Index<KEYS> {
                 if self.used >= KEYS {
                     return Err(Refusal::Keys);
                 }
-                for to in (at..self.used).rev() {
-                    self.copy(to, to + 1);
+                for at in (at..self.used).rev() {
+                    self.swap(at);
                 }
                 self.used += 1;
                 if let Some(slot) = self.slots.get_mut(at) {
@@ -82,34 +82,19 @@ impl<const KEYS: usize> Index<KEYS> {
         Ok(())
     }
 
-    fn copy(&mut self, from: usize, to: usize) {
-        if let Some(&slot) = self.slots.get(from)
-            && let Some(place) = self.slots.get_mut(to)
-        {
-            *place = slot;
+    /// Exchanges a slot and the next.
+    fn swap(&mut self, at: usize) {
+        if let Some([a, b]) = self.slots.get_mut(at..at + 2) {
+            core::mem::swap(a, b);
         }
     }
 
-    /// Whether the table holds all keys that are there when the batch is committed, entry by entry.
+    /// Whether the table has room for the new keys of a batch, beside those that the batch removes.
     pub(super) fn has_room(&self, batch: &Batch<'_>) -> bool {
-        let mut used = self.used;
-        for (at, (key, value)) in batch.iter().enumerate() {
-            // What an earlier entry of the batch did to this key, or else what is stored.
-            let earlier = batch.iter().take(at).filter(|entry| entry.0 == key).last();
-            let is_there = match earlier {
-                Some((_, value)) => value.is_some(),
-                None => self.find(key).is_ok(),
-            };
-            match (is_there, value) {
-                (false, Some(_)) => used += 1,
-                (true, None) => used -= 1,
-                _ => {}
-            }
-            if used > KEYS {
-                return false;
-            }
-        }
-        true
+        let new = batch
+            .iter()
+            .filter(|entry| entry.1.is_some() && self.find(entry.0).is_err());
+        self.used + new.count() <= KEYS
     }
 }
 
