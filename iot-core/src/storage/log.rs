@@ -59,6 +59,8 @@ mod geometry;
 mod live;
 mod look;
 mod machine;
+#[cfg(feature = "sim")]
+mod meaning;
 mod scan;
 mod write;
 
@@ -67,6 +69,8 @@ pub(in crate::storage) use geometry::Geometry;
 pub(in crate::storage) use live::{Live, Place};
 pub use look::Entry;
 pub(in crate::storage) use machine::{Machine, Refusal, Stop};
+#[cfg(feature = "sim")]
+pub(in crate::storage) use meaning::add as add_meaning;
 
 use core::ops::Range;
 

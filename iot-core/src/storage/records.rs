@@ -10,6 +10,8 @@
 //! refused before anything is written.
 
 mod index;
+#[cfg(feature = "sim")]
+mod meaning;
 
 use core::ops::Range;
 

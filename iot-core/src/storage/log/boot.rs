@@ -14,13 +14,13 @@ pub(super) struct Boot<const PAGES: usize> {
     /// The generation of each page whose header was readable and that was not tried.
     generations: [u32; PAGES],
     /// A page was ignored, or one has the generation of the newest: it may read differently the next time.
-    rivalled: bool,
+    pub(super) rivalled: bool,
     /// How many pages the newest says that count.
     keep: u16,
     /// The chain is known, and its entries are being shown.
-    showing: bool,
-    /// Nothing is to be written.
-    looking: bool,
+    pub(super) showing: bool,
+    /// It ends when the chain is known, and writes nothing.
+    pub(super) looking: bool,
 }
 
 impl<const PAGES: usize> Boot<PAGES> {
@@ -31,15 +31,6 @@ impl<const PAGES: usize> Boot<PAGES> {
             keep: 0,
             showing: false,
             looking: false,
-        }
-    }
-
-    /// A boot that writes nothing, for looking at a flash.
-    #[cfg(feature = "sim")]
-    pub(super) const fn looking() -> Self {
-        Self {
-            looking: true,
-            ..Self::new()
         }
     }
 }
@@ -180,20 +171,27 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         }
         // One mark may be torn and read differently the next time: two were not.
         let go_on = self.scanner.is_clean() && self.scanner.evidence >= 2 && !boot.rivalled;
+        if boot.looking {
+            return Want::Done;
+        }
         // The page to be erased must be free whether or not a doubtful retirement counts.
         let free = self.free_page();
-        let keep = match self.scanner.keep as usize {
-            0 => self.links,
-            keep => keep,
-        };
-        self.unlink_oldest(self.links.saturating_sub(keep));
+        self.unlink_oldest(self.doubtful());
         boot.showing = true;
-        if go_on || boot.looking {
+        if go_on {
             return self.show();
         }
         match free {
             Some(page) => self.open_page(page),
             None => Want::Stop(Refusal::Full),
+        }
+    }
+
+    /// How many of the oldest pages count only if the newest page's last retirement does not.
+    pub(super) fn doubtful(&self) -> usize {
+        match self.scanner.keep as usize {
+            0 => 0,
+            keep => self.links.saturating_sub(keep),
         }
     }
 
