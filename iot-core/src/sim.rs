@@ -6,6 +6,7 @@ mod exchange;
 pub mod flash;
 mod key;
 mod network;
+pub mod power;
 
 pub use clock::SimClock;
 pub use entropy::SimEntropy;

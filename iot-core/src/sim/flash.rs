@@ -33,6 +33,7 @@ use embedded_storage_async::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash,
 
 pub use bytes::FlashImageError;
 pub use cell::FlashCell;
+pub(in crate::sim) use cell::{mix, mix_b};
 pub use crash::{Crash, CrashSink};
 pub use image::{FlashImage, Mode};
 pub use law::{FlashBreach, SimFlashError};
@@ -110,6 +111,7 @@ pub struct SimFlash<const WRITE: usize, const ERASE: usize> {
 enum Power {
     On,
     Off(Torn),
+    ReadOnly,
 }
 
 /// What happened since the boot whose outcome the surroundings decide.
@@ -119,6 +121,8 @@ pub(in crate::sim) struct Touched {
     pub(in crate::sim) unstable: bool,
     /// A guard was programmed.
     pub(in crate::sim) guard: bool,
+    /// It was to be changed, although it was lent for reading alone.
+    pub(in crate::sim) refused: bool,
 }
 
 impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
@@ -151,6 +155,7 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
             touched: Touched {
                 unstable: false,
                 guard: false,
+                refused: false,
             },
         }
     }
@@ -199,6 +204,7 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
         self.touched = Touched {
             unstable: false,
             guard: false,
+            refused: false,
         };
     }
 
@@ -207,7 +213,7 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
     pub const fn cut(&self) -> Option<Torn> {
         match self.power {
             Power::Off(torn) => Some(torn),
-            Power::On => None,
+            Power::On | Power::ReadOnly => None,
         }
     }
 
@@ -239,6 +245,21 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
     #[must_use]
     pub fn into_image(self) -> FlashImage<WRITE, ERASE> {
         self.image
+    }
+
+    /// A flash that lends one image after the other for reading alone: writing and erasing are refused.
+    pub(in crate::sim) const fn read_only(image: FlashImage<WRITE, ERASE>) -> Self {
+        let mut flash = Self::from_image(image);
+        flash.power = Power::ReadOnly;
+        flash
+    }
+
+    pub(in crate::sim) const fn swap_image(&mut self, image: &mut FlashImage<WRITE, ERASE>) {
+        core::mem::swap(&mut self.image, image);
+    }
+
+    pub(in crate::sim) const fn touched(&self) -> Touched {
+        self.touched
     }
 }
 

@@ -33,10 +33,14 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
         Ok(start / unit)
     }
 
-    const fn powered(&self) -> Result<(), SimFlashError> {
+    const fn powered(&mut self) -> Result<(), SimFlashError> {
         match self.power {
             Power::On => Ok(()),
             Power::Off(_) => Err(SimFlashError::Cut),
+            Power::ReadOnly => {
+                self.touched.refused = true;
+                Err(SimFlashError::ReadOnly)
+            }
         }
     }
 

@@ -102,7 +102,7 @@ pub(in crate::sim) const fn mix(mut x: u64) -> u64 {
 }
 
 /// The finaliser of MurmurHash3: as good as [`mix`], and independent of it.
-const fn mix_b(mut x: u64) -> u64 {
+pub(in crate::sim) const fn mix_b(mut x: u64) -> u64 {
     x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     x ^ (x >> 33)

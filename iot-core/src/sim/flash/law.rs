@@ -65,6 +65,9 @@ pub enum SimFlashError {
     /// The planned power cut has happened.
     #[error("the power is cut: nothing works before a reboot")]
     Cut,
+    /// The flash was lent for reading alone.
+    #[error("this flash was lent for reading alone")]
+    ReadOnly,
 }
 
 impl NorFlashError for SimFlashError {
