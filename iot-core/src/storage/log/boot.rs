@@ -146,10 +146,18 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     pub(super) fn chain_read(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
-        let page = self.newest();
-        match self.header(page, readable) {
+        // The last link is the page whose header was wanted.
+        match self.header(self.newest(), readable) {
             Ok(header) => self.chained(job, &header),
-            Err(_) => Want::Stop(Refusal::Corrupt),
+            Err(_) => {
+                // A page that was retired for certain may have been erased since.
+                self.links -= 1;
+                let keep = self.scanner.keep as usize;
+                if keep == 0 || self.links < keep {
+                    return Want::Stop(Refusal::Corrupt);
+                }
+                self.chain_known(job)
+            }
         }
     }
 
@@ -158,7 +166,6 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         let Job::Boot(boot) = job else {
             return Want::Done;
         };
-        // The chain is gathered newest first, so the last link is the page whose header was read.
         if self.links < usize::from(boot.keep).min(PAGES) && header.previous != self.newest() {
             if header.previous >= self.pages {
                 return Want::Stop(Refusal::Corrupt);
@@ -166,6 +173,14 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             self.link(header.previous, header.end);
             return self.read_header(header.previous, Phase::Chain);
         }
+        self.chain_known(job)
+    }
+
+    /// The chain was gathered, newest page first.
+    fn chain_known(&mut self, job: &mut Job<'_, PAGES>) -> Want {
+        let Job::Boot(boot) = job else {
+            return Want::Done;
+        };
         for at in 0..self.links / 2 {
             self.chain.swap(at, self.links - 1 - at);
         }
