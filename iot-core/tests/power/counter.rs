@@ -288,13 +288,19 @@ impl<const W: usize, const E: usize> Subject<W, E> for Counter {
             return self.words(flash.image(), key);
         }
         // Every boot erases a page that is neither of these before it writes it, so what is there means nothing.
+        let unstable = flash.image().unstable_units() > 0;
         let kept = (flash.image().pages() - 1).min(2);
-        let readings = [Reading::Erased, Reading::Value].map(|reading| {
+        let mut read = |reading| {
             flash.set_reading(reading);
             let mut pages = self.scan(flash);
             pages.truncate(kept);
             pages
-        });
+        };
+        let erased = read(Reading::Erased);
+        let readings = match unstable {
+            true => [erased, read(Reading::Value)],
+            false => [erased, Vec::new()],
+        };
         let newest = readings
             .iter()
             .filter_map(|pages| pages.first())

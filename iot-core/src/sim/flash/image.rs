@@ -180,6 +180,18 @@ impl<const WRITE: usize, const ERASE: usize> FlashImage<WRITE, ERASE> {
         })
     }
 
+    /// The word at this offset, if it is one whose reading is certain.
+    pub(super) fn certain(&self, offset: u32) -> Option<[u8; WRITE]> {
+        let offset = usize::try_from(offset).ok()?;
+        let cells = &self.slots.get(offset / ERASE)?.cells;
+        let start = offset % ERASE;
+        let kind = *cells.get(ERASE + start / WRITE)?;
+        if !start.is_multiple_of(WRITE) || kind == ECC || kind == UNSTABLE {
+            return None;
+        }
+        cells.get(start..)?.first_chunk().copied()
+    }
+
     /// The bytes of a page from `start` on, if every word of that page reads as what is kept of it.
     pub(super) fn plain(&self, page: usize, start: usize, length: usize) -> Option<&[u8]> {
         let slot = self.slots.get(page).filter(|slot| slot.is_plain())?;

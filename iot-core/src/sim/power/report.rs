@@ -211,25 +211,28 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({} cuts)", self.violation, self.cuts())?;
         for (number, leg) in (1..).zip(&self.path) {
-            write!(f, "  {number}. boot")?;
-            if leg.reading != Reading::Erased {
-                write!(f, ", unstable words read as {:?}", leg.reading)?;
-            }
-            if leg.guard_fails {
-                f.write_str(", guards fail")?;
-            }
-            match *leg.choices {
-                [] => {}
-                _ => write!(f, ", steps {:?}", leg.choices)?,
-            }
-            match leg.ending {
-                Ending::Idle => writeln!(f, ", cut at rest")?,
-                Ending::Cut { operation, torn } => {
-                    writeln!(f, ", operation {operation} cut: {torn:?}")?;
-                }
-                Ending::Violation => writeln!(f, ", violation")?,
-            }
+            writeln!(f, "  {number}. {leg}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("boot")?;
+        if self.reading != Reading::Erased {
+            write!(f, ", unstable words read as {:?}", self.reading)?;
+        }
+        if self.guard_fails {
+            f.write_str(", guards fail")?;
+        }
+        if !self.choices.is_empty() {
+            write!(f, ", steps {:?}", self.choices)?;
+        }
+        match self.ending {
+            Ending::Idle => f.write_str(", cut at rest"),
+            Ending::Cut { operation, torn } => write!(f, ", operation {operation} cut: {torn:?}"),
+            Ending::Violation => f.write_str(", violation"),
+        }
     }
 }
