@@ -19,6 +19,7 @@ pub mod cose_sign1;
 pub mod directory;
 pub mod identifiers;
 mod input;
+pub mod selector;
 
 use std::path::PathBuf;
 

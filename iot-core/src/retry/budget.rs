@@ -35,6 +35,7 @@ const RETRY: u64 = 1_000;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Budget {
+    /// In thousandths of a retry; cut to the limit when it is drawn from.
     saved: u64,
     limit: u64,
     per_request: u64,
@@ -58,10 +59,11 @@ impl Budget {
     /// `every`, which is at least a millisecond.
     #[must_use]
     pub const fn new(burst: u16, per_mille: u16, every: Duration) -> Self {
-        let limit = burst as u64 * RETRY;
+        let saved = burst as u64 * RETRY;
         Self {
-            saved: limit,
-            limit,
+            saved,
+            // However small the burst is: without room for one retry there would never be any.
+            limit: at_least(saved, RETRY),
             per_request: per_mille as u64,
             every_ms: at_least(millis(every), 1),
             paid_to: Instant::ZERO,
@@ -69,8 +71,8 @@ impl Budget {
     }
 
     /// A first attempt is made: it is always allowed.
-    pub fn request(&mut self) {
-        self.saved = self.limit.min(self.saved + self.per_request);
+    pub const fn request(&mut self) {
+        self.saved = self.saved.saturating_add(self.per_request);
     }
 
     /// A retry is about to be made, `now` after its delay.
@@ -82,9 +84,7 @@ impl Budget {
         let passed_ms = millis(now.since(self.paid_to));
         let paid = passed_ms / self.every_ms;
         let earned = paid.saturating_mul(RETRY);
-        // One retry can be had however small the burst is: without it there would never be one again.
-        let limit = self.limit.max(RETRY);
-        self.saved = limit.min(self.saved.saturating_add(earned));
+        self.saved = self.limit.min(self.saved.saturating_add(earned));
         let until_paid = Duration::from_millis(paid.saturating_mul(self.every_ms));
         self.paid_to = self.paid_to + until_paid;
         match self.saved.checked_sub(RETRY) {
