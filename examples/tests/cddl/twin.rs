@@ -1,5 +1,3 @@
-use core::time::Duration;
-
 use iot_core::{Channel, Engine, Event};
 use iot_twin::{Twin, TwinDevice, TwinService};
 
@@ -33,7 +31,7 @@ fn deltas_and_reports_are_as_described() {
     }
     let (mut deltas, mut reports) = (0, 0);
     for minute in 0..60 {
-        let now = now(minute * Duration::from_secs(60).as_millis() as u64);
+        let now = now(minute * 60_000);
         match minute {
             5 => device.report(|room| (room.temperature, room.offset) = (21.5, -3)),
             10 => service.set("setpoint", 22.5).unwrap(),
