@@ -39,7 +39,7 @@ fn requests_are_as_described() {
             let bytes = Request::new(id(sequence), UNLOCK)
                 .settled_below(1)
                 .expires_at(expires);
-            SCHEMA.holds("request", &request(&bytes));
+            SCHEMA.holds_message("request", &request(&bytes));
         }
     }
 }
@@ -71,7 +71,7 @@ fn every_answer_is_as_described() {
     for answer in ended.chain(waiting) {
         let mut buffer = [0; 64];
         let len = Response::new(id(40), answer).encode(&mut buffer).unwrap();
-        SCHEMA.holds("response", &buffer[..len]);
+        SCHEMA.holds_message("response", &buffer[..len]);
     }
 }
 
@@ -137,7 +137,7 @@ fn the_records_of_an_issuer_are_as_described() {
             written
                 .messages
                 .iter()
-                .for_each(|message| SCHEMA.holds("request", message));
+                .for_each(|message| SCHEMA.holds_message("request", message));
             assert!(!written.messages.is_empty());
             for (key, value) in written.records {
                 if key == first {

@@ -10,9 +10,9 @@ fn requests_and_both_responses_are_as_described() {
         for path in ["p", &"p".repeat(64)] {
             let request = Request::new(number, path, b"body");
             let (mut a, mut b, mut c) = ([0; 128], [0; 128], [0; 128]);
-            SCHEMA.holds("request", request.encode(&mut a).unwrap());
-            SCHEMA.holds("response", request.answer(b"", &mut b).unwrap());
-            SCHEMA.holds("response", request.refuse(&mut c).unwrap());
+            SCHEMA.holds_message("request", request.encode(&mut a).unwrap());
+            SCHEMA.holds_message("response", request.answer(b"", &mut b).unwrap());
+            SCHEMA.holds_message("response", request.refuse(&mut c).unwrap());
         }
     }
 }

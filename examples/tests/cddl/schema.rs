@@ -53,6 +53,24 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// The encoding is a message of that rule, whose second item says of which kind, and no other kind will do.
+    pub(crate) fn holds_message(&self, rule: &str, bytes: &[u8]) {
+        self.holds(rule, bytes);
+        for kind in (0..24).filter(|kind| *kind != bytes[2]) {
+            let mut other = bytes.to_vec();
+            other[2] = kind;
+            let accepted = self.accepts(rule, &other);
+            assert!(
+                accepted.is_err(),
+                "{} accepts {} as {rule}",
+                self.path,
+                hex(&other)
+            );
+        }
+    }
+}
+
 /// What can be shown of an encoding.
 fn hex(bytes: &[u8]) -> String {
     let shown = bytes.iter().take(64).map(|byte| format!("{byte:02x}"));

@@ -42,8 +42,8 @@ fn deltas_and_reports_are_as_described() {
             _ => {}
         }
         for message in run(&mut service, now).messages {
-            SCHEMA.holds("delta", &message);
-            SCHEMA.holds("message", &message);
+            SCHEMA.holds_message("delta", &message);
+            SCHEMA.holds_message("message", &message);
             deltas += 1;
             hand(&mut device, now, Channel::Twin, &message);
         }
@@ -52,8 +52,8 @@ fn deltas_and_reports_are_as_described() {
             device.acknowledge(change.version, answer);
         }
         for message in run(&mut device, now).messages {
-            SCHEMA.holds("report", &message);
-            SCHEMA.holds("message", &message);
+            SCHEMA.holds_message("report", &message);
+            SCHEMA.holds_message("message", &message);
             reports += 1;
             hand(&mut service, now, Channel::Twin, &message);
         }

@@ -27,7 +27,7 @@ fn messages_to_a_device_are_as_described() {
             ToDevice::Abort { sequence },
         ] {
             let mut buffer = vec![0; 70_000];
-            SCHEMA.holds("to-device", message.encode(&mut buffer).unwrap());
+            SCHEMA.holds_message("to-device", message.encode(&mut buffer).unwrap());
         }
     }
 }
@@ -62,6 +62,6 @@ fn messages_of_a_device_are_as_described() {
     let requests = [1, 65_536].map(|length| FromDevice::Request(Request::new(9, u32::MAX, length)));
     for message in reports.map(FromDevice::Report).chain(requests) {
         let mut buffer = [0; 128];
-        SCHEMA.holds("from-device", message.encode(&mut buffer).unwrap());
+        SCHEMA.holds_message("from-device", message.encode(&mut buffer).unwrap());
     }
 }

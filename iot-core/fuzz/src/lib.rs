@@ -14,11 +14,16 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod command_request;
+pub mod command_response;
 pub mod cose_mac0;
 pub mod cose_sign1;
 pub mod directory;
+mod driver;
 pub mod identifiers;
+pub mod inbox;
 mod input;
+pub mod issuer;
 pub mod selector;
 
 use std::path::PathBuf;
