@@ -9,7 +9,6 @@ pub(crate) const SCHEMA: Schema = schema!("iot-ota/src/update/update.cddl");
 #[test]
 fn messages_to_a_device_are_as_described() {
     for sequence in [0, u64::MAX] {
-        let longest = vec![7; 65_536];
         for message in [
             ToDevice::Offer {
                 envelope: &[1, 2, 3],
@@ -19,17 +18,23 @@ fn messages_to_a_device_are_as_described() {
                 offset: u32::MAX,
                 bytes: &[1],
             },
-            ToDevice::Block {
-                sequence,
-                offset: 0,
-                bytes: &longest,
-            },
             ToDevice::Abort { sequence },
         ] {
             let mut buffer = vec![0; 70_000];
             SCHEMA.holds_message("to-device", message.encode(&mut buffer).unwrap());
         }
     }
+}
+
+#[test]
+fn the_longest_block_is_as_described() {
+    let block = ToDevice::Block {
+        sequence: 7,
+        offset: 0,
+        bytes: &vec![7; 65_536],
+    };
+    let mut buffer = vec![0; 70_000];
+    SCHEMA.holds("to-device", block.encode(&mut buffer).unwrap());
 }
 
 #[test]

@@ -36,6 +36,11 @@ pub fn run(data: &[u8]) {
         let found = before.get(&key);
         assert_eq!(found, value.map(Some).as_ref(), "record {key}");
     }
+    for (key, found) in &before {
+        let file =
+            fs::read(folder.path().join(format!("{key:08x}.rec"))).expect("a key that is listed");
+        assert_eq!(*found, record(&file, *key), "record {key}");
+    }
     let mut buffer = [0; 64];
     let mut writer = BatchWriter::new(&mut buffer);
     for key in [0, 7] {
@@ -88,6 +93,18 @@ fn read_all(store: &mut Directory) -> BTreeMap<u32, Option<Vec<u8>>> {
         from = key.offset(1);
     }
     all
+}
+
+/// The value in the file of a record, by the documented format; `None` when it is not whole.
+fn record(file: &[u8], key: u32) -> Option<Vec<u8>> {
+    let (covered, crc) = file.split_last_chunk()?;
+    let content = covered.strip_prefix(b"IOTR\x01")?;
+    let (found, content) = content.split_first_chunk()?;
+    let (len, value) = content.split_first_chunk()?;
+    let whole = crc32(covered) == u32::from_be_bytes(*crc)
+        && u32::from_be_bytes(*found) == key
+        && usize::try_from(u32::from_be_bytes(*len)) == Ok(value.len());
+    whole.then(|| value.to_vec())
 }
 
 /// The last value of each key of a batch file, by the documented format; `None` when it is not whole.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use iot_core::crypto::KeyError;
 use iot_core::engine::{Done, Failure, RecordKey};
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, Engine, Event, Fate, Instant, Message, Now, Step, Ticket, Timestamp};
@@ -18,6 +17,8 @@ pub(crate) enum End {
     Failed(Failure),
     /// It is done, and the power is cut before the engine is told.
     Cut,
+    /// It is done, and the engine is not told: a storage that failed, or a driver that was dropped.
+    Unheard,
 }
 
 impl End {
@@ -27,7 +28,7 @@ impl End {
             1 => Self::Failed(Failure::Busy),
             2 => Self::Failed(Failure::Refused),
             3 => Self::Failed(Failure::Buffer),
-            4 => Self::Failed(Failure::Key(KeyError::Device)),
+            4 => Self::Unheard,
             5 => Self::Cut,
             _ => Self::Done,
         })

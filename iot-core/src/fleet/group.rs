@@ -62,7 +62,7 @@ impl<const N: usize> Groups<N> {
 
     /// Takes the device out of a group; whether it was in it.
     pub fn leave(&mut self, group: &str) -> bool {
-        let own = |place: &Option<Word>| place.is_some_and(|own| own.as_str() == group);
+        let own = |place: &Option<Word>| place.is_some_and(|own| own.is(group));
         let found = self.places.iter_mut().find(|place| own(place));
         let left = found.map(Option::take).is_some();
         self.sort();
@@ -72,7 +72,7 @@ impl<const N: usize> Groups<N> {
     /// Whether the device is in a group.
     #[must_use]
     pub fn contains(&self, group: &str) -> bool {
-        self.iter().any(|own| own == group)
+        self.places.iter().flatten().any(|own| own.is(group))
     }
 
     /// Every group, in order.

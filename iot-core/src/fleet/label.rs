@@ -71,7 +71,7 @@ impl<const N: usize> Labels<N> {
 
     /// Removes a label; whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        let own = |place: &Option<(Word, Word)>| place.is_some_and(|(own, _)| own.as_str() == name);
+        let own = |place: &Option<(Word, Word)>| place.is_some_and(|(own, _)| own.is(name));
         let found = self.places.iter_mut().find(|place| own(place));
         let removed = found.map(Option::take).is_some();
         self.sort();
@@ -81,9 +81,9 @@ impl<const N: usize> Labels<N> {
     /// The value of a label.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|&(own, _)| own == name)
-            .map(|(_, value)| value)
+        let mut labels = self.places.iter().flatten();
+        let found = labels.find(|(own, _)| own.is(name));
+        found.map(|(_, value)| value.as_str())
     }
 
     /// Every name and value, in the order of names.

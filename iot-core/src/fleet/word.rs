@@ -23,8 +23,16 @@ impl Word {
     }
 
     pub(super) fn as_str(&self) -> &str {
-        let text = self.bytes.get(..usize::from(self.len)).unwrap_or(&[]);
-        core::str::from_utf8(text).unwrap_or("")
+        core::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+
+    /// Whether this is `text`: much faster than to compare as text, which is checked to be UTF-8 each time.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.as_bytes() == text.as_bytes()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
     }
 }
 
