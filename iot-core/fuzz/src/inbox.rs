@@ -301,17 +301,20 @@ pub fn seeds() -> Vec<Vec<u8>> {
             seed
         })
         .collect();
-    // A start that is on record although its issuer was told that there was no room, and then its repetition.
-    let (unheard, full) = (4, 0);
+    // A pulse's start is on record although its issuer was told that there was no room. It is sent again when
+    // its place is taken, runs in another, and ends; then both places are read.
+    let (unheard, full, set, pulse) = (4, 0, 1, 3);
     let mut seed = vec![
-        REQUEST, 0, 2, 0, 3, STEP, done, whole, NEXT, REQUEST, 0, 1, 0, 3,
+        REQUEST, 0, 2, 0, pulse, STEP, unheard, whole, STEP, full, whole,
     ];
-    seed.extend([STEP, unheard, whole, STEP, full, whole, STEP, done, whole]);
     seed.extend([
-        FINISH, 0, 0, STEP, done, whole, STEP, done, whole, REQUEST, 0, 1, 0, 3,
+        STEP, done, whole, REQUEST, 0, 3, 0, set, REQUEST, 0, 2, 0, pulse,
     ]);
     seed.extend([
-        STEP, done, whole, NEXT, FINISH, 0, 0, STEP, done, whole, REBOOT,
+        STEP, done, whole, NEXT, NEXT, FINISH, 1, 0, STEP, done, whole, STEP, done, whole,
+    ]);
+    seed.extend([
+        REBOOT, STEP, done, whole, REQUEST, 0, 2, 0, pulse, STEP, done, whole,
     ]);
     seeds.push(seed);
     // The records that a start leaves behind.

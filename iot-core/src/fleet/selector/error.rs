@@ -67,7 +67,7 @@ pub enum SelectorError {
 }
 
 impl SelectorError {
-    /// Where in the text it went wrong, as an offset in bytes.
+    /// Where in the text it went wrong, as an offset in bytes; never in the middle of a character.
     #[must_use]
     pub const fn position(self) -> usize {
         match self {

@@ -44,10 +44,12 @@ impl<'t, const TESTS: usize, const BYTES: usize> Parser<'t, TESTS, BYTES> {
 
     pub(super) fn whole(mut self) -> Parsed<Program<TESTS, BYTES>> {
         if self.source.len() > BYTES {
-            return Err(SelectorError::TooLong {
-                position: BYTES,
-                limit: BYTES,
-            });
+            // Not in the middle of a character: who shows the mistake may cut the text there.
+            let mut before = (0..=BYTES).rev();
+            self.at = before
+                .find(|&at| self.source.is_char_boundary(at))
+                .unwrap_or(0);
+            return self.fits(|_| None);
         }
         self.either()?;
         self.skip_space();

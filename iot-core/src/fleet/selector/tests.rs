@@ -210,6 +210,18 @@ fn each_limit_is_exact() {
 }
 
 #[test]
+fn a_text_that_is_too_long_is_cut_between_characters() {
+    for (text, position) in [
+        ("ä".repeat(300), 512),
+        ("a".to_string() + &"ä".repeat(300), 511),
+    ] {
+        let error = Selector::parse(&text).unwrap_err();
+        let limit = 512;
+        assert_eq!(error, SelectorError::TooLong { position, limit });
+    }
+}
+
+#[test]
 fn ten_thousand_parentheses_cost_nothing() {
     let text = "(".repeat(10_000);
     assert_eq!(
