@@ -86,10 +86,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ];
     let selector = Selector::parse(texts[0]).expect("a selector");
     let encoded = minicbor::to_vec(&selector).expect("room");
+    // Too long, and not to be cut in the middle of a character.
+    let long = ["a", &"\u{e4}".repeat(300)].concat().into_bytes();
     texts
         .iter()
         .map(|text| text.as_bytes().to_vec())
-        .chain([encoded])
+        .chain([encoded, long])
         .collect()
 }
 
