@@ -187,6 +187,16 @@ step_firmware() {
     output=$(qemu "$image") || fail "the firmware ended with code $?: $output"
     printf '%s\n' "$output"
     grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
+    .ci/powercut 1
+}
+
+# Every state that power cuts can lead to, in the small scopes; the large ones are in .ci/deep.
+step_crash() {
+    local log=$target/ci-crash.log engine
+    cargo run --locked --quiet --release -p iot-benches --bin crash_report | tee "$log"
+    for engine in log records; do
+        grep -q "^$engine .*violations=0 fixpoint=yes" "$log" || fail "nothing was explored of $engine"
+    done
 }
 
 step_size() {

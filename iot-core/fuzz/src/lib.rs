@@ -20,6 +20,7 @@ pub mod cose_mac0;
 pub mod cose_sign1;
 pub mod directory;
 mod driver;
+pub mod flash;
 pub mod identifiers;
 pub mod inbox;
 mod input;
