@@ -15,11 +15,6 @@ pub(in crate::storage) struct Place {
 }
 
 impl Place {
-    pub(in crate::storage) const ZERO: Self = Self {
-        at: 0,
-        len_and_one: NonZeroU32::MIN,
-    };
-
     pub(super) const fn new(page: u32, word: u32, len: usize) -> Self {
         Self {
             at: page << 16 | word,

@@ -73,6 +73,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// Wants words of the page that is read, as many as can be read at once.
+    #[inline(never)]
     pub(super) fn want_words(&mut self, word: u32, limit: u32) -> Want {
         if word == self.overruled {
             (self.page, self.word) = (self.verdict, 0);

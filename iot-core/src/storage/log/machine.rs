@@ -140,6 +140,9 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     /// A boot ends when the chain is known, and writes nothing.
     pub(super) looking: bool,
     pub(super) config: Config,
+    /// Where the first page begins, in bytes.
+    pub(super) begin: u32,
+    pub(super) pages: u32,
 
     /// What the operation is about, and which bytes of the buffer.
     pub(super) page: u32,
@@ -149,7 +152,6 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     pub(super) to: usize,
 
     pub(super) links: usize,
-    pub(super) pages: u32,
     /// Where the next word goes in the newest page.
     pub(super) tail: u32,
     /// How many words the batch needs that is to be written, with what must stay free behind it.
@@ -157,8 +159,6 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     pub(super) scanner: Scanner,
     pub(super) writer: Writer,
 
-    /// Where the first page begins, in bytes.
-    pub(super) begin: u32,
     /// The highest generation that was seen.
     pub(super) generation: u32,
     /// How many pages the newest says that count.
@@ -380,6 +380,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// Whether the newest page has so many words left, behind the guard.
+    #[inline(never)]
     pub(super) fn has_room(&self, words: u32) -> bool {
         let guard = u32::from(self.quiet);
         !self.is_shut() && self.tail + guard + words <= Geometry::<F>::WORDS

@@ -6,14 +6,14 @@ use crate::storage::log::{Live, Place};
 /// The places of at most `KEYS` values, in the order of their keys.
 #[derive(Clone, Debug)]
 pub(super) struct Index<const KEYS: usize> {
-    slots: [(RecordKey, Place); KEYS],
+    slots: [(RecordKey, Option<Place>); KEYS],
     used: usize,
 }
 
 impl<const KEYS: usize> Index<KEYS> {
     pub(super) const fn new() -> Self {
         Self {
-            slots: [(RecordKey::new(0), Place::ZERO); KEYS],
+            slots: [(RecordKey::new(0), None); KEYS],
             used: 0,
         }
     }
@@ -22,7 +22,7 @@ impl<const KEYS: usize> Index<KEYS> {
         self.used
     }
 
-    fn filled(&self) -> &[(RecordKey, Place)] {
+    fn filled(&self) -> &[(RecordKey, Option<Place>)] {
         self.slots.get(..self.used).unwrap_or_default()
     }
 
@@ -41,9 +41,9 @@ impl<const KEYS: usize> Index<KEYS> {
         low
     }
 
-    fn slot(&self, at: usize, key: RecordKey) -> Option<&Place> {
+    fn place(&self, at: usize, key: RecordKey) -> Option<Place> {
         let slot = self.filled().get(at)?;
-        (slot.0 == key).then_some(&slot.1)
+        slot.1.filter(|_| slot.0 == key)
     }
 
     pub(super) fn next(&self, from: RecordKey) -> Option<RecordKey> {
@@ -53,14 +53,14 @@ impl<const KEYS: usize> Index<KEYS> {
     /// Notes where the value of a key stands, or that it has none any more; `false` when there is no room.
     pub(super) fn set(&mut self, key: RecordKey, place: Option<Place>) -> bool {
         let at = self.find(key);
-        let known = self.slot(at, key).is_some();
-        let Some(place) = place else {
+        let known = self.place(at, key).is_some();
+        if place.is_none() {
             if known {
                 self.used -= 1;
                 (at..self.used).for_each(|at| self.swap(at));
             }
             return true;
-        };
+        }
         if !known {
             if self.used >= KEYS {
                 return false;
@@ -102,18 +102,18 @@ impl<const KEYS: usize> Live for Index<KEYS> {
     }
 
     fn get(&self, key: RecordKey) -> Option<Place> {
-        self.slot(self.find(key), key).copied()
+        self.place(self.find(key), key)
     }
 
     fn find_in(&self, page: u32, from: usize) -> Option<(usize, RecordKey, Place)> {
         let slots = self.filled().iter().enumerate().skip(from);
-        let mut inside = slots.filter(|(_, slot)| slot.1.page() == page);
-        inside.next().map(|(at, slot)| (at, slot.0, slot.1))
+        let mut places = slots.filter_map(|(at, slot)| Some((at, slot.0, slot.1?)));
+        places.find(|(_, _, place)| place.page() == page)
     }
 
     fn moved(&mut self, number: usize, place: Place) {
         if let Some(slot) = self.slots.get_mut(number) {
-            slot.1 = place;
+            slot.1 = Some(place);
         }
     }
 }
