@@ -288,5 +288,5 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     }
 }
 
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
 mod tests;

@@ -179,5 +179,5 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Records for FlashRecord
     }
 }
 
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
 mod tests;
