@@ -12,3 +12,5 @@ pub mod fault;
 pub mod log;
 pub mod memory;
 pub mod records;
+#[cfg(test)]
+mod slow;

@@ -206,13 +206,13 @@ impl<'b> BatchWriter<'b> {
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Result<(), BatchError> {
         let room = self.buffer.get_mut(self.used..).ok_or(BatchError)?;
-        let (header, room) = room.split_at_mut_checked(HEADER).ok_or(BatchError)?;
+        let (header, room) = room.split_first_chunk_mut().ok_or(BatchError)?;
         let limit = room.len().min(Self::MAX_VALUE_BYTES);
         let len = write(room.get_mut(..limit).ok_or(BatchError)?).filter(|&len| len <= limit);
         let len = len
             .and_then(|len| u16::try_from(len).ok())
             .ok_or(BatchError)?;
-        fill_header(header, key, len);
+        *header = encode_header(key, len);
         self.used += HEADER + usize::from(len);
         Ok(())
     }
@@ -224,7 +224,7 @@ impl<'b> BatchWriter<'b> {
     /// [`BatchError`] when it does not fit; the batch is as it was.
     pub fn remove(&mut self, key: RecordKey) -> Result<(), BatchError> {
         let room = self.buffer.get_mut(self.used..).ok_or(BatchError)?;
-        fill_header(room.get_mut(..HEADER).ok_or(BatchError)?, key, REMOVED);
+        *room.first_chunk_mut().ok_or(BatchError)? = encode_header(key, REMOVED);
         self.used += HEADER;
         Ok(())
     }
@@ -248,13 +248,9 @@ impl<'b> BatchWriter<'b> {
     }
 }
 
-fn fill_header(header: &mut [u8], key: RecordKey, len: u16) {
-    for (to, from) in header
-        .iter_mut()
-        .zip(key.0.to_be_bytes().into_iter().chain(len.to_be_bytes()))
-    {
-        *to = from;
-    }
+fn encode_header(key: RecordKey, len: u16) -> [u8; HEADER] {
+    let ([a, b, c, d], [e, f]) = (key.0.to_be_bytes(), len.to_be_bytes());
+    [a, b, c, d, e, f]
 }
 
 #[cfg(test)]

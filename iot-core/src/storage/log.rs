@@ -180,7 +180,8 @@ impl<E> From<Stop<E>> for LogError<E> {
         match stop {
             Stop::Flash(error) => Self::Flash(error),
             Stop::Refused(Refusal::Full | Refusal::Keys) => Self::Full,
-            Stop::Refused(Refusal::Corrupt) => Self::Corrupt,
+            Stop::Refused(Refusal::Corrupt | Refusal::Absent) => Self::Corrupt,
+            Stop::Refused(Refusal::Buffer(bytes)) => Self::Buffer { bytes },
             Stop::Refused(Refusal::Version(found)) => Self::Version { found },
         }
     }
@@ -247,18 +248,8 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     /// [`LogError::Full`] and [`LogError::TooLong`], after which nothing was changed; [`LogError::Flash`],
     /// after which the batch is there whole or not at all.
     pub async fn append(&mut self, batch: &Batch<'_>) -> Result<(), LogError<F::Error>> {
-        let machine = &mut self.machine;
-        let words = machine.words_of(batch)?;
-        machine.run(&mut Job::Boot).await?;
-        let full = machine.is_at_limit() && !machine.fits(words);
-        if full || machine.is_over_limit() {
-            return Err(LogError::Full);
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let mut job = machine.append(batch, words);
-        Ok(machine.run(&mut job).await?)
+        let mut job = self.machine.append(batch)?;
+        Ok(self.machine.run(&mut job).await?)
     }
 
     /// Gives up the oldest page with all its entries; nothing happens when it is the only one.
@@ -267,13 +258,8 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     ///
     /// [`LogError::Flash`]; the page is then given up or not.
     pub async fn retire_oldest(&mut self) -> Result<(), LogError<F::Error>> {
-        let machine = &mut self.machine;
-        machine.run(&mut Job::Boot).await?;
-        if machine.links < 2 {
-            return Ok(());
-        }
-        machine.need = Geometry::<F>::RETIREMENT + 1;
-        Ok(machine.run(&mut Job::Retire).await?)
+        self.machine.need = Geometry::<F>::RETIREMENT + 1;
+        Ok(self.machine.run(&mut Job::Retire).await?)
     }
 
     /// Whether the log has as many pages in use as it may: when the newest is full, [`append`](Self::append)
@@ -302,5 +288,5 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     }
 }
 
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ use core::ops::Range;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use self::index::Index;
-use super::log::{Config, Geometry, Job, LogError, Machine, Refusal, Stop};
+use super::log::{Config, Job, LogError, Machine, Refusal, Stop};
 use crate::engine::{Batch, RecordKey};
 use crate::port::{Records, RecordsError, RecordsErrorKind};
 
@@ -46,12 +46,6 @@ pub enum FlashError<E> {
 impl<E> From<LogError<E>> for FlashError<E> {
     fn from(error: LogError<E>) -> Self {
         Self::Log(error)
-    }
-}
-
-impl<E> From<Stop<E>> for FlashError<E> {
-    fn from(stop: Stop<E>) -> Self {
-        Self::Log(stop.into())
     }
 }
 
@@ -113,7 +107,8 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, 
     ) -> Result<Self, FlashError<F::Error>> {
         let machine = Machine::open(flash, Index::new(), &region, config)?;
         let mut records = Self { machine };
-        records.ready().await?;
+        let run = records.machine.run(&mut Job::Boot).await;
+        run.map_err(Self::error)?;
         Ok(records)
     }
 
@@ -141,26 +136,11 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, 
         self.machine.flash
     }
 
-    /// After a write that was not seen to its end the index is filled again from what is there.
-    async fn ready(&mut self) -> Result<(), FlashError<F::Error>> {
-        match self.machine.run(&mut Job::Boot).await {
-            Err(Stop::Refused(Refusal::Keys)) => Err(FlashError::Keys { limit: KEYS }),
-            other => Ok(other?),
+    fn error(stop: Stop<F::Error>) -> FlashError<F::Error> {
+        match stop {
+            Stop::Refused(Refusal::Keys) => FlashError::Keys { limit: KEYS },
+            stop => FlashError::Log(stop.into()),
         }
-    }
-
-    /// Whether a batch of so many words fits, perhaps after pages were compacted.
-    fn can_fit(&self, words: u32) -> bool {
-        let machine = &self.machine;
-        if !machine.is_over_limit() && (machine.fits(words) || !machine.is_at_limit()) {
-            return true;
-        }
-        // When each page in turn was compacted into a fresh one, each was the newest once.
-        let mut pages = machine.pages_in_use();
-        pages.any(|page| {
-            let live = machine.live.lengths_in(page).map(Geometry::<F>::record);
-            live.sum::<u32>() + words <= Geometry::<F>::COMPACTED_ROOM
-        })
     }
 }
 
@@ -172,46 +152,32 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Records for FlashRecord
         key: RecordKey,
         buffer: &'b mut [u8],
     ) -> Result<Option<&'b [u8]>, Self::Error> {
-        self.ready().await?;
-        let Some(place) = self.machine.live.get(key) else {
-            return Ok(None);
+        let value = &mut *buffer;
+        let mut job = Job::Read {
+            key,
+            place: None,
+            value,
         };
-        let bytes = place.len;
-        let value = buffer.get_mut(..bytes.into());
-        let value = value.ok_or(LogError::Buffer { bytes })?;
-        self.machine.read(key, place, value).await?;
-        Ok(Some(value))
+        match self.machine.run(&mut job).await {
+            Ok(()) => Ok(buffer.get(..self.machine.value_len())),
+            Err(Stop::Refused(Refusal::Absent)) => Ok(None),
+            Err(stop) => Err(Self::error(stop)),
+        }
     }
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Self::Error> {
-        let words = self.machine.words_of(batch)?;
-        self.ready().await?;
-        if !self.machine.live.has_room(batch) {
-            return Err(FlashError::Keys { limit: KEYS });
-        }
-        if !self.can_fit(words) {
-            return Err(LogError::Full.into());
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let mut job = self.machine.append(batch, words);
-        self.machine.run(&mut job).await?;
-        let mut place = self.machine.place_of_last(words);
-        for (key, value) in batch.iter() {
-            let bytes = value.map_or(0, <[u8]>::len);
-            place.len = bytes as u16;
-            self.machine.live.set(key, value.map(|_| place));
-            place.word += Geometry::<F>::record(bytes) as u16;
-        }
-        Ok(())
+        let mut job = self.machine.append(batch)?;
+        self.machine.run(&mut job).await.map_err(Self::error)
     }
 
     async fn next_key(&mut self, from: RecordKey) -> Result<Option<RecordKey>, Self::Error> {
-        self.ready().await?;
+        self.machine
+            .run(&mut Job::Boot)
+            .await
+            .map_err(Self::error)?;
         Ok(self.machine.live.next(from))
     }
 }
 
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
 mod tests;

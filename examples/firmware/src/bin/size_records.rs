@@ -22,11 +22,17 @@ fn main() -> ! {
     let mut memory = [0xFF; BYTES];
     let mut facts = None;
     for _ in 0..2 {
-        facts = block_on(run(&mut memory));
+        facts = session(&mut memory);
     }
     let (keys, sum) = facts.unwrap_or_default();
     let facts = [("keys", keys), ("sum", sum)];
     board.finish(if keys > 0 { Ok(&facts) } else { Err("records") })
+}
+
+// Apart, so that the flash is not part of the frame: its 4 KiB would make each access to the frame longer.
+#[inline(never)]
+fn session(memory: &mut [u8]) -> Option<(usize, usize)> {
+    block_on(run(memory))
 }
 
 async fn run(memory: &mut [u8]) -> Option<(usize, usize)> {

@@ -10,8 +10,12 @@ use super::scan::Scanner;
 
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// The first thing a boot wants.
-    pub(super) fn boot(&mut self) -> Want {
-        (self.settled, self.quiet, self.rivalled) = (false, true, false);
+    pub(super) fn boot(&mut self, job: &mut Job<'_>) -> Want {
+        // A look is over before anything is shown.
+        if self.looks() && self.links > 0 {
+            return self.show(job);
+        }
+        (self.booting, self.quiet, self.rivalled) = (true, true, false);
         (self.generation, self.links, self.keep) = (0, 0, 0);
         self.chain = [Link(0); PAGES];
         // Nobody knows what an interrupted retirement left: all cursors begin again.
@@ -67,22 +71,22 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// The header of the page that was scanned is there.
-    pub(super) fn newest_read(&mut self, readable: bool) -> Want {
+    pub(super) fn newest_read(&mut self, job: &mut Job<'_>, readable: bool) -> Want {
         let (Ok(header), 1..) = (self.header(readable), self.scanner.evidence) else {
             self.rivalled = true;
             return self.try_newest();
         };
         self.links = 0;
         self.tail = self.scanner.tail();
-        self.keep = PAGES.min(header.keep.into());
+        self.keep = PAGES.min(header.keep as usize);
         self.link_older(self.page, self.scanner.end);
-        self.chained(&header)
+        self.chained(job, &header)
     }
 
-    pub(super) fn chain_read(&mut self, readable: bool) -> Want {
+    pub(super) fn chain_read(&mut self, job: &mut Job<'_>, readable: bool) -> Want {
         // The last link is the page whose header was wanted.
         match self.header(readable) {
-            Ok(header) => self.chained(&header),
+            Ok(header) => self.chained(job, &header),
             Err(_) => {
                 // A page that was retired for certain may have been erased since.
                 self.links -= 1;
@@ -90,22 +94,22 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                 if keep == 0 || self.links < keep {
                     return Want::Stop(Refusal::Corrupt);
                 }
-                self.chain_known()
+                self.chain_known(job)
             }
         }
     }
 
     /// Goes from the newest page back: each header says where the page before it ends.
-    fn chained(&mut self, header: &Header) -> Want {
-        let previous = u32::from(header.previous);
+    fn chained(&mut self, job: &mut Job<'_>, header: &Header) -> Want {
+        let previous = header.previous;
         if self.links < self.keep && previous != self.page {
             if previous >= self.pages {
                 return Want::Stop(Refusal::Corrupt);
             }
-            self.link_older(previous, header.end.into());
+            self.link_older(previous, header.end);
             return self.read_header(previous, Phase::Chain);
         }
-        self.chain_known()
+        self.chain_known(job)
     }
 
     fn link_older(&mut self, page: u32, end: u32) {
@@ -115,7 +119,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         }
     }
 
-    fn chain_known(&mut self) -> Want {
+    fn chain_known(&mut self, job: &mut Job<'_>) -> Want {
         if self.looks() {
             return Want::Done;
         }
@@ -124,7 +128,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         self.links -= self.doubtful();
         // One mark may be torn and read differently the next time: two were not.
         if self.scanner.is_clean() && self.scanner.evidence >= 2 && !self.rivalled {
-            return self.show();
+            return self.show(job);
         }
         match free {
             Some(page) => self.open_page(page),
@@ -146,14 +150,14 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// Shows all entries to whom they concern.
-    pub(super) fn show(&mut self) -> Want {
+    fn show(&mut self, job: &mut Job<'_>) -> Want {
         self.live.clear();
         self.shown = if L::COMPACTS { self.links } else { 0 };
-        self.show_next()
+        self.show_next(job)
     }
 
     /// Shows the entries of the next page, or ends the boot.
-    pub(super) fn show_next(&mut self) -> Want {
+    pub(super) fn show_next(&mut self, job: &mut Job<'_>) -> Want {
         while let Some(at) = self.shown.checked_sub(1) {
             self.shown = at;
             self.aim(at, Geometry::<F>::BODY);
@@ -162,8 +166,8 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                 return self.read_on();
             }
         }
-        self.settled = true;
-        Want::Done
+        (self.settled, self.booting) = (true, false);
+        self.start(job)
     }
 
     /// Opens a page as the newest, with a verdict on the one before it.
@@ -186,37 +190,30 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         let Ok(header) = self.header(readable) else {
             return Want::Stop(Refusal::Corrupt);
         };
-        let last = self
-            .buffer
-            .iter()
-            .skip(HEADER_FIELDS)
-            .take(Geometry::<F>::WORD);
-        self.last
-            .iter_mut()
-            .zip(last)
-            .for_each(|(to, from)| *to = *from);
+        copy_word::<F>(&mut self.last, 0, &self.buffer, HEADER_FIELDS);
         let previous = match self.links {
             1 => self.opening,
-            _ => header.previous.into(),
+            _ => header.previous,
         };
-        self.erase(previous, header.end.into(), self.links)
+        self.erase(previous, header.end, self.links)
     }
 
     fn erase(&mut self, previous: u32, end: u32, keep: usize) -> Want {
         self.generation = self.generation.saturating_add(1);
         self.buffer = [0; CHUNK];
-        let word = self.last.iter().take(Geometry::<F>::WORD);
-        let copy = self.buffer.iter_mut().skip(HEADER_FIELDS);
-        copy.zip(word).for_each(|(to, from)| *to = *from);
+        copy_word::<F>(&mut self.buffer, HEADER_FIELDS, &self.last, 0);
         let header = Header {
             generation: self.generation,
-            previous: previous as u16,
-            keep: keep as u16,
-            end: end as u16,
+            previous,
+            keep: keep as u32,
+            end,
         };
-        if let Some(bytes) = self.buffer.get_mut(..Geometry::<F>::HEADER_BYTES) {
-            header.encode(self.opening, Geometry::<F>::WORD, bytes);
-        }
+        header.encode(
+            self.opening,
+            Geometry::<F>::WORD,
+            Geometry::<F>::HEADER_BYTES,
+            &mut self.buffer,
+        );
         (self.phase, self.page) = (Phase::Erase, self.opening);
         Want::Erase
     }
@@ -248,9 +245,17 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             }
         }
         self.quiet = false;
-        match job {
-            Job::Boot => self.show(),
-            _ => self.find_room(job),
+        if self.booting {
+            return self.show(job);
         }
+        self.find_room(job)
+    }
+}
+
+fn copy_word<F: NorFlash>(to: &mut [u8], to_at: usize, from: &[u8], from_at: usize) {
+    let from = from.get(from_at..from_at + Geometry::<F>::WORD);
+    let to = to.get_mut(to_at..to_at + Geometry::<F>::WORD);
+    if let (Some(to), Some(from)) = (to, from) {
+        to.copy_from_slice(from);
     }
 }

@@ -10,7 +10,7 @@ pub(super) use wide::crc32;
 /// What becomes of a register with so small a content after as many bits of zeros, for each content.
 const fn table<const LEN: usize>(bits: u32) -> [u32; LEN] {
     let mut table = [0; LEN];
-    let (mut rest, mut content) = (table.as_mut_slice(), 0);
+    let (mut rest, mut content) = (&mut table as &mut [u32], 0);
     while let Some((place, others)) = rest.split_first_mut() {
         let (mut register, mut bit) = (content, 0);
         while bit < bits {
@@ -30,6 +30,8 @@ const fn table<const LEN: usize>(bits: u32) -> [u32; LEN] {
 mod small {
     const TABLE: [u32; 16] = super::table(4);
 
+    // Not inlined: ten places call it.
+    #[inline(never)]
     pub(in super::super) fn crc32(mut crc: u32, bytes: &[u8]) -> u32 {
         for &byte in bytes {
             crc ^= u32::from(byte);

@@ -59,7 +59,7 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
             machine.aim(newer, cursor.word);
             if cursor.word < machine.scanner.limit {
                 machine.scanner.inside = cursor.inside;
-                machine.run(&mut Job::Look { value: &mut [] }).await?;
+                machine.run(&mut Job::Look).await?;
                 let scanner = &machine.scanner;
                 match machine.seen {
                     Seen::Nothing => return Err(LogError::Corrupt),
@@ -101,15 +101,17 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], LogError<F::Error>> {
         let machine = &mut self.machine;
-        machine.run(&mut Job::Boot).await?;
-        let bytes = entry.place.len;
-        let value = buffer.get_mut(..bytes.into());
-        let value = value.ok_or(LogError::Buffer { bytes })?;
-        machine.read(entry.key, entry.place, value).await?;
+        let value = &mut *buffer;
+        let mut job = Job::Read {
+            key: entry.key,
+            place: Some(entry.place),
+            value,
+        };
+        machine.run(&mut job).await?;
         // The page may have been used again, by records of the same key and length.
         if machine.scanner.record.sum != entry.sum {
             return Err(LogError::Corrupt);
         }
-        Ok(value)
+        Ok(buffer.get(..entry.place.len()).unwrap_or_default())
     }
 }

@@ -10,7 +10,8 @@ pub(super) type Word = [u8; MAX_WORD];
 
 /// How many bytes are read or written in one go.
 pub(super) const CHUNK: usize = 64;
-const _: () = assert!(CHUNK % MAX_WORD == 0 && CHUNK >= 2 * MAX_WORD);
+pub(super) type Buffer = [u8; CHUNK];
+const _: () = assert!(CHUNK.is_multiple_of(MAX_WORD) && CHUNK >= 2 * MAX_WORD);
 
 /// The version of the layout, in every page header.
 pub(super) const VERSION: u8 = 1;
@@ -29,6 +30,7 @@ pub(super) const RECORD_EXTRA: usize = RECORD_FRONT + CHECKSUM;
 pub(super) const MAX_VALUE: usize = 0xFFF;
 
 /// Where a checksum starts: what is read at another place than it was written for is refused.
+#[inline(never)]
 pub(super) fn seed(page: u32, word: u32) -> u32 {
     crc32(0x1234_5678, &(page << 16 | word).to_le_bytes())
 }
@@ -118,11 +120,11 @@ pub(super) struct Header {
     /// Higher than that of every page seen when it was opened.
     pub(super) generation: u32,
     /// The page before it; itself when it is the first.
-    pub(super) previous: u16,
+    pub(super) previous: u32,
     /// How many pages count, with this one.
-    pub(super) keep: u16,
+    pub(super) keep: u32,
     /// Where the accepted part of the page before it ends.
-    pub(super) end: u16,
+    pub(super) end: u32,
 }
 
 /// Why bytes are no header.
@@ -135,38 +137,43 @@ pub(super) enum NoHeader {
 }
 
 impl Header {
-    /// Writes it around the copied word that `out` holds already; `out` is as long as a header.
-    pub(super) fn encode(&self, page: u32, word_bytes: usize, out: &mut [u8]) {
+    /// Writes it around the copied word that `out` holds already; a header has `len` bytes.
+    pub(super) fn encode(&self, page: u32, word_bytes: usize, len: usize, out: &mut Buffer) {
         let [a, b] = MAGIC;
-        let fields = [
-            u32::from_le_bytes([a, b, VERSION, word_bytes.trailing_zeros() as u8]),
-            self.generation,
-            u32::from(self.previous) | u32::from(self.keep) << 16,
-            self.end.into(),
-        ];
-        for (to, from) in out.as_chunks_mut().0.iter_mut().zip(fields) {
-            *to = from.to_le_bytes();
-        }
-        put_sum(seed(page, 0), out);
+        let size = word_bytes.trailing_zeros() as u8;
+        put(out, 0, u32::from_le_bytes([a, b, VERSION, size]));
+        put(out, 4, self.generation);
+        put(out, 8, self.previous | self.keep << 16);
+        put(out, 12, self.end);
+        put_sum(seed(page, 0), out.get_mut(..len).unwrap_or_default());
     }
 
-    pub(super) fn decode(page: u32, bytes: &[u8]) -> Result<Self, NoHeader> {
-        let Some([first, generation, pages, end]) = bytes.as_chunks().0.first_chunk() else {
-            return Err(NoHeader::Unreadable);
-        };
-        let [a, b, version, _] = *first;
-        if [a, b] != MAGIC || crc32(seed(page, 0), bytes) != 0 {
+    pub(super) fn decode(page: u32, len: usize, bytes: &Buffer) -> Result<Self, NoHeader> {
+        let [a, b, version, _] = take(bytes, 0).to_le_bytes();
+        let summed = bytes.get(..len).unwrap_or_default();
+        if [a, b] != MAGIC || crc32(seed(page, 0), summed) != 0 {
             return Err(NoHeader::Unreadable);
         }
         if version != VERSION {
             return Err(NoHeader::Version(version));
         }
-        let pages = u32::from_le_bytes(*pages);
+        let (pages, end) = (take(bytes, 8), take(bytes, 12));
         Ok(Self {
-            generation: u32::from_le_bytes(*generation),
-            previous: pages as u16,
-            keep: (pages >> 16) as u16,
-            end: u32::from_le_bytes(*end) as u16,
+            generation: take(bytes, 4),
+            previous: pages & 0xFFFF,
+            keep: pages >> 16,
+            end: end & 0xFFFF,
         })
     }
+}
+
+fn put(out: &mut Buffer, at: usize, number: u32) {
+    if let Some(to) = out.get_mut(at..at + 4) {
+        to.copy_from_slice(&number.to_le_bytes());
+    }
+}
+
+fn take(bytes: &Buffer, at: usize) -> u32 {
+    let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }

@@ -58,9 +58,8 @@ impl<F: NorFlash> Geometry<F> {
     /// What a page has for one batch.
     pub(super) const ROOM: u32 = Self::WORDS - Self::BODY - Self::RESERVE;
 
-    /// What a page has beside the values that were compacted into it.
-    pub(in crate::storage) const COMPACTED_ROOM: u32 =
-        Self::ROOM.saturating_sub(Self::RETIREMENT + 1);
+    /// What a page holds beside a batch, with the reserve, and the values that were compacted into it.
+    pub(super) const COMPACTION: u32 = Self::BODY + Self::RETIREMENT + 1;
 
     /// How many words a record with a value of `len` bytes takes.
     pub(in crate::storage) const fn record(len: usize) -> u32 {

@@ -1,14 +1,39 @@
 //! What the user of a log remembers of its entries.
 
-use crate::engine::RecordKey;
+use core::num::NonZeroU32;
+
+use crate::engine::{Batch, RecordKey};
 
 /// Where a value stands in a log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(in crate::storage) struct Place {
-    pub(in crate::storage) page: u16,
-    pub(in crate::storage) word: u16,
-    pub(in crate::storage) len: u16,
+    /// Page and word.
+    at: u32,
+    /// One more than the value's length: so a place, or none, fits two registers.
+    len_and_one: NonZeroU32,
+}
+
+impl Place {
+    pub(super) const fn new(page: u32, word: u32, len: usize) -> Self {
+        Self {
+            at: page << 16 | word,
+            len_and_one: NonZeroU32::MIN.saturating_add(len as u32),
+        }
+    }
+
+    pub(in crate::storage) const fn page(self) -> u32 {
+        self.at >> 16
+    }
+
+    pub(super) const fn word(self) -> u32 {
+        self.at & 0xFFFF
+    }
+
+    /// The length of the value in bytes.
+    pub(in crate::storage) const fn len(self) -> usize {
+        self.len_and_one.get() as usize - 1
+    }
 }
 
 /// Knows which values still count, so that a page can be compacted.
@@ -22,8 +47,14 @@ pub(in crate::storage) trait Live {
     /// Learns of the next entry, a value or a removal; `false` when there is no room for it.
     fn show(&mut self, key: RecordKey, place: Option<Place>) -> bool;
 
+    /// Whether there is room for the keys of a batch.
+    fn has_room(&self, batch: &Batch<'_>) -> bool;
+
+    /// Where the value of a key stands.
+    fn get(&self, key: RecordKey) -> Option<Place>;
+
     /// The first value from number `from` on that counts and stands in `page`, and its number.
-    fn find_in(&self, page: u16, from: usize) -> Option<(usize, RecordKey, Place)>;
+    fn find_in(&self, page: u32, from: usize) -> Option<(usize, RecordKey, Place)>;
 
     /// Learns that the value with a number was copied.
     fn moved(&mut self, number: usize, place: Place);
@@ -39,7 +70,15 @@ impl Live for () {
         true
     }
 
-    fn find_in(&self, _: u16, _: usize) -> Option<(usize, RecordKey, Place)> {
+    fn has_room(&self, _: &Batch<'_>) -> bool {
+        true
+    }
+
+    fn get(&self, _: RecordKey) -> Option<Place> {
+        None
+    }
+
+    fn find_in(&self, _: u32, _: usize) -> Option<(usize, RecordKey, Place)> {
         None
     }
 

@@ -5,7 +5,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use super::format::HEADER_FIELDS;
 use super::geometry::Geometry;
 use super::live::{Live, Place};
-use super::machine::{Job, Machine, Phase, Refusal, Stop, Want};
+use super::machine::{Job, Machine, Phase, Refusal, Want};
 use super::scan::{Scanner, Seen};
 use crate::engine::RecordKey;
 
@@ -30,29 +30,26 @@ impl Entry {
     /// How long its value is, in bytes; `None` when it is a removal.
     #[must_use]
     pub fn value_bytes(&self) -> Option<usize> {
-        (!self.removal).then_some(usize::from(self.place.len))
+        (!self.removal).then_some(self.place.len())
     }
 }
 
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
-    /// Reads the value at a place into `value`, which is as long.
-    pub(in crate::storage) async fn read(
-        &mut self,
-        key: RecordKey,
-        place: Place,
-        value: &mut [u8],
-    ) -> Result<(), Stop<F::Error>> {
-        let Some(at) = self.link_of(place.page) else {
-            return Err(Stop::Refused(Refusal::Corrupt));
+    /// Sets out to read a value.
+    pub(super) fn read(&mut self, key: RecordKey, place: Option<Place>, room: usize) -> Want {
+        let Some(place) = place.or_else(|| self.live.get(key)) else {
+            return Want::Stop(Refusal::Absent);
         };
-        let word = u32::from(place.word);
-        self.aim(at, word);
-        self.scanner.limit = word + Geometry::<F>::record(place.len.into());
-        self.run(&mut Job::Look { value }).await?;
-        if self.seen != Seen::Record || self.scanner.record.key != key.get() {
-            return Err(Stop::Refused(Refusal::Corrupt));
+        if place.len() > room {
+            return Want::Stop(Refusal::Buffer(place.len() as u16));
         }
-        Ok(())
+        let Some(at) = self.link_of(place.page()) else {
+            return Want::Stop(Refusal::Corrupt);
+        };
+        self.aim(at, place.word());
+        self.scanner.limit = place.word() + Geometry::<F>::record(place.len());
+        self.phase = Phase::Look;
+        self.read_on()
     }
 
     /// Lets the scanner begin with a word of the page at a place of the chain.
@@ -76,6 +73,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// Wants words of the page that is read, as many as can be read at once.
+    #[inline(never)]
     pub(super) fn want_words(&mut self, word: u32, limit: u32) -> Want {
         if word == self.overruled {
             (self.page, self.word) = (self.verdict, 0);
@@ -103,7 +101,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             return self.read_on();
         }
         let value = match job {
-            Job::Look { value } => &mut **value,
+            Job::Read { value, .. } => &mut **value,
             _ => &mut [],
         };
         loop {
@@ -124,10 +122,22 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             }
         }
         match self.phase {
-            Phase::Look => Want::Done,
+            Phase::Look => self.looked(job),
             Phase::Try => self.read_header(self.scanner.page, Phase::Newest),
             _ if self.seen == Seen::Nothing => Want::Stop(Refusal::Corrupt),
-            _ => self.show_next(),
+            _ => self.show_next(job),
+        }
+    }
+
+    /// A record that was read must be the one that was wanted.
+    fn looked(&self, job: &Job<'_>) -> Want {
+        match job {
+            Job::Read { key, .. }
+                if self.seen != Seen::Record || self.scanner.record.key != key.get() =>
+            {
+                Want::Stop(Refusal::Corrupt)
+            }
+            _ => Want::Done,
         }
     }
 
@@ -143,10 +153,12 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// Where the record stands that was seen.
     pub(super) fn place(&self) -> Place {
-        Place {
-            page: self.scanner.page as u16,
-            word: self.scanner.record.word as u16,
-            len: self.scanner.record.head.len() as u16,
-        }
+        let record = &self.scanner.record;
+        Place::new(self.scanner.page, record.word, record.head.len())
+    }
+
+    /// How long the value is that was read.
+    pub(in crate::storage) const fn value_len(&self) -> usize {
+        self.scanner.record.head.len()
     }
 }

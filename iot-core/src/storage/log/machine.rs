@@ -8,13 +8,13 @@ use core::ops::Range;
 
 use embedded_storage_async::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
 
-use super::format::{CHUNK, Header, MAX_WORD, NoHeader, Word};
+use super::format::{Buffer, CHUNK, Header, MAX_WORD, NoHeader, Word};
 use super::geometry::Geometry;
 use super::live::{Live, Place};
 use super::scan::{Scanner, Seen};
 use super::write::Writer;
 use super::{Config, LogError};
-use crate::engine::Batch;
+use crate::engine::{Batch, RecordKey};
 
 /// What the machine wants done.
 #[derive(Clone, Copy, Debug)]
@@ -60,17 +60,23 @@ pub(super) enum Phase {
     Mark,
 }
 
-/// What the machine is to do.
+/// What the machine is to do, when it has found out what is there.
 #[derive(Debug)]
 pub(in crate::storage) enum Job<'b> {
-    /// Find out what is there, if nobody knows.
+    /// Nothing more.
     Boot,
     /// Write the rest of a batch; `value` is what is missing of the record that is being written.
     Append { rest: Batch<'b>, value: &'b [u8] },
     /// Retire the oldest page.
     Retire,
-    /// Go on with the scanner to the next record, and copy its value.
-    Look { value: &'b mut [u8] },
+    /// Go on with the scanner to the next record.
+    Look,
+    /// Read the value of a key, which stands where `live` knows or at a place.
+    Read {
+        key: RecordKey,
+        place: Option<Place>,
+        value: &'b mut [u8],
+    },
 }
 
 /// Why the machine cannot go on.
@@ -80,6 +86,10 @@ pub(in crate::storage) enum Refusal {
     Keys,
     Corrupt,
     Version(u8),
+    /// The key has no value.
+    Absent,
+    /// The value has so many bytes, and the buffer fewer.
+    Buffer(u16),
 }
 
 /// Why a job was not done.
@@ -121,6 +131,8 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     pub(super) seen: Seen,
     /// No write was begun and not ended; otherwise only a look at the flash can tell what is there.
     pub(super) settled: bool,
+    /// A boot is going on.
+    pub(super) booting: bool,
     /// Nothing was written since the boot.
     pub(super) quiet: bool,
     /// A page was ignored at boot, or one has the generation of the newest: it may read differently the next time.
@@ -128,6 +140,9 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     /// A boot ends when the chain is known, and writes nothing.
     pub(super) looking: bool,
     pub(super) config: Config,
+    /// Where the first page begins, in bytes.
+    pub(super) begin: u32,
+    pub(super) pages: u32,
 
     /// What the operation is about, and which bytes of the buffer.
     pub(super) page: u32,
@@ -137,16 +152,13 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     pub(super) to: usize,
 
     pub(super) links: usize,
-    pub(super) pages: u32,
     /// Where the next word goes in the newest page.
     pub(super) tail: u32,
-    /// How many words the batch needs that is to be written, and what must stay free behind it.
+    /// How many words the batch needs that is to be written, with what must stay free behind it.
     pub(super) need: u32,
     pub(super) scanner: Scanner,
     pub(super) writer: Writer,
 
-    /// Where the first page begins, in bytes.
-    pub(super) begin: u32,
     /// The highest generation that was seen.
     pub(super) generation: u32,
     /// How many pages the newest says that count.
@@ -168,7 +180,7 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     /// The last word of the newest page's accepted part.
     pub(super) last: Word,
     /// What was read, or is to be written.
-    pub(super) buffer: [u8; CHUNK],
+    pub(super) buffer: Buffer,
     pub(in crate::storage) live: L,
     pub(in crate::storage) flash: F,
 }
@@ -184,7 +196,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         let page = F::ERASE_SIZE as u32;
         let bytes = region.end.saturating_sub(region.start);
         let pages = bytes / page;
-        let whole = region.start % page == 0 && bytes % page == 0;
+        let whole = region.start.is_multiple_of(page) && bytes.is_multiple_of(page);
         let inside = region.end as usize <= flash.capacity();
         if !inside || !whole || pages < u32::from(config.spare) + 2 || pages as usize > PAGES {
             let limit = PAGES as u16;
@@ -199,6 +211,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             phase: Phase::Headers,
             seen: Seen::Part,
             settled: false,
+            booting: false,
             quiet: false,
             rivalled: false,
             looking: false,
@@ -269,15 +282,25 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// What a job wants first.
     fn first(&mut self, job: &mut Job<'_>) -> Want {
+        if self.settled {
+            return self.start(job);
+        }
+        self.boot(job)
+    }
+
+    /// What a job wants when it is known what is there.
+    pub(super) fn start(&mut self, job: &mut Job<'_>) -> Want {
         match job {
-            Job::Boot if self.settled => Want::Done,
-            // A look is over before anything is shown.
-            Job::Boot if self.looks() && self.links > 0 => self.show(),
-            Job::Boot => self.boot(),
-            Job::Look { .. } => {
+            Job::Boot => Want::Done,
+            Job::Look => {
                 self.phase = Phase::Look;
                 self.read_on()
             }
+            Job::Read { key, place, value } => self.read(*key, *place, value.len()),
+            Job::Append { rest, .. } if rest.is_empty() => Want::Done,
+            Job::Append { rest, .. } if !self.live.has_room(rest) => Want::Stop(Refusal::Keys),
+            Job::Append { .. } if !self.can_fit() => Want::Stop(Refusal::Full),
+            Job::Retire if self.links < 2 => Want::Done,
             Job::Append { .. } | Job::Retire => self.find_room(job),
         }
     }
@@ -287,8 +310,8 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         match self.phase {
             Phase::Headers => self.header_read(readable),
             Phase::Try | Phase::Show | Phase::Look => self.words_read(job, readable),
-            Phase::Newest => self.newest_read(readable),
-            Phase::Chain => self.chain_read(readable),
+            Phase::Newest => self.newest_read(job, readable),
+            Phase::Chain => self.chain_read(job, readable),
             Phase::Replaced => self.replaced_read(readable),
             Phase::Erase => self.erased(),
             Phase::Open => self.opened(job),
@@ -306,10 +329,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// The header that was read.
     pub(super) fn header(&self, readable: bool) -> Result<Header, NoHeader> {
-        match self.buffer.get(..Geometry::<F>::HEADER_BYTES) {
-            Some(bytes) if readable => Header::decode(self.page, bytes),
-            _ => Err(NoHeader::Unreadable),
+        if !readable {
+            return Err(NoHeader::Unreadable);
         }
+        Header::decode(self.page, Geometry::<F>::HEADER_BYTES, &self.buffer)
     }
 
     /// The pages that count, newest first.
@@ -318,23 +341,8 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// Where in the chain a page stands.
-    pub(super) fn link_of(&self, page: u16) -> Option<usize> {
-        self.used()
-            .iter()
-            .position(|link| link.page() == u32::from(page))
-    }
-
-    pub(in crate::storage) fn pages_in_use(&self) -> impl Iterator<Item = u16> {
-        self.used().iter().map(|link| link.page() as u16)
-    }
-
-    /// Where the first record of the last batch of so many words stands, its mark counted.
-    pub(in crate::storage) fn place_of_last(&self, words: u32) -> Place {
-        Place {
-            page: self.newest() as u16,
-            word: (self.tail - words) as u16,
-            len: 0,
-        }
+    pub(super) fn link_of(&self, page: u32) -> Option<usize> {
+        self.used().iter().position(|link| link.page() == page)
     }
 
     pub(super) fn newest(&self) -> u32 {
@@ -349,7 +357,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             if page >= self.pages {
                 page = 0;
             }
-            if self.used().iter().all(|link| link.page() != page) {
+            if self.link_of(page).is_none() {
                 return Some(page);
             }
         }
@@ -362,7 +370,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// Whether one page more is in use: nothing is written to it before the oldest is retired.
-    pub(in crate::storage) fn is_over_limit(&self) -> bool {
+    pub(super) fn is_over_limit(&self) -> bool {
         self.links + usize::from(self.config.spare) > self.pages as usize
     }
 
@@ -371,12 +379,8 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         self.quiet && !self.config.guard
     }
 
-    /// Whether the newest page has room for a batch, and for a retirement after it.
-    pub(in crate::storage) fn fits(&self, words: u32) -> bool {
-        self.has_room(words + Geometry::<F>::RESERVE)
-    }
-
     /// Whether the newest page has so many words left, behind the guard.
+    #[inline(never)]
     pub(super) fn has_room(&self, words: u32) -> bool {
         let guard = u32::from(self.quiet);
         !self.is_shut() && self.tail + guard + words <= Geometry::<F>::WORDS

@@ -162,11 +162,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     async fn header_of(&mut self, page: u32) -> Option<Header> {
-        let mut bytes = [0; CHUNK];
-        let bytes = bytes.get_mut(..Geometry::<F>::HEADER_BYTES)?;
+        let (mut buffer, len) = ([0; CHUNK], Geometry::<F>::HEADER_BYTES);
         let at = self.begin + page * F::ERASE_SIZE as u32;
-        self.flash.read(at, bytes).await.ok()?;
-        Header::decode(page, bytes).ok()
+        self.flash.read(at, buffer.get_mut(..len)?).await.ok()?;
+        Header::decode(page, len, &buffer).ok()
     }
 }
 
@@ -180,9 +179,9 @@ impl<const W: usize, const E: usize, const PAGES: usize> Log<SimFlash<W, E>, PAG
             let (mut log, mut value) = (Log { machine }, [0; MAX_VALUE]);
             let mut cursor = log.oldest();
             while let Ok(Some(entry)) = block_on(log.next(&mut cursor)) {
-                key.word(u64::from(entry.key.get()) | u64::from(entry.place.page) << 32);
+                key.word(u64::from(entry.key.get()) | u64::from(entry.place.page()) << 32);
                 let sum = block_on(log.read(&entry, &mut value)).map(|bytes| crc32(7, bytes));
-                let flags = u64::from(entry.place.len) | u64::from(entry.removal) << 16;
+                let flags = entry.place.len() as u64 | u64::from(entry.removal) << 16;
                 key.word(sum.map_or(u64::MAX, u64::from) | flags << 32);
             }
         });

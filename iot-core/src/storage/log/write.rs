@@ -7,7 +7,7 @@ use super::format::{self, CHUNK, Head, MAX_VALUE, RECORD_FRONT, crc32, seed};
 use super::geometry::Geometry;
 use super::live::{Live, Place};
 use super::machine::{Job, Link, Machine, Phase, Refusal, Want};
-use crate::engine::Batch;
+use crate::engine::{Batch, RecordKey};
 
 /// The record that is being written.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +45,11 @@ impl Writer {
 }
 
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
-    /// How many words a batch takes, with its mark; an error when no page has room for it.
-    pub(in crate::storage) fn words_of(
-        &self,
-        batch: &Batch<'_>,
-    ) -> Result<u32, LogError<F::Error>> {
+    /// The job that writes a batch; an error when no page has room for it.
+    pub(in crate::storage) fn append<'b>(
+        &mut self,
+        batch: &Batch<'b>,
+    ) -> Result<Job<'b>, LogError<F::Error>> {
         let (mut words, mut longest) = (1, 0);
         for (_, value) in batch.iter() {
             let bytes = value.map_or(0, <[u8]>::len);
@@ -60,16 +60,29 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             let limit = (Geometry::<F>::ROOM - 1) * Geometry::<F>::WORD as u32;
             return Err(LogError::TooLong { limit });
         }
-        Ok(words)
-    }
-
-    /// The job that writes a batch of so many words, for which there is room or will be.
-    pub(in crate::storage) fn append<'b>(&mut self, batch: &Batch<'b>, words: u32) -> Job<'b> {
         self.need = words + Geometry::<F>::RESERVE;
-        Job::Append {
+        Ok(Job::Append {
             rest: *batch,
             value: &[],
+        })
+    }
+
+    /// Whether the batch that is to be written fits, perhaps after pages were compacted.
+    pub(super) fn can_fit(&self) -> bool {
+        if !self.is_over_limit() && (self.has_room(self.need) || !self.is_at_limit()) {
+            return true;
         }
+        // When each page in turn was compacted into a fresh one, each was the newest once.
+        L::COMPACTS
+            && self.used().iter().any(|link| {
+                let mut words = self.need + Geometry::<F>::COMPACTION;
+                let mut from = 0;
+                while let Some((number, _, place)) = self.live.find_in(link.page(), from) {
+                    words += Geometry::<F>::record(place.len());
+                    from = number + 1;
+                }
+                words <= Geometry::<F>::WORDS
+            })
     }
 
     /// Compacts and opens pages until there is room for the job's batch, then begins to write it.
@@ -111,14 +124,14 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             }
             self.aim(oldest, 0);
             let page = self.scanner.page;
-            let found = self.live.find_in(page as u16, self.writer.next);
+            let found = self.live.find_in(page, self.writer.next);
             let writer = &mut self.writer;
             match found {
                 Some((number, of, place)) => {
                     writer.next = number + 1;
-                    writer.head = Head::new(Some(place.len.into()), true);
+                    writer.head = Head::new(Some(place.len()), true);
                     writer.key = of.get();
-                    writer.source = place.word.into();
+                    writer.source = place.word();
                     writer.source_sum = seed(page, writer.source);
                 }
                 None => {
@@ -186,11 +199,11 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     fn program_part(&mut self, from: usize, to: usize) -> Want {
         let writer = &mut self.writer;
         let part = self.buffer.get_mut(from..to).unwrap_or_default();
-        if self.tail == writer.word {
-            let front = [writer.head.encode(writer.sum), writer.key];
-            for (to, from) in part.as_chunks_mut().0.iter_mut().zip(front) {
-                *to = from.to_le_bytes();
-            }
+        if self.tail == writer.word
+            && let Some(front) = part.first_chunk_mut()
+        {
+            let head = writer.head.encode(writer.sum);
+            *front = (u64::from(head) | u64::from(writer.key) << 32).to_le_bytes();
         }
         writer.left -= part.len();
         if writer.left > 0 {
@@ -213,16 +226,16 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         if writer.left > 0 {
             return self.next_part(job);
         }
-        if writer.compacting
-            && let Some(number) = writer.next.checked_sub(1)
-        {
-            let place = Place {
-                page: self.newest() as u16,
-                word: writer.word as u16,
-                len: writer.head.len() as u16,
-            };
-            // This runs ahead of the flash: after an error, or a dropped future, all is shown again.
-            self.live.moved(number, place);
+        let len = writer.head.len();
+        let place = Place::new(self.newest(), writer.word, len);
+        // This runs ahead of the flash: after an error, or a dropped future, all is shown again.
+        if writer.compacting {
+            if let Some(number) = writer.next.checked_sub(1) {
+                self.live.moved(number, place);
+            }
+        } else if writer.head != Head::NONE {
+            let place = (!writer.head.is_removal()).then_some(place);
+            self.live.show(RecordKey::new(writer.key), place);
         }
         self.next_record(job)
     }

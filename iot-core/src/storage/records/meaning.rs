@@ -6,7 +6,7 @@ use crate::node::block_on;
 use crate::port::Records as _;
 use crate::sim::SimFlash;
 use crate::sim::power::KeyHasher;
-use crate::storage::log::{Config, add_meaning};
+use crate::storage::log::{Config, Live as _, add_meaning};
 
 /// The longest value that has a say.
 const LONGEST: usize = 4096;
@@ -31,7 +31,7 @@ impl<const W: usize, const E: usize, const PAGES: usize, const KEYS: usize>
                     let place = records.machine.live.get(next);
                     key.word(
                         u64::from(next.get())
-                            | place.map_or(0, |place| u64::from(place.page)) << 32,
+                            | place.map_or(0, |place| u64::from(place.page())) << 32,
                     );
                     match block_on(records.read(next, &mut value)) {
                         Ok(value) => key.bytes(value.unwrap_or_default()),

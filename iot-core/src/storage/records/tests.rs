@@ -1,6 +1,9 @@
+mod drops;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use embedded_storage_async::nor_flash::ReadNorFlash as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -59,7 +62,7 @@ fn script(round: u32) -> Vec<Change> {
             .map(|at| (round * 7 + at) as u8)
             .collect::<Vec<_>>()
     };
-    let second = (round % 3 != 0).then(|| value(round % 5));
+    let second = (!round.is_multiple_of(3)).then(|| value(round % 5));
     [(round % 4, Some(value(3 + round % 9))), (5, second)].into()
 }
 
@@ -171,6 +174,45 @@ fn a_batch_is_whole_or_absent_after_a_cut_at_any_operation() {
     cuts += survives_a_cut_anywhere::<4, 256>(Mode::WriteOnce, Torn::Ecc);
     cuts += survives_a_cut_anywhere::<32, 2048>(Mode::WriteOnce, Torn::Ecc);
     assert!(cuts > 1_000, "only {cuts} cuts");
+}
+
+#[test]
+fn a_value_that_was_damaged_is_not_made_good_by_copying_it() {
+    let mut flash = SimFlash::<4, 256>::new(PAGES, Mode::Multiwrite);
+    let value = [0xA5; 40];
+    let mut store = open(&mut flash).unwrap();
+    commit(
+        &mut store,
+        &[(1, Some(value.into())), (2, Some(value.into()))],
+    )
+    .unwrap();
+    let damaged = (0..256 * 4).step_by(4).find(|&at| {
+        let mut word = [0; 4];
+        block_on(store.machine.flash.read(at, &mut word)).unwrap();
+        word == [0xA5; 4]
+    });
+    block_on(
+        store
+            .machine
+            .flash
+            .write(damaged.unwrap(), &[0xA5, 0xA5, 0xA4, 0xA5]),
+    )
+    .unwrap();
+    let mut buffer = [0; 40];
+    let mut read = |store: &mut Store<'_, 4, 256>, key| {
+        let read = block_on(store.read(RecordKey::new(key), &mut buffer));
+        read.map(|value| value.map(<[u8]>::to_vec))
+    };
+    let corrupt = FlashError::Log(LogError::Corrupt);
+    let mut round = 0;
+    while commit(&mut store, &[(3, Some(Vec::from([round; 20])))]).is_ok() {
+        assert_eq!(read(&mut store, 1), Err(corrupt));
+        assert_eq!(read(&mut store, 2), Ok(Some(value.into())));
+        round += 1;
+    }
+    assert!(round > 5, "nothing was to be copied");
+    assert_eq!(commit(&mut store, &[(3, None)]), Err(corrupt));
+    assert_eq!(open(&mut flash).err(), Some(corrupt));
 }
 
 fn change() -> impl Strategy<Value = Change> {
