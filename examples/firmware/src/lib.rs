@@ -6,6 +6,7 @@
 
 pub mod board;
 pub mod fixture;
+pub mod flash;
 pub mod release;
 pub mod service;
 pub mod world;

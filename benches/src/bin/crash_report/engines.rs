@@ -2,9 +2,11 @@
 
 use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{Config, Explorer};
+use iot_core::storage::log;
 
 use crate::counter::Counter;
 use crate::entry::{Effort, Entry, Outcome};
+use crate::records::Batches;
 
 /// The counter of the explorer's own tests: the yardstick for the explorer's speed.
 pub(crate) const COUNTER: [Entry; 6] = [
@@ -39,4 +41,33 @@ fn count<const W: usize, const E: usize>(
         Explorer::new(Counter::new(last), start, (0, 0), config),
         cuts,
     )
+}
+
+/// Records on flash: batches over several keys, with removals.
+pub(crate) const RECORDS: [Entry; 5] = [
+    records(|effort| commit::<4, 256>(effort, Mode::Rewritable, Config::STABLE)),
+    records(|effort| commit::<4, 256>(effort, Mode::WriteOnce, Config::STABLE)),
+    records(|effort| commit::<8, 256>(effort, Mode::WriteOnce, Config::STABLE)),
+    records(|effort| commit::<4, 256>(effort, Mode::Rewritable, Config::UNSTABLE)),
+    records(|effort| commit::<8, 256>(effort, Mode::WriteOnce, Config::UNSTABLE)),
+];
+
+const fn records(run: fn(Effort) -> Outcome) -> Entry {
+    let name = "records";
+    Entry { name, run }
+}
+
+fn commit<const W: usize, const E: usize>(
+    effort: Effort,
+    mode: Mode,
+    mut config: Config,
+) -> Outcome {
+    let (batches, cuts) = match effort {
+        Effort::Quick => (8, 1_000),
+        Effort::Full => (20, 50_000),
+    };
+    config.states = 3_000_000;
+    let subject = Batches::<W, E, 4>::new(batches, log::Config::new());
+    let start = FlashImage::new(4, mode);
+    Outcome::of(Explorer::new(subject, start, (0, 0), config), cuts)
 }

@@ -11,6 +11,7 @@
 mod counter;
 mod engines;
 mod entry;
+mod records;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use std::thread;
 
 use entry::{Effort, Entry};
 
-const ENTRIES: &[&[Entry]] = &[&engines::COUNTER];
+const ENTRIES: &[&[Entry]] = &[&engines::COUNTER, &engines::RECORDS];
 
 fn main() -> ExitCode {
     let (mut only, mut effort) = (None, Effort::Quick);
