@@ -4,7 +4,8 @@ use core::fmt::Write;
 use core::time::Duration;
 use std::time::Instant;
 
-use iot_core::sim::power::{Explorer, Leg, RandomReport, Report, Subject};
+use iot_core::sim::SimFlash;
+use iot_core::sim::power::{Explorer, Leg, RandomReport, Report, Subject, WorldCell};
 
 /// How much is explored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +32,8 @@ pub(crate) struct Outcome {
     random: RandomReport,
     random_elapsed: Duration,
     must_close: bool,
+    /// How many pages the script retired without a cut, and how many it must.
+    pages: (u64, u64),
 }
 
 impl Outcome {
@@ -49,13 +52,19 @@ impl Outcome {
             random,
             random_elapsed: spent(start).saturating_sub(explored),
             must_close: true,
+            pages: (0, 0),
         }
     }
 
     /// States that the budget may end this run before its fixpoint.
-    #[allow(dead_code, reason = "for engines whose states are too many")]
     pub(crate) const fn may_stay_open(mut self) -> Self {
         self.must_close = false;
+        self
+    }
+
+    /// States how many pages the script compacted or retired, and how many it must for the run to mean anything.
+    pub(crate) const fn with_pages(mut self, pages: u64, least: u64) -> Self {
+        self.pages = (pages, least);
         self
     }
 
@@ -63,11 +72,19 @@ impl Outcome {
         let closed = self.report.is_clean() || !self.must_close && !self.report.fixpoint;
         // With unstable words a random run may meet a state that differs in where a dead page is unstable.
         let strange = self.report.unstable_units == 0 && self.random.strangers > 0;
-        closed && self.report.failures.is_empty() && self.random.failure.is_none() && !strange
+        closed
+            && self.pages.0 >= self.pages.1
+            && self.report.failures.is_empty()
+            && self.random.failure.is_none()
+            && !strange
     }
 
     pub(crate) fn lines(&self, name: &str) -> String {
-        let mut lines = format!("{name} {}\n", self.report);
+        let mut lines = format!("{name} {}", self.report);
+        if self.pages.1 > 0 {
+            lines.push_str(&format!(" pages_retired={}", self.pages.0));
+        }
+        lines.push('\n');
         if self.random.cuts > 0 {
             let RandomReport {
                 cuts,
@@ -110,6 +127,21 @@ impl Outcome {
         }
         text
     }
+}
+
+/// How many pages a script erases when it runs without a cut.
+pub(crate) fn erases<S, const W: usize, const E: usize>(subject: &S, flash: SimFlash<W, E>) -> u64
+where
+    S: Subject<W, E, World: Default>,
+{
+    let world = WorldCell::new(S::World::default());
+    let Ok(mut session) = subject.boot(flash, &world) else {
+        return 0;
+    };
+    while subject.choices(&session, &world.read(Clone::clone)) > 0
+        && subject.step(0, &mut session, &world).is_ok()
+    {}
+    subject.flash(&session).counters().erases
 }
 
 fn tell(text: &mut String, path: &[Leg]) {

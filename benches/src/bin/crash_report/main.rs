@@ -11,6 +11,7 @@
 mod counter;
 mod engines;
 mod entry;
+mod log;
 mod records;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use std::thread;
 
 use entry::{Effort, Entry};
 
-const ENTRIES: &[&[Entry]] = &[&engines::COUNTER, &engines::RECORDS];
+const ENTRIES: &[&[Entry]] = &[&engines::COUNTER, &engines::LOG, &engines::RECORDS];
 
 fn main() -> ExitCode {
     let (mut only, mut effort) = (None, Effort::Quick);

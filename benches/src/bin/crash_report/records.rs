@@ -6,6 +6,7 @@ use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::node::block_on;
 use iot_core::port::Records;
 use iot_core::sim::SimFlash;
+use iot_core::sim::flash::Mode;
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::storage::log::Config;
 use iot_core::storage::records::FlashRecords;
@@ -58,15 +59,9 @@ impl<const W: usize, const E: usize, const P: usize> Batches<W, E, P> {
         Self { config, expected }
     }
 
-    /// How often the script, run without a cut, compacts a page.
-    pub(crate) fn compactions(&self, mut flash: SimFlash<W, E>) -> u64 {
-        let world = WorldCell::new((0, 0));
-        let Ok(mut session) = self.boot(flash.clone(), &world) else {
-            return 0;
-        };
-        while self.choices(&session, &(0, 0)) > 0 && self.step(0, &mut session, &world).is_ok() {}
-        flash = session.store.into_flash();
-        flash.counters().erases.saturating_sub(P as u64 - 2)
+    /// How many pages the script compacts when it runs without a cut.
+    pub(crate) fn compactions(&self, mode: Mode) -> u64 {
+        crate::entry::erases(self, SimFlash::new(P as u16, mode)).saturating_sub(P as u64 - 2)
     }
 
     fn observe(&self, store: &mut Store<W, E, P>) -> Result<Content, Violation> {
