@@ -52,7 +52,13 @@
 //! hold, switch the guard off: [`Config::without_guard`]), a completed erasure leaves words that can be
 //! programmed, and a partly erased word never reads nearer to programmed than before.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "pages, words and lengths have 16 bits on flash, and are checked where they come from"
+)]
+
 mod boot;
+mod crc;
 mod cursor;
 mod format;
 mod geometry;
@@ -68,7 +74,7 @@ pub use cursor::Cursor;
 pub(in crate::storage) use geometry::Geometry;
 pub(in crate::storage) use live::{Live, Place};
 pub use look::Entry;
-pub(in crate::storage) use machine::{Machine, Refusal, Stop};
+pub(in crate::storage) use machine::{Job, Machine, Refusal, Stop};
 #[cfg(feature = "sim")]
 pub(in crate::storage) use meaning::add as add_meaning;
 
@@ -76,7 +82,6 @@ use core::ops::Range;
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use self::machine::Job;
 use crate::engine::Batch;
 
 /// How a log uses its flash.
@@ -231,7 +236,7 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
         config: Config,
     ) -> Result<Self, LogError<F::Error>> {
         let mut machine = Machine::open(flash, (), &region, config)?;
-        machine.ready().await?;
+        machine.run(&mut Job::Boot).await?;
         Ok(Self { machine })
     }
 
@@ -244,12 +249,16 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     pub async fn append(&mut self, batch: &Batch<'_>) -> Result<(), LogError<F::Error>> {
         let machine = &mut self.machine;
         let words = machine.words_of(batch)?;
-        machine.ready().await?;
+        machine.run(&mut Job::Boot).await?;
         let full = machine.is_at_limit() && !machine.fits(words);
         if full || machine.is_over_limit() {
             return Err(LogError::Full);
         }
-        Ok(machine.append(batch, words).await?)
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut job = machine.append(batch, words);
+        Ok(machine.run(&mut job).await?)
     }
 
     /// Gives up the oldest page with all its entries; nothing happens when it is the only one.
@@ -259,13 +268,12 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     /// [`LogError::Flash`]; the page is then given up or not.
     pub async fn retire_oldest(&mut self) -> Result<(), LogError<F::Error>> {
         let machine = &mut self.machine;
-        machine.ready().await?;
+        machine.run(&mut Job::Boot).await?;
         if machine.links < 2 {
             return Ok(());
         }
-        let mut job = Job::Retire;
-        let first = machine.find_room(&job);
-        Ok(machine.run(&mut job, first).await?)
+        machine.need = Geometry::<F>::RETIREMENT + 1;
+        Ok(machine.run(&mut Job::Retire).await?)
     }
 
     /// Whether the log has as many pages in use as it may: when the newest is full, [`append`](Self::append)

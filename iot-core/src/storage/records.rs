@@ -9,6 +9,11 @@
 //! room for it beside what still counts there, and never when it is longer than a page; what does not fit is
 //! refused before anything is written.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "pages, words and lengths have 16 bits on flash, and are checked where they come from"
+)]
+
 mod index;
 #[cfg(feature = "sim")]
 mod meaning;
@@ -18,7 +23,7 @@ use core::ops::Range;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use self::index::Index;
-use super::log::{Config, Geometry, LogError, Machine, Refusal, Stop};
+use super::log::{Config, Geometry, Job, LogError, Machine, Refusal, Stop};
 use crate::engine::{Batch, RecordKey};
 use crate::port::{Records, RecordsError, RecordsErrorKind};
 
@@ -138,9 +143,9 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, 
 
     /// After a write that was not seen to its end the index is filled again from what is there.
     async fn ready(&mut self) -> Result<(), FlashError<F::Error>> {
-        match self.machine.ready().await {
+        match self.machine.run(&mut Job::Boot).await {
             Err(Stop::Refused(Refusal::Keys)) => Err(FlashError::Keys { limit: KEYS }),
-            other => Ok(other.map(drop)?),
+            other => Ok(other?),
         }
     }
 
@@ -187,12 +192,17 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> Records for FlashRecord
         if !self.can_fit(words) {
             return Err(LogError::Full.into());
         }
-        self.machine.append(batch, words).await?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut job = self.machine.append(batch, words);
+        self.machine.run(&mut job).await?;
         let mut place = self.machine.place_of_last(words);
         for (key, value) in batch.iter() {
-            place.len = value.map_or(0, <[u8]>::len) as u16;
-            let _ = self.machine.live.set(key, value.map(|_| place));
-            place.word += Geometry::<F>::record(place.len) as u16;
+            let bytes = value.map_or(0, <[u8]>::len);
+            place.len = bytes as u16;
+            self.machine.live.set(key, value.map(|_| place));
+            place.word += Geometry::<F>::record(bytes) as u16;
         }
         Ok(())
     }

@@ -45,18 +45,39 @@ fn count<const W: usize, const E: usize>(
     )
 }
 
-/// What is asked of a run.
+/// How much of a script is explored.
 #[derive(Clone, Copy, Debug)]
-struct Scope {
-    /// The instability that is explored.
-    config: Config,
-    /// Batches of the script in a quick run and in a full one.
-    batches: [u16; 2],
-    /// How often the script must compact or retire a page, at least.
-    pages: [u64; 2],
-    /// The most states; `None` when it must reach its fixpoint.
-    budget: Option<[usize; 2]>,
+struct Depth {
+    /// Batches of the script.
+    batches: u16,
+    /// How many pages it must retire, at least.
+    pages: u64,
+    /// The most states; `None` when the run must reach its fixpoint.
+    budget: Option<usize>,
 }
+
+const fn closed(batches: u16, pages: u64) -> Depth {
+    Depth {
+        batches,
+        pages,
+        budget: None,
+    }
+}
+
+const fn bounded(batches: u16, states: usize) -> Depth {
+    Depth {
+        batches,
+        pages: 1,
+        budget: Some(states),
+    }
+}
+
+/// The depths of a quick run and of a full one.
+type Depths = [Depth; 2];
+
+const STABLE: Depths = [closed(5, 1), closed(12, 2)];
+const ONE_UNSTABLE: Depths = [bounded(6, 3_000), closed(6, 1)];
+const TWO_UNSTABLE: Depths = [bounded(6, 3_000), bounded(6, 200_000)];
 
 const U2: Config = {
     let mut config = Config::UNSTABLE;
@@ -64,140 +85,85 @@ const U2: Config = {
     config
 };
 
-const fn closed(config: Config, batches: [u16; 2], pages: [u64; 2]) -> Scope {
-    Scope {
-        config,
-        batches,
-        pages,
-        budget: None,
-    }
+macro_rules! on_every_flash {
+    ($name:literal, $run:ident, $(($write:literal, $erase:literal, $config:expr, $depths:expr)),*) => {
+        [$(
+            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::Rewritable, $config, $depths) },
+            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::Multiwrite, $config, $depths) },
+            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::WriteOnce, $config, $depths) },
+        )*]
+    };
 }
 
 /// The log alone: batches are appended, and the oldest page is retired whenever the log is at its limit.
-pub(crate) const LOG: [Entry; 4] = [
-    log(|effort| {
-        append::<4, 192, 4>(
-            effort,
-            Mode::Rewritable,
-            closed(Config::STABLE, [4, 9], [1, 2]),
-        )
-    }),
-    log(|effort| {
-        append::<4, 192, 4>(
-            effort,
-            Mode::WriteOnce,
-            closed(Config::STABLE, [4, 9], [1, 2]),
-        )
-    }),
-    log(|effort| {
-        append::<8, 256, 4>(
-            effort,
-            Mode::WriteOnce,
-            closed(Config::STABLE, [4, 9], [1, 2]),
-        )
-    }),
-    log(|effort| {
-        append::<32, 768, 4>(
-            effort,
-            Mode::Multiwrite,
-            closed(Config::STABLE, [4, 9], [1, 2]),
-        )
-    }),
-];
-
-const fn log(run: fn(Effort) -> Outcome) -> Entry {
-    let name = "log";
-    Entry { name, run }
-}
+pub(crate) const LOG: [Entry; 15] = on_every_flash!(
+    "log",
+    append,
+    (4, 192, Config::STABLE, STABLE),
+    (8, 256, Config::STABLE, STABLE),
+    (32, 768, Config::STABLE, STABLE),
+    (4, 192, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 192, U2, TWO_UNSTABLE)
+);
 
 /// Records: batches of two over four keys, with removals, compacted whenever the flash is full.
-pub(crate) const RECORDS: [Entry; 4] = [
-    records(|effort| {
-        commit::<4, 192, 4>(
-            effort,
-            Mode::Rewritable,
-            closed(Config::STABLE, [5, 12], [1, 2]),
-        )
-    }),
-    records(|effort| {
-        commit::<4, 192, 4>(
-            effort,
-            Mode::WriteOnce,
-            closed(Config::STABLE, [5, 12], [1, 2]),
-        )
-    }),
-    records(|effort| {
-        commit::<8, 384, 4>(
-            effort,
-            Mode::WriteOnce,
-            closed(Config::STABLE, [5, 12], [1, 2]),
-        )
-    }),
-    records(|effort| {
-        commit::<4, 192, 4>(
-            effort,
-            Mode::Rewritable,
-            closed(Config::UNSTABLE, [4, 8], [0, 1]),
-        )
-    }),
-];
+pub(crate) const RECORDS: [Entry; 12] = on_every_flash!(
+    "records",
+    commit,
+    (4, 192, Config::STABLE, STABLE),
+    (8, 384, Config::STABLE, STABLE),
+    (4, 192, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 192, U2, TWO_UNSTABLE)
+);
 
-const fn records(run: fn(Effort) -> Outcome) -> Entry {
-    let name = "records";
-    Entry { name, run }
-}
+const PAGES: usize = 4;
 
-fn append<const W: usize, const E: usize, const P: usize>(
+fn append<const W: usize, const E: usize>(
     effort: Effort,
     mode: Mode,
-    scope: Scope,
+    config: Config,
+    depths: Depths,
 ) -> Outcome {
-    let subject = Entries::<W, E, P>::new(scope.at(effort).0, LogConfig::new());
+    let depth = depths[effort as usize];
+    let subject = Entries::<W, E, PAGES>::new(depth.batches, LogConfig::new());
     let pages = subject.retirements(mode);
-    explore(subject, pages, P as u16, effort, mode, scope)
+    explore(subject, pages, effort, mode, config, depth)
 }
 
-fn commit<const W: usize, const E: usize, const P: usize>(
+fn commit<const W: usize, const E: usize>(
     effort: Effort,
     mode: Mode,
-    scope: Scope,
+    config: Config,
+    depths: Depths,
 ) -> Outcome {
-    let subject = Batches::<W, E, P>::new(scope.at(effort).0, LogConfig::new());
+    let depth = depths[effort as usize];
+    let subject = Batches::<W, E, PAGES>::new(depth.batches, LogConfig::new());
     let pages = subject.compactions(mode);
-    explore(subject, pages, P as u16, effort, mode, scope)
-}
-
-impl Scope {
-    fn at(&self, effort: Effort) -> (u16, u64) {
-        let at = usize::from(effort == Effort::Full);
-        (self.batches[at], self.pages[at])
-    }
+    explore(subject, pages, effort, mode, config, depth)
 }
 
 fn explore<S, const W: usize, const E: usize>(
     subject: S,
     pages: u64,
-    flash_pages: u16,
     effort: Effort,
     mode: Mode,
-    scope: Scope,
+    mut config: Config,
+    depth: Depth,
 ) -> Outcome
 where
     S: Subject<W, E, World: Default>,
 {
-    let full = usize::from(effort == Effort::Full);
-    let mut config = scope.config;
+    let cuts = match effort {
+        Effort::Quick => 500,
+        Effort::Full => 100_000,
+    };
     config.audit = effort == Effort::Full;
     config.merged_samples = 100;
-    config.states = scope.budget.map_or(20_000_000, |budget| budget[full]);
-    let start = FlashImage::<W, E>::new(flash_pages, mode);
-    let cuts = [1_000, 100_000][full];
-    let outcome = Outcome::of(
-        Explorer::new(subject, start, S::World::default(), config),
-        cuts,
-    );
-    let outcome = outcome.with_pages(pages, scope.at(effort).1);
-    match scope.budget {
+    config.states = depth.budget.unwrap_or(20_000_000);
+    let start = FlashImage::<W, E>::new(PAGES as u16, mode);
+    let explorer = Explorer::new(subject, start, S::World::default(), config);
+    let outcome = Outcome::of(explorer, cuts).with_pages(pages, depth.pages);
+    match depth.budget {
         Some(_) => outcome.may_stay_open(),
         None => outcome,
     }

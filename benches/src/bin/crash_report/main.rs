@@ -6,6 +6,12 @@
 //! It ends with an error when there is a violation, when a key was found weak, or when a run that must reach its
 //! fixpoint did not. The way to a violation goes to standard error.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a report may fail loudly, and its numbers are small"
+)]
+
 #[path = "../../../../iot-core/tests/power/counter.rs"]
 #[allow(dead_code, reason = "the tests use more of it than the report")]
 mod counter;

@@ -2,153 +2,87 @@
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::format::{Header, MAX_WORD, NoHeader};
+use super::format::{self, CHUNK, HEADER_FIELDS, Header, MAX_WORD, NoHeader};
 use super::geometry::Geometry;
 use super::live::Live;
-use super::machine::{Job, Machine, Phase, Refusal, Want};
-use super::scan::{Scanner, Seen};
-
-/// How far a boot has come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Boot<const PAGES: usize> {
-    /// The generation of each page whose header was readable and that was not tried.
-    generations: [u32; PAGES],
-    /// A page was ignored, or one has the generation of the newest: it may read differently the next time.
-    pub(super) rivalled: bool,
-    /// How many pages the newest says that count.
-    keep: u16,
-    /// The chain is known, and its entries are being shown.
-    pub(super) showing: bool,
-    /// It ends when the chain is known, and writes nothing.
-    pub(super) looking: bool,
-}
-
-impl<const PAGES: usize> Boot<PAGES> {
-    pub(super) const fn new() -> Self {
-        Self {
-            generations: [0; PAGES],
-            rivalled: false,
-            keep: 0,
-            showing: false,
-            looking: false,
-        }
-    }
-}
+use super::machine::{Job, Link, Machine, Phase, Refusal, Want};
+use super::scan::Scanner;
 
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// The first thing a boot wants.
     pub(super) fn boot(&mut self) -> Want {
-        (self.torn, self.quiet, self.generation) = (true, true, 0);
-        self.read_header(0, Phase::Headers(0))
+        (self.settled, self.quiet, self.rivalled) = (false, true, false);
+        (self.generation, self.links, self.keep) = (0, 0, 0);
+        self.chain = [Link(0); PAGES];
+        // Nobody knows what an interrupted retirement left: all cursors begin again.
+        self.retired = self.retired.wrapping_add(2 * PAGES as u32);
+        self.read_header(0, Phase::Headers)
     }
 
-    pub(super) fn header_read(
-        &mut self,
-        job: &mut Job<'_, PAGES>,
-        page: u16,
-        readable: bool,
-    ) -> Want {
-        let generation = match self.header(page, readable) {
-            Ok(header) => header.generation,
+    pub(super) fn header_read(&mut self, readable: bool) -> Want {
+        match self.header(readable) {
+            Ok(header) => {
+                if let Some(place) = self.chain.get_mut(self.page as usize) {
+                    *place = Link(header.generation);
+                }
+                self.generation = self.generation.max(header.generation);
+            }
             Err(NoHeader::Version(found)) => return Want::Stop(Refusal::Version(found)),
-            Err(NoHeader::Unreadable) => 0,
-        };
-        self.generation = self.generation.max(generation);
-        if let Job::Boot(boot) = job
-            && let Some(place) = boot.generations.get_mut(usize::from(page))
-        {
-            *place = generation;
+            Err(NoHeader::Unreadable) => {}
         }
-        let next = page + 1;
+        let next = self.page + 1;
         if next < self.pages {
-            return self.read_header(next, Phase::Headers(next));
+            return self.read_header(next, Phase::Headers);
         }
-        self.try_newest(job)
+        self.try_newest()
     }
 
     /// Scans the page with the highest generation of those that were not tried.
-    fn try_newest(&mut self, job: &mut Job<'_, PAGES>) -> Want {
-        let Job::Boot(boot) = job else {
-            return Want::Done;
-        };
-        self.links = 0;
-        let mut newest = (0, 0);
-        for (page, &generation) in (0..).zip(&boot.generations) {
-            if generation > newest.0 {
-                newest = (generation, page);
+    fn try_newest(&mut self) -> Want {
+        let (mut newest, mut generation, mut tie) = (0, 0, false);
+        for (page, link) in self.chain.iter().enumerate() {
+            if link.0 > generation {
+                (newest, generation, tie) = (page, link.0, false);
+            } else {
+                tie |= link.0 == generation;
             }
         }
-        let (generation, page) = newest;
         if generation == 0 {
             // There is nothing to trust.
             self.tail = 0;
-            if boot.looking {
+            if self.looks() {
                 return Want::Done;
             }
             return self.open_page(0);
         }
         // Generations can tie while a header is unreadable, so each page is tried.
-        if let Some(place) = boot.generations.get_mut(usize::from(page)) {
-            *place = 0;
+        if let Some(place) = self.chain.get_mut(newest) {
+            *place = Link(0);
         }
-        boot.rivalled |= boot.generations.contains(&generation);
-        self.link(page, 0);
-        (self.at, self.end) = (0, Geometry::<F>::WORDS);
-        self.scanner = Scanner::new(page, Geometry::<F>::HEADER, self.end);
-        self.read_word()
-    }
-
-    /// The scanner has seen something, or the end of what it may read.
-    pub(super) fn boot_seen(&mut self, job: &mut Job<'_, PAGES>) -> Want {
-        let Job::Boot(boot) = job else {
-            return Want::Done;
-        };
-        if !boot.showing {
-            if self.seen == Seen::Record && self.scanner.word < self.end {
-                return self.read_word();
-            }
-            return self.read_header(self.newest(), Phase::Newest);
-        }
-        match self.seen {
-            Seen::Nothing => return Want::Stop(Refusal::Corrupt),
-            Seen::Record => {
-                if let Some(entry) = self.entry()
-                    && let Err(refusal) = self.live.show(&entry)
-                {
-                    return Want::Stop(refusal);
-                }
-                if self.scanner.word < self.end {
-                    return self.read_word();
-                }
-            }
-            Seen::Part => {}
-        }
-        self.show_from(self.at + 1)
+        self.rivalled |= tie;
+        self.scanner = Scanner::new(newest as u32, Geometry::<F>::HEADER, Geometry::<F>::WORDS);
+        (self.overruled, self.chunk) = (u32::MAX, Geometry::<F>::CHUNK);
+        self.phase = Phase::Try;
+        self.read_on()
     }
 
     /// The header of the page that was scanned is there.
-    pub(super) fn newest_read(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
-        let page = self.newest();
-        let header = self.header(page, readable);
-        let (Ok(header), 1..) = (header, self.scanner.evidence) else {
-            if let Job::Boot(boot) = job {
-                boot.rivalled = true;
-            }
-            return self.try_newest(job);
+    pub(super) fn newest_read(&mut self, readable: bool) -> Want {
+        let (Ok(header), 1..) = (self.header(readable), self.scanner.evidence) else {
+            self.rivalled = true;
+            return self.try_newest();
         };
         self.links = 0;
-        self.link(page, self.scanner.end as u16);
-        (self.tail, self.last) = (self.scanner.tail() as u16, self.scanner.last);
-        if let Job::Boot(boot) = job {
-            boot.keep = header.keep;
-        }
-        self.chained(job, &header)
+        self.tail = self.scanner.tail();
+        self.keep = PAGES.min(header.keep.into());
+        self.link_older(self.page, self.scanner.end);
+        self.chained(&header)
     }
 
-    pub(super) fn chain_read(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
+    pub(super) fn chain_read(&mut self, readable: bool) -> Want {
         // The last link is the page whose header was wanted.
-        match self.header(self.newest(), readable) {
-            Ok(header) => self.chained(job, &header),
+        match self.header(readable) {
+            Ok(header) => self.chained(&header),
             Err(_) => {
                 // A page that was retired for certain may have been erased since.
                 self.links -= 1;
@@ -156,44 +90,40 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                 if keep == 0 || self.links < keep {
                     return Want::Stop(Refusal::Corrupt);
                 }
-                self.chain_known(job)
+                self.chain_known()
             }
         }
     }
 
     /// Goes from the newest page back: each header says where the page before it ends.
-    fn chained(&mut self, job: &mut Job<'_, PAGES>, header: &Header) -> Want {
-        let Job::Boot(boot) = job else {
-            return Want::Done;
-        };
-        if self.links < usize::from(boot.keep).min(PAGES) && header.previous != self.newest() {
-            if header.previous >= self.pages {
+    fn chained(&mut self, header: &Header) -> Want {
+        let previous = u32::from(header.previous);
+        if self.links < self.keep && previous != self.page {
+            if previous >= self.pages {
                 return Want::Stop(Refusal::Corrupt);
             }
-            self.link(header.previous, header.end);
-            return self.read_header(header.previous, Phase::Chain);
+            self.link_older(previous, header.end.into());
+            return self.read_header(previous, Phase::Chain);
         }
-        self.chain_known(job)
+        self.chain_known()
     }
 
-    /// The chain was gathered, newest page first.
-    fn chain_known(&mut self, job: &mut Job<'_, PAGES>) -> Want {
-        let Job::Boot(boot) = job else {
-            return Want::Done;
-        };
-        for at in 0..self.links / 2 {
-            self.chain.swap(at, self.links - 1 - at);
+    fn link_older(&mut self, page: u32, end: u32) {
+        if let Some(place) = self.chain.get_mut(self.links) {
+            *place = Link::new(page, end);
+            self.links += 1;
         }
-        // One mark may be torn and read differently the next time: two were not.
-        let go_on = self.scanner.is_clean() && self.scanner.evidence >= 2 && !boot.rivalled;
-        if boot.looking {
+    }
+
+    fn chain_known(&mut self) -> Want {
+        if self.looks() {
             return Want::Done;
         }
         // The page to be erased must be free whether or not a doubtful retirement counts.
         let free = self.free_page();
-        self.unlink_oldest(self.doubtful());
-        boot.showing = true;
-        if go_on {
+        self.links -= self.doubtful();
+        // One mark may be torn and read differently the next time: two were not.
+        if self.scanner.is_clean() && self.scanner.evidence >= 2 && !self.rivalled {
             return self.show();
         }
         match free {
@@ -210,103 +140,116 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         }
     }
 
-    /// Shows all entries to whom they concern.
-    pub(super) fn show(&mut self) -> Want {
-        self.torn = false;
-        if !L::COMPACTS {
-            return Want::Done;
-        }
-        self.live.clear();
-        self.show_from(0)
+    /// Only simulations look without a boot.
+    pub(super) const fn looks(&self) -> bool {
+        cfg!(feature = "sim") && self.looking
     }
 
-    fn show_from(&mut self, at: usize) -> Want {
-        for at in at..self.links {
-            let Some(link) = self.chain.get(at).copied() else {
-                break;
-            };
-            if link.end > 0 {
-                (self.at, self.end) = (at, link.end.into());
-                self.scanner = Scanner::new(link.page, Geometry::<F>::BODY, self.end);
-                self.scanner.accepted = true;
-                return self.read_word();
+    /// Shows all entries to whom they concern.
+    pub(super) fn show(&mut self) -> Want {
+        self.live.clear();
+        self.shown = if L::COMPACTS { self.links } else { 0 };
+        self.show_next()
+    }
+
+    /// Shows the entries of the next page, or ends the boot.
+    pub(super) fn show_next(&mut self) -> Want {
+        while let Some(at) = self.shown.checked_sub(1) {
+            self.shown = at;
+            self.aim(at, Geometry::<F>::BODY);
+            if self.scanner.word < self.scanner.limit {
+                self.phase = Phase::Show;
+                return self.read_on();
             }
         }
+        self.settled = true;
         Want::Done
     }
 
     /// Opens a page as the newest, with a verdict on the one before it.
-    pub(super) fn open_page(&mut self, page: u16) -> Want {
-        self.torn = true;
-        match self.used().last() {
+    pub(super) fn open_page(&mut self, page: u32) -> Want {
+        self.settled = false;
+        self.opening = page;
+        match self.used().first().copied() {
             // Nothing in it counts: the new page takes its place, and says what it said.
-            Some(newest) if newest.end == 0 => self.read_header(newest.page, Phase::Replaced(page)),
-            Some(&newest) => self.erase(page, newest.page, newest.end),
+            Some(newest) if newest.end() == 0 => self.read_header(newest.page(), Phase::Replaced),
+            Some(newest) => self.erase(newest.page(), newest.end(), self.links + 1),
             // What has no page before it names itself.
             None => {
                 self.last = [0; MAX_WORD];
-                self.erase(page, page, 0)
+                self.erase(page, 0, 1)
             }
         }
     }
 
-    pub(super) fn replaced_read(&mut self, page: u16, readable: bool) -> Want {
-        let Ok(header) = self.header(self.newest(), readable) else {
+    pub(super) fn replaced_read(&mut self, readable: bool) -> Want {
+        let Ok(header) = self.header(readable) else {
             return Want::Stop(Refusal::Corrupt);
         };
-        self.links -= 1;
-        self.last = header.last;
-        let previous = if self.links == 0 {
-            page
-        } else {
-            header.previous
+        let last = self
+            .buffer
+            .iter()
+            .skip(HEADER_FIELDS)
+            .take(Geometry::<F>::WORD);
+        self.last
+            .iter_mut()
+            .zip(last)
+            .for_each(|(to, from)| *to = *from);
+        let previous = match self.links {
+            1 => self.opening,
+            _ => header.previous.into(),
         };
-        self.erase(page, previous, header.end)
+        self.erase(previous, header.end.into(), self.links)
     }
 
-    fn erase(&mut self, page: u16, previous: u16, end: u16) -> Want {
+    fn erase(&mut self, previous: u32, end: u32, keep: usize) -> Want {
         self.generation = self.generation.saturating_add(1);
+        self.buffer = [0; CHUNK];
+        let word = self.last.iter().take(Geometry::<F>::WORD);
+        let copy = self.buffer.iter_mut().skip(HEADER_FIELDS);
+        copy.zip(word).for_each(|(to, from)| *to = *from);
         let header = Header {
             generation: self.generation,
-            previous,
-            keep: self.links as u16 + 1,
-            end,
-            last: self.last,
+            previous: previous as u16,
+            keep: keep as u16,
+            end: end as u16,
         };
-        let bytes = Geometry::<F>::HEADER_BYTES;
-        header.encode(page, Geometry::<F>::WORD, bytes, &mut self.stage);
-        self.phase = Phase::Erase(page);
-        Want::Erase { page }
+        if let Some(bytes) = self.buffer.get_mut(..Geometry::<F>::HEADER_BYTES) {
+            header.encode(self.opening, Geometry::<F>::WORD, bytes);
+        }
+        (self.phase, self.page) = (Phase::Erase, self.opening);
+        Want::Erase
     }
 
-    pub(super) fn erased(&mut self, page: u16) -> Want {
-        self.phase = Phase::Open(page, 0);
-        Want::Program {
-            page,
-            word: 0,
-            bytes: Geometry::<F>::HEADER_BYTES,
-        }
+    pub(super) fn erased(&mut self) -> Want {
+        self.phase = Phase::Open;
+        (self.word, self.from, self.to) = (0, 0, Geometry::<F>::HEADER_BYTES);
+        Want::Program
     }
 
     /// A header or a mark was programmed: each only after the one before it.
-    pub(super) fn opened(&mut self, job: &mut Job<'_, PAGES>, page: u16, word: u32) -> Want {
-        let word = (word + 1).max(Geometry::<F>::HEADER);
-        if word < Geometry::<F>::BODY {
-            super::format::mark(page.into(), word, &mut self.stage);
-            self.phase = Phase::Open(page, word);
-            return Want::Program {
-                page,
-                word,
-                bytes: Geometry::<F>::WORD,
-            };
+    pub(super) fn opened(&mut self, job: &mut Job<'_>) -> Want {
+        self.word += (self.to / Geometry::<F>::WORD) as u32;
+        self.tail = self.word;
+        if self.word < Geometry::<F>::BODY {
+            format::mark(self.page, self.word, &mut self.buffer);
+            self.to = Geometry::<F>::WORD;
+            return Want::Program;
         }
-        self.link(page, 0);
-        (self.tail, self.quiet) = (word as u16, false);
-        match job {
-            Job::Boot(boot) => {
-                boot.showing = true;
-                self.show()
+        if self.used().first().is_none_or(|newest| newest.end() > 0) {
+            self.links = PAGES.min(self.links + 1);
+        }
+        let mut link = Link::new(self.page, 0);
+        for place in self.chain.iter_mut().take(self.links) {
+            core::mem::swap(place, &mut link);
+            // The page takes the place of one in which nothing counts.
+            if link.end() == 0 {
+                break;
             }
+        }
+        self.quiet = false;
+        match job {
+            Job::Boot => self.show(),
             _ => self.find_room(job),
         }
     }

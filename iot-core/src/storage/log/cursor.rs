@@ -4,8 +4,10 @@ use embedded_storage_async::nor_flash::NorFlash;
 
 use super::geometry::Geometry;
 use super::look::Entry;
-use super::scan::{Scanner, Seen};
+use super::machine::Job;
+use super::scan::Seen;
 use super::{Log, LogError};
+use crate::engine::RecordKey;
 
 /// A place in a log, for [`Log::next`].
 ///
@@ -39,35 +41,47 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     /// [`LogError::Corrupt`] when what was accepted does not read as it was written, [`LogError::Flash`]; the
     /// cursor stays where it was.
     pub async fn next(&mut self, cursor: &mut Cursor) -> Result<Option<Entry>, LogError<F::Error>> {
-        self.machine.ready().await?;
+        let machine = &mut self.machine;
+        machine.run(&mut Job::Boot).await?;
         loop {
-            let at = cursor.page.wrapping_sub(self.machine.retired) as usize;
+            let at = cursor.page.wrapping_sub(machine.retired) as usize;
             if at > PAGES {
-                *cursor = self.oldest();
+                *cursor = Cursor {
+                    page: machine.retired,
+                    word: Geometry::<F>::BODY,
+                    inside: false,
+                };
                 continue;
             }
-            let Some(&link) = self.machine.used().get(at) else {
+            let Some(newer) = machine.links.checked_sub(at + 1) else {
                 return Ok(None);
             };
-            let end = u32::from(link.end);
-            if cursor.word < end {
-                let mut scanner = Scanner::new(link.page, cursor.word, end);
-                (scanner.inside, scanner.accepted) = (cursor.inside, true);
-                match self.machine.look(at, scanner, end, &mut []).await? {
+            machine.aim(newer, cursor.word);
+            if cursor.word < machine.scanner.limit {
+                machine.scanner.inside = cursor.inside;
+                machine.run(&mut Job::Look { value: &mut [] }).await?;
+                let scanner = &machine.scanner;
+                match machine.seen {
                     Seen::Nothing => return Err(LogError::Corrupt),
-                    Seen::Part => cursor.word = end,
+                    Seen::Part => cursor.word = scanner.limit,
                     Seen::Record => {
-                        let scanner = &self.machine.scanner;
                         (cursor.word, cursor.inside) = (scanner.word, scanner.inside);
-                        if let Some(entry) = self.machine.entry() {
-                            return Ok(Some(entry));
+                        let record = scanner.record;
+                        if !record.head.is_retirement() {
+                            return Ok(Some(Entry {
+                                key: RecordKey::new(record.key),
+                                place: machine.place(),
+                                removal: record.head.is_removal(),
+                                sum: record.sum,
+                            }));
                         }
                     }
                 }
-            } else if at + 1 < self.machine.links {
+            } else if newer > 0 {
                 *cursor = Cursor {
                     page: cursor.page.wrapping_add(1),
-                    ..self.oldest()
+                    word: Geometry::<F>::BODY,
+                    inside: false,
                 };
             } else {
                 return Ok(None);
@@ -86,11 +100,16 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
         entry: &Entry,
         buffer: &'b mut [u8],
     ) -> Result<&'b [u8], LogError<F::Error>> {
-        self.machine.ready().await?;
+        let machine = &mut self.machine;
+        machine.run(&mut Job::Boot).await?;
         let bytes = entry.place.len;
         let value = buffer.get_mut(..bytes.into());
         let value = value.ok_or(LogError::Buffer { bytes })?;
-        self.machine.read(entry.key, entry.place, value).await?;
+        machine.read(entry.key, entry.place, value).await?;
+        // The page may have been used again, by records of the same key and length.
+        if machine.scanner.record.sum != entry.sum {
+            return Err(LogError::Corrupt);
+        }
         Ok(value)
     }
 }

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::format::{CHECKSUM, HEADER_FIELDS, MAX_WORD, RECORD_EXTRA};
+use super::format::{CHECKSUM, CHUNK, HEADER_FIELDS, MAX_WORD, RECORD_EXTRA};
 
 /// The numbers of one kind of flash; wrong ones do not compile.
 pub(in crate::storage) struct Geometry<F>(PhantomData<F>);
@@ -39,6 +39,9 @@ impl<F: NorFlash> Geometry<F> {
         words as u32
     };
 
+    /// How many words are read or written in one go.
+    pub(super) const CHUNK: u32 = (CHUNK / Self::WORD) as u32;
+
     /// Words of a page header.
     pub(super) const HEADER: u32 =
         (HEADER_FIELDS + Self::WORD + CHECKSUM).div_ceil(Self::WORD) as u32;
@@ -60,7 +63,7 @@ impl<F: NorFlash> Geometry<F> {
         Self::ROOM.saturating_sub(Self::RETIREMENT + 1);
 
     /// How many words a record with a value of `len` bytes takes.
-    pub(in crate::storage) const fn record(len: u16) -> u32 {
-        (RECORD_EXTRA + len as usize).div_ceil(Self::WORD) as u32
+    pub(in crate::storage) const fn record(len: usize) -> u32 {
+        (RECORD_EXTRA + len).div_ceil(Self::WORD) as u32
     }
 }

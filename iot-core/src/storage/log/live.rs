@@ -1,7 +1,5 @@
 //! What the user of a log remembers of its entries.
 
-use super::look::Entry;
-use super::machine::Refusal;
 use crate::engine::RecordKey;
 
 /// Where a value stands in a log.
@@ -21,8 +19,8 @@ pub(in crate::storage) trait Live {
     /// Forgets everything: all entries will be shown.
     fn clear(&mut self);
 
-    /// Learns of the next entry.
-    fn show(&mut self, entry: &Entry) -> Result<(), Refusal>;
+    /// Learns of the next entry, a value or a removal; `false` when there is no room for it.
+    fn show(&mut self, key: RecordKey, place: Option<Place>) -> bool;
 
     /// The first value from number `from` on that counts and stands in `page`, and its number.
     fn find_in(&self, page: u16, from: usize) -> Option<(usize, RecordKey, Place)>;
@@ -37,8 +35,8 @@ impl Live for () {
 
     fn clear(&mut self) {}
 
-    fn show(&mut self, _: &Entry) -> Result<(), Refusal> {
-        Ok(())
+    fn show(&mut self, _: RecordKey, _: Option<Place>) -> bool {
+        true
     }
 
     fn find_in(&self, _: u16, _: usize) -> Option<(usize, RecordKey, Place)> {

@@ -2,10 +2,10 @@
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::format::{HEADER_FIELDS, Kind};
+use super::format::HEADER_FIELDS;
 use super::geometry::Geometry;
 use super::live::{Live, Place};
-use super::machine::{Job, Link, Machine, Phase, Refusal, Stop, Want};
+use super::machine::{Job, Machine, Phase, Refusal, Stop, Want};
 use super::scan::{Scanner, Seen};
 use crate::engine::RecordKey;
 
@@ -13,9 +13,11 @@ use crate::engine::RecordKey;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Entry {
-    pub(in crate::storage) key: RecordKey,
-    pub(in crate::storage) place: Place,
-    pub(in crate::storage) removal: bool,
+    pub(super) key: RecordKey,
+    pub(super) place: Place,
+    pub(super) removal: bool,
+    /// Another entry at the same place has another one.
+    pub(super) sum: u32,
 }
 
 impl Entry {
@@ -33,20 +35,6 @@ impl Entry {
 }
 
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
-    /// Lets a scanner take in the words of a page before `end`, until it has seen something.
-    pub(super) async fn look(
-        &mut self,
-        at: usize,
-        scanner: Scanner,
-        end: u32,
-        value: &mut [u8],
-    ) -> Result<Seen, Stop<F::Error>> {
-        (self.at, self.end, self.scanner) = (at, end, scanner);
-        let first = self.read_word();
-        self.run(&mut Job::Look { value }, first).await?;
-        Ok(self.seen)
-    }
-
     /// Reads the value at a place into `value`, which is as long.
     pub(in crate::storage) async fn read(
         &mut self,
@@ -54,76 +42,111 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         place: Place,
         value: &mut [u8],
     ) -> Result<(), Stop<F::Error>> {
-        let at = self.link_of(place.page);
-        let scanner = Scanner::new(place.page, place.word.into(), Geometry::<F>::WORDS);
-        let end = u32::from(place.word) + Geometry::<F>::record(place.len);
-        if let Some(at) = at
-            && self.look(at, scanner, end, value).await? == Seen::Record
-            && self.scanner.record.key == key.get()
-        {
-            return Ok(());
+        let Some(at) = self.link_of(place.page) else {
+            return Err(Stop::Refused(Refusal::Corrupt));
+        };
+        let word = u32::from(place.word);
+        self.aim(at, word);
+        self.scanner.limit = word + Geometry::<F>::record(place.len.into());
+        self.run(&mut Job::Look { value }).await?;
+        if self.seen != Seen::Record || self.scanner.record.key != key.get() {
+            return Err(Stop::Refused(Refusal::Corrupt));
         }
-        Err(Stop::Refused(Refusal::Corrupt))
+        Ok(())
     }
 
-    /// Wants the word that the scanner takes in next.
-    pub(super) fn read_word(&mut self) -> Want {
-        self.phase = Phase::Pass;
-        self.want_word(self.at, self.scanner.word)
-    }
-
-    /// Wants a word of a page in the chain.
+    /// Lets the scanner begin with a word of the page at a place of the chain.
     ///
     /// The last accepted word of a page that was given up is taken from the verdict in the next page.
-    pub(super) fn want_word(&mut self, at: usize, word: u32) -> Want {
-        let link = self.used().get(at).copied().unwrap_or(Link::NONE);
-        let next = self.used().get(at + 1).map(|next| next.page);
-        self.overruled = next.is_some() && word + 1 == u32::from(link.end);
-        match next {
-            Some(page) if self.overruled => Want::Read {
-                page,
-                word: 0,
-                bytes: Geometry::<F>::HEADER_BYTES,
-            },
-            _ => Want::Read {
-                page: link.page,
-                word,
-                bytes: Geometry::<F>::WORD,
-            },
+    pub(super) fn aim(&mut self, at: usize, word: u32) {
+        let link = self.used().get(at).copied().unwrap_or_default();
+        let newer = at.checked_sub(1).and_then(|at| self.chain.get(at));
+        (self.verdict, self.overruled) = match newer {
+            Some(newer) => (newer.page(), link.end().wrapping_sub(1)),
+            None => (0, u32::MAX),
+        };
+        self.scanner = Scanner::new(link.page(), word, link.end());
+        self.scanner.accepted = true;
+        self.chunk = Geometry::<F>::CHUNK;
+    }
+
+    /// Wants what the scanner takes in next.
+    pub(super) fn read_on(&mut self) -> Want {
+        self.want_words(self.scanner.word, self.scanner.limit)
+    }
+
+    /// Wants words of the page that is read, as many as can be read at once.
+    pub(super) fn want_words(&mut self, word: u32, limit: u32) -> Want {
+        if word == self.overruled {
+            (self.page, self.word) = (self.verdict, 0);
+            self.bytes = Geometry::<F>::HEADER_BYTES;
+            (self.from, self.to) = (HEADER_FIELDS, HEADER_FIELDS + Geometry::<F>::WORD);
+            return Want::Read;
         }
+        let limit = if word < self.overruled {
+            limit.min(self.overruled)
+        } else {
+            limit
+        };
+        let words = limit.saturating_sub(word).min(self.chunk);
+        (self.page, self.word) = (self.scanner.page, word);
+        self.bytes = words as usize * Geometry::<F>::WORD;
+        (self.from, self.to) = (0, self.bytes);
+        Want::Read
     }
 
-    /// Where in `input` the word stands that was wanted; `None` when the flash cannot read it.
-    pub(super) fn word(&self, readable: bool) -> Option<usize> {
-        readable.then_some(if self.overruled { HEADER_FIELDS } else { 0 })
-    }
-
-    pub(super) fn word_read(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
-        let word = self.word(readable);
-        let word = word.and_then(|from| self.input.get(from..from + Geometry::<F>::WORD));
+    /// Words for the scanner were read.
+    pub(super) fn words_read(&mut self, job: &mut Job<'_>, readable: bool) -> Want {
+        if !readable && self.to > Geometry::<F>::WORD && self.from == 0 {
+            // One bad word spoils them all, so from here on each is read alone.
+            self.chunk = 1;
+            return self.read_on();
+        }
         let value = match job {
             Job::Look { value } => &mut **value,
             _ => &mut [],
         };
-        self.seen = self.scanner.feed::<F>(word, value);
-        if self.seen == Seen::Part && self.scanner.word < self.end {
-            return self.read_word();
+        loop {
+            let word = self.scanner.word;
+            let words = self.buffer.get(self.from..self.to).filter(|_| readable);
+            self.seen = self.scanner.feed::<F>(words, value, &mut self.last);
+            self.from += (self.scanner.word - word) as usize * Geometry::<F>::WORD;
+            if self.seen == Seen::Record && self.phase == Phase::Show && !self.show_record() {
+                return Want::Stop(Refusal::Keys);
+            }
+            let told = self.seen == Seen::Nothing
+                || self.seen == Seen::Record && self.phase == Phase::Look;
+            if told || self.scanner.word >= self.scanner.limit {
+                break;
+            }
+            if self.from >= self.to {
+                return self.read_on();
+            }
         }
-        self.boot_seen(job)
+        match self.phase {
+            Phase::Look => Want::Done,
+            Phase::Try => self.read_header(self.scanner.page, Phase::Newest),
+            _ if self.seen == Seen::Nothing => Want::Stop(Refusal::Corrupt),
+            _ => self.show_next(),
+        }
     }
 
-    /// The record that was seen, unless it is a retirement.
-    pub(super) fn entry(&self) -> Option<Entry> {
-        let record = self.scanner.record;
-        let page = self.used().get(self.at)?.page;
-        (record.head.kind != Kind::Retire).then_some(Entry {
-            key: RecordKey::new(record.key),
-            place: Place {
-                page,
-                word: record.word as u16,
-                len: record.head.len,
-            },
-            removal: record.head.kind == Kind::Remove,
-        })
+    /// Shows the record that was seen; `false` when there is no room for it.
+    fn show_record(&mut self) -> bool {
+        let record = &self.scanner.record;
+        if record.head.is_retirement() {
+            return true;
+        }
+        let place = (!record.head.is_removal()).then_some(self.place());
+        self.live.show(RecordKey::new(record.key), place)
+    }
+
+    /// Where the record stands that was seen.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            page: self.scanner.page as u16,
+            word: self.scanner.record.word as u16,
+            len: self.scanner.record.head.len() as u16,
+        }
     }
 }

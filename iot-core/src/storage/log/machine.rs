@@ -2,24 +2,19 @@
 //!
 //! All decisions are made in plain code that never waits; [`Machine::run`] alone talks to the flash. That keeps one
 //! copy of the log for blocking and async drivers, and it is half the size of the same code with an await at
-//! each operation.
+//! each operation. What an operation is about stands in the machine, so that what is wanted fits a register.
 
 use core::ops::Range;
 
 use embedded_storage_async::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
 
-use super::boot::Boot;
-use super::format::{Header, MAX_WORD, NoHeader, Word};
+use super::format::{CHUNK, Header, MAX_WORD, NoHeader, Word};
 use super::geometry::Geometry;
 use super::live::{Live, Place};
 use super::scan::{Scanner, Seen};
 use super::write::Writer;
 use super::{Config, LogError};
 use crate::engine::Batch;
-
-/// How many bytes are written in one go.
-pub(super) const STAGE: usize = 64;
-const _: () = assert!(STAGE % MAX_WORD == 0 && STAGE >= Header::MAX);
 
 /// What the machine wants done.
 #[derive(Clone, Copy, Debug)]
@@ -28,34 +23,38 @@ pub(super) enum Want {
     Done,
     /// Nothing more, because it cannot go on.
     Stop(Refusal),
-    /// Bytes read into `input`.
-    Read { page: u16, word: u32, bytes: usize },
-    /// The first bytes of `stage` programmed.
-    Program { page: u16, word: u32, bytes: usize },
-    /// A page erased.
-    Erase { page: u16 },
+    /// The first `bytes` bytes of the buffer read.
+    Read,
+    /// The bytes `from` to `to` of the buffer programmed.
+    Program,
+    /// The page erased.
+    Erase,
 }
 
 /// What the machine is at: the operation it wanted last.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     /// Reading the header of a page, to learn its generation.
-    Headers(u16),
-    /// Reading a word for the scanner.
-    Pass,
+    Headers,
+    /// Reading words of what may be the newest page.
+    Try,
     /// Reading the header of the page that was scanned.
     Newest,
     /// Reading the header of the oldest page of the chain so far.
     Chain,
+    /// Reading words whose records are shown.
+    Show,
+    /// Reading words of one record.
+    Look,
     /// Reading the header of the newest page, which a page to be opened takes the place of.
-    Replaced(u16),
+    Replaced,
     /// Erasing a page.
-    Erase(u16),
+    Erase,
     /// Programming the header of a page, or one of its marks.
-    Open(u16, u32),
+    Open,
     /// Programming a part of a record, or the guard.
     Write,
-    /// Reading a word of a record that is copied.
+    /// Reading words of a record that is copied.
     Copy,
     /// Programming the mark behind a batch.
     Mark,
@@ -63,11 +62,11 @@ pub(super) enum Phase {
 
 /// What the machine is to do.
 #[derive(Debug)]
-pub(super) enum Job<'b, const PAGES: usize> {
-    /// Find out what is there.
-    Boot(Boot<PAGES>),
-    /// Write a batch of so many words.
-    Append { rest: Batch<'b>, words: u32 },
+pub(in crate::storage) enum Job<'b> {
+    /// Find out what is there, if nobody knows.
+    Boot,
+    /// Write the rest of a batch; `value` is what is missing of the record that is being written.
+    Append { rest: Batch<'b>, value: &'b [u8] },
     /// Retire the oldest page.
     Retire,
     /// Go on with the scanner to the next record, and copy its value.
@@ -90,55 +89,88 @@ pub(in crate::storage) enum Stop<E> {
     Refused(Refusal),
 }
 
-/// A page that counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Link {
-    pub(super) page: u16,
-    /// Where its accepted part ends.
-    pub(super) end: u16,
-}
+/// A page that counts, and where its accepted part ends.
+///
+/// While a boot looks for the newest page it holds the generation of the page of that number instead, which
+/// saves four bytes of RAM a page.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Link(pub(super) u32);
 
 impl Link {
-    pub(super) const NONE: Self = Self { page: 0, end: 0 };
+    pub(super) const fn new(page: u32, end: u32) -> Self {
+        Self(page << 16 | end)
+    }
+
+    pub(super) const fn page(self) -> u32 {
+        self.0 >> 16
+    }
+
+    /// 0 while nothing of the page is accepted.
+    pub(super) const fn end(self) -> u32 {
+        self.0 & 0xFFFF
+    }
 }
 
 /// A log, and in `live` what somebody wants to know about its entries.
+// In this order, because a chip reaches the first 128 bytes with shorter instructions: 300 bytes of code.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
-    pub(in crate::storage) flash: F,
-    pub(in crate::storage) live: L,
-    /// Where the first page begins, in bytes.
-    pub(super) begin: u32,
-    pub(super) pages: u16,
-    pub(super) config: Config,
-    /// The pages that count, oldest first.
-    pub(super) chain: [Link; PAGES],
-    pub(super) links: usize,
-    /// The highest generation that was seen.
-    pub(super) generation: u32,
-    /// Where the next word goes in the newest page.
-    pub(super) tail: u16,
-    /// The last word of the newest page's accepted part.
-    pub(super) last: Word,
-    /// Nothing was written since the boot.
-    pub(super) quiet: bool,
-    /// A write was begun and not ended: only a look at the flash can tell what is there.
-    pub(super) torn: bool,
-    /// How many pages were retired, for cursors.
-    pub(super) retired: u32,
-
     pub(super) phase: Phase,
-    pub(super) input: [u8; STAGE],
-    pub(super) stage: [u8; STAGE],
-    pub(super) scanner: Scanner,
-    /// The page of the chain that is read, and where reading ends.
-    pub(super) at: usize,
-    pub(super) end: u32,
     /// What the scanner saw last.
     pub(super) seen: Seen,
-    /// The word that is read is the one that the verdict of the next page holds.
-    pub(super) overruled: bool,
+    /// No write was begun and not ended; otherwise only a look at the flash can tell what is there.
+    pub(super) settled: bool,
+    /// Nothing was written since the boot.
+    pub(super) quiet: bool,
+    /// A page was ignored at boot, or one has the generation of the newest: it may read differently the next time.
+    pub(super) rivalled: bool,
+    /// A boot ends when the chain is known, and writes nothing.
+    pub(super) looking: bool,
+    pub(super) config: Config,
+
+    /// What the operation is about, and which bytes of the buffer.
+    pub(super) page: u32,
+    pub(super) word: u32,
+    pub(super) bytes: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
+
+    pub(super) links: usize,
+    pub(super) pages: u32,
+    /// Where the next word goes in the newest page.
+    pub(super) tail: u32,
+    /// How many words the batch needs that is to be written, and what must stay free behind it.
+    pub(super) need: u32,
+    pub(super) scanner: Scanner,
     pub(super) writer: Writer,
+
+    /// Where the first page begins, in bytes.
+    pub(super) begin: u32,
+    /// The highest generation that was seen.
+    pub(super) generation: u32,
+    /// How many pages the newest says that count.
+    pub(super) keep: usize,
+    /// How many pages were retired, for cursors.
+    pub(super) retired: u32,
+    /// The page that is to be opened.
+    pub(super) opening: u32,
+    /// The place in the chain of the page whose entries are shown.
+    pub(super) shown: usize,
+    /// How many words may be read at once.
+    pub(super) chunk: u32,
+    /// The word of the page that is read which the verdict of another page holds.
+    pub(super) overruled: u32,
+    pub(super) verdict: u32,
+
+    /// The pages that count, newest first.
+    pub(super) chain: [Link; PAGES],
+    /// The last word of the newest page's accepted part.
+    pub(super) last: Word,
+    /// What was read, or is to be written.
+    pub(super) buffer: [u8; CHUNK],
+    pub(in crate::storage) live: L,
+    pub(in crate::storage) flash: F,
 }
 
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
@@ -158,51 +190,63 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             let limit = PAGES as u16;
             return Err(LogError::Region { limit });
         }
-        Ok(Self::new(flash, live, region.start, pages as u16, config))
+        Ok(Self::new(flash, live, region.start, pages, config))
     }
 
-    const fn new(flash: F, live: L, begin: u32, pages: u16, config: Config) -> Self {
+    // Nearly all is zero, which is one call of memset.
+    const fn new(flash: F, live: L, begin: u32, pages: u32, config: Config) -> Self {
         Self {
-            flash,
-            live,
-            begin,
-            pages,
-            config,
-            chain: [Link::NONE; PAGES],
-            links: 0,
-            generation: 0,
-            tail: 0,
-            last: [0; MAX_WORD],
-            quiet: true,
-            torn: true,
-            retired: 0,
-            phase: Phase::Pass,
-            input: [0; STAGE],
-            stage: [0; STAGE],
-            scanner: Scanner::new(0, 0, 0),
-            at: 0,
-            end: 0,
+            phase: Phase::Headers,
             seen: Seen::Part,
-            overruled: false,
+            settled: false,
+            quiet: false,
+            rivalled: false,
+            looking: false,
+            config,
+            page: 0,
+            word: 0,
+            bytes: 0,
+            from: 0,
+            to: 0,
+            links: 0,
+            pages,
+            tail: 0,
+            need: 0,
+            scanner: Scanner::NONE,
             writer: Writer::IDLE,
+            begin,
+            generation: 0,
+            keep: 0,
+            retired: 0,
+            opening: 0,
+            shown: 0,
+            chunk: 0,
+            overruled: 0,
+            verdict: 0,
+            chain: [Link(0); PAGES],
+            last: [0; MAX_WORD],
+            buffer: [0; CHUNK],
+            live,
+            flash,
         }
     }
 
-    /// Does a job. Dropped in its middle, it leaves the machine `torn` if it was writing.
-    pub(super) async fn run(
+    /// Does a job. Dropped in its middle, it leaves the machine unsettled if it was writing.
+    pub(in crate::storage) async fn run(
         &mut self,
-        job: &mut Job<'_, PAGES>,
-        mut want: Want,
+        job: &mut Job<'_>,
     ) -> Result<(), Stop<F::Error>> {
+        let mut want = self.first(job);
         loop {
             let mut readable = true;
+            let at = self.begin + self.page * F::ERASE_SIZE as u32;
+            let word = at + self.word * Geometry::<F>::WORD as u32;
             match want {
                 Want::Done => return Ok(()),
                 Want::Stop(refusal) => return Err(Stop::Refused(refusal)),
-                Want::Read { page, word, bytes } => {
-                    let at = self.offset(page, word);
-                    let input = self.input.get_mut(..bytes).unwrap_or_default();
-                    match self.flash.read(at, input).await {
+                Want::Read => {
+                    let buffer = self.buffer.get_mut(..self.bytes).unwrap_or_default();
+                    match self.flash.read(word, buffer).await {
                         Ok(()) => {}
                         // A word with more wrong bits than the flash can mend is a fact of its content. That
                         // the log asked for something that is not there is not.
@@ -210,134 +254,102 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                         Err(error) => return Err(Stop::Flash(error)),
                     }
                 }
-                Want::Program { page, word, bytes } => {
-                    let at = self.offset(page, word);
-                    let stage = self.stage.get(..bytes).unwrap_or_default();
-                    self.flash.write(at, stage).await.map_err(Stop::Flash)?;
+                Want::Program => {
+                    let buffer = self.buffer.get(self.from..self.to).unwrap_or_default();
+                    self.flash.write(word, buffer).await.map_err(Stop::Flash)?;
                 }
-                Want::Erase { page } => {
-                    let (from, to) = (
-                        self.offset(page, 0),
-                        self.offset(page, Geometry::<F>::WORDS),
-                    );
-                    self.flash.erase(from, to).await.map_err(Stop::Flash)?;
+                Want::Erase => {
+                    let end = at + F::ERASE_SIZE as u32;
+                    self.flash.erase(at, end).await.map_err(Stop::Flash)?;
                 }
             }
             want = self.done(job, readable);
         }
     }
 
-    /// Looks at the flash again if the last write was not seen to its end; says whether it did.
-    pub(in crate::storage) async fn ready(&mut self) -> Result<bool, Stop<F::Error>> {
-        if !self.torn {
-            return Ok(false);
+    /// What a job wants first.
+    fn first(&mut self, job: &mut Job<'_>) -> Want {
+        match job {
+            Job::Boot if self.settled => Want::Done,
+            // A look is over before anything is shown.
+            Job::Boot if self.looks() && self.links > 0 => self.show(),
+            Job::Boot => self.boot(),
+            Job::Look { .. } => {
+                self.phase = Phase::Look;
+                self.read_on()
+            }
+            Job::Append { .. } | Job::Retire => self.find_room(job),
         }
-        let first = self.boot();
-        self.run(&mut Job::Boot(Boot::new()), first).await?;
-        // Nobody knows what an interrupted retirement left: all cursors begin again.
-        self.retired = self.retired.wrapping_add(2 * PAGES as u32);
-        Ok(true)
     }
 
     /// What comes after the operation that was wanted last.
-    fn done(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
+    fn done(&mut self, job: &mut Job<'_>, readable: bool) -> Want {
         match self.phase {
-            Phase::Headers(page) => self.header_read(job, page, readable),
-            Phase::Pass => self.word_read(job, readable),
-            Phase::Newest => self.newest_read(job, readable),
-            Phase::Chain => self.chain_read(job, readable),
-            Phase::Replaced(page) => self.replaced_read(page, readable),
-            Phase::Erase(page) => self.erased(page),
-            Phase::Open(page, word) => self.opened(job, page, word),
+            Phase::Headers => self.header_read(readable),
+            Phase::Try | Phase::Show | Phase::Look => self.words_read(job, readable),
+            Phase::Newest => self.newest_read(readable),
+            Phase::Chain => self.chain_read(readable),
+            Phase::Replaced => self.replaced_read(readable),
+            Phase::Erase => self.erased(),
+            Phase::Open => self.opened(job),
             Phase::Write => self.written(job),
-            Phase::Copy => self.copied(job, readable),
+            Phase::Copy => self.copied(readable),
             Phase::Mark => self.marked(job),
         }
     }
 
-    fn offset(&self, page: u16, word: u32) -> u32 {
-        self.begin + u32::from(page) * F::ERASE_SIZE as u32 + word * Geometry::<F>::WORD as u32
+    pub(super) fn read_header(&mut self, page: u32, phase: Phase) -> Want {
+        (self.phase, self.page, self.word) = (phase, page, 0);
+        self.bytes = Geometry::<F>::HEADER_BYTES;
+        Want::Read
     }
 
-    pub(super) fn read_header(&mut self, page: u16, phase: Phase) -> Want {
-        self.phase = phase;
-        Want::Read {
-            page,
-            word: 0,
-            bytes: Geometry::<F>::HEADER_BYTES,
+    /// The header that was read.
+    pub(super) fn header(&self, readable: bool) -> Result<Header, NoHeader> {
+        match self.buffer.get(..Geometry::<F>::HEADER_BYTES) {
+            Some(bytes) if readable => Header::decode(self.page, bytes),
+            _ => Err(NoHeader::Unreadable),
         }
     }
 
-    /// The header that was read into `input`.
-    pub(super) fn header(&self, page: u16, readable: bool) -> Result<Header, NoHeader> {
-        if !readable {
-            return Err(NoHeader::Unreadable);
-        }
-        Header::decode(
-            page,
-            Geometry::<F>::WORD,
-            Geometry::<F>::HEADER_BYTES,
-            &self.input,
-        )
-    }
-
-    /// The pages that count, oldest first.
+    /// The pages that count, newest first.
     pub(super) fn used(&self) -> &[Link] {
         self.chain.get(..self.links).unwrap_or_default()
     }
 
     /// Where in the chain a page stands.
     pub(super) fn link_of(&self, page: u16) -> Option<usize> {
-        self.used().iter().position(|link| link.page == page)
-    }
-
-    /// Adds a page to the chain.
-    pub(super) fn link(&mut self, page: u16, end: u16) {
-        if let Some(place) = self.chain.get_mut(self.links) {
-            *place = Link { page, end };
-            self.links += 1;
-        }
-    }
-
-    /// Drops the oldest pages from the chain.
-    pub(super) fn unlink_oldest(&mut self, count: usize) {
-        // Moved one by one: the compiler makes a call of the general `memmove` of a block, 700 bytes on a chip.
-        self.links = self.links.saturating_sub(count);
-        for at in 0..self.links {
-            if let Some(&link) = self.chain.get(at + count)
-                && let Some(place) = self.chain.get_mut(at)
-            {
-                *place = core::hint::black_box(link);
-            }
-        }
+        self.used()
+            .iter()
+            .position(|link| link.page() == u32::from(page))
     }
 
     pub(in crate::storage) fn pages_in_use(&self) -> impl Iterator<Item = u16> {
-        self.used().iter().map(|link| link.page)
+        self.used().iter().map(|link| link.page() as u16)
     }
 
     /// Where the first record of the last batch of so many words stands, its mark counted.
     pub(in crate::storage) fn place_of_last(&self, words: u32) -> Place {
         Place {
-            page: self.newest(),
-            word: self.tail - words as u16,
+            page: self.newest() as u16,
+            word: (self.tail - words) as u16,
             len: 0,
         }
     }
 
-    pub(super) fn newest(&self) -> u16 {
-        self.used().last().map_or(0, |link| link.page)
+    pub(super) fn newest(&self) -> u32 {
+        self.chain.first().map_or(0, |link| link.page())
     }
 
     /// The next page in turn that does not count.
-    pub(super) fn free_page(&self) -> Option<u16> {
+    pub(super) fn free_page(&self) -> Option<u32> {
         let mut page = self.newest();
         for _ in 0..self.pages {
             page += 1;
             if page >= self.pages {
                 page = 0;
             }
-            if self.link_of(page).is_none() {
+            if self.used().iter().all(|link| link.page() != page) {
                 return Some(page);
             }
         }
@@ -346,12 +358,12 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// Whether as many pages are in use as may be.
     pub(in crate::storage) fn is_at_limit(&self) -> bool {
-        self.links + usize::from(self.config.spare) >= usize::from(self.pages)
+        self.links + usize::from(self.config.spare) >= self.pages as usize
     }
 
     /// Whether one page more is in use: nothing is written to it before the oldest is retired.
     pub(in crate::storage) fn is_over_limit(&self) -> bool {
-        self.links + usize::from(self.config.spare) > usize::from(self.pages)
+        self.links + usize::from(self.config.spare) > self.pages as usize
     }
 
     /// Whether a page must be opened before anything can be written.
@@ -367,6 +379,6 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// Whether the newest page has so many words left, behind the guard.
     pub(super) fn has_room(&self, words: u32) -> bool {
         let guard = u32::from(self.quiet);
-        !self.is_shut() && u32::from(self.tail) + guard + words <= Geometry::<F>::WORDS
+        !self.is_shut() && self.tail + guard + words <= Geometry::<F>::WORDS
     }
 }

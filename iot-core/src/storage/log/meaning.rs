@@ -9,8 +9,7 @@ use core::ops::Range;
 
 use embedded_storage_async::nor_flash::NorFlash;
 
-use super::boot::Boot;
-use super::format::{Header, MAX_VALUE, crc32};
+use super::format::{CHUNK, Header, MAX_VALUE, crc32};
 use super::geometry::Geometry;
 use super::live::Live;
 use super::machine::{Job, Machine};
@@ -69,14 +68,9 @@ fn add_reading<L: Live + Clone, const W: usize, const E: usize, const PAGES: usi
     else {
         return 0;
     };
-    let mut boot = Boot::new();
-    boot.looking = true;
-    let (first, mut job) = (machine.boot(), Job::Boot(boot));
-    let run = block_on(machine.run(&mut job, first));
+    machine.looking = true;
+    let run = block_on(machine.run(&mut Job::Boot));
     key.word(u64::from(run.is_ok()));
-    let Job::Boot(mut boot) = job else {
-        return 0;
-    };
     key.word(machine.links as u64);
     if machine.links == 0 {
         for page in 0..machine.pages {
@@ -86,25 +80,25 @@ fn add_reading<L: Live + Clone, const W: usize, const E: usize, const PAGES: usi
     }
     let scan = machine.scanner;
     let clean = scan.is_clean();
-    let flags = u64::from(clean) | u64::from(boot.rivalled) << 1 | u64::from(scan.end > 0) << 2;
+    let flags = u64::from(clean) | u64::from(machine.rivalled) << 1 | u64::from(scan.end > 0) << 2;
     key.word(flags | u64::from(scan.evidence.min(2)) << 3 | u64::from(scan.keep) << 16);
     key.word(if clean { scan.tail().into() } else { u64::MAX });
     let newest = machine.newest();
     let mut generation = 0;
     for at in 0..machine.links {
-        let page = machine.chain.get(at).map_or(0, |link| link.page);
+        let page = machine.chain.get(at).map_or(0, |link| link.page());
         let header = block_on(machine.header_of(page));
         let (keep, previous) = header.map_or((0, 0), |header| (header.keep, header.previous));
-        generation = header.map_or(0, |header| header.generation);
+        if at == 0 {
+            generation = header.map_or(0, |header| header.generation);
+        }
         key.word(u64::from(page) | u64::from(keep) << 16 | u64::from(previous) << 32);
     }
-    if let Some(from) = raw.get_mut(usize::from(newest)) {
+    if let Some(from) = raw.get_mut(newest as usize) {
         *from = (*from).min(scan.end.saturating_sub(1));
     }
-    machine.unlink_oldest(machine.doubtful());
-    let first = machine.show();
-    boot.showing = true;
-    let run = block_on(machine.run(&mut Job::Boot(boot), first));
+    machine.links -= machine.doubtful();
+    let run = block_on(machine.run(&mut Job::Boot));
     key.word(u64::from(run.is_ok()));
     entries(machine, key);
     generation
@@ -133,7 +127,7 @@ fn add_raw<const W: usize, const E: usize, const PAGES: usize>(
         let from = if from == u32::MAX { header } else { from };
         for word in 0..Geometry::<SimFlash<W, E>>::WORDS {
             for part in cells::<W, E>(word) {
-                match machine.flash.image().cell(page.into(), part) {
+                match machine.flash.image().cell(page as usize, part) {
                     Some(FlashCell::Unstable(_)) if word < header => {
                         key.word(part as u64 | 1 << 32)
                     }
@@ -159,20 +153,20 @@ fn cells<const W: usize, const E: usize>(word: u32) -> Range<usize> {
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// Adds everything in RAM that future operations depend on.
     pub(in crate::storage) fn add_session(&self, key: &mut KeyHasher) {
-        key.word(u64::from(self.tail) | u64::from(self.quiet) << 16 | u64::from(self.torn) << 17);
+        let flags = u64::from(self.quiet) | u64::from(self.settled) << 1;
+        key.word(u64::from(self.tail) | flags << 16);
         key.word(self.links as u64);
         for link in self.used() {
-            key.word(u64::from(link.page) | u64::from(link.end > 0) << 16);
+            key.word(u64::from(link.page()) | u64::from(link.end() > 0) << 16);
         }
     }
 
-    async fn header_of(&mut self, page: u16) -> Option<Header> {
-        let mut bytes = [0; Header::MAX];
-        let read = bytes.get_mut(..Geometry::<F>::HEADER_BYTES)?;
-        let at = self.begin + u32::from(page) * F::ERASE_SIZE as u32;
-        self.flash.read(at, read).await.ok()?;
-        let (word, len) = (Geometry::<F>::WORD, Geometry::<F>::HEADER_BYTES);
-        Header::decode(page, word, len, &bytes).ok()
+    async fn header_of(&mut self, page: u32) -> Option<Header> {
+        let mut bytes = [0; CHUNK];
+        let bytes = bytes.get_mut(..Geometry::<F>::HEADER_BYTES)?;
+        let at = self.begin + page * F::ERASE_SIZE as u32;
+        self.flash.read(at, bytes).await.ok()?;
+        Header::decode(page, bytes).ok()
     }
 }
 

@@ -3,10 +3,10 @@
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::LogError;
-use super::format::{self, CHECKSUM, Head, Kind, MAX_VALUE, RECORD_FRONT, crc32, seed};
+use super::format::{self, CHUNK, Head, MAX_VALUE, RECORD_FRONT, crc32, seed};
 use super::geometry::Geometry;
 use super::live::{Live, Place};
-use super::machine::{Job, Machine, Phase, Refusal, STAGE, Stop, Want};
+use super::machine::{Job, Link, Machine, Phase, Refusal, Want};
 use crate::engine::Batch;
 
 /// The record that is being written.
@@ -14,35 +14,34 @@ use crate::engine::Batch;
 pub(super) struct Writer {
     head: Head,
     key: u32,
+    /// Where it stands.
+    word: u32,
     /// Bytes that are not programmed yet.
     left: usize,
-    /// Bytes that are programmed, or in the stage.
-    done: usize,
-    staged: usize,
     sum: u32,
-    /// The record that it copies: its place in the chain, its next word and its number.
-    copied: Option<(usize, u32, usize)>,
-    /// Where it stands.
-    word: u16,
-    /// The batch copies what counts in the oldest page, and retires it.
-    compacting: bool,
+    /// Of the record that it copies, the next word and the checksum so far.
+    source: u32,
+    source_sum: u32,
     /// The number of the next value to be looked at; its end when the retirement was written.
     next: usize,
+    /// The batch copies what counts in the oldest page, and retires it.
+    compacting: bool,
 }
 
 impl Writer {
     pub(super) const IDLE: Self = Self {
         head: Head::NONE,
         key: 0,
-        left: 0,
-        done: 0,
-        staged: 0,
-        sum: 0,
-        copied: None,
         word: 0,
-        compacting: false,
+        left: 0,
+        sum: 0,
+        source: 0,
+        source_sum: 0,
         next: 0,
+        compacting: false,
     };
+    /// What `next` is behind the last value.
+    const END: usize = usize::MAX;
 }
 
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
@@ -51,51 +50,35 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         &self,
         batch: &Batch<'_>,
     ) -> Result<u32, LogError<F::Error>> {
-        let mut words = 1;
+        let (mut words, mut longest) = (1, 0);
         for (_, value) in batch.iter() {
             let bytes = value.map_or(0, <[u8]>::len);
-            // A longer value than a record may have does not fit any page either.
-            let bytes = if bytes > MAX_VALUE {
-                usize::from(u16::MAX)
-            } else {
-                bytes
-            };
-            words += Geometry::<F>::record(bytes as u16);
-            if words > Geometry::<F>::ROOM || bytes > MAX_VALUE {
-                let limit = (Geometry::<F>::ROOM - 1) * Geometry::<F>::WORD as u32;
-                return Err(LogError::TooLong { limit });
-            }
+            words += Geometry::<F>::record(bytes);
+            longest = longest.max(bytes);
+        }
+        if words > Geometry::<F>::ROOM || longest > MAX_VALUE {
+            let limit = (Geometry::<F>::ROOM - 1) * Geometry::<F>::WORD as u32;
+            return Err(LogError::TooLong { limit });
         }
         Ok(words)
     }
 
-    /// Writes a batch of so many words, for which there is room or will be.
-    pub(in crate::storage) async fn append(
-        &mut self,
-        batch: &Batch<'_>,
-        words: u32,
-    ) -> Result<(), Stop<F::Error>> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let mut job = Job::Append {
+    /// The job that writes a batch of so many words, for which there is room or will be.
+    pub(in crate::storage) fn append<'b>(&mut self, batch: &Batch<'b>, words: u32) -> Job<'b> {
+        self.need = words + Geometry::<F>::RESERVE;
+        Job::Append {
             rest: *batch,
-            words,
-        };
-        let first = self.find_room(&job);
-        self.run(&mut job, first).await
+            value: &[],
+        }
     }
 
     /// Compacts and opens pages until there is room for the job's batch, then begins to write it.
-    pub(super) fn find_room(&mut self, job: &Job<'_, PAGES>) -> Want {
-        self.torn = true;
+    pub(super) fn find_room(&mut self, job: &mut Job<'_>) -> Want {
+        self.settled = false;
+        let fits = self.has_room(self.need);
         let compacting = match job {
-            Job::Retire => self.has_room(Geometry::<F>::RETIREMENT + 1),
+            Job::Retire => fits,
             _ => L::COMPACTS && self.is_over_limit(),
-        };
-        let fits = match job {
-            Job::Append { words, .. } => self.fits(*words),
-            _ => false,
         };
         if self.is_shut() || !(compacting || fits) {
             return match self.free_page() {
@@ -110,171 +93,159 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         if self.quiet {
             // After a boot a guard takes the word that an interrupted write may have touched.
             self.quiet = false;
-            self.stage = [0; STAGE];
-            return self.program(Geometry::<F>::WORD);
+            self.buffer = [0; CHUNK];
+            return self.program(0, Geometry::<F>::WORD);
         }
         self.next_record(job)
     }
 
     /// Begins the next record of the batch, or ends the batch.
-    fn next_record(&mut self, job: &Job<'_, PAGES>) -> Want {
-        let sum = seed(self.newest().into(), self.tail.into());
+    fn next_record(&mut self, job: &mut Job<'_>) -> Want {
         let writer = &mut self.writer;
-        let (mut head, mut copied) = (Head::NONE, None);
-        let mut key;
         if writer.compacting {
-            let oldest = self.chain.first().map_or(0, |link| link.page);
-            if writer.next == usize::MAX {
+            let Some(oldest) = self.links.checked_sub(1) else {
+                return Want::Done;
+            };
+            if writer.next == Writer::END {
                 return self.mark();
             }
-            head.kind = Kind::Retire;
-            key = self.links as u32 - 1;
-            match self.live.find_in(oldest, writer.next) {
-                None => writer.next = usize::MAX,
+            self.aim(oldest, 0);
+            let page = self.scanner.page;
+            let found = self.live.find_in(page as u16, self.writer.next);
+            let writer = &mut self.writer;
+            match found {
                 Some((number, of, place)) => {
                     writer.next = number + 1;
-                    (head.kind, head.more, head.len) = (Kind::Put, true, place.len);
-                    (key, copied) = (of.get(), Some((0, place.word.into(), number)));
+                    writer.head = Head::new(Some(place.len.into()), true);
+                    writer.key = of.get();
+                    writer.source = place.word.into();
+                    writer.source_sum = seed(page, writer.source);
+                }
+                None => {
+                    writer.next = Writer::END;
+                    writer.head = Head::RETIREMENT;
+                    writer.key = oldest as u32;
                 }
             }
-        } else if let Job::Append { rest, .. } = job
-            && let Some(((of, value), rest)) = rest.split_first()
+        } else if let Job::Append { rest, value } = job
+            && let Some(((key, new), others)) = rest.split_first()
         {
-            if value.is_some() {
-                head.kind = Kind::Put;
-            }
-            head.len = value.map_or(0, <[u8]>::len) as u16;
-            (key, head.more) = (of.get(), !rest.is_empty());
+            (*rest, *value) = (others, new.unwrap_or_default());
+            writer.head = Head::new(new.map(<[u8]>::len), !others.is_empty());
+            writer.key = key.get();
         } else {
             return self.mark();
         }
-        (writer.head, writer.key, writer.copied) = (head, key, copied);
-        (writer.done, writer.staged, writer.word) = (0, 0, self.tail);
-        writer.left = Geometry::<F>::record(head.len) as usize * Geometry::<F>::WORD;
-        writer.sum = sum;
-        self.stage_part(job)
+        let (page, word) = (self.newest(), self.tail);
+        let writer = &mut self.writer;
+        writer.word = word;
+        writer.sum = seed(page, word);
+        writer.left = Geometry::<F>::record(writer.head.len()) as usize * Geometry::<F>::WORD;
+        self.next_part(job)
     }
 
-    /// Fills the stage with the next bytes of the record.
-    fn stage_part(&mut self, job: &Job<'_, PAGES>) -> Want {
-        if let Some((at, word, _)) = self.writer.copied {
+    /// Gathers the next bytes of the record.
+    fn next_part(&mut self, job: &mut Job<'_>) -> Want {
+        let bytes = self.writer.left.min(CHUNK);
+        if self.writer.compacting && self.writer.next != Writer::END {
             self.phase = Phase::Copy;
-            return self.want_word(at, word);
+            let (from, words) = (self.writer.source, (bytes / Geometry::<F>::WORD) as u32);
+            return self.want_words(from, from + words);
         }
-        let value = match job {
-            Job::Append { rest, .. } if !self.writer.compacting => rest.split_first(),
-            _ => None,
-        };
-        let value = value.and_then(|((_, value), _)| value).unwrap_or_default();
-        let writer = &mut self.writer;
-        writer.staged = writer.left.min(STAGE);
         // What stands before the value is filled in later.
-        let skip = RECORD_FRONT.saturating_sub(writer.done);
-        let mut rest = value.iter().skip(writer.done.saturating_sub(RECORD_FRONT));
-        for to in self.stage.iter_mut().take(writer.staged).skip(skip) {
-            *to = rest.next().copied().unwrap_or(0);
+        let front = if self.tail == self.writer.word {
+            RECORD_FRONT
+        } else {
+            0
+        };
+        self.buffer = [0; CHUNK];
+        if let Job::Append { value, .. } = job {
+            let (now, later) = value.split_at(value.len().min(bytes - front));
+            let room = self.buffer.iter_mut().skip(front);
+            room.zip(now).for_each(|(to, from)| *to = *from);
+            *value = later;
         }
-        self.program_part()
+        self.program_part(0, bytes)
     }
 
-    /// Programs the stage, with the record's own head, key and checksum in it.
-    fn program_part(&mut self) -> Want {
+    /// Words of the record that is copied were read.
+    pub(super) fn copied(&mut self, readable: bool) -> Want {
+        let (from, to) = (self.from, self.to);
+        let bytes = self.buffer.get(from..to).unwrap_or_default();
         let writer = &mut self.writer;
-        let bytes = writer.staged;
-        if writer.done == 0 {
-            let head = writer.head.encode(writer.sum).into_iter();
-            let front = head.chain(writer.key.to_le_bytes());
-            self.stage
-                .iter_mut()
-                .zip(front)
-                .for_each(|(to, from)| *to = from);
+        writer.source_sum = crc32(writer.source_sum, bytes);
+        writer.source += (bytes.len() / Geometry::<F>::WORD) as u32;
+        // A damaged value must not become a good one, and a checksum that takes in itself ends in 0.
+        if !readable || writer.left == bytes.len() && writer.source_sum != 0 {
+            return Want::Stop(Refusal::Corrupt);
         }
-        writer.left -= bytes;
-        writer.done += bytes;
-        writer.staged = 0;
-        let summed = if writer.left == 0 {
-            bytes - CHECKSUM
+        self.program_part(from, to)
+    }
+
+    /// Programs a part of the record, with its own head, key and checksum in it.
+    fn program_part(&mut self, from: usize, to: usize) -> Want {
+        let writer = &mut self.writer;
+        let part = self.buffer.get_mut(from..to).unwrap_or_default();
+        if self.tail == writer.word {
+            let front = [writer.head.encode(writer.sum), writer.key];
+            for (to, from) in part.as_chunks_mut().0.iter_mut().zip(front) {
+                *to = from.to_le_bytes();
+            }
+        }
+        writer.left -= part.len();
+        if writer.left > 0 {
+            writer.sum = crc32(writer.sum, part);
         } else {
-            bytes
-        };
-        writer.sum = crc32(writer.sum, self.stage.get(..summed).unwrap_or_default());
-        let sum = writer.sum.to_le_bytes();
-        if writer.left == 0 {
-            let to = self.stage.iter_mut().skip(summed);
-            to.zip(sum).for_each(|(to, from)| *to = from);
+            format::put_sum(writer.sum, part);
             // The page after this one says what its last word was.
-            let last = self.stage.iter().skip(bytes - Geometry::<F>::WORD);
+            let last = part.iter().rev().take(Geometry::<F>::WORD).rev();
             self.last
                 .iter_mut()
                 .zip(last)
                 .for_each(|(to, from)| *to = *from);
         }
-        self.program(bytes)
+        self.program(from, to)
     }
 
     /// A part of a record was programmed, or the guard.
-    pub(super) fn written(&mut self, job: &mut Job<'_, PAGES>) -> Want {
-        if self.writer.left > 0 {
-            return self.stage_part(job);
+    pub(super) fn written(&mut self, job: &mut Job<'_>) -> Want {
+        let writer = &self.writer;
+        if writer.left > 0 {
+            return self.next_part(job);
         }
-        if let Some((_, _, number)) = self.writer.copied {
+        if writer.compacting
+            && let Some(number) = writer.next.checked_sub(1)
+        {
             let place = Place {
-                page: self.newest(),
-                word: self.writer.word,
-                len: self.writer.head.len,
+                page: self.newest() as u16,
+                word: writer.word as u16,
+                len: writer.head.len() as u16,
             };
             // This runs ahead of the flash: after an error, or a dropped future, all is shown again.
             self.live.moved(number, place);
-        } else if let Job::Append { rest, .. } = job
-            && !self.writer.compacting
-            && self.writer.done > 0
-            && let Some((_, others)) = rest.split_first()
-        {
-            *rest = others;
         }
         self.next_record(job)
-    }
-
-    /// A word of the record that is copied was read.
-    pub(super) fn copied(&mut self, job: &mut Job<'_, PAGES>, readable: bool) -> Want {
-        let Some(from) = self.word(readable) else {
-            return Want::Stop(Refusal::Corrupt);
-        };
-        let word = self.input.iter().skip(from).take(Geometry::<F>::WORD);
-        let to = self.stage.iter_mut().skip(self.writer.staged);
-        to.zip(word).for_each(|(to, from)| *to = *from);
-        self.writer.staged += Geometry::<F>::WORD;
-        if let Some((_, word, _)) = &mut self.writer.copied {
-            *word += 1;
-        }
-        if self.writer.staged == self.writer.left.min(STAGE) {
-            return self.program_part();
-        }
-        self.stage_part(job)
     }
 
     /// Ends the batch: with the mark nobody has to doubt its last word.
     fn mark(&mut self) -> Want {
         let (page, end) = (self.newest(), self.tail);
-        if let Some(newest) = self
-            .links
-            .checked_sub(1)
-            .and_then(|at| self.chain.get_mut(at))
-        {
-            newest.end = end;
+        if let Some(newest) = self.chain.first_mut() {
+            *newest = Link::new(page, end);
         }
-        format::mark(page.into(), end.into(), &mut self.stage);
-        let want = self.program(Geometry::<F>::WORD);
+        format::mark(page, end, &mut self.buffer);
+        let want = self.program(0, Geometry::<F>::WORD);
         self.phase = Phase::Mark;
         want
     }
 
-    pub(super) fn marked(&mut self, job: &mut Job<'_, PAGES>) -> Want {
-        self.torn = false;
+    pub(super) fn marked(&mut self, job: &mut Job<'_>) -> Want {
+        self.settled = true;
         if !self.writer.compacting {
             return Want::Done;
         }
-        self.unlink_oldest(1);
+        // The oldest page does not count any more.
+        self.links -= 1;
         self.retired = self.retired.wrapping_add(1);
         match job {
             Job::Append { .. } => self.find_room(job),
@@ -282,11 +253,12 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         }
     }
 
-    /// Programs the next bytes of the newest page.
-    fn program(&mut self, bytes: usize) -> Want {
-        let (page, word) = (self.newest(), self.tail.into());
-        self.tail += (bytes / Geometry::<F>::WORD) as u16;
+    /// Programs bytes of the buffer behind what stands in the newest page.
+    fn program(&mut self, from: usize, to: usize) -> Want {
+        (self.page, self.word) = (self.newest(), self.tail);
+        (self.from, self.to) = (from, to);
+        self.tail += ((to - from) / Geometry::<F>::WORD) as u32;
         self.phase = Phase::Write;
-        Want::Program { page, word, bytes }
+        Want::Program
     }
 }

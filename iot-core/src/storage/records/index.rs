@@ -1,7 +1,7 @@
 //! Where each value stands: a sorted table in RAM.
 
 use crate::engine::{Batch, RecordKey};
-use crate::storage::log::{Entry, Live, Place, Refusal};
+use crate::storage::log::{Live, Place};
 
 /// The places of at most `KEYS` values, in the order of their keys.
 #[derive(Clone, Debug)]
@@ -11,14 +11,15 @@ pub(super) struct Index<const KEYS: usize> {
 }
 
 impl<const KEYS: usize> Index<KEYS> {
+    const NONE: Place = Place {
+        page: 0,
+        word: 0,
+        len: 0,
+    };
+
     pub(super) const fn new() -> Self {
-        let none = Place {
-            page: 0,
-            word: 0,
-            len: 0,
-        };
         Self {
-            slots: [(RecordKey::new(0), none); KEYS],
+            slots: [(RecordKey::new(0), Self::NONE); KEYS],
             used: 0,
         }
     }
@@ -31,69 +32,73 @@ impl<const KEYS: usize> Index<KEYS> {
         self.slots.get(..self.used).unwrap_or_default()
     }
 
-    fn find(&self, key: RecordKey) -> Result<usize, usize> {
-        self.filled().binary_search_by_key(&key, |slot| slot.0)
+    /// Where the key stands, or would.
+    fn find(&self, key: RecordKey) -> usize {
+        let (mut low, mut high) = (0, self.used);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.slots.get(middle).is_some_and(|slot| slot.0 < key) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    fn slot(&self, at: usize, key: RecordKey) -> Option<&Place> {
+        let slot = self.filled().get(at)?;
+        (slot.0 == key).then_some(&slot.1)
     }
 
     pub(super) fn get(&self, key: RecordKey) -> Option<Place> {
-        let at = self.find(key).ok()?;
-        self.filled().get(at).map(|slot| slot.1)
+        self.slot(self.find(key), key).copied()
     }
 
     pub(super) fn next(&self, from: RecordKey) -> Option<RecordKey> {
-        let (Ok(at) | Err(at)) = self.find(from);
-        self.filled().get(at).map(|slot| slot.0)
+        self.filled().get(self.find(from)).map(|slot| slot.0)
     }
 
     /// The lengths of the values that stand in a page.
-    pub(super) fn lengths_in(&self, page: u16) -> impl Iterator<Item = u16> {
+    pub(super) fn lengths_in(&self, page: u16) -> impl Iterator<Item = usize> {
         let slots = self.filled().iter();
-        slots.filter_map(move |slot| (slot.1.page == page).then_some(slot.1.len))
+        slots.filter_map(move |slot| (slot.1.page == page).then_some(slot.1.len.into()))
     }
 
-    /// Notes where the value of a key stands, or that it has none any more.
-    pub(super) fn set(&mut self, key: RecordKey, place: Option<Place>) -> Result<(), Refusal> {
-        match (self.find(key), place) {
-            (Ok(at), Some(place)) => {
+    /// Notes where the value of a key stands, or that it has none any more; `false` when there is no room.
+    pub(super) fn set(&mut self, key: RecordKey, place: Option<Place>) -> bool {
+        let at = self.find(key);
+        let known = self.slot(at, key).is_some();
+        let mut moved = (key, place.unwrap_or(Self::NONE));
+        match place {
+            Some(_) if known => {
                 if let Some(slot) = self.slots.get_mut(at) {
-                    slot.1 = place;
+                    *slot = moved;
                 }
             }
-            (Ok(at), None) => {
-                self.used -= 1;
-                for at in at..self.used {
-                    self.swap(at);
-                }
-            }
-            (Err(_), None) => {}
-            (Err(at), Some(place)) => {
+            Some(_) => {
                 if self.used >= KEYS {
-                    return Err(Refusal::Keys);
-                }
-                for at in (at..self.used).rev() {
-                    self.swap(at);
+                    return false;
                 }
                 self.used += 1;
-                if let Some(slot) = self.slots.get_mut(at) {
-                    *slot = (key, place);
-                }
+                let slots = self.slots.iter_mut().take(self.used).skip(at);
+                slots.for_each(|slot| core::mem::swap(slot, &mut moved));
             }
+            None if known => {
+                let slots = self.slots.iter_mut().take(self.used).skip(at).rev();
+                slots.for_each(|slot| core::mem::swap(slot, &mut moved));
+                self.used -= 1;
+            }
+            None => {}
         }
-        Ok(())
-    }
-
-    /// Exchanges a slot and the next.
-    fn swap(&mut self, at: usize) {
-        if let Some([a, b]) = self.slots.get_mut(at..at + 2) {
-            core::mem::swap(a, b);
-        }
+        true
     }
 
     /// Whether the table has room for the new keys of a batch, beside those that the batch removes.
     pub(super) fn has_room(&self, batch: &Batch<'_>) -> bool {
         let new = batch
             .iter()
-            .filter(|entry| entry.1.is_some() && self.find(entry.0).is_err());
+            .filter(|entry| entry.1.is_some() && self.get(entry.0).is_none());
         self.used + new.count() <= KEYS
     }
 }
@@ -105,8 +110,8 @@ impl<const KEYS: usize> Live for Index<KEYS> {
         self.used = 0;
     }
 
-    fn show(&mut self, entry: &Entry) -> Result<(), Refusal> {
-        self.set(entry.key, (!entry.removal).then_some(entry.place))
+    fn show(&mut self, key: RecordKey, place: Option<Place>) -> bool {
+        self.set(key, place)
     }
 
     fn find_in(&self, page: u16, from: usize) -> Option<(usize, RecordKey, Place)> {

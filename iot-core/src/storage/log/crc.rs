@@ -1,0 +1,90 @@
+//! CRC-32 (IEEE 802.3) without the final inversion, continued from a value.
+//!
+//! Followed by its own four bytes it becomes 0, which is how a checksum is checked.
+
+#[cfg(not(target_pointer_width = "64"))]
+pub(super) use small::crc32;
+#[cfg(target_pointer_width = "64")]
+pub(super) use wide::crc32;
+
+/// What becomes of a register with so small a content after as many bits of zeros, for each content.
+const fn table<const LEN: usize>(bits: u32) -> [u32; LEN] {
+    let mut table = [0; LEN];
+    let (mut rest, mut content) = (table.as_mut_slice(), 0);
+    while let Some((place, others)) = rest.split_first_mut() {
+        let (mut register, mut bit) = (content, 0);
+        while bit < bits {
+            let reduced = if register & 1 == 0 { 0 } else { 0xEDB8_8320 };
+            register = reduced ^ (register >> 1);
+            bit += 1;
+        }
+        *place = register;
+        content += 1;
+        rest = others;
+    }
+    table
+}
+
+/// For chips: four bits at a time, with a table of 64 bytes instead of 1,024.
+#[cfg(any(test, not(target_pointer_width = "64")))]
+mod small {
+    const TABLE: [u32; 16] = super::table(4);
+
+    pub(in super::super) fn crc32(mut crc: u32, bytes: &[u8]) -> u32 {
+        for &byte in bytes {
+            crc ^= u32::from(byte);
+            for _ in 0..2 {
+                crc = crc >> 4 ^ TABLE.get((crc & 15) as usize).copied().unwrap_or(0);
+            }
+        }
+        crc
+    }
+}
+
+/// For computers, where simulations spend their time in it: four bytes at a time.
+#[cfg(target_pointer_width = "64")]
+mod wide {
+    /// For each byte of a word: it and the bytes behind it are left.
+    const TABLES: [[u32; 256]; 4] = [
+        super::table(32),
+        super::table(24),
+        super::table(16),
+        super::table(8),
+    ];
+
+    pub(in super::super) fn crc32(mut crc: u32, bytes: &[u8]) -> u32 {
+        let [first, second, third, last] = &TABLES;
+        let look =
+            |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
+        let (words, rest) = bytes.as_chunks::<4>();
+        for word in words {
+            let [a, b, c, d] = (crc ^ u32::from_le_bytes(*word)).to_le_bytes();
+            crc = look(first, a) ^ look(second, b) ^ look(third, c) ^ look(last, d);
+        }
+        for byte in rest {
+            let [low, ..] = crc.to_le_bytes();
+            crc = crc >> 8 ^ look(last, low ^ byte);
+        }
+        crc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    #[test]
+    fn it_is_the_crc_of_ieee_802_3_before_its_last_inversion() {
+        // The check value of the catalogue of parametrised CRC algorithms.
+        assert_eq!(!super::crc32(u32::MAX, b"123456789"), 0xCBF4_3926);
+    }
+
+    proptest! {
+        #[test]
+        fn chips_and_computers_agree_and_a_checksum_ends_in_zero(seed: u32, bytes: alloc::vec::Vec<u8>) {
+            let sum = super::small::crc32(seed, &bytes);
+            prop_assert_eq!(super::crc32(seed, &bytes), sum);
+            prop_assert_eq!(super::crc32(sum, &sum.to_le_bytes()), 0);
+        }
+    }
+}
