@@ -69,11 +69,13 @@
 mod explorer;
 mod frontier;
 mod key;
+mod merged;
 mod random;
 mod replay;
 mod report;
 mod sampler;
 mod seen;
+mod way;
 mod world;
 
 #[cfg(test)]

@@ -312,6 +312,39 @@ fn a_torn_erase_leaves_each_of_its_pictures() {
 }
 
 #[test]
+fn a_torn_erase_never_brings_a_word_nearer_to_programmed() {
+    let after = |how, cell: FlashCell<4>| {
+        let mut image = Image::new(1, Mode::WriteOnce);
+        image.set(0, cell);
+        let mut flash = Small::from_image(image);
+        flash.cut_after(0, how);
+        assert_eq!(erase(&mut flash, 0), Err(SimFlashError::Cut));
+        flash.image().cell(0, 0).unwrap()
+    };
+    use FlashCell::{Attempted, Ecc, Erased, Programmed, Unstable};
+    let value = [1, 2, 3, 4];
+    for how in [
+        Torn::EraseGarbage(0),
+        Torn::EraseGarbage(1),
+        Torn::EraseMarginal,
+    ] {
+        assert_eq!(after(how, Erased), Erased);
+        assert_eq!(after(how, Attempted), Attempted);
+    }
+    assert_eq!(after(Torn::EraseGarbage(0), Unstable(value)), Attempted);
+    assert_eq!(after(Torn::EraseGarbage(0), Ecc), Ecc);
+    for cell in [Programmed(value), Unstable(value), Ecc] {
+        assert_eq!(after(Torn::EraseEcc, cell), Ecc);
+        let Unstable(left) = after(Torn::EraseMarginal, cell) else {
+            panic!("{cell:?} is stable after a marginal erase");
+        };
+        if cell != Ecc {
+            assert!(left.iter().zip(value).all(|(left, was)| left & was == was));
+        }
+    }
+}
+
+#[test]
 fn a_planned_cut_leaves_exactly_what_the_sink_was_told() {
     let mut kinds = [0; Torn::KINDS];
     for (mode, first) in [

@@ -7,11 +7,12 @@ use core::cell::RefCell;
 
 use super::frontier::{Frontier, Pending};
 use super::key::KeyHasher;
-use super::report::{Ending, Failure, Leg, Report};
+use super::merged::Merged;
+use super::report::{Ending, Failure, Report};
 use super::seen::{Keys, Met, Seen};
+use super::way::{NO_STEP, Origin, Run};
 use super::world::{Moment, WorldCell};
 use super::{Config, Subject, Violation};
-use crate::sim::SimEntropy;
 use crate::sim::flash::{FlashImage, Mode, Reading, SimFlash};
 
 /// Explores the closure of a subject's crash states.
@@ -26,11 +27,11 @@ pub struct Explorer<S: Subject<WRITE, ERASE>, const WRITE: usize, const ERASE: u
     pub(super) world: WorldCell<S::World>,
     frontier: Rc<RefCell<Frontier<S::World, WRITE, ERASE>>>,
     pub(super) seen: Seen,
-    sessions: Keys,
+    pub(super) sessions: Keys,
     queue: VecDeque<Node<S::World, WRITE, ERASE>>,
-    merged: Merged<S::World, WRITE, ERASE>,
-    origins: Vec<Origin>,
-    trail: Vec<(u32, usize)>,
+    pub(super) merged: Merged<S::World, WRITE, ERASE>,
+    pub(super) origins: Vec<Origin>,
+    pub(super) trail: Vec<(u32, usize)>,
     reader: SimFlash<WRITE, ERASE>,
     // Fewer bits than 128 are for the test that the audit finds collisions.
     pub(super) key_mask: u128,
@@ -41,40 +42,11 @@ pub struct Explorer<S: Subject<WRITE, ERASE>, const WRITE: usize, const ERASE: u
 
 /// A state that waits to be booted.
 #[derive(Debug)]
-struct Node<W, const WRITE: usize, const ERASE: usize> {
-    image: FlashImage<WRITE, ERASE>,
-    world: Moment<W>,
-    origin: u32,
+pub(super) struct Node<W, const WRITE: usize, const ERASE: usize> {
+    pub(super) image: FlashImage<WRITE, ERASE>,
+    pub(super) world: Moment<W>,
+    pub(super) origin: u32,
 }
-
-/// States that were put together with others; a sample of them is expanded in the end.
-#[derive(Debug)]
-struct Merged<W, const WRITE: usize, const ERASE: usize> {
-    samples: Vec<Node<W, WRITE, ERASE>>,
-    random: SimEntropy,
-    met: u64,
-    checking: bool,
-}
-
-/// How a state came about.
-#[derive(Clone, Copy, Debug)]
-struct Origin {
-    /// The state that was booted; itself for the start.
-    parent: u32,
-    /// The last step that was begun.
-    trail: u32,
-    run: Run,
-    ending: Ending,
-}
-
-/// What the surroundings decide about one boot.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    pub(super) reading: Reading,
-    pub(super) guard_fails: bool,
-}
-
-const NO_STEP: u32 = u32::MAX;
 
 impl<S: Subject<WRITE, ERASE>, const WRITE: usize, const ERASE: usize> Explorer<S, WRITE, ERASE> {
     /// Begins with `start`, most often an erased flash, and with what the outside knows then.
@@ -96,12 +68,7 @@ impl<S: Subject<WRITE, ERASE>, const WRITE: usize, const ERASE: usize> Explorer<
             seen: Seen::new(config.audit),
             sessions: Keys::default(),
             queue: VecDeque::new(),
-            merged: Merged {
-                samples: Vec::new(),
-                random: SimEntropy::new(1),
-                met: 0,
-                checking: false,
-            },
+            merged: Merged::new(),
             origins: Vec::new(),
             trail: Vec::new(),
             reader: SimFlash::read_only(start.clone()),
@@ -167,7 +134,7 @@ impl<S: Subject<WRITE, ERASE>, const WRITE: usize, const ERASE: usize> Explorer<
     }
 
     /// Boots a state in every way its doubtful words allow.
-    fn expand(&mut self, node: &Node<S::World, WRITE, ERASE>) {
+    pub(super) fn expand(&mut self, node: &Node<S::World, WRITE, ERASE>) {
         let may_fail = self.config.guard_fails && node.image.mode() == Mode::WriteOnce;
         let seed = node.image.hash() ^ node.world.hash;
         #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more")]
@@ -416,85 +383,6 @@ impl<S: Subject<WRITE, ERASE>, const WRITE: usize, const ERASE: usize> Explorer<
             false => Ok((hasher.key() & self.key_mask, hasher.audit())),
         }
     }
-
-    fn sample(&mut self, image: FlashImage<WRITE, ERASE>, world: Moment<S::World>, origin: Origin) {
-        let wanted = self.config.merged_samples;
-        if wanted == 0 || self.merged.checking {
-            return;
-        }
-        self.merged.met += 1;
-        let place = usize::try_from(self.merged.random.below(self.merged.met));
-        let place = place.unwrap_or(usize::MAX);
-        let room = self.merged.samples.len() < wanted;
-        if !room && place >= wanted {
-            return;
-        }
-        let number = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
-        // It has a way of its own, which a weak key makes worth knowing.
-        self.origins.push(origin);
-        let node = Node {
-            image,
-            world,
-            origin: number,
-        };
-        match self.merged.samples.get_mut(place) {
-            Some(slot) if !room => *slot = node,
-            _ => self.merged.samples.push(node),
-        }
-    }
-
-    /// Expands states that were merged: at a fixpoint they must not lead anywhere new.
-    fn check_merged(&mut self) {
-        self.merged.checking = true;
-        for node in core::mem::take(&mut self.merged.samples) {
-            if self.report.failures.len() >= self.config.failures.max(1) {
-                break;
-            }
-            // The sessions of those they were merged with must not stand in for theirs.
-            let sessions = core::mem::take(&mut self.sessions);
-            self.expand(&node);
-            self.sessions = sessions;
-            self.report.merged_checked += 1;
-        }
-        self.merged.checking = false;
-    }
-
-    fn path(&self, end: Origin) -> Vec<Leg> {
-        let mut path = Vec::new();
-        let mut origin = end;
-        loop {
-            path.push(Leg {
-                reading: origin.run.reading,
-                guard_fails: origin.run.guard_fails,
-                choices: self.choices(origin.trail),
-                ending: origin.ending,
-            });
-            let parent = usize::try_from(origin.parent).unwrap_or(usize::MAX);
-            match self.origins.get(parent) {
-                Some(before) if parent != 0 => origin = *before,
-                _ => break,
-            }
-        }
-        path.reverse();
-        path
-    }
-
-    fn choices(&self, mut trail: u32) -> Vec<usize> {
-        let mut choices = Vec::new();
-        while let Some((before, choice)) = self.trail.get(trail as usize) {
-            choices.push(*choice);
-            trail = *before;
-        }
-        choices.reverse();
-        choices
-    }
-}
-
-impl Run {
-    pub(super) const PLAIN: Self = Self {
-        reading: Reading::Erased,
-        guard_fails: false,
-    };
 }
 
 /// Whether a boot and what followed depended on doubtful words.

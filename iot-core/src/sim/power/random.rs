@@ -4,9 +4,10 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::explorer::{Explorer, Run, judge};
+use super::explorer::{Explorer, judge};
 use super::report::{Ending, Failure, Leg};
 use super::sampler::{Sample, Sampler, Want};
+use super::way::Run;
 use super::{Subject, Violation};
 use crate::sim::SimEntropy;
 use crate::sim::flash::{FlashImage, Mode, Reading};
@@ -170,17 +171,6 @@ impl<W, const WRITE: usize, const ERASE: usize> Sample<W, WRITE, ERASE> {
         match self.cut {
             Some((operation, torn)) => Ending::Cut { operation, torn },
             None => Ending::Idle,
-        }
-    }
-}
-
-impl Run {
-    pub(super) const fn leg(self, choices: Vec<usize>, ending: Ending) -> Leg {
-        Leg {
-            reading: self.reading,
-            guard_fails: self.guard_fails,
-            choices,
-            ending,
         }
     }
 }

@@ -3,9 +3,10 @@
 use alloc::rc::Rc;
 use core::cell::RefCell;
 
-use super::explorer::{Explorer, Run, judge};
+use super::explorer::{Explorer, judge};
 use super::report::{Ending, Leg};
 use super::sampler::{Sampler, Want};
+use super::way::Run;
 use super::world::Moment;
 use super::{Subject, Violation};
 use crate::sim::flash::FlashImage;

@@ -1,6 +1,8 @@
+mod doubt;
+
 use super::*;
 use crate::node::block_on;
-use crate::sim::flash::{FlashCell, FlashImage, Mode, Reading, SimFlashError, Torn};
+use crate::sim::flash::{FlashCell, FlashImage, Mode, SimFlashError, Torn};
 use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
 
 type Flash = SimFlash<4, 64>;
@@ -148,6 +150,33 @@ fn every_choice_of_the_environment_is_taken() {
 }
 
 #[test]
+fn the_way_to_a_violation_is_the_shortest() {
+    // Wrong after six boots, or after one cut in the first word.
+    let fragile = Toy {
+        boot: |flash, world| match world.update(|boots| {
+            *boots += 1;
+            *boots
+        }) {
+            7 => Err(Violation::new("worn out")),
+            _ if read(flash, 0) == Ok(0xffff_ff07) => Err(Violation::new("torn")),
+            _ => Ok(u64::from(read(flash, 0) != Ok(u32::MAX))),
+        },
+        choices: |written, _| usize::from(written == 0),
+        step: |_, session, _| {
+            session.ram = 1;
+            write(&mut session.flash, 0, 0x0707_0707)
+        },
+        ..IDLE
+    };
+    let mut config = Config::BASIC;
+    config.failures = usize::MAX;
+    let report = explore(fragile, Mode::Rewritable, config);
+    assert_eq!(report.failures[0].violation, Violation::new("torn"));
+    assert!(report.failures.is_sorted_by_key(Failure::cuts) && report.fixpoint);
+    assert_eq!(report.failures.last().map(Failure::cuts), Some(6));
+}
+
+#[test]
 fn sessions_that_met_the_same_state_go_on_once() {
     let forgetful = Toy {
         choices: |ram, _| if ram < 20 { 2 } else { 0 },
@@ -159,73 +188,6 @@ fn sessions_that_met_the_same_state_go_on_once() {
     };
     let report = explore(forgetful, Mode::Rewritable, Config::BASIC);
     assert_eq!(report.steps, 40, "not two to the twentieth");
-}
-
-#[test]
-fn what_was_observed_once_is_not_lost_later() {
-    // The outside: 0 nothing was tried yet, 1 seen off, 2 seen on, 3 either. It tells what it reads, unsettled.
-    let gossip = Toy {
-        boot: |flash, world| {
-            let on = read(flash, 0) == Ok(7);
-            match world.read(|known| *known) {
-                0 if !on => {}
-                2 if !on => return Err(Violation::new("seen, then lost")),
-                _ => world.update(|known| *known = 1 + u32::from(on)),
-            }
-            Ok(0)
-        },
-        choices: |_, world| usize::from(world == 0),
-        step: |_, session, world| {
-            world.update(|known| *known = 3);
-            write(&mut session.flash, 0, 7)?;
-            world.update(|known| *known = 2);
-            Ok(())
-        },
-        ..IDLE
-    };
-    for mode in [Mode::Rewritable, Mode::WriteOnce] {
-        assert!(explore(gossip, mode, Config::STABLE).is_clean());
-        let report = explore(gossip, mode, Config::UNSTABLE);
-        let failure = &report.failures[0];
-        assert_eq!(failure.violation, Violation::new("seen, then lost"));
-        let torn = Torn::Unstable;
-        assert_eq!(failure.path[0].ending, Ending::Cut { operation: 0, torn });
-        assert_eq!(failure.path[1].reading, Reading::Value);
-        assert_eq!(failure.path[1].ending, Ending::Idle, "{failure}");
-    }
-}
-
-/// Guards the first word if it looks erased, and wants to read zeroes from then on.
-const GUARD: Toy = Toy {
-    boot: |flash, world| {
-        let first = read(flash, 0);
-        if first == Ok(u32::MAX) {
-            write(flash, 0, 0)?;
-        }
-        match read(flash, 0) {
-            Ok(0) => world.update(|guarded| *guarded = 1),
-            _ if world.read(|guarded| *guarded == 1) => return Err(Violation::new("guard lost")),
-            _ if first == Ok(u32::MAX) => return Err(Violation::new("guard failed")),
-            _ => {}
-        }
-        Ok(0)
-    },
-    ..IDLE
-};
-
-#[test]
-fn a_guard_is_tried_both_ways_where_it_may_fail() {
-    let mut config = Config::STABLE;
-    let report = explore(GUARD, Mode::WriteOnce, config);
-    let failure = &report.failures[0];
-    assert_eq!(failure.violation, Violation::new("guard failed"));
-    let (last, before) = failure.path.split_last().unwrap();
-    assert!(last.guard_fails && !before.iter().any(|leg| leg.guard_fails));
-
-    config.guard_fails = false;
-    assert!(explore(GUARD, Mode::WriteOnce, config).is_clean());
-    config.guard_fails = true;
-    assert!(explore(GUARD, Mode::Rewritable, config).is_clean());
 }
 
 /// Fills the first page word by word.
@@ -408,7 +370,7 @@ fn a_budget_ends_the_exploration_and_a_larger_one_continues_it() {
 fn the_filter_and_the_shortcuts_change_no_outcome() {
     let mut saved = 0;
     for mode in [Mode::Rewritable, Mode::WriteOnce] {
-        for toy in [DOOR, FILLER, GUARD] {
+        for toy in [DOOR, FILLER, doubt::GUARD] {
             let mut config = Config::UNSTABLE;
             config.failures = usize::MAX;
             let usual = explore(toy, mode, config);
