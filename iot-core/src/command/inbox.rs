@@ -7,6 +7,7 @@ use super::class::Command;
 use super::envelope::{Answer, MAX_MESSAGE_BYTES, Request, Response};
 use super::journal::Shape;
 use super::outcome::{Outcome, Reason};
+use super::window::Window;
 use crate::engine::{BatchWriter, RecordKey, RecordRange};
 use crate::id::{CommandId, IssuerId};
 use crate::time::{Instant, Now, Proof};
@@ -61,7 +62,7 @@ pub struct Inbox<
     replies: [Option<Response>; REPLIES],
     effect: Option<Effect<EFFECT_BYTES>>,
     doing: Option<Doing>,
-    written: (u32, u64),
+    written: (u32, Window<WINDOW>),
     persist_after: Option<Instant>,
     send_after: Option<Instant>,
     arrivals: u32,
@@ -201,7 +202,7 @@ impl<
             replies: [None; REPLIES],
             effect: None,
             doing: None,
-            written: (0, 0),
+            written: (0, Window::new(0)),
             persist_after: None,
             send_after: None,
             arrivals: 0,

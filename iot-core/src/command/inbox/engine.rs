@@ -148,7 +148,7 @@ impl<
         buffer: &'b mut [u8],
     ) -> Option<Batch<'b>> {
         let (header, entry) = self.ledgers.get(place)?.records(at)?;
-        self.written = (header.epoch, header.window.floor());
+        self.written = (header.epoch, header.window);
         let mut writer = BatchWriter::new(buffer);
         writer
             .put_with(self.key(place, None)?, |room| {
@@ -208,8 +208,8 @@ impl<
             self.effect = None;
         }
         if let Some(ledger) = self.ledgers.get_mut(place) {
-            let (epoch, floor) = self.written;
-            ledger.recorded(at, epoch, floor);
+            let (epoch, window) = &self.written;
+            ledger.recorded(at, *epoch, window);
         }
     }
 

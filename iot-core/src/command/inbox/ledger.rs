@@ -31,6 +31,8 @@ pub(super) struct Slot<C> {
     pub(super) arrival: u32,
     /// The issuer waits for the answer.
     pub(super) owed: bool,
+    /// A boot will find that it was started.
+    pub(super) on_record: bool,
     pub(super) phase: Phase<C>,
 }
 
@@ -83,6 +85,7 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         }
         let live = self.lowest_live().unwrap_or(u64::MAX);
         self.window.settle_below(request.settled_below.min(live));
+        self.end_settled(request.settled_below);
 
         let standing = self.window.standing(id.sequence);
         if standing == Standing::Settled {
@@ -106,7 +109,9 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
             return Err(Answer::Ended(Outcome::Forgotten));
         }
         let at = self.room(request).ok_or(Answer::Busy)?;
-        if !self.window.reach(id.sequence) {
+        // The floor must not pass what is live, although a later one may have been settled with it.
+        let is_near = id.sequence.saturating_sub(live) < WINDOW as u64;
+        if !is_near || !self.window.reach(id.sequence) {
             return Err(Answer::Busy);
         }
         // A record may know of ends that lie behind what the window showed before it advanced.
@@ -124,6 +129,7 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         verdict: Result<C, Outcome>,
         arrival: u32,
     ) {
+        let on_record = (verdict.as_ref()).is_ok_and(|command| command.class().starts_on_record());
         let phase = match verdict {
             Err(outcome) => Phase::Ending(outcome),
             Ok(command) if command.class().starts_on_record() => Phase::Starting(command),
@@ -139,6 +145,7 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
                 expires: request.expires,
                 arrival,
                 owed: false,
+                on_record,
                 phase,
             });
         }
@@ -195,6 +202,7 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
             expires: None,
             arrival: 0,
             owed: false,
+            on_record: true,
             phase,
         });
         Some(())
@@ -229,12 +237,16 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         Some((header, Some(entry)))
     }
 
-    /// The records of [`records`](Self::records) are durable, with the epoch and floor they had then.
-    pub(super) fn recorded(&mut self, at: Option<usize>, epoch: u32, floor: u64) {
+    /// The records of [`records`](Self::records) are durable, with the epoch and window they had then.
+    pub(super) fn recorded(&mut self, at: Option<usize>, epoch: u32, written: &Window<WINDOW>) {
+        self.advance(at);
         if epoch == self.epoch {
-            self.durable_floor = floor;
-            self.stale &= self.window.floor() > floor;
+            self.durable_floor = written.floor();
+            self.stale &= self.window != *written;
         }
+    }
+
+    fn advance(&mut self, at: Option<usize>) {
         let Some(slot) = at.and_then(|at| self.slots.get_mut(at)?.as_mut()) else {
             return;
         };
@@ -252,6 +264,23 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
         };
     }
 
+    /// Notes the end of what is settled but lies behind a live command, where the floor cannot rise yet: it
+    /// could arrive after all, and run although a later command was carried out. What a boot must still find
+    /// started has not ended.
+    fn end_settled(&mut self, settled_below: u64) {
+        for sequence in self.window.floor()..settled_below {
+            let started = |slot: &Slot<C>| slot.sequence == sequence && slot.on_record;
+            match self.window.standing(sequence) {
+                Standing::Beyond => break,
+                Standing::Open if !self.slots.iter().flatten().any(started) => {
+                    self.window.end(sequence);
+                    self.stale = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn lowest_live(&self) -> Option<u64> {
         let live = |slot: &&Slot<C>| !matches!(slot.phase, Phase::Ended(_));
         let slots = self.slots.iter().flatten().filter(live);
@@ -262,7 +291,13 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
     fn room(&self, request: &Request<'_>) -> Option<usize> {
         // Two issuers lose their oldest results instead: one that settles nothing would wait for ever, and
         // so would one whose command at the floor finds no room behind those it waits for.
-        let may_forget = [0, request.id.sequence].contains(&request.settled_below);
+        // It does not wait for ever where an older one is live: when that has ended, its room is free.
+        let sequence = request.id.sequence;
+        let is_oldest = self.lowest_live().is_none_or(|live| live > sequence);
+        let may_forget = match request.settled_below {
+            0 => true,
+            settled => settled == sequence && is_oldest,
+        };
         let spent = |slot: &Slot<C>| {
             let settled = may_forget || slot.sequence < self.window.floor();
             matches!(slot.phase, Phase::Ended(_)) && !slot.owed && settled
