@@ -1,0 +1,333 @@
+//! The real engines, driven as the model says: every turn must do exactly what the model foretells.
+
+use core::time::Duration;
+
+use futures::executor::block_on;
+use iot_core::codec::encode_into;
+use iot_core::command::{
+    Answer, Class, Conclusion, Inbox, IssueError, Issuer, Outcome, Reason, Request, Response, Terms,
+};
+use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
+use iot_core::port::Records;
+use iot_core::storage::memory::MemoryRecords;
+use iot_core::time::TimeBounds;
+use iot_core::{Channel, CommandId, Instant, IssuerId, Message, Now, Ticket, Timestamp};
+
+use super::rules::{Ask, End, Id, Rules, Say};
+
+iot_core::commands! {
+    pub(crate) enum Job {
+        #[transactional] Count,
+        #[idempotent] Set,
+        #[probed] Swap,
+        #[opaque] Pulse,
+    }
+}
+
+/// What a real driver saw, in the model's words.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Seen {
+    Commit,
+    Say(Id, Say),
+    Send(Ask),
+    Tell(Id, Option<End>),
+}
+
+const TOTAL: RecordKey = RecordKey::new(0x0900);
+const SHORT: Duration = Duration::from_secs(3_600);
+const LONG: Duration = Duration::from_secs(1_000_000_000);
+
+/// The power goes after so many commits.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Cut;
+
+fn job(class: Class) -> Job {
+    match class {
+        Class::Transactional => Job::Count,
+        Class::Idempotent => Job::Set,
+        Class::Probed => Job::Swap,
+        _ => Job::Pulse,
+    }
+}
+
+fn real(id: Id) -> CommandId {
+    CommandId::new(
+        IssuerId::new(id.issuer.into()),
+        id.epoch.into(),
+        id.sequence.into(),
+    )
+}
+
+fn small(id: CommandId) -> Id {
+    Id {
+        issuer: u8::try_from(id.issuer.get()).unwrap(),
+        epoch: u8::try_from(id.epoch).unwrap(),
+        sequence: u8::try_from(id.sequence).unwrap(),
+    }
+}
+
+fn end_of(outcome: Outcome) -> End {
+    match outcome {
+        Outcome::Done(_) => End::Done,
+        Outcome::InDoubt => End::InDoubt,
+        Outcome::Forgotten => End::Forgotten,
+        Outcome::Rejected {
+            reason: Reason::TooOld,
+        } => End::TooOld,
+        other => panic!("an end that the model does not know: {other:?}"),
+    }
+}
+
+fn outcome_of(end: End) -> Outcome {
+    match end {
+        End::Done => Outcome::DONE,
+        End::InDoubt => Outcome::InDoubt,
+        End::Forgotten => Outcome::Forgotten,
+        End::TooOld => Outcome::Rejected {
+            reason: Reason::TooOld,
+        },
+    }
+}
+
+fn restore(engine: &mut dyn Engine, records: &mut MemoryRecords, now: Now) {
+    let range = engine.records();
+    let mut from = range.first();
+    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).unwrap()) {
+        if !range.contains(key) {
+            break;
+        }
+        let value = records.value(key).unwrap();
+        engine.input(now, &Event::Record { key, value });
+        from = key.offset(1);
+    }
+    engine.input(now, &Event::Restored);
+}
+
+/// Takes every step the engine wants; `cut` counts the commits that still take place.
+fn pump(
+    engine: &mut dyn Engine,
+    records: &mut MemoryRecords,
+    now: Now,
+    cut: &mut Option<usize>,
+    seen: &mut Vec<Seen>,
+) -> Result<(), Cut> {
+    let mut buffer = [0; 1024];
+    loop {
+        let done = match engine.step(now, &mut buffer) {
+            Step::Idle => return Ok(()),
+            Step::Persist(batch) => {
+                block_on(records.commit(&batch)).unwrap();
+                seen.push(Seen::Commit);
+                if let Some(left) = cut {
+                    *left -= 1;
+                    if *left == 0 {
+                        return Err(Cut);
+                    }
+                }
+                Done::Persisted
+            }
+            Step::Send(message) => {
+                seen.push(read(message.payload));
+                Done::Sent(Ticket::new(0))
+            }
+            other => panic!("an unexpected step: {other:?}"),
+        };
+        engine.done(now, done);
+    }
+}
+
+fn read(payload: &[u8]) -> Seen {
+    if let Ok(request) = Request::decode(payload) {
+        let settled = u8::try_from(request.settled_below).unwrap();
+        return Seen::Send(Ask {
+            id: small(request.id),
+            settled,
+        });
+    }
+    let response = Response::decode(payload).unwrap();
+    let say = match response.answer {
+        Answer::Ended(outcome) => Say::Ended(end_of(outcome)),
+        Answer::InProgress => Say::InProgress,
+        Answer::Busy => Say::Busy,
+        other => panic!("an answer that the model does not know: {other:?}"),
+    };
+    Seen::Say(small(response.id), say)
+}
+
+/// A device with a real inbox.
+pub(crate) struct RealDevice<const WINDOW: usize, const RESULTS: usize> {
+    inbox: Inbox<Job, 2, WINDOW, RESULTS, 8>,
+    pub(crate) records: MemoryRecords,
+    /// What it did since this was last taken.
+    pub(crate) seen: Vec<Seen>,
+    /// How many commits take place before the power goes.
+    pub(crate) cut: Option<usize>,
+}
+
+impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
+    const NOW: Now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+
+    /// Boots, and does what is then due.
+    pub(crate) fn boot(records: MemoryRecords, cut: Option<usize>) -> (Self, Result<(), Cut>) {
+        let mut inbox = Inbox::with_effects(RecordKey::new(0x0200));
+        inbox.allow(IssuerId::new(1)).unwrap();
+        inbox.allow(IssuerId::new(2)).unwrap();
+        let mut device = Self {
+            inbox,
+            records,
+            seen: Vec::new(),
+            cut,
+        };
+        restore(&mut device.inbox, &mut device.records, Self::NOW);
+        let booted = device.pump();
+        (device, booted)
+    }
+
+    pub(crate) fn deliver(&mut self, rules: &Rules, ask: Ask) -> Result<(), Cut> {
+        let (mut command, mut bytes) = ([0; 32], [0; 64]);
+        let job = job(rules.class(ask.id));
+        let command = encode_into(&mut command, |out| out.encode(&job)?.ok()).unwrap();
+        let request = Request::new(real(ask.id), command).settled_below(ask.settled.into());
+        let len = request.encode(&mut bytes).unwrap();
+        let message = Message::new(Channel::Command, &bytes[..len]);
+        self.inbox.input(Self::NOW, &Event::Message(message));
+        self.pump()
+    }
+
+    pub(crate) fn hand_out(&mut self) -> Option<(Id, bool)> {
+        let pending = self.inbox.next()?;
+        Some((small(pending.id), pending.resumed))
+    }
+
+    pub(crate) fn finish(&mut self, rules: &Rules, id: Id) -> Result<(), Cut> {
+        if rules.class(id) == Class::Transactional {
+            let total = [self.total() + 1];
+            let inbox = &mut self.inbox;
+            inbox
+                .finish_with(real(id), Outcome::DONE, TOTAL, &total)
+                .unwrap();
+        } else {
+            self.inbox.finish(real(id), Outcome::DONE).unwrap();
+        }
+        self.pump()
+    }
+
+    /// How many transactional effects are on record.
+    pub(crate) fn total(&self) -> u8 {
+        self.records.value(TOTAL).map_or(0, |value| value[0])
+    }
+
+    /// The inbox's own records, byte for byte.
+    pub(crate) fn own_records(&self) -> Vec<Option<Vec<u8>>> {
+        let keys = 0x0200..0x0210;
+        keys.map(|key| self.records.value(RecordKey::new(key)).map(Into::into))
+            .collect()
+    }
+
+    fn pump(&mut self) -> Result<(), Cut> {
+        let (inbox, records) = (&mut self.inbox, &mut self.records);
+        pump(inbox, records, Self::NOW, &mut self.cut, &mut self.seen)
+    }
+}
+
+/// A service with a real issuer.
+pub(crate) struct RealDesk<const PENDING: usize> {
+    issuer: Issuer<Job, PENDING>,
+    pub(crate) records: MemoryRecords,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) cut: Option<usize>,
+    now: Now,
+}
+
+impl<const PENDING: usize> RealDesk<PENDING> {
+    pub(crate) fn boot(records: MemoryRecords, cut: Option<usize>) -> (Self, Result<(), Cut>) {
+        Self::open(records, cut, None)
+    }
+
+    /// Boots from a backup and opens a new life, when the clock reads `clock` seconds.
+    pub(crate) fn restore(
+        records: MemoryRecords,
+        cut: Option<usize>,
+        clock: u8,
+    ) -> (Self, Result<(), Cut>) {
+        Self::open(records, cut, Some(clock))
+    }
+
+    fn open(
+        records: MemoryRecords,
+        cut: Option<usize>,
+        clock: Option<u8>,
+    ) -> (Self, Result<(), Cut>) {
+        let wall = Timestamp::from_secs(clock.unwrap_or(1).into());
+        let mut desk = Self {
+            issuer: Issuer::new(IssuerId::new(1), RecordKey::new(0x4000)),
+            records,
+            seen: Vec::new(),
+            cut,
+            now: Now::new(Instant::ZERO, TimeBounds::exact(wall)),
+        };
+        restore(&mut desk.issuer, &mut desk.records, desk.now);
+        if clock.is_some() {
+            desk.issuer.open_epoch(desk.now);
+        }
+        let booted = desk.pump();
+        (desk, booted)
+    }
+
+    pub(crate) fn issue(&mut self, rules: &Rules, foretold: Option<Id>) -> Result<(), Cut> {
+        // A command's class, and with it its length, follows from its number, as in the model.
+        let class = foretold.map_or(Class::Opaque, |id| rules.class(id));
+        let odd = foretold.is_some_and(|id| id.sequence % 2 == 1);
+        let terms = Terms::DEFAULT.give_up_after(if odd { SHORT } else { LONG });
+        match (self.issuer.issue(self.now, job(class), terms), foretold) {
+            (Ok(id), Some(foretold)) => assert_eq!(small(id), foretold),
+            (Err(IssueError::Full { .. }), None) => {}
+            other => panic!("issued and foretold: {other:?}"),
+        }
+        self.pump()
+    }
+
+    pub(crate) fn hear(&mut self, id: Id, end: End) -> Result<(), Cut> {
+        let mut bytes = [0; 64];
+        let response = Response::new(real(id), Answer::Ended(outcome_of(end)));
+        let len = response.encode(&mut bytes).unwrap();
+        let message = Message::new(Channel::Command, &bytes[..len]);
+        self.issuer.input(self.now, &Event::Message(message));
+        self.pump()
+    }
+
+    pub(crate) fn give_up(&mut self, only_short: bool) -> Result<(), Cut> {
+        let patience = if only_short { SHORT } else { LONG };
+        self.now.instant = self.now.instant + patience + Duration::from_secs(1);
+        self.pump()
+    }
+
+    pub(crate) fn repeat(&mut self) -> Result<(), Cut> {
+        let connected = Event::Connected { resumed: false };
+        self.issuer.input(self.now, &connected);
+        self.pump()
+    }
+
+    /// Its records, byte for byte.
+    pub(crate) fn own_records(&self) -> Vec<Option<Vec<u8>>> {
+        let keys = 0x4000..0x4008;
+        keys.map(|key| self.records.value(RecordKey::new(key)).map(Into::into))
+            .collect()
+    }
+
+    /// The driver's turn, then the application's, until both are through.
+    fn pump(&mut self) -> Result<(), Cut> {
+        loop {
+            let (issuer, records) = (&mut self.issuer, &mut self.records);
+            pump(issuer, records, self.now, &mut self.cut, &mut self.seen)?;
+            let before = self.seen.len();
+            while let Some(Conclusion { id, outcome, .. }) = self.issuer.concluded() {
+                let end = outcome.ok().map(end_of);
+                self.seen.push(Seen::Tell(small(id), end));
+            }
+            if self.seen.len() == before {
+                return Ok(());
+            }
+        }
+    }
+}
