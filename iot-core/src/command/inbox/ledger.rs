@@ -109,8 +109,12 @@ impl<C: Command, const WINDOW: usize, const RESULTS: usize> Ledger<C, WINDOW, RE
             return Err(Answer::Ended(Outcome::Forgotten));
         }
         let at = self.room(request).ok_or(Answer::Busy)?;
-        // The floor must not pass what is live, although a later one may have been settled with it.
-        let is_near = id.sequence.saturating_sub(live) < WINDOW as u64;
+        // The floor must not pass what is live, nor an end that the issuer may still ask for.
+        let kept = match request.settled_below {
+            0 => live,
+            settled => live.min(settled.max(self.window.floor())),
+        };
+        let is_near = id.sequence.saturating_sub(kept) < WINDOW as u64;
         if !is_near || !self.window.reach(id.sequence) {
             return Err(Answer::Busy);
         }
