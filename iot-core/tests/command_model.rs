@@ -121,6 +121,15 @@ fn every_claim_holds_in_every_world_where_results_are_forgotten() {
     }
 }
 
+/// An issuer that holds more commands than the window is wide.
+#[test]
+fn every_claim_holds_in_every_world_where_the_window_is_too_narrow() {
+    let (window, issued, least) = scope([(1, 2, 300), (2, 3, 30_000), (2, 4, 100_000)]);
+    let mut rules = Rules::new([issued, 0], Rules::MIXED);
+    (rules.window, rules.pending) = (window, window + 1);
+    holds(&rules, least);
+}
+
 #[test]
 fn every_broken_rule_breaks_a_claim() {
     let scopes = [([2, 0], 0), ([1, 0], 1), ([4, 0], 0)];
@@ -164,8 +173,8 @@ fn the_real_inbox_does_what_the_model_does() {
     rules.window = 8;
     type Scope<'a> = (u8, u8, &'a [u8], &'a [u8]);
     let scopes: &[Scope<'_>] = scope([
-        &[(1, 2, &[1, 2, 9], &[0, 2, 9]), (2, 1, &[1, 2], &[2])],
-        &[(1, 2, &[1, 2, 9], &[0, 2, 9]), (2, 1, &[1, 2], &[1, 2])],
+        &[(1, 2, &[1, 2, 9], &[1, 9]), (2, 1, &[1, 2], &[2])],
+        &[(1, 2, &[1, 2, 9], &[0, 1, 2, 9]), (2, 1, &[1, 2], &[1, 2])],
         &[
             (1, 2, &[1, 2, 3, 9, 10], &[0, 1, 2, 3, 9, 10]),
             (1, 1, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]),
@@ -287,4 +296,19 @@ fn a_result_is_kept_for_its_issuer_while_a_command_that_was_given_up_runs() {
     device.finish(&rules, given_up).unwrap();
     device.deliver(&rules, ask(2, 2)).unwrap();
     assert_eq!(device.hand_out(), Some((ask(2, 2).id, false)));
+}
+
+#[test]
+fn the_window_never_passes_an_end_that_its_issuer_may_still_ask_for() {
+    let (rules, mut device) = opaque_device();
+    device.deliver(&rules, ask(1, 1)).unwrap();
+    let (first, _) = device.hand_out().unwrap();
+    device.finish(&rules, first).unwrap();
+    // Its answer was lost, and the issuer has more under way than the window is wide.
+    device.deliver(&rules, ask(9, 1)).unwrap();
+    device.seen.clear();
+    device.deliver(&rules, ask(1, 1)).unwrap();
+    assert_eq!(device.seen, [Seen::Say(first, Say::Ended(End::Done))]);
+    device.deliver(&rules, ask(9, 2)).unwrap();
+    assert_eq!(device.hand_out(), Some((ask(9, 2).id, false)));
 }

@@ -381,7 +381,12 @@ impl Ledger {
         let at = self.room(rules, ask).ok_or(Say::Busy)?;
         let needed = (sequence + 1).saturating_sub(rules.window);
         let live = self.live().min().unwrap_or(u8::MAX);
-        let open = |sequence| sequence >= live || !self.has_ended(sequence);
+        // Nor over an end that its issuer may still ask for.
+        let kept = match ask.settled {
+            0 => u8::MAX,
+            settled => settled.max(self.floor),
+        };
+        let open = |sequence| sequence >= live.min(kept) || !self.has_ended(sequence);
         let open = (self.floor..needed).any(open);
         if open && !rules.breaks(Mutant::WindowOverOpen) {
             return Err(Say::Busy);

@@ -307,7 +307,8 @@ impl World {
             Some(End::InDoubt) if class != Class::Opaque => {
                 Some("doubt about a class that has none")
             }
-            Some(End::Forgotten | End::TooOld) if rules.keeps_all() => {
+            Some(End::TooOld) => Some("an issuer was told that what it asks for is too old"),
+            Some(End::Forgotten) if rules.keeps_all() => {
                 Some("the issuer asked for an end that was dropped")
             }
             _ => None,
