@@ -11,9 +11,9 @@ use iot_core::command::Class;
 use iot_core::storage::memory::MemoryRecords;
 
 use super::desk::{Act, Desk};
-use super::device::{Flash, Op, Ram};
-use super::real::{RealDesk, RealDevice, Seen};
-use super::rules::{Ask, End, Id, Rules};
+use super::device::{Entry, Flash, Op, Ram};
+use super::real::{Cut, RealDesk, RealDevice, Seen};
+use super::rules::{Ask, End, Id, Rules, Say};
 
 type Bytes = Vec<Option<Vec<u8>>>;
 
@@ -23,6 +23,7 @@ pub(crate) struct Compared {
     pub(crate) states: usize,
     pub(crate) moves: usize,
     pub(crate) cuts: usize,
+    pub(crate) full: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,11 @@ pub(crate) fn device<const WINDOW: usize, const RESULTS: usize>(
                 DeviceMove::Run => Vec::new(),
             };
             let commits = ops.iter().filter(|op| is_commit(op)).count();
+            if commits > 0 {
+                compared.full += 1;
+                let real = replay::<WINDOW, RESULTS>(rules, &place);
+                without_room(rules, real, step, &ops, &mut bytes);
+            }
             for cut in (1..=commits).map(Some).chain([None]) {
                 compared.moves += 1;
                 let mut real = replay::<WINDOW, RESULTS>(rules, &place);
@@ -113,6 +119,48 @@ pub(crate) fn device<const WINDOW: usize, const RESULTS: usize>(
         }
     }
     compared
+}
+
+/// Makes a move that has something written while the storage has no room: nothing may rest on it.
+fn without_room<const WINDOW: usize, const RESULTS: usize>(
+    rules: &Rules,
+    mut real: RealDevice<WINDOW, RESULTS>,
+    step: DeviceMove,
+    ops: &[Op],
+    bytes: &mut HashMap<Flash, Bytes>,
+) {
+    real.seen.clear();
+    real.fill();
+    match step {
+        DeviceMove::Run => return,
+        DeviceMove::Finish(id) => {
+            real.finish(rules, id).unwrap();
+            assert_eq!(real.seen, [], "an end was said that is not on record");
+            real.deliver(rules, Ask { id, settled: 0 }).unwrap();
+            assert_eq!(real.seen, [Seen::Say(id, Say::InProgress)]);
+            real.seen.clear();
+        }
+        DeviceMove::Deliver(ask) => {
+            real.deliver(rules, ask).unwrap();
+            let starts = |entry: &Entry| entry.id == ask.id && entry.end.is_none();
+            let written = ops.iter().find_map(flash_of).unwrap();
+            let mut entries = written.iter().flat_map(|shelf| &shelf.entries).flatten();
+            if ops.len() == 1 && rules.starts_on_record(ask.id) && entries.any(starts) {
+                // What has not begun is given back to its issuer.
+                real.make_room();
+                let said = real.seen.iter().filter(|seen| **seen != Seen::Commit);
+                let busy = Seen::Say(ask.id, Say::Busy);
+                assert_eq!(said.collect::<Vec<_>>(), [&busy], "{ask:?}");
+                return;
+            }
+            assert_eq!(real.seen, [], "an answer rests on what is not on record");
+            assert_ne!(real.hand_out().map(|(id, _)| id), Some(ask.id));
+        }
+    }
+    real.make_room();
+    assert_eq!(real.seen, in_words(ops), "{step:?}");
+    let written = ops.iter().rev().find_map(flash_of).unwrap();
+    same_bytes(bytes, written, real.own_records());
 }
 
 /// Boots from `records`, with a cut at each commit of the boot and without one.
@@ -263,17 +311,21 @@ pub(crate) fn desk<const PENDING: usize>(rules: &Rules, issued: u8) -> Compared 
                 DeskMove::GiveUp(short) => (desk.give_up(1, short), None),
                 DeskMove::Repeat => (desk.sends(1).collect(), None),
             };
+            if acts.iter().any(|act| matches!(act, Act::Commit(_))) {
+                compared.full += 1;
+                let (mut real, booted) = RealDesk::<PENDING>::boot(records.clone(), None);
+                booted.unwrap();
+                real.seen.clear();
+                real.fill();
+                make(&mut real, rules, step, foretold).unwrap();
+                waits_for_room(desk, &acts, real, &mut bytes);
+            }
             for cut in cuts(&acts) {
                 compared.moves += 1;
                 let (mut real, booted) = RealDesk::<PENDING>::boot(records.clone(), None);
                 booted.unwrap();
                 (real.seen, real.cut) = (Vec::new(), cut);
-                let done = match step {
-                    DeskMove::Issue => real.issue(rules, foretold),
-                    DeskMove::Hear(id, end) => real.hear(id, end),
-                    DeskMove::GiveUp(short) => real.give_up(short),
-                    DeskMove::Repeat => real.repeat(),
-                };
+                let done = make(&mut real, rules, step, foretold);
                 assert_eq!(done.is_err(), cut.is_some());
                 let after = check_desk(desk, &acts, cut, &real, &mut bytes);
                 if known.insert(after) {
@@ -283,6 +335,74 @@ pub(crate) fn desk<const PENDING: usize>(rules: &Rules, issued: u8) -> Compared 
         }
     }
     compared
+}
+
+fn make<const PENDING: usize>(
+    real: &mut RealDesk<PENDING>,
+    rules: &Rules,
+    step: DeskMove,
+    foretold: Option<Id>,
+) -> Result<(), Cut> {
+    match step {
+        DeskMove::Issue => real.issue(rules, foretold),
+        DeskMove::Hear(id, end) => real.hear(id, end),
+        DeskMove::GiveUp(short) => real.give_up(short),
+        DeskMove::Repeat => real.repeat(),
+    }
+}
+
+/// A move was made while the storage had no room: what is not on record is neither sent nor settled.
+fn waits_for_room<const PENDING: usize>(
+    desk: Desk,
+    acts: &[Act],
+    mut real: RealDesk<PENDING>,
+    bytes: &mut HashMap<Desk, Bytes>,
+) {
+    let first = acts.iter().position(|act| matches!(act, Act::Commit(_)));
+    let (before, after) = acts.split_at(first.unwrap());
+    assert_eq!(sorted(&real.seen), sorted(&desk_words(before)), "{desk:?}");
+    real.seen.clear();
+    real.repeat().unwrap();
+    let told = |id: Id| {
+        let mut tells = before.iter();
+        tells.any(|act| matches!(act, Act::Tell(told, _) if *told == id))
+    };
+    let repeats = desk.sends(1).filter(|act| match act {
+        Act::Send(ask) => !told(ask.id),
+        _ => true,
+    });
+    let repeats: Vec<_> = repeats.collect();
+    assert_eq!(
+        sorted(&real.seen),
+        sorted(&desk_words(&repeats)),
+        "{desk:?}"
+    );
+    real.seen.clear();
+    real.make_room();
+    let mut last = desk;
+    for act in after {
+        if let Act::Commit(desk) = act {
+            last = *desk;
+        }
+    }
+    assert_eq!(real.seen, desk_words(after), "{desk:?}");
+    same_bytes(bytes, last, real.own_records());
+}
+
+fn desk_words(acts: &[Act]) -> Vec<Seen> {
+    let word = |act: &Act| match *act {
+        Act::Commit(_) => Seen::Commit,
+        Act::Send(ask) => Seen::Send(ask),
+        Act::Tell(id, end) => Seen::Tell(id, end),
+    };
+    acts.iter().map(word).collect()
+}
+
+/// The order of messages that leave together says nothing.
+fn sorted(words: &[Seen]) -> Vec<Seen> {
+    let mut words = words.to_vec();
+    words.sort_unstable();
+    words
 }
 
 fn cuts(acts: &[Act]) -> impl Iterator<Item = Option<usize>> {
@@ -297,26 +417,18 @@ fn check_desk<const PENDING: usize>(
     real: &RealDesk<PENDING>,
     bytes: &mut HashMap<Desk, Bytes>,
 ) -> Desk {
-    let (mut after, mut words, mut commits) = (before, Vec::new(), 0);
-    for act in acts {
-        words.push(match *act {
-            Act::Commit(desk) => {
-                (after, commits) = (desk, commits + 1);
-                Seen::Commit
-            }
-            Act::Send(ask) => Seen::Send(ask),
-            Act::Tell(id, end) => Seen::Tell(id, end),
-        });
+    let (mut after, mut commits) = (before, 0);
+    let mut done = acts.len();
+    for (at, act) in acts.iter().enumerate() {
+        if let Act::Commit(desk) = *act {
+            (after, commits) = (desk, commits + 1);
+        }
         if cut == Some(commits) {
+            done = at + 1;
             break;
         }
     }
-    // The order of messages that leave together says nothing.
-    let sorted = |words: &[Seen]| {
-        let mut words = words.to_vec();
-        words.sort_unstable();
-        words
-    };
+    let words = desk_words(&acts[..done]);
     let of_a_kind = |seen: &Seen| matches!(seen, Seen::Commit);
     let real_turns: Vec<_> = real.seen.split(of_a_kind).map(sorted).collect();
     let turns: Vec<_> = words.split(of_a_kind).map(sorted).collect();

@@ -146,7 +146,7 @@ impl Ram {
                     turn,
                 };
                 ledger.slots[at] = Some(Slot { sequence, phase });
-                let starts = rules.class(ask.id).starts_on_record();
+                let starts = rules.starts_on_record(ask.id);
                 let starts = starts && !rules.breaks(Mutant::NoStarted);
                 let entry = Entry {
                     id: ask.id,
@@ -398,7 +398,7 @@ impl Ledger {
     /// What the issuer is done with is over, except what a boot must still find started.
     fn settle(&mut self, rules: &Rules, ask: Ask, due: &mut bool) {
         let id = |sequence| Id { sequence, ..ask.id };
-        let on_record = |sequence: &u8| rules.class(id(*sequence)).starts_on_record();
+        let on_record = |sequence: &u8| rules.starts_on_record(id(*sequence));
         let started: Vec<u8> = self.live().filter(on_record).collect();
         let lowest = self.live().min().unwrap_or(u8::MAX);
         let past = rules.breaks(Mutant::SettlePastLive);

@@ -7,7 +7,7 @@ use iot_core::codec::encode_into;
 use iot_core::command::{
     Answer, Class, Conclusion, Inbox, IssueError, Issuer, Outcome, Reason, Request, Response, Terms,
 };
-use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
+use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::port::Records;
 use iot_core::storage::memory::MemoryRecords;
 use iot_core::time::TimeBounds;
@@ -109,12 +109,14 @@ fn pump(
     records: &mut MemoryRecords,
     now: Now,
     cut: &mut Option<usize>,
+    full: bool,
     seen: &mut Vec<Seen>,
 ) -> Result<(), Cut> {
     let mut buffer = [0; 1024];
     loop {
         let done = match engine.step(now, &mut buffer) {
             Step::Idle => return Ok(()),
+            Step::Persist(_) if full => Done::Failed(Failure::StorageFull),
             Step::Persist(batch) => {
                 block_on(records.commit(&batch)).unwrap();
                 seen.push(Seen::Commit);
@@ -162,11 +164,12 @@ pub(crate) struct RealDevice<const WINDOW: usize, const RESULTS: usize> {
     pub(crate) seen: Vec<Seen>,
     /// How many commits take place before the power goes.
     pub(crate) cut: Option<usize>,
+    /// The storage has no room.
+    full: bool,
+    now: Now,
 }
 
 impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
-    const NOW: Now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
-
     /// Boots, and does what is then due.
     pub(crate) fn boot(records: MemoryRecords, cut: Option<usize>) -> (Self, Result<(), Cut>) {
         let mut inbox = Inbox::with_effects(RecordKey::new(0x0200));
@@ -177,8 +180,10 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
             records,
             seen: Vec::new(),
             cut,
+            full: false,
+            now: Now::new(Instant::ZERO, TimeBounds::UNKNOWN),
         };
-        restore(&mut device.inbox, &mut device.records, Self::NOW);
+        restore(&mut device.inbox, &mut device.records, device.now);
         let booted = device.pump();
         (device, booted)
     }
@@ -190,7 +195,7 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
         let request = Request::new(real(ask.id), command).settled_below(ask.settled.into());
         let len = request.encode(&mut bytes).unwrap();
         let message = Message::new(Channel::Command, &bytes[..len]);
-        self.inbox.input(Self::NOW, &Event::Message(message));
+        self.inbox.input(self.now, &Event::Message(message));
         self.pump()
     }
 
@@ -212,6 +217,18 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
         self.pump()
     }
 
+    /// From now on the storage has no room.
+    pub(crate) fn fill(&mut self) {
+        self.full = true;
+    }
+
+    /// It has room again, and some time has passed.
+    pub(crate) fn make_room(&mut self) {
+        self.full = false;
+        self.now.instant = self.now.instant + Duration::from_secs(1);
+        self.pump().unwrap();
+    }
+
     /// How many transactional effects are on record.
     pub(crate) fn total(&self) -> u8 {
         self.records.value(TOTAL).map_or(0, |value| value[0])
@@ -226,7 +243,8 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
 
     fn pump(&mut self) -> Result<(), Cut> {
         let (inbox, records) = (&mut self.inbox, &mut self.records);
-        pump(inbox, records, Self::NOW, &mut self.cut, &mut self.seen)
+        let seen = &mut self.seen;
+        pump(inbox, records, self.now, &mut self.cut, self.full, seen)
     }
 }
 
@@ -236,6 +254,7 @@ pub(crate) struct RealDesk<const PENDING: usize> {
     pub(crate) records: MemoryRecords,
     pub(crate) seen: Vec<Seen>,
     pub(crate) cut: Option<usize>,
+    full: bool,
     now: Now,
 }
 
@@ -264,6 +283,7 @@ impl<const PENDING: usize> RealDesk<PENDING> {
             records,
             seen: Vec::new(),
             cut,
+            full: false,
             now: Now::new(Instant::ZERO, TimeBounds::exact(wall)),
         };
         restore(&mut desk.issuer, &mut desk.records, desk.now);
@@ -308,6 +328,18 @@ impl<const PENDING: usize> RealDesk<PENDING> {
         self.pump()
     }
 
+    /// From now on the storage has no room.
+    pub(crate) fn fill(&mut self) {
+        self.full = true;
+    }
+
+    /// It has room again, and some time has passed: not so much that anything is sent again.
+    pub(crate) fn make_room(&mut self) {
+        self.full = false;
+        self.now.instant = self.now.instant + Duration::from_millis(600);
+        self.pump().unwrap();
+    }
+
     /// Its records, byte for byte.
     pub(crate) fn own_records(&self) -> Vec<Option<Vec<u8>>> {
         let keys = 0x4000..0x4008;
@@ -319,7 +351,8 @@ impl<const PENDING: usize> RealDesk<PENDING> {
     fn pump(&mut self) -> Result<(), Cut> {
         loop {
             let (issuer, records) = (&mut self.issuer, &mut self.records);
-            pump(issuer, records, self.now, &mut self.cut, &mut self.seen)?;
+            let (cut, seen) = (&mut self.cut, &mut self.seen);
+            pump(issuer, records, self.now, cut, self.full, seen)?;
             let before = self.seen.len();
             while let Some(Conclusion { id, outcome, .. }) = self.issuer.concluded() {
                 let end = outcome.ok().map(end_of);

@@ -141,6 +141,11 @@ impl Rules {
         self.classes[at % self.classes.len()]
     }
 
+    /// Whether it must be on record that `id` was started before it is handed out.
+    pub(crate) fn starts_on_record(&self, id: Id) -> bool {
+        matches!(self.class(id), Class::Probed | Class::Opaque)
+    }
+
     pub(crate) fn breaks(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }

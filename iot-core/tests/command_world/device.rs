@@ -92,6 +92,8 @@ pub(crate) struct Device {
     late: bool,
     /// What handlers are at: until when, with what, and whether the effect is still to come.
     running: Vec<(u64, Pending<Job>, bool)>,
+    /// Until then its storage is full.
+    full_until_ms: u64,
 }
 
 impl Device {
@@ -123,6 +125,7 @@ impl Device {
             clock,
             late,
             running: Vec::new(),
+            full_until_ms: 0,
         }
     }
 
@@ -170,14 +173,24 @@ impl Device {
             self.firmware
                 .allow(IssuerId::new(last), books.is_limited(last));
         }
-        self.pump(books, rng, tally, calm, &mut reply)?;
+        if !calm && rng.chance(10) {
+            self.full_until_ms = books.clock_ms + rng.below(4_000);
+        }
+        let idle = self.pump(books, rng, tally, calm, &mut reply)?;
         let now = self.now(books.clock_ms);
-        while let Some(pending) = self.firmware.take() {
+        // An application that is busy lets commands wait.
+        let mut hands = if calm { u64::MAX } else { rng.below(3) };
+        while idle
+            && hands > 0
+            && let Some(pending) = self.firmware.take()
+        {
             assert!(!self.is_damaged(), "a damaged inbox handed something out");
             self.begin(pending, now, books, rng, tally, calm)?;
+            hands -= 1;
         }
         self.end_what_is_due(books, rng, tally, calm)?;
-        self.pump(books, rng, tally, calm, &mut reply)
+        self.pump(books, rng, tally, calm, &mut reply)?;
+        Ok(())
     }
 
     fn pump(
@@ -187,7 +200,7 @@ impl Device {
         tally: &mut Tally,
         calm: bool,
         reply: &mut impl FnMut(&[u8], &mut SimEntropy, &mut Tally),
-    ) -> Result<(), Cut> {
+    ) -> Result<bool, Cut> {
         let now = self.now(books.clock_ms);
         let steps = if calm { 1_000 } else { rng.below(12) };
         let mut driver = Driver {
@@ -196,6 +209,7 @@ impl Device {
             tally,
             calm,
             steps,
+            full: !calm && books.clock_ms < self.full_until_ms,
         };
         let (fates, effects) = (&mut books.fates, &mut books.effects);
         let mut said = Vec::new();

@@ -75,21 +75,23 @@ pub(crate) struct Driver<'d> {
     pub(crate) calm: bool,
     /// Only so many steps; the rest comes with the next turn.
     pub(crate) steps: u64,
+    /// For some time nothing can be written.
+    pub(crate) full: bool,
 }
 
-/// Takes steps until the engine is idle: `wrote` sees the batch that was tried, `send` each message.
+/// Takes steps and says whether the engine is idle: `wrote` sees the batch that was tried, `send` each message.
 pub(crate) fn drive(
     engine: &mut dyn Engine,
     now: Now,
     driver: &mut Driver<'_>,
     mut wrote: impl FnMut(&Batch<'_>, bool),
     mut send: impl FnMut(&[u8], &mut SimEntropy, &mut Tally),
-) -> Result<(), Cut> {
+) -> Result<bool, Cut> {
     let mut buffer = [0; 1024];
     for _ in 0..driver.steps {
         let step = engine.step(now, &mut buffer);
         if matches!(step, Step::Idle) {
-            return Ok(());
+            return Ok(true);
         }
         if !driver.calm && driver.rng.chance(10) {
             // A driver may drop a step and ask again.
@@ -97,9 +99,18 @@ pub(crate) fn drive(
             continue;
         }
         let done = match step {
+            Step::Persist(_) if driver.full => {
+                driver.tally.full_stores += 1;
+                Done::Failed(Failure::StorageFull)
+            }
             Step::Persist(batch) => match driver.store.commit(&batch) {
                 Ok(()) => {
                     wrote(&batch, true);
+                    // An effect must not be durable without the end of its command.
+                    let with_effect = batch.iter().count() > 2;
+                    if !driver.calm && with_effect && driver.rng.chance(50) {
+                        return Err(Cut);
+                    }
                     if !driver.calm && driver.rng.chance(5) {
                         // Durable, but the driver was dropped before it could say so.
                         driver.tally.written_unheard += 1;
@@ -131,7 +142,7 @@ pub(crate) fn drive(
             return Err(Cut);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The value that `batch` writes under `key`.

@@ -61,6 +61,8 @@ pub(crate) struct Service {
     backup: Option<MemoryRecords>,
     /// Its new life is not on record yet.
     restoring: bool,
+    /// Until then its storage is full.
+    full_until_ms: u64,
 }
 
 impl Service {
@@ -73,6 +75,7 @@ impl Service {
             booted_ms: clock_ms,
             backup: None,
             restoring: false,
+            full_until_ms: 0,
         };
         service.boot(MemoryRecords::new(), clock_ms, rng, false);
         service
@@ -196,6 +199,9 @@ impl Service {
         mut request: impl FnMut(&[u8], &mut SimEntropy, &mut Tally),
     ) -> Result<(), Cut> {
         let now = self.now(books.clock_ms);
+        if !calm && rng.chance(5) {
+            self.full_until_ms = books.clock_ms + rng.below(4_000);
+        }
         let steps = if calm { 1_000 } else { rng.below(12) };
         let mut driver = Driver {
             store: &mut self.store,
@@ -203,6 +209,7 @@ impl Service {
             tally,
             calm,
             steps,
+            full: !calm && books.clock_ms < self.full_until_ms,
         };
         let (mut sent, restoring) = (Vec::new(), &mut self.restoring);
         let result = drive(
