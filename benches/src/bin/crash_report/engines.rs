@@ -67,7 +67,7 @@ const fn closed(batches: u16, pages: u64) -> Depth {
 const fn bounded(batches: u16, states: usize) -> Depth {
     Depth {
         batches,
-        pages: 1,
+        pages: 0,
         budget: Some(states),
     }
 }
@@ -75,9 +75,9 @@ const fn bounded(batches: u16, states: usize) -> Depth {
 /// The depths of a quick run and of a full one.
 type Depths = [Depth; 2];
 
-const STABLE: Depths = [closed(5, 1), closed(12, 2)];
-const ONE_UNSTABLE: Depths = [bounded(6, 3_000), closed(6, 1)];
-const TWO_UNSTABLE: Depths = [bounded(6, 3_000), bounded(6, 200_000)];
+const STABLE: Depths = [closed(3, 0), closed(12, 2)];
+const ONE_UNSTABLE: Depths = [bounded(6, 1_000), closed(6, 1)];
+const TWO_UNSTABLE: Depths = [bounded(6, 1_000), bounded(6, 200_000)];
 
 const U2: Config = {
     let mut config = Config::UNSTABLE;

@@ -12,6 +12,8 @@
     reason = "a report may fail loudly, and its numbers are small"
 )]
 
+extern crate alloc;
+
 #[path = "../../../../iot-core/tests/power/counter.rs"]
 #[allow(dead_code, reason = "the tests use more of it than the report")]
 mod counter;

@@ -1,6 +1,6 @@
 //! Records on flash under the explorer: a script of batches that is resumed after each boot.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 
 use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::node::block_on;
@@ -33,7 +33,7 @@ fn value(batch: u16, buffer: &mut [u8; 16]) -> &[u8] {
     let len = 5 + usize::from(batch % 5);
     for (at, byte) in buffer.iter_mut().enumerate() {
         // Some values look like erased flash.
-        *byte = if batch % 3 == 0 {
+        *byte = if batch.is_multiple_of(3) {
             0xFF
         } else {
             (batch * 7) as u8 + at as u8

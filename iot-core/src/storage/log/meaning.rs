@@ -94,6 +94,12 @@ fn add_reading<L: Live + Clone, const W: usize, const E: usize, const PAGES: usi
         }
         key.word(u64::from(page) | u64::from(keep) << 16 | u64::from(previous) << 32);
     }
+    // Which pages could outrank it: whether a torn erasure ends that depends on which page is erased.
+    for page in 0..machine.pages {
+        let header = block_on(machine.header_of(page));
+        let rival = header.is_some_and(|header| header.generation >= generation);
+        key.word(u64::from(rival && page != newest));
+    }
     if let Some(from) = raw.get_mut(newest as usize) {
         *from = (*from).min(scan.end.saturating_sub(1));
     }
@@ -120,22 +126,22 @@ fn add_raw<const W: usize, const E: usize, const PAGES: usize>(
         let header = Geometry::<SimFlash<W, E>>::HEADER;
         let found = block_on(machine.header_of(page));
         if found.is_none_or(|found| found.generation < generation) {
-            key.word(0);
             continue;
         }
-        key.word(1);
         let from = if from == u32::MAX { header } else { from };
         for word in 0..Geometry::<SimFlash<W, E>>::WORDS {
             for part in cells::<W, E>(word) {
                 match machine.flash.image().cell(page as usize, part) {
                     Some(FlashCell::Unstable(_)) if word < header => {
-                        key.word(part as u64 | 1 << 32)
+                        key.word(part as u64 | 1 << 32 | u64::from(page) << 40)
                     }
                     Some(FlashCell::Unstable(value)) if word >= from => {
-                        key.word(part as u64 | 2 << 32);
+                        key.word(part as u64 | 2 << 32 | u64::from(page) << 40);
                         key.bytes(&value);
                     }
-                    Some(FlashCell::Attempted) if word >= from => key.word(part as u64 | 3 << 32),
+                    Some(FlashCell::Attempted) if word >= from => {
+                        key.word(part as u64 | 3 << 32 | u64::from(page) << 40)
+                    }
                     _ => {}
                 }
             }
