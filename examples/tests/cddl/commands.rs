@@ -76,42 +76,6 @@ fn every_answer_is_as_described() {
 }
 
 #[test]
-fn the_records_of_an_inbox_are_as_described() {
-    let mut jobs = Inbox::<Job, 2, 64, 8>::new();
-    jobs.allow(ISSUER).unwrap();
-    jobs.input(now(0), &Event::Restored);
-    let (mut headers, mut entries) = (0, 0);
-    for (sequence, command) in [(1, UNLOCK), (2, RESTART), (3, UNLOCK), (4, b"\x81\x61?")] {
-        hand(
-            &mut jobs,
-            now(0),
-            Channel::Command,
-            &request(&Request::new(id(sequence), command)),
-        );
-        let mut records = run(&mut jobs, now(0)).records;
-        while let Some(job) = jobs.next() {
-            let outcome = match job.command {
-                Job::Restart => Outcome::done_with(&[1, 2, 3]).unwrap(),
-                _ => Outcome::Failed { code: 7 },
-            };
-            jobs.finish(job.id, outcome).unwrap();
-            records.extend(run(&mut jobs, now(0)).records);
-        }
-        for (key, value) in records {
-            if key == Inbox::<Job, 2, 64, 8>::FIRST_RECORD {
-                SCHEMA.holds("inbox-header", &value);
-                headers += 1;
-            } else {
-                SCHEMA.holds("inbox-entry", &value);
-                entries += 1;
-            }
-        }
-    }
-    // Each of three commands is started and ended on record, the fourth is rejected there.
-    assert_eq!((headers >= 4, entries), (true, 7));
-}
-
-#[test]
 fn the_records_of_an_issuer_are_as_described() {
     let first = RecordKey::new(0x4000);
     let (tenant, device) = (
