@@ -1,8 +1,8 @@
-use iot_core::command::{Answer, Inbox, Issuer, Outcome, Reason, Request, Response, Terms};
+use iot_core::command::{Answer, Issuer, Outcome, Reason, Request, Response, Terms};
 use iot_core::engine::RecordKey;
-use iot_core::{Channel, CommandId, DeviceId, Engine, Event, IssuerId, TenantId, Timestamp};
+use iot_core::{CommandId, DeviceId, Engine, Event, IssuerId, TenantId, Timestamp};
 
-use super::engine::{hand, now, run};
+use super::engine::{now, run};
 use super::schema::{Schema, schema};
 
 pub(crate) const SCHEMA: Schema = schema!("iot-core/src/command/command.cddl");
