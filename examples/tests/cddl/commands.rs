@@ -20,7 +20,6 @@ iot_core::commands! {
 
 const ISSUER: IssuerId = IssuerId::new(70_000);
 const UNLOCK: &[u8] = b"\x81\x66Unlock";
-const RESTART: &[u8] = b"\x81\x67Restart";
 
 fn id(sequence: u64) -> CommandId {
     CommandId::new(ISSUER, 3, sequence)
