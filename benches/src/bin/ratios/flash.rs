@@ -23,9 +23,9 @@ use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage};
 use sequential_storage::queue::{QueueConfig, QueueStorage};
 
-const PAGE: usize = 4096;
+const BYTES: u32 = 0x8000;
 const PAGES: usize = 8;
-const BYTES: u32 = (PAGE * PAGES) as u32;
+const PAGE: usize = BYTES as usize / PAGES;
 const VALUE: [u8; 128] = [0x5A; 128];
 const KEYS: u32 = 16;
 /// Records read in one go.
