@@ -30,7 +30,7 @@ const fn table<const LEN: usize>(bits: u32) -> [u32; LEN] {
 mod small {
     const TABLE: [u32; 16] = super::table(4);
 
-    // Not inlined: ten places call it.
+    // Out of line, like `seed`: together 416 bytes of code on a chip.
     #[inline(never)]
     pub(in super::super) fn crc32(mut crc: u32, bytes: &[u8]) -> u32 {
         for &byte in bytes {
@@ -43,26 +43,36 @@ mod small {
     }
 }
 
-/// For computers, where simulations spend their time in it: four bytes at a time.
+/// For computers, where simulations spend their time in it: eight bytes at a time.
 #[cfg(target_pointer_width = "64")]
 mod wide {
-    /// For each byte of a word: it and the bytes behind it are left.
-    const TABLES: [[u32; 256]; 4] = [
-        super::table(32),
-        super::table(24),
-        super::table(16),
-        super::table(8),
-    ];
+    use super::table;
+
+    /// For each byte of eight: it and the bytes behind it are left.
+    const HIGH: [[u32; 256]; 4] = [table(64), table(56), table(48), table(40)];
+    const LOW: [[u32; 256]; 4] = [table(32), table(24), table(16), table(8)];
+
+    fn look(table: &[u32; 256], byte: u8) -> u32 {
+        table.get(usize::from(byte)).copied().unwrap_or(0)
+    }
+
+    fn look_all([first, second, third, last]: &[[u32; 256]; 4], word: u32) -> u32 {
+        let [a, b, c, d] = word.to_le_bytes();
+        look(first, a) ^ look(second, b) ^ look(third, c) ^ look(last, d)
+    }
 
     pub(in super::super) fn crc32(mut crc: u32, bytes: &[u8]) -> u32 {
-        let [first, second, third, last] = &TABLES;
-        let look =
-            |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
-        let (words, rest) = bytes.as_chunks::<4>();
-        for word in words {
-            let [a, b, c, d] = (crc ^ u32::from_le_bytes(*word)).to_le_bytes();
-            crc = look(first, a) ^ look(second, b) ^ look(third, c) ^ look(last, d);
+        let (pairs, rest) = bytes.as_chunks::<8>();
+        for &[a, b, c, d, e, f, g, h] in pairs {
+            let (first, second) = ([a, b, c, d], [e, f, g, h]);
+            crc = look_all(&HIGH, crc ^ u32::from_le_bytes(first))
+                ^ look_all(&LOW, u32::from_le_bytes(second));
         }
+        let (words, rest) = rest.as_chunks::<4>();
+        for &word in words {
+            crc = look_all(&LOW, crc ^ u32::from_le_bytes(word));
+        }
+        let [.., last] = &LOW;
         for byte in rest {
             let [low, ..] = crc.to_le_bytes();
             crc = crc >> 8 ^ look(last, low ^ byte);
