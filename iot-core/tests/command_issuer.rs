@@ -277,6 +277,24 @@ fn a_new_epoch_removes_the_records_that_could_not_be_read() {
 }
 
 #[test]
+fn a_damaged_issuer_does_not_keep_its_driver_awake() {
+    let mut service = Service::boot(Store::new(), 0);
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service.pump();
+    let mut buffer = [0; 32];
+    let mut writer = BatchWriter::new(&mut buffer);
+    writer.put(RecordKey::new(2), b"\x86\x09").unwrap();
+    block_on(service.records.commit(&writer.finish())).unwrap();
+
+    let mut service = Service::boot(service.records, 9);
+    assert_eq!(service.pump(), []);
+    assert_eq!(service.issuer.deadline(), None);
+    service.issuer.open_epoch(at(9));
+    assert_eq!(service.issuer.deadline(), Some(Instant::ZERO));
+    assert!(service.concluded().is_some());
+}
+
+#[test]
 fn an_issuer_without_room_in_its_storage_clears_damage_later() {
     let mut service = Service::boot(Store::new(), 0);
     let mut buffer = [0; 1024];

@@ -228,6 +228,63 @@ fn a_lane_keeps_its_order_over_a_restart() {
 }
 
 #[test]
+fn no_result_is_dropped_for_a_command_at_the_floor_while_an_older_one_runs() {
+    let mut device = Device::new();
+    let set = encoded(&Job::Set { level: 1 });
+    device.send(1, &Job::Horn);
+    assert_eq!(device.handed(), [1]);
+    for sequence in 3..=9 {
+        device.deliver(Request::new(id(sequence), &set).settled_below(1));
+        assert_eq!(device.handed(), [sequence]);
+        device.finish(sequence);
+    }
+    // 1 is given up, and 2 the oldest that its issuer waits for.
+    let second = Request::new(id(2), &set).settled_below(2);
+    assert_eq!(device.deliver(second), [(2, Answer::Busy)]);
+    for sequence in 3..=9 {
+        let told = device.deliver(Request::new(id(sequence), &set).settled_below(2));
+        assert_eq!(told, [(sequence, DONE)]);
+    }
+    assert_eq!(device.finish(1), [(1, DONE)]);
+    assert_eq!(device.deliver(second), []);
+    assert_eq!(device.handed(), [2]);
+}
+
+#[test]
+fn a_result_is_not_too_old_although_the_window_has_passed_it() {
+    let mut inbox = Inbox::<Job, 1, 4, 8>::new();
+    inbox.allow(ONE).unwrap();
+    inbox.input(now(0), &Event::Restored);
+    let set = encoded(&Job::Set { level: 1 });
+    let mut answers = Vec::new();
+    for sequence in [1, 2, 3, 4, 5, 6, 1] {
+        let (mut bytes, mut buffer) = ([0; 64], [0; 256]);
+        let request = Request::new(id(sequence), &set).settled_below(1);
+        let len = request.encode(&mut bytes).unwrap();
+        let message = Message::new(Channel::Command, &bytes[..len]);
+        inbox.input(now(0), &Event::Message(message));
+        loop {
+            let done = match inbox.step(now(0), &mut buffer) {
+                Step::Persist(_) => Done::Persisted,
+                Step::Send(message) => {
+                    let response = Response::decode(message.payload).unwrap();
+                    answers.push((response.id.sequence, response.answer));
+                    Done::Sent(Ticket::new(0))
+                }
+                _ => {
+                    let Some(job) = inbox.next() else { break };
+                    inbox.finish(job.id, Outcome::DONE).unwrap();
+                    continue;
+                }
+            };
+            inbox.done(now(0), done);
+        }
+    }
+    let expected = [1, 2, 3, 4, 5, 6, 1].map(|sequence| (sequence, DONE));
+    assert_eq!(answers, expected);
+}
+
+#[test]
 fn what_need_not_wait_costs_no_record_of_its_acceptance() {
     let mut device = Device::new();
     device.send(1, &Job::Pulse);

@@ -290,7 +290,7 @@ fn what_was_called_too_old_stays_too_old_after_a_power_cut() {
 }
 
 #[test]
-fn a_settled_floor_never_passes_what_is_running() {
+fn what_was_given_up_while_it_ran_is_told_to_whoever_asks() {
     let mut device = Device::new();
     device.send(id(1), &Job::Pulse);
     let running = device.inbox.next().unwrap();
@@ -299,14 +299,44 @@ fn a_settled_floor_never_passes_what_is_running() {
     assert_eq!(device.send(id(1), &Job::Pulse), Some(Answer::InProgress));
     device.inbox.finish(running.id, Outcome::DONE).unwrap();
     assert_eq!(device.pump()[0].answer, Answer::Ended(Outcome::DONE));
-    // When its result is gone, it is still known to have ended: what is too old was not executed.
-    device.work();
-    for sequence in 3..=4 {
-        device.send(id(sequence), &set(1));
-        device.work();
+    for mut device in [Device::boot(device.records.clone()), device] {
+        assert_eq!(device.send(id(1), &Job::Pulse), DONE);
     }
-    let forgotten = Some(Answer::Ended(Outcome::Forgotten));
-    assert_eq!(device.send(id(1), &Job::Pulse), forgotten);
+}
+
+#[test]
+fn what_was_given_up_does_not_run_behind_what_still_does() {
+    let mut device = Device::new();
+    device.send(id(1), &Job::Pulse);
+    assert_eq!(device.inbox.next().unwrap().id, id(1));
+    let job = encoded(&set(1));
+    // 2 was lost on its way, and given up.
+    device.deliver(Request::new(id(3), &job).settled_below(3));
+    assert_eq!(device.send(id(2), &Job::Pulse), Some(Answer::Busy));
+    device.inbox.finish(id(1), Outcome::DONE).unwrap();
+    device.pump();
+    assert_eq!(device.work(), [id(3)]);
+    for mut device in [Device::boot(device.records.clone()), device] {
+        let too_old = rejected(Reason::TooOld);
+        assert_eq!(device.send(id(2), &Job::Pulse), too_old);
+        assert_eq!(device.work(), []);
+    }
+}
+
+#[test]
+fn what_was_given_up_while_it_waited_is_never_started() {
+    let mut device = Device::new();
+    device.send(id(1), &Job::Pulse);
+    assert_eq!(device.inbox.next().unwrap().id, id(1));
+    assert_eq!(device.send(id(2), &Job::Pulse), None);
+    let job = encoded(&set(1));
+    let answers = device.deliver(Request::new(id(3), &job).settled_below(3));
+    let reason = Reason::TooOld;
+    let too_old = Answer::Ended(Outcome::Rejected { reason });
+    assert_eq!(answers, [Response::new(id(2), too_old)]);
+    device.inbox.finish(id(1), Outcome::DONE).unwrap();
+    device.pump();
+    assert_eq!(device.work(), [id(3)]);
 }
 
 #[test]

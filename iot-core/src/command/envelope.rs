@@ -342,7 +342,7 @@ fn head(out: &mut Writer<'_>, items: u8, kind: u64, id: CommandId) {
 }
 
 /// Neither end of the numbers is a command's: 0 lies below every floor, and nothing above the last.
-const fn is_sequence(number: u32) -> bool {
+pub(super) const fn is_sequence(number: u32) -> bool {
     number.wrapping_sub(1) < u32::MAX - 1
 }
 

@@ -87,6 +87,7 @@ impl<
         }
     }
 
+    #[inline(never)]
     fn deadline(&self) -> Option<Instant> {
         let mut slots = self.slots.as_flattened().iter();
         if slots.any(|slot| slot.phase == Phase::Started) {

@@ -84,8 +84,7 @@ pub(super) fn read<'b, const WINDOW: usize>(
     slot.head.not_before = reader.timestamp();
     slot.head.expires = reader.timestamp();
     let stage = reader.uint();
-    slot.number = reader.u32();
-    let output = reader.bytes();
+    let (number, output) = (reader.u32(), reader.bytes());
     let rest = reader.rest()?;
     slot.code = Code::of(stage).filter(|code| code.is_last());
     slot.phase = match slot.code {
@@ -99,7 +98,12 @@ pub(super) fn read<'b, const WINDOW: usize>(
     ledger.issuer = Some(slot.head.id.issuer);
     ledger.epoch = slot.head.id.epoch;
     ledger.durable = floor;
-    let fits = ledger.window.restore(floor, ended) && slot.output.set(output);
+    let mut fits = ledger.window.restore(floor, ended);
+    match slot.code {
+        Some(Code::Done) => fits &= slot.output.set(output),
+        Some(Code::Failed) => slot.number = number & u32::from(u16::MAX),
+        _ => {}
+    }
     (fits && shape.reads(written)).then_some(rest)
 }
 
@@ -138,6 +142,9 @@ mod tests {
         ) {
             let (issuer, epoch, sequence, fingerprint, not_before, expires, floor, number) = numbers;
             let code = Code::of(stage).filter(|code| code.is_last());
+            // A result belongs to what was done, and a number to what failed.
+            let output = if code == Some(Code::Done) { &output[..] } else { &[] };
+            let number = if code == Some(Code::Failed) { number & 0xFFFF } else { 0 };
             let phase = match stage {
                 0 => Phase::Accepting,
                 _ if code.is_some() => Phase::Ending,
@@ -153,7 +160,7 @@ mod tests {
                     expires: Timestamp::from_millis(expires),
                 },
                 fingerprint: Fingerprint::new(fingerprint),
-                output: Output::new(&output).unwrap(),
+                output: Output::new(output).unwrap(),
                 ..Slot::FREE
             };
             let mut window = Window::new(0);

@@ -78,28 +78,32 @@ impl<
         let id = new.head.id;
         let ledger = self.ledgers.get_mut(place).ok_or(Code::Busy)?;
         let slots = self.slots.get_mut(place).ok_or(Code::Busy)?;
-        if let Some(slot) = slots.iter_mut().find(|slot| slot.head.id == id) {
-            if slot.fingerprint != new.fingerprint {
-                return Err(Code::Mismatch);
+        let mut lowest_live = u32::MAX;
+        for slot in slots.iter_mut() {
+            if slot.head.id == id {
+                if slot.fingerprint != new.fingerprint {
+                    return Err(Code::Mismatch);
+                }
+                slot.cancelled |= body.cancels;
+                slot.owed = true;
+                return Ok(None);
             }
-            slot.cancelled |= body.cancels;
-            slot.owed = true;
-            return Ok(None);
+            if slot.is_live() {
+                lowest_live = lowest_live.min(slot.head.id.sequence);
+            }
         }
         // Two issuers lose their oldest results instead of waiting for room: one that settles nothing would
         // wait for ever, and so would one whose command at the floor finds no room behind those it waits for.
-        let mut oldest = if body.settled_below == 0 || body.settled_below == id.sequence {
-            u32::MAX
-        } else {
-            body.settled_below.max(ledger.window.floor())
+        // It does not wait for ever where an older one is live: when that has ended, its room is free.
+        let mut oldest = match body.settled_below {
+            0 => u32::MAX,
+            settled if settled == id.sequence && lowest_live > settled => u32::MAX,
+            settled => settled,
         };
-        let (mut lowest_live, mut room) = (u32::MAX, None);
+        let mut room = None;
         for (at, slot) in slots.iter().enumerate() {
-            let sequence = slot.head.id.sequence;
-            if slot.is_live() {
-                lowest_live = lowest_live.min(sequence);
-            } else if !slot.owed && sequence < oldest {
-                (oldest, room) = (sequence, Some(place * RESULTS + at));
+            if !slot.is_live() && !slot.owed && slot.head.id.sequence < oldest {
+                (oldest, room) = (slot.head.id.sequence, Some(place * RESULTS + at));
             }
         }
         if ledger.issuer != Some(id.issuer) || id.epoch > ledger.epoch {
@@ -110,9 +114,7 @@ impl<
             slots.fill(Slot::FREE);
             room = Some(place * RESULTS);
         }
-        ledger
-            .window
-            .settle_below(body.settled_below.min(lowest_live));
+        ledger.window.settle_below(body.settled_below);
         let is_older = id.epoch < ledger.epoch;
         if is_older || id.sequence < ledger.window.floor() {
             // What is answered must stay true: what is not on record could be gone with the next boot.
@@ -177,18 +179,26 @@ impl<
                 let until = slot.head.not_before.as_millis() - now.wall.not_before().as_millis();
                 self.desk.wake_in(now.instant, until);
             }
+            let Some(ledger) = self.ledgers.get(at / RESULTS) else {
+                continue;
+            };
             // A new epoch must be on record first: after a cut the old one could come back to life.
-            let ledger = self.ledgers.get(at / RESULTS);
-            let is_new = ledger.is_none_or(|ledger| ledger.durable == 0);
+            let is_new = ledger.durable == 0;
+            // Its issuer has given it up, and issued others since.
+            let is_settled = slot.head.id.sequence < ledger.window.floor();
             let starts_on_record = slot.class.starts_on_record();
             let may_start = time == Time::Come && !slots.iter().any(|other| slot.waits_for(other));
             let Some(slot) = slots.get_mut(at) else {
                 continue;
             };
-            if waits && slot.cancelled {
-                slot.end(Code::Cancelled);
-            } else if time == Time::Over {
-                slot.end(Code::Expired);
+            let over = match time {
+                _ if waits && slot.cancelled => Some(Code::Cancelled),
+                _ if waits && is_settled => Some(Code::TooOld),
+                Time::Over => Some(Code::Expired),
+                _ => None,
+            };
+            if let Some(code) = over {
+                slot.end(code);
             } else if waits && may_start {
                 slot.phase = if starts_on_record || is_new {
                     Phase::Starting

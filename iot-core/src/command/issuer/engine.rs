@@ -110,13 +110,16 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        // A deadline without a step behind it would keep the driver awake.
+        let steps = self.restored && !self.damaged;
         let slots = self.slots.iter().flatten();
         let wanted = slots.filter_map(|slot| match slot.phase {
-            Phase::Waiting { again, give_up, .. } => Some(again.min(give_up)),
             Phase::Concluded(_) => Some(Instant::ZERO),
+            _ if !steps => None,
+            Phase::Waiting { again, give_up, .. } => Some(again.min(give_up)),
             Phase::Fresh | Phase::Told => self.persist_after,
         });
-        let waits = self.stale || self.unreadable.contains(&true);
+        let waits = steps && (self.stale || self.unreadable.contains(&true));
         let header = self.persist_after.filter(|_| waits);
         wanted.chain(header).min()
     }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::{Slot, Terms};
 use crate::command::cbor::{self, Reader, Writer};
 use crate::command::class::Command;
+use crate::command::envelope::is_sequence;
 use crate::id::{CommandId, IssuerId};
 use crate::time::Timestamp;
 
@@ -23,8 +24,9 @@ pub(super) fn encode_header(epoch: u32, next: u32, buffer: &mut [u8]) -> Option<
 pub(super) fn decode_header(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut reader = Reader::new(bytes);
     reader.array(HEADER_ITEMS, VERSION);
-    let header = (reader.u32(), reader.u32());
-    reader.is_empty().then_some(header)
+    let (epoch, next) = (reader.u32(), reader.u32());
+    reader.require(next > 0);
+    reader.is_empty().then_some((epoch, next))
 }
 
 impl<C: Command> Slot<C> {
@@ -53,7 +55,7 @@ impl<C: Command> Slot<C> {
             patience: Duration::from_millis(reader.uint()),
         };
         let cancels = reader.uint();
-        reader.require(cancels <= 1);
+        reader.require(cancels <= 1 && is_sequence(id.sequence));
         let command = cbor::whole(reader.rest()?)?;
         let mut slot = Self::new(id, command, terms);
         slot.cancels = cancels == 1;
