@@ -31,7 +31,10 @@ impl ReadNorFlash for Memory<'_> {
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Infallible> {
         let at = offset as usize;
-        assert!(at % WORD == 0 && bytes.len() % WORD == 0, "a crooked read");
+        assert!(
+            at.is_multiple_of(WORD) && bytes.len().is_multiple_of(WORD),
+            "a crooked read"
+        );
         bytes.copy_from_slice(&self.0[at..at + bytes.len()]);
         Ok(())
     }
@@ -47,7 +50,7 @@ impl NorFlash for Memory<'_> {
 
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), Infallible> {
         assert!(
-            from as usize % PAGE == 0 && to as usize % PAGE == 0,
+            (from as usize).is_multiple_of(PAGE) && (to as usize).is_multiple_of(PAGE),
             "a crooked erasure"
         );
         self.0[from as usize..to as usize].fill(0xFF);
@@ -56,7 +59,10 @@ impl NorFlash for Memory<'_> {
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Infallible> {
         let at = offset as usize;
-        assert!(at % WORD == 0 && bytes.len() % WORD == 0, "a crooked write");
+        assert!(
+            at.is_multiple_of(WORD) && bytes.len().is_multiple_of(WORD),
+            "a crooked write"
+        );
         let place = &mut self.0[at..at + bytes.len()];
         assert!(
             place.iter().all(|&byte| byte == 0xFF),
