@@ -133,7 +133,7 @@ impl<
             0 => lowest_live,
             settled => lowest_live.min(settled.max(ledger.window.floor())),
         };
-        let is_near = id.sequence.saturating_sub(kept) < WINDOW as u64;
+        let is_near = (id.sequence.saturating_sub(kept) as usize) < WINDOW;
         if !is_near || !ledger.window.reach(id.sequence) {
             return Err(Code::Busy);
         }
