@@ -196,10 +196,20 @@ impl Ram {
 
     /// Whether `id` is kept, live or ended.
     pub(crate) fn knows(&self, id: Id) -> bool {
+        self.slot(id).is_some()
+    }
+
+    /// Whether it is kept how `id` ended.
+    pub(crate) fn has_ended(&self, id: Id) -> bool {
+        let slot = self.slot(id);
+        slot.is_some_and(|slot| matches!(slot.phase, Phase::Ended(_)))
+    }
+
+    fn slot(&self, id: Id) -> Option<Slot> {
         let of = |ledger: &&Ledger| (ledger.issuer, ledger.epoch) == (id.issuer, id.epoch);
         let ledgers = self.ledgers.iter().filter(of);
         let mut slots = ledgers.flat_map(|ledger| ledger.slots).flatten();
-        slots.any(|slot| slot.sequence == id.sequence)
+        slots.find(|slot| slot.sequence == id.sequence)
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = Id> {
