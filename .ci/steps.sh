@@ -14,7 +14,7 @@ apt_missing() {
 }
 
 step_tools() {
-    apt_missing cc:gcc cc:libc6-dev python3:python3 qemu-system-arm:qemu-system-arm \
+    apt_missing cc:gcc cc:libc6-dev c++:g++ python3:python3 qemu-system-arm:qemu-system-arm \
         arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi \
         mosquitto:mosquitto mosquitto_pub:mosquitto-clients openssl:openssl ld.lld:lld
     if ! command -v cargo >/dev/null; then
@@ -24,7 +24,7 @@ step_tools() {
         apt_missing /usr/bin/cargo:cargo-web /usr/bin/rustc:rustc-web /usr/lib/rustlib/src/rust:rust-web-src
     fi
     local tool
-    for tool in cargo-hack cargo-deny; do
+    for tool in cargo-hack cargo-deny cargo-fuzz; do
         # The tools are not the project's code: a target folder of their own would only fill the disk.
         command -v "$tool" >/dev/null || cargo install --locked --quiet --debug "$tool"
     done
@@ -36,6 +36,7 @@ step_tools() {
 step_fmt() {
     cargo fmt --all --check
     (cd examples/firmware && cargo fmt --check)
+    (cd iot-core/fuzz && cargo fmt --check)
 }
 
 step_length() {
@@ -51,7 +52,7 @@ step_length() {
 
 step_names() {
     mapfile -t manifests < <(find . \( -name target -o -name .git \) -prune -o -name Cargo.toml -print)
-    [ ${#manifests[@]} -ge 9 ] || fail "only ${#manifests[@]} manifests were found"
+    [ ${#manifests[@]} -ge 10 ] || fail "only ${#manifests[@]} manifests were found"
     python3 .ci/workspace.py names "${manifests[@]}"
     echo "${#manifests[@]} manifests name no stranger"
 }
@@ -76,6 +77,7 @@ step_deny() {
 
 step_clippy() {
     cargo clippy --locked --quiet --keep-going --workspace --all-targets --all-features -- -D warnings
+    (cd iot-core/fuzz && CARGO_TARGET_DIR=$target/fuzz cargo clippy --locked --quiet --all-targets -- -D warnings)
     local crate core alloc set sets
     sets=$(feature_sets)
     while read -r crate core alloc; do
@@ -185,6 +187,16 @@ step_firmware() {
     output=$(qemu "$image") || fail "the firmware ended with code $?: $output"
     printf '%s\n' "$output"
     grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
+    .ci/powercut 1
+}
+
+# Every state that power cuts can lead to, in the small scopes; the large ones are in .ci/deep.
+step_crash() {
+    local log=$target/ci-crash.log engine
+    cargo run --locked --quiet --release -p iot-benches --bin crash_report | tee "$log"
+    for engine in log records; do
+        grep -q "^$engine .*violations=0 fixpoint=yes" "$log" || fail "nothing was explored of $engine"
+    done
 }
 
 step_size() {
@@ -240,6 +252,14 @@ step_package() {
     python3 .ci/workspace.py names "$found"/*/Cargo.toml
     rm -r "$found"
     echo "${#crates[@]} packages build by themselves and name no stranger"
+}
+
+# The seeds first: what the decoders' own encoders make must keep the claims without any luck.
+step_fuzz() {
+    local log=$target/ci-fuzz.log
+    (cd iot-core/fuzz && CARGO_TARGET_DIR=$target/fuzz cargo test --locked --quiet) 2>&1 | tee "$log"
+    passed_tests "$log" "$(fuzz_targets | wc -l)"
+    fuzz_all 5
 }
 
 step_features() {

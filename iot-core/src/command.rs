@@ -21,9 +21,10 @@ mod class;
 mod envelope;
 mod inbox;
 mod issuer;
-mod journal;
 mod macros;
+mod name;
 mod outcome;
+mod state;
 mod window;
 
 pub use class::{Class, Command};
@@ -31,13 +32,15 @@ pub use envelope::{
     Answer, Fingerprint, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response, WireError,
 };
 pub use inbox::{AllowError, FinishError, Inbox, Pending};
-pub use issuer::{Conclusion, IssueError, Issuer, Terms, Unanswered};
+pub use issuer::{Conclusion, IssueError, Issuer, NotUnderWay, Terms, Unanswered};
 pub use outcome::{Outcome, Output, OutputTooLong, Reason};
 pub use window::{Standing, Window};
 
 // The expansion of `commands!` names the codec through this path, so that users need not depend on it.
 #[doc(hidden)]
 pub use minicbor as __minicbor;
+#[doc(hidden)]
+pub use name::{field as __field, head as __head, head_bytes as __head_bytes, skip as __skip};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ pub mod cose;
 pub mod crypto;
 pub mod engine;
 pub mod entropy;
+pub mod fleet;
 pub mod id;
 pub mod lifecycle;
 pub mod message;

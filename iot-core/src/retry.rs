@@ -1,11 +1,18 @@
-//! When to try again: decorrelated jitter with a cap, a budget and the server's word.
+//! When to try again: decorrelated jitter with a cap, budgets, and the server's word.
 //!
-//! A fleet that lost its broker comes back at once unless its members wait for random times. Each delay
-//! lies between the base and three times the previous one, never above the cap, so that a herd spreads
-//! within a few rounds.
+//! A fleet that lost its broker comes back at once unless its members wait for random times. Each delay is
+//! drawn between the base and three times the previous one, never above the cap, so that a herd spreads
+//! within a few rounds and stays spread at the cap. A server that names a delay is obeyed, and those who
+//! were told the same come back at different times all the same.
+//!
+//! [`Policy::attempts`] bounds the attempts at one thing; a [`Budget`] bounds the retries of a whole process
+//! to a share of its requests, so that they cannot keep a service down that is trying to get up.
+
+mod budget;
 
 use core::time::Duration;
 
+pub use self::budget::{Budget, BudgetSpent};
 use crate::entropy::{Entropy, EntropyError};
 
 /// How long to wait between attempts, and how many to make.
@@ -22,18 +29,21 @@ pub struct Policy {
     base_ms: u64,
     cap_ms: u64,
     budget: Option<u32>,
+    told_limit_ms: u64,
 }
 
 impl Policy {
-    /// Waits at least `base` and at most `cap`, for ever; a cap below the base is raised to it.
+    /// Waits at least `base` and at most `cap`, for ever; a base below a millisecond is raised to one, and a
+    /// cap below the base to the base. A server is obeyed for up to a day.
     #[must_use]
     pub const fn new(base: Duration, cap: Duration) -> Self {
-        let base_ms = millis(base);
-        let cap_ms = millis(cap);
+        // A base of nothing would be a loop without a pause.
+        let base_ms = at_least(millis(base), 1);
         Self {
             base_ms,
-            cap_ms: if cap_ms < base_ms { base_ms } else { cap_ms },
+            cap_ms: at_least(millis(cap), base_ms),
             budget: None,
+            told_limit_ms: 86_400_000,
         }
     }
 
@@ -41,6 +51,14 @@ impl Policy {
     #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.budget = Some(attempts);
+        self
+    }
+
+    /// Obeys a server that asks for a delay up to `limit`, and takes a longer one for that: nobody should be
+    /// able to send a device to sleep for ever with one answer.
+    #[must_use]
+    pub const fn obey_up_to(mut self, limit: Duration) -> Self {
+        self.told_limit_ms = millis(limit);
         self
     }
 
@@ -56,6 +74,10 @@ impl Default for Policy {
     fn default() -> Self {
         Self::new(Duration::from_secs(1), Duration::from_secs(120))
     }
+}
+
+const fn at_least(number: u64, least: u64) -> u64 {
+    if number < least { least } else { number }
 }
 
 const fn millis(span: Duration) -> u64 {
@@ -101,7 +123,7 @@ pub struct Retry {
     policy: Policy,
     last_ms: u64,
     attempts: u32,
-    at_least_ms: u64,
+    told_ms: u64,
 }
 
 impl Retry {
@@ -112,16 +134,18 @@ impl Retry {
             policy,
             last_ms: policy.base_ms,
             attempts: 0,
-            at_least_ms: 0,
+            told_ms: 0,
         }
     }
 
     /// Counts a failed attempt and chooses the delay before the next one.
     ///
+    /// It depends on nothing but the policy, what was said here before, and eight random bytes.
+    ///
     /// # Errors
     ///
     /// [`RetryError::Exhausted`] when the budget is spent, [`RetryError::Entropy`] without randomness;
-    /// the attempt is counted in both cases.
+    /// the attempt is counted in both cases, and what the server asked for still holds.
     pub fn next_delay(&mut self, entropy: &mut dyn Entropy) -> Result<Duration, RetryError> {
         self.attempts = self.attempts.saturating_add(1);
         if self
@@ -135,23 +159,34 @@ impl Retry {
         }
         let mut random = [0; 8];
         entropy.fill(&mut random)?;
+        let random = u64::from_le_bytes(random);
         let base = self.policy.base_ms;
-        let span = self.last_ms.saturating_mul(3).saturating_sub(base);
-        let jitter = u64::from_le_bytes(random) % span.saturating_add(1).max(1);
-        self.last_ms = base.saturating_add(jitter).min(self.policy.cap_ms);
-        // The server may know better, even beyond the cap; the jitter on top keeps the herd apart.
-        let told = core::mem::take(&mut self.at_least_ms);
-        let delay = if told > 0 {
-            told.saturating_add(self.last_ms)
-        } else {
-            self.last_ms
+        // The cap bounds what is drawn from, not what was drawn: else most of a herd would meet at the cap.
+        let most = self.last_ms.saturating_mul(3).min(self.policy.cap_ms);
+        self.last_ms = between(base, most, random);
+        let delay = match core::mem::take(&mut self.told_ms) {
+            0 => self.last_ms,
+            // Everybody was told the same: a quarter of a long delay keeps the herd apart.
+            told => told.saturating_add(between(base, most.max(told / 4), random)),
         };
         Ok(Duration::from_millis(delay))
     }
 
-    /// The server asks for at least `delay` before the next attempt; holds once.
+    /// The server asks for at least `delay` before the next attempt, even beyond the cap; holds once, and of
+    /// two the longer one. More than [`Policy::obey_up_to`] counts as that.
+    ///
+    /// The next delay is longer than that by at least the base, and by at most the cap or a quarter.
     pub const fn wait_at_least(&mut self, delay: Duration) {
-        self.at_least_ms = millis(delay);
+        let limit_ms = self.policy.told_limit_ms;
+        let told_ms = millis(delay);
+        self.told_ms = at_least(
+            self.told_ms,
+            if told_ms > limit_ms {
+                limit_ms
+            } else {
+                told_ms
+            },
+        );
     }
 
     /// An attempt succeeded: the next failure starts from the base again.
@@ -166,53 +201,13 @@ impl Retry {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::SimEntropy;
-    use alloc::vec::Vec;
-
-    const POLICY: Policy = Policy::new(Duration::from_secs(1), Duration::from_secs(30));
-
-    #[test]
-    fn every_delay_lies_between_base_and_cap_and_a_herd_spreads() {
-        let mut second_delays = Vec::new();
-        for seed in 0..500 {
-            let (mut entropy, mut retry) = (SimEntropy::new(seed), Retry::new(POLICY));
-            for round in 0..8 {
-                let delay = retry.next_delay(&mut entropy).unwrap();
-                assert!(delay >= Duration::from_secs(1) && delay <= Duration::from_secs(30));
-                if round == 1 {
-                    second_delays.push(delay.as_millis());
-                }
-            }
-        }
-        second_delays.sort_unstable();
-        second_delays.dedup();
-        assert!(
-            second_delays.len() > 400,
-            "only {} different delays",
-            second_delays.len()
-        );
-    }
-
-    #[test]
-    fn the_budget_ends_it_and_success_refills_it() {
-        let (mut entropy, mut retry) = (SimEntropy::new(1), Retry::new(POLICY.attempts(2)));
-        assert!(retry.next_delay(&mut entropy).is_ok());
-        assert_eq!(
-            retry.next_delay(&mut entropy),
-            Err(RetryError::Exhausted { attempts: 2 })
-        );
-        retry.succeeded();
-        assert!(retry.next_delay(&mut entropy).is_ok());
-    }
-
-    #[test]
-    fn the_server_is_obeyed_once() {
-        let (mut entropy, mut retry) = (SimEntropy::new(1), Retry::new(POLICY));
-        retry.wait_at_least(Duration::from_secs(300));
-        assert!(retry.next_delay(&mut entropy).unwrap() > Duration::from_secs(300));
-        assert!(retry.next_delay(&mut entropy).unwrap() <= Duration::from_secs(30));
+/// A number from `least` to `most`, both included, evenly but for a bias below one in a billion.
+const fn between(least: u64, most: u64, random: u64) -> u64 {
+    match most.saturating_sub(least).checked_add(1) {
+        Some(count) => least.saturating_add(random % count),
+        None => random,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,14 @@
 mod clock;
 mod entropy;
 mod exchange;
+pub mod flash;
 mod key;
 mod network;
+pub mod power;
 
 pub use clock::SimClock;
 pub use entropy::SimEntropy;
 pub use exchange::{SimExchange, SimExchangeError};
+pub use flash::SimFlash;
 pub use key::ToyKey;
 pub use network::{Faults, SimError, SimLink, SimNetwork};

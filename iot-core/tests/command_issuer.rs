@@ -58,12 +58,22 @@ impl Service {
 
     /// Lets the issuer act; returns the sequences it sent, with what each settles.
     fn pump(&mut self) -> Vec<(u64, u64)> {
-        let sent = pump(&mut self.issuer, &mut self.records, at(self.second));
-        let read = |bytes: &Vec<u8>| {
-            let request = Request::decode(bytes).unwrap();
-            (request.id.sequence, request.settled_below)
-        };
-        sent.iter().map(read).collect()
+        let sent = self.messages();
+        let all = sent.iter().flat_map(|message| requests(message));
+        all.map(|request| (request.id.sequence, request.settled_below))
+            .collect()
+    }
+
+    fn messages(&mut self) -> Vec<Vec<u8>> {
+        pump(&mut self.issuer, &mut self.records, at(self.second))
+    }
+
+    /// Lets the issuer act; returns the sequences it sent, and whether each is to be given up.
+    fn pump_cancels(&mut self) -> Vec<(u64, bool)> {
+        let sent = self.messages();
+        let all = sent.iter().flat_map(|message| requests(message));
+        all.map(|request| (request.id.sequence, request.cancels))
+            .collect()
     }
 
     fn answer(&mut self, id: CommandId, answer: Answer) {
@@ -79,6 +89,17 @@ impl Service {
     }
 }
 
+/// Every request of a message.
+fn requests(mut message: &[u8]) -> Vec<Request<'_>> {
+    let mut requests = Vec::new();
+    while !message.is_empty() {
+        let (request, rest) = Request::decode_first(message).unwrap();
+        requests.push(request);
+        message = rest;
+    }
+    requests
+}
+
 fn restore(engine: &mut dyn Engine, records: &mut Store, now: Now) {
     let range = engine.records();
     let mut from = range.first();
@@ -92,6 +113,10 @@ fn restore(engine: &mut dyn Engine, records: &mut Store, now: Now) {
 }
 
 fn pump(engine: &mut dyn Engine, records: &mut Store, now: Now) -> Vec<Vec<u8>> {
+    pump_into(engine, records, now)
+}
+
+fn pump_into(engine: &mut dyn Engine, records: &mut impl Records, now: Now) -> Vec<Vec<u8>> {
     let (mut sent, mut buffer) = (Vec::new(), [0; 1024]);
     loop {
         assert!(sent.len() < 100, "it never comes to rest");
@@ -252,6 +277,24 @@ fn a_new_epoch_removes_the_records_that_could_not_be_read() {
 }
 
 #[test]
+fn a_damaged_issuer_does_not_keep_its_driver_awake() {
+    let mut service = Service::boot(Store::new(), 0);
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service.pump();
+    let mut buffer = [0; 32];
+    let mut writer = BatchWriter::new(&mut buffer);
+    writer.put(RecordKey::new(2), b"\x86\x09").unwrap();
+    block_on(service.records.commit(&writer.finish())).unwrap();
+
+    let mut service = Service::boot(service.records, 9);
+    assert_eq!(service.pump(), []);
+    assert_eq!(service.issuer.deadline(), None);
+    service.issuer.open_epoch(at(9));
+    assert_eq!(service.issuer.deadline(), Some(Instant::ZERO));
+    assert!(service.concluded().is_some());
+}
+
+#[test]
 fn an_issuer_without_room_in_its_storage_clears_damage_later() {
     let mut service = Service::boot(Store::new(), 0);
     let mut buffer = [0; 1024];
@@ -300,6 +343,162 @@ fn it_holds_only_as_many_commands_as_it_has_room_for() {
     let mut unborn = Issuer::<Job, 1>::new(SERVICE, RecordKey::new(0));
     let early = unborn.issue(at(0), Job::Pulse, Terms::DEFAULT);
     assert_eq!(early, Err(IssueError::NotRestored));
+}
+
+#[test]
+fn what_is_due_together_travels_together_in_the_order_of_issue() {
+    let mut service = Service::boot(Store::new(), 0);
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service
+        .issue(Job::Set { level: 1 }, Terms::DEFAULT)
+        .unwrap();
+    let sent = service.messages();
+    assert_eq!(sent.len(), 1);
+    let ids: Vec<_> = requests(&sent[0])
+        .iter()
+        .map(|one| one.id.sequence)
+        .collect();
+    assert_eq!(ids, [1, 2]);
+    // Each is answered, and repeated, by itself.
+    let first = requests(&sent[0])[0].id;
+    service.answer(first, Answer::Ended(Outcome::DONE));
+    service.second = 1;
+    assert_eq!(service.pump(), [(2, 1)]);
+}
+
+#[test]
+fn what_does_not_fit_into_one_message_travels_in_the_next() {
+    iot_core::commands! { enum Long { #[idempotent] Write { bytes: [u64; 20] } } }
+    let mut issuer = Issuer::<Long, 4>::new(SERVICE, RecordKey::new(0));
+    issuer.input(at(0), &Event::Restored);
+    for _ in 0..4 {
+        let long = Long::Write {
+            bytes: [u64::MAX; 20],
+        };
+        issuer.issue(at(0), long, Terms::DEFAULT).unwrap();
+    }
+    let mut records = FixedRecords::<8, 256>::new();
+    let sent = pump_into(&mut issuer, &mut records, at(0));
+    let counts: Vec<_> = sent.iter().map(|message| requests(message).len()).collect();
+    assert_eq!(counts, [2, 2]);
+    assert!(sent.iter().all(|message| message.len() <= 512));
+}
+
+#[test]
+fn a_link_that_is_busy_holds_the_whole_message_back() {
+    let mut service = Service::boot(Store::new(), 0);
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    let (issuer, mut buffer) = (&mut service.issuer, [0; 1024]);
+    let mut persisted = 0;
+    loop {
+        match issuer.step(at(0), &mut buffer) {
+            Step::Persist(_) => {
+                persisted += 1;
+                issuer.done(at(0), Done::Persisted);
+            }
+            Step::Send(_) => break issuer.done(at(0), Done::Failed(Failure::Busy)),
+            other => panic!("an unexpected step: {other:?}"),
+        }
+    }
+    assert_eq!(persisted, 2);
+    assert!(matches!(issuer.step(at(0), &mut buffer), Step::Idle));
+    assert_eq!(issuer.deadline(), Some(Instant::from_millis(500)));
+    service.second = 1;
+    assert_eq!(service.pump(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_cancelled_command_is_asked_back_after_a_restart_too_until_its_end_is_known() {
+    let mut service = Service::boot(Store::new(), 0);
+    let id = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    assert_eq!(service.pump_cancels(), [(1, false)]);
+    service.issuer.cancel(id).unwrap();
+    assert_eq!(service.pump_cancels(), [(1, true)]);
+    let mut service = Service::boot(service.records, 5);
+    assert_eq!(service.pump_cancels(), [(1, true)]);
+    service.answer(id, Answer::TooLate);
+    assert_eq!(service.issuer.heard(id), Some(Answer::TooLate));
+    service.second = 6;
+    assert_eq!(service.pump_cancels(), [(1, true)]);
+    service.answer(id, Answer::Ended(Outcome::Failed { code: 1 }));
+    let failed = Some((1, Ok(Outcome::Failed { code: 1 })));
+    assert_eq!(service.concluded(), failed);
+    assert!(service.issuer.cancel(id).is_err());
+}
+
+#[test]
+fn the_wish_to_cancel_is_on_record_before_it_is_sent() {
+    let mut service = Service::boot(Store::new(), 0);
+    let id = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service.pump();
+    service.issuer.cancel(id).unwrap();
+    let mut buffer = [0; 1024];
+    let step = service.issuer.step(at(0), &mut buffer);
+    assert!(matches!(step, Step::Persist(_)));
+}
+
+#[test]
+fn what_the_device_said_last_is_known_while_a_command_is_under_way() {
+    let mut service = Service::boot(Store::new(), 0);
+    let id = service.issue(Job::Pulse, Terms::DEFAULT).unwrap();
+    service.pump();
+    assert_eq!(service.issuer.heard(id), None);
+    for answer in [
+        Answer::ClockUnknown,
+        Answer::InProgress,
+        Answer::Progress { number: 7 },
+    ] {
+        service.answer(id, answer);
+        assert_eq!(service.issuer.heard(id), Some(answer));
+    }
+    service.answer(id, Answer::Ended(Outcome::DONE));
+    assert_eq!(service.issuer.heard(id), None);
+}
+
+#[test]
+fn an_issuer_restored_from_a_backup_opens_an_epoch_that_no_device_mixes_up() {
+    let mut service = Service::boot(Store::new(), 0);
+    service
+        .issue(Job::Set { level: 1 }, Terms::DEFAULT)
+        .unwrap();
+    service.pump();
+    let backup = service.records.clone();
+    // After the backup another command is issued, and reaches the device.
+    let lost = service
+        .issue(Job::Set { level: 2 }, Terms::DEFAULT)
+        .unwrap();
+    let sent = service.messages();
+    let mut device = Inbox::<Job, 1, 8, 4>::new();
+    let mut store = FixedRecords::<8, 256>::new();
+    device.allow(SERVICE).unwrap();
+    device.input(at(0), &Event::Restored);
+    let mut run = |device: &mut Inbox<Job, 1, 8, 4>, message: &[u8]| {
+        let message = Message::new(Channel::Command, message);
+        device.input(at(0), &Event::Message(message));
+        let mut answers = pump_into(device, &mut store, at(0));
+        let mut levels = Vec::new();
+        while let Some(job) = device.next() {
+            levels.push(job.command);
+            device.finish(job.id, Outcome::DONE).unwrap();
+            answers.extend(pump_into(device, &mut store, at(0)));
+        }
+        (levels, answers)
+    };
+    assert_eq!(run(&mut device, &sent[0]).0, [Job::Set { level: 2 }]);
+
+    let mut service = Service::boot(backup, 9);
+    service.issuer.open_epoch(at(9));
+    while service.concluded().is_some() {}
+    let fresh = service
+        .issue(Job::Set { level: 3 }, Terms::DEFAULT)
+        .unwrap();
+    assert!(fresh.epoch > lost.epoch && fresh.sequence < lost.sequence);
+    let sent = service.messages();
+    let (levels, answers) = run(&mut device, &sent[0]);
+    assert_eq!(levels, [Job::Set { level: 3 }]);
+    let ended = Response::new(fresh, Answer::Ended(Outcome::DONE));
+    assert_eq!(Response::decode(answers.last().unwrap()), Ok(ended));
 }
 
 #[test]
@@ -401,8 +600,8 @@ fn a_thousand_issuers_reach_a_thousand_restarting_devices_over_a_lossy_link() {
                     Job::Pulse => 0,
                 });
                 pair.device.finish(job.id, Outcome::DONE).unwrap();
+                replies.extend(pump(&mut pair.device, &mut pair.store, at(second)));
             }
-            replies.extend(pump(&mut pair.device, &mut pair.store, at(second)));
             for reply in replies {
                 for _ in 0..link.copies() {
                     let message = Message::new(Channel::Command, &reply);

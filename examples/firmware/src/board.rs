@@ -6,6 +6,7 @@
     reason = "the stack can only be gauged through raw memory"
 )]
 
+use core::ffi::CStr;
 use core::panic::PanicInfo;
 use core::ptr::{read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +14,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::{Peripherals, asm, register};
 use cortex_m_rt::exception;
-use cortex_m_semihosting::{debug, hio};
+use cortex_m_semihosting::nr::{self, open};
+use cortex_m_semihosting::{debug, hio, syscall};
 
 // The core runs at 12 MHz after reset (LM3S6965 data sheet, section 6.2.2).
 const CYCLES_PER_MS: u32 = 12_000;
@@ -150,6 +152,62 @@ pub fn opaque<T: Copy>(value: T) -> T {
     let place = value;
     // SAFETY: `place` is a live, initialised and aligned local of type `T`, and `T` is `Copy`.
     unsafe { read_volatile(&raw const place) }
+}
+
+/// A file of the host: what survives the end of a run.
+#[derive(Debug)]
+pub struct File(usize);
+
+impl File {
+    /// Opens a file that exists, to be read and written; `None` when there is none.
+    #[must_use]
+    pub fn open(name: &CStr) -> Option<Self> {
+        let name = name.to_bytes();
+        let call = [name.as_ptr() as usize, open::RW_BINARY, name.len()];
+        // SAFETY: the call reads the name, which ends with a zero and outlives it.
+        let handle = unsafe { syscall(nr::OPEN, &call) };
+        (handle != usize::MAX).then_some(Self(handle))
+    }
+
+    /// Fills `bytes` from `offset` on; says whether all of them were there.
+    pub fn read(&mut self, offset: usize, bytes: &mut [u8]) -> bool {
+        let call = [self.0, bytes.as_mut_ptr() as usize, bytes.len()];
+        // SAFETY: the call writes at most as many bytes as `bytes` has, and `bytes` outlives it.
+        self.seek(offset) && unsafe { syscall(nr::READ, &call) } == 0
+    }
+
+    /// Writes `bytes` from `offset` on; says whether all of them were written.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) -> bool {
+        let call = [self.0, bytes.as_ptr() as usize, bytes.len()];
+        // SAFETY: the call reads as many bytes as `bytes` has, and `bytes` outlives it.
+        self.seek(offset) && unsafe { syscall(nr::WRITE, &call) } == 0
+    }
+
+    fn seek(&mut self, offset: usize) -> bool {
+        // SAFETY: the call takes two numbers and touches no memory of this program.
+        unsafe { syscall(nr::SEEK, &[self.0, offset]) == 0 }
+    }
+}
+
+/// The number that the emulator was given as the last argument of the program; 0 when there is none.
+#[must_use]
+pub fn argument() -> u32 {
+    let mut line = [0u8; 128];
+    let call = [line.as_mut_ptr() as usize, line.len()];
+    // SAFETY: the call writes at most as many bytes as `line` has, and the length into `call`, which is not
+    // looked at again.
+    unsafe { syscall(nr::GET_CMDLINE, &call) };
+    let line = opaque(line);
+    let digits = line.split(|&byte| byte == 0).next().unwrap_or_default();
+    let digits = digits
+        .rsplit(|&byte| byte == b' ')
+        .next()
+        .unwrap_or_default();
+    digits.iter().fold(0, |number: u32, digit| {
+        number
+            .wrapping_mul(10)
+            .wrapping_add(u32::from(digit.wrapping_sub(b'0')))
+    })
 }
 
 #[exception]

@@ -5,7 +5,9 @@
 #![no_std]
 
 pub mod board;
+pub mod cut;
 pub mod fixture;
+pub mod flash;
 pub mod release;
 pub mod service;
 pub mod world;

@@ -30,6 +30,12 @@ pub trait Command: Clone + minicbor::Encode<()> + for<'b> minicbor::Decode<'b, (
     /// What a power cut in its middle means.
     fn class(&self) -> Class;
 
+    /// Where it queues: of each lane at most one command is handed out at a time, in the order in which
+    /// they came. Lanes do not wait for each other.
+    fn lane(&self) -> u8 {
+        0
+    }
+
     /// The name of its kind, as on the wire.
     fn name(&self) -> &'static str;
 }

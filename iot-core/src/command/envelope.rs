@@ -1,8 +1,6 @@
-use minicbor::decode::{Decoder, Error};
-
-use super::cbor::{self, Out};
+use super::cbor::{Reader, Writer};
 use super::outcome::Outcome;
-use crate::codec;
+use super::state::State;
 use crate::id::{CommandId, IssuerId};
 use crate::time::Timestamp;
 
@@ -10,12 +8,14 @@ use crate::time::Timestamp;
 pub const MAX_MESSAGE_BYTES: usize = 512;
 
 /// The longest encoded command in bytes, its name included.
-pub const MAX_COMMAND_BYTES: usize = MAX_MESSAGE_BYTES - 48;
+pub const MAX_COMMAND_BYTES: usize = MAX_MESSAGE_BYTES - 56;
 
-const LIMITS: codec::Limits = codec::Limits::new(MAX_MESSAGE_BYTES, 8, MAX_MESSAGE_BYTES);
 const VERSION: u8 = 1;
-const REQUEST: u8 = 0;
-const RESPONSE: u8 = 1;
+const REQUEST: u64 = 0;
+const RESPONSE: u64 = 1;
+const CANCEL: u64 = 2;
+const REQUEST_ITEMS: u8 = 9;
+const RESPONSE_ITEMS: u8 = 8;
 
 /// Why bytes are no message of this format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -37,12 +37,6 @@ pub enum WireError {
     /// Not what `command.cddl` describes.
     #[error("the message is not what command.cddl describes")]
     Malformed,
-}
-
-impl From<Error> for WireError {
-    fn from(_: Error) -> Self {
-        Self::Malformed
-    }
 }
 
 /// 64 bits of a command's name and arguments, to notice that two commands share one identity.
@@ -78,7 +72,9 @@ impl Fingerprint {
     }
 }
 
-/// A command on its way to a device.
+/// A command on its way to a device, or the wish to take one back.
+///
+/// One message may carry several, each after the other; each is answered by itself.
 ///
 /// ```
 /// use iot_core::command::Request;
@@ -96,9 +92,13 @@ impl Fingerprint {
 pub struct Request<'b> {
     /// Which command it is.
     pub id: CommandId,
+    /// It is to be taken back: not started if it was not, and told to stop if it was.
+    pub cancels: bool,
     /// The issuer will never send or ask for anything below; at most the sequence itself. The device keeps
     /// every result from here on, and is `Busy` before it drops one; with 0 it drops the oldest.
     pub settled_below: u64,
+    /// Before this moment it must not be started.
+    pub not_before: Option<Timestamp>,
     /// From this moment on it must not be started.
     pub expires: Option<Timestamp>,
     /// Its encoded name and arguments.
@@ -106,21 +106,37 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// A request that does not expire and settles nothing.
+    /// A request that may start at once, does not expire and settles nothing.
     #[must_use]
     pub const fn new(id: CommandId, command: &'b [u8]) -> Self {
         Self {
             id,
+            cancels: false,
             settled_below: 0,
+            not_before: None,
             expires: None,
             command,
         }
+    }
+
+    /// The wish to take the command back. Everything else is to be as it was when the command was sent.
+    #[must_use]
+    pub const fn cancel(mut self) -> Self {
+        self.cancels = true;
+        self
     }
 
     /// States what the issuer is done with; cut to the request's own sequence.
     #[must_use]
     pub fn settled_below(mut self, sequence: u64) -> Self {
         self.settled_below = sequence.min(self.id.sequence);
+        self
+    }
+
+    /// Forbids starting it before `moment`.
+    #[must_use]
+    pub const fn not_before(mut self, moment: Option<Timestamp>) -> Self {
+        self.not_before = moment;
         self
     }
 
@@ -133,43 +149,102 @@ impl<'b> Request<'b> {
 
     /// Writes the message; `None` when it does not fit into `buffer` or [`MAX_MESSAGE_BYTES`].
     pub fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
-        let head = self.encode_head(buffer)?;
-        let end = head.checked_add(self.command.len())?;
-        buffer.get_mut(head..end)?.copy_from_slice(self.command);
-        (end <= MAX_MESSAGE_BYTES).then_some(end)
+        let room = buffer.len().min(MAX_MESSAGE_BYTES);
+        let mut out = Writer::new(buffer.get_mut(..room)?);
+        let kind = if self.cancels { CANCEL } else { REQUEST };
+        head(&mut out, REQUEST_ITEMS, kind, self.id);
+        out.uint(self.settled_below);
+        out.moment(self.not_before);
+        out.moment(self.expires);
+        out.bytes(self.command);
+        out.finish()
     }
 
-    /// Writes everything before the command, which is the last item and so may be encoded in place.
-    pub(super) fn encode_head(&self, buffer: &mut [u8]) -> Option<usize> {
-        cbor::fill(buffer, |out| {
-            head(out, 8, REQUEST, self.id)?.u64(self.settled_below)?;
-            match self.expires {
-                Some(moment) => out.u64(moment.as_millis())?,
-                None => out.null()?,
-            };
-            Ok(())
-        })
-    }
-
-    /// Reads a message; the command inside is decoded by whoever knows its type.
+    /// Reads a message that carries exactly one request; the command inside is decoded by whoever knows its
+    /// type.
     ///
     /// # Errors
     ///
     /// [`WireError`] with what is wrong.
     pub fn decode(bytes: &'b [u8]) -> Result<Self, WireError> {
-        let (mut decoder, items, id) = open(bytes, REQUEST)?;
-        let settled_below = decoder.u64()?;
-        let expires = cbor::optional_u64(&mut decoder)?.map(Timestamp::from_millis);
-        let command = cbor::rest(&decoder);
-        if items != 8 || command.is_empty() || settled_below > id.sequence {
-            return Err(WireError::Malformed);
+        match Self::decode_first(bytes)? {
+            (request, []) => Ok(request),
+            _ => Err(WireError::Malformed),
         }
-        Ok(Self {
-            id,
+    }
+
+    /// Reads the first request of a message, and what follows it.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`] with what is wrong.
+    pub fn decode_first(bytes: &'b [u8]) -> Result<(Self, &'b [u8]), WireError> {
+        check(bytes)?;
+        let mut reader = Reader::new(bytes);
+        let request = Self::read(&mut reader);
+        let rest = reader.rest().ok_or(WireError::Malformed)?;
+        Ok((request, rest))
+    }
+
+    fn read(reader: &mut Reader<'b>) -> Self {
+        let mut head = Head::EMPTY;
+        let body = head.read(reader);
+        let moment = |moment| Some(moment).filter(|&moment| moment != Timestamp::EPOCH);
+        Self {
+            id: head.id,
+            cancels: body.cancels,
+            settled_below: body.settled_below,
+            not_before: moment(head.not_before),
+            expires: moment(head.expires),
+            command: body.command,
+        }
+    }
+}
+
+/// What a device keeps of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Head {
+    pub(super) id: CommandId,
+    /// 1970 for at once.
+    pub(super) not_before: Timestamp,
+    /// 1970 for never.
+    pub(super) expires: Timestamp,
+}
+
+/// The rest of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Body<'b> {
+    pub(super) cancels: bool,
+    pub(super) settled_below: u64,
+    pub(super) command: &'b [u8],
+}
+
+impl Head {
+    pub(super) const EMPTY: Self = Self {
+        id: CommandId::new(IssuerId::new(0), 0, 0),
+        not_before: Timestamp::EPOCH,
+        expires: Timestamp::EPOCH,
+    };
+
+    /// Reads a request: for a chip, straight into the place where it is kept.
+    pub(super) fn read<'b>(&mut self, reader: &mut Reader<'b>) -> Body<'b> {
+        reader.array(REQUEST_ITEMS, VERSION);
+        let kind = reader.uint();
+        reader.id(&mut self.id);
+        let settled_below = reader.uint();
+        self.not_before = reader.timestamp();
+        self.expires = reader.timestamp();
+        let command = reader.bytes();
+        reader.require(
+            (kind == REQUEST || kind == CANCEL)
+                && settled_below <= self.id.sequence
+                && !command.is_empty(),
+        );
+        Body {
+            cancels: kind == CANCEL,
             settled_below,
-            expires,
             command,
-        })
+        }
     }
 }
 
@@ -180,8 +255,13 @@ impl<'b> Request<'b> {
 pub enum Answer {
     /// It has ended so; this is the last word.
     Ended(Outcome),
-    /// It runs: ask again later.
+    /// It waits or runs: ask again later.
     InProgress,
+    /// It runs and has come so far; the device defines the scale. 0 is read as `InProgress`.
+    Progress {
+        /// How far.
+        number: u32,
+    },
     /// No room for another command, or for its record: send it again later.
     Busy,
     /// It expires, and the device cannot prove what time it is: send it again later.
@@ -189,6 +269,8 @@ pub enum Answer {
     /// The device knows no such issuer and so keeps nothing of it: send it again later, when it may have
     /// been allowed.
     UnknownIssuer,
+    /// It was to be taken back and runs already: its handler knows, and its end follows.
+    TooLate,
 }
 
 /// An answer on its way to the issuer.
@@ -222,17 +304,7 @@ impl Response {
 
     /// Writes the message; `None` when it does not fit into `buffer`.
     pub fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
-        cbor::fill(buffer, |out| {
-            head(out, 6, RESPONSE, self.id)?;
-            match self.answer {
-                Answer::Ended(outcome) => outcome.encode(out)?,
-                Answer::InProgress => drop(out.array(1)?.u8(16)?),
-                Answer::Busy => drop(out.array(1)?.u8(17)?),
-                Answer::ClockUnknown => drop(out.array(1)?.u8(18)?),
-                Answer::UnknownIssuer => drop(out.array(1)?.u8(19)?),
-            }
-            Ok(())
-        })
+        write_response(self.id, &State::from_answer(&self.answer), buffer)
     }
 
     /// Reads a message.
@@ -241,51 +313,38 @@ impl Response {
     ///
     /// [`WireError`] with what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let (mut decoder, items, id) = open(bytes, RESPONSE)?;
-        let inner = cbor::array(&mut decoder)?;
-        let answer = match (decoder.u8()?, inner) {
-            (16, 1) => Answer::InProgress,
-            (17, 1) => Answer::Busy,
-            (18, 1) => Answer::ClockUnknown,
-            (19, 1) => Answer::UnknownIssuer,
-            (code, inner) => Answer::Ended(Outcome::decode(inner, code, &mut decoder)?),
-        };
-        if items != 6 || !cbor::rest(&decoder).is_empty() {
-            return Err(WireError::Malformed);
+        check(bytes)?;
+        let mut reader = Reader::new(bytes);
+        reader.array(RESPONSE_ITEMS, VERSION);
+        let (kind, mut id) = (reader.uint(), Head::EMPTY.id);
+        reader.id(&mut id);
+        let state = State::read(&mut reader);
+        reader.require(kind == RESPONSE && state.is_plain());
+        match reader.rest() {
+            Some([]) => Ok(Self::new(id, state.answer())),
+            _ => Err(WireError::Malformed),
         }
-        Ok(Self { id, answer })
     }
 }
 
-fn head<'o, 'b>(
-    out: &'o mut Out<'b>,
-    items: u64,
-    kind: u8,
-    id: CommandId,
-) -> Result<&'o mut Out<'b>, minicbor::encode::Error<minicbor::encode::write::EndOfSlice>> {
-    out.array(items)?
-        .u8(VERSION)?
-        .u8(kind)?
-        .u32(id.issuer.get())?
-        .u32(id.epoch)?
-        .u64(id.sequence)
+pub(super) fn write_response(id: CommandId, state: &State<'_>, buffer: &mut [u8]) -> Option<usize> {
+    let mut out = Writer::new(buffer);
+    head(&mut out, RESPONSE_ITEMS, RESPONSE, id);
+    state.write(&mut out);
+    out.finish()
 }
 
-fn open(bytes: &[u8], kind: u8) -> Result<(Decoder<'_>, u64, CommandId), WireError> {
-    if bytes.len() > MAX_MESSAGE_BYTES {
-        return Err(WireError::TooLong { bytes: bytes.len() });
+fn head(out: &mut Writer<'_>, items: u8, kind: u64, id: CommandId) {
+    out.array(items, VERSION);
+    out.uint(kind);
+    out.id(id);
+}
+
+/// What can be said about a message that is not looked into.
+fn check(bytes: &[u8]) -> Result<(), WireError> {
+    match *bytes {
+        _ if bytes.len() > MAX_MESSAGE_BYTES => Err(WireError::TooLong { bytes: bytes.len() }),
+        [_, found @ 0..=23, ..] if found != VERSION => Err(WireError::Version { found }),
+        _ => Ok(()),
     }
-    codec::check(bytes, LIMITS).map_err(|_| WireError::Malformed)?;
-    let mut decoder = Decoder::new(bytes);
-    let items = cbor::array(&mut decoder)?;
-    let found = decoder.u8()?;
-    if found != VERSION {
-        return Err(WireError::Version { found });
-    }
-    if decoder.u8()? != kind {
-        return Err(WireError::Malformed);
-    }
-    let issuer = IssuerId::new(decoder.u32()?);
-    let id = CommandId::new(issuer, decoder.u32()?, decoder.u64()?);
-    Ok((decoder, items, id))
 }

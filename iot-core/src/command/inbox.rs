@@ -1,25 +1,30 @@
+mod desk;
 mod engine;
+mod journal;
 mod ledger;
+mod rules;
+mod slot;
 
-use self::engine::Doing;
-use self::ledger::{Ledger, Phase};
+use self::desk::Desk;
+use self::journal::Shape;
+use self::ledger::Ledger;
+use self::slot::{Phase, Slot};
 use super::class::Command;
-use super::envelope::{Answer, MAX_MESSAGE_BYTES, Request, Response};
-use super::journal::Shape;
-use super::outcome::{Outcome, Reason};
-use super::window::Window;
+use super::envelope::MAX_MESSAGE_BYTES;
+use super::outcome::Outcome;
 use crate::engine::{BatchWriter, RecordKey, RecordRange};
 use crate::id::{CommandId, IssuerId};
-use crate::time::{Instant, Now, Proof};
-
-/// How many answers without a record may wait; more are dropped, and their issuers ask again.
-const REPLIES: usize = 4;
 
 /// The device's side: takes commands in, hands each out as often as its class allows, and answers.
 ///
-/// `ISSUERS` is how many issuers are known, `WINDOW` (8 to 256) how far the sequences of one issuer may lie
-/// apart, `RESULTS` how many commands of one issuer are kept, running or ended, and `EFFECT_BYTES` how long
-/// a record of a transactional effect may be. Nobody may issue anything until [`allow`](Self::allow)ed.
+/// `ISSUERS` is how many issuers are known, `WINDOW` (4 to 256) how far the sequences of one issuer may lie
+/// apart, `RESULTS` how many commands of one issuer are kept, waiting, running or ended, and `EFFECT_BYTES`
+/// how long a record of a transactional effect may be. Nobody may issue anything until
+/// [`allow`](Self::allow)ed.
+///
+/// Of each [lane](super::Command::lane) one command is handed out at a time, in the order in which they came.
+/// One that is kept from starting by its lane or by its time, and that nobody would send again at the right
+/// moment, is put on record first.
 ///
 /// The sizes are on record. A firmware with more `ISSUERS` or a wider `WINDOW` goes on where the old one
 /// stopped; one with other `RESULTS`, fewer `ISSUERS` or a narrower `WINDOW` would not see all that was
@@ -48,7 +53,9 @@ const REPLIES: usize = 4;
 /// }
 /// # Ok::<(), iot_core::command::AllowError>(())
 /// ```
+// In this order, because the first fields of a structure have the shortest addresses on a chip.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Inbox<
     C,
     const ISSUERS: usize,
@@ -56,19 +63,14 @@ pub struct Inbox<
     const RESULTS: usize,
     const EFFECT_BYTES: usize = 0,
 > {
-    first_record: RecordKey,
+    slots: [[Slot; RESULTS]; ISSUERS],
+    ledgers: [Ledger<WINDOW>; ISSUERS],
+    desk: Desk,
+    /// What the slots' commands are, until they are handed out.
+    commands: [[Option<C>; RESULTS]; ISSUERS],
     grants: [Option<Grant<C>>; ISSUERS],
-    ledgers: [Ledger<C, WINDOW, RESULTS>; ISSUERS],
-    replies: [Option<Response>; REPLIES],
+    first_record: RecordKey,
     effect: Option<Effect<EFFECT_BYTES>>,
-    doing: Option<Doing>,
-    written: (u32, Window<WINDOW>),
-    persist_after: Option<Instant>,
-    send_after: Option<Instant>,
-    arrivals: u32,
-    restored: bool,
-    damaged: bool,
-    danger_unproved_expiry: bool,
 }
 
 #[derive(Debug)]
@@ -164,9 +166,9 @@ impl<
 
     #[allow(
         clippy::cast_possible_truncation,
-        reason = "the assertions leave it below 256"
+        reason = "the assertions leave them far below"
     )]
-    const KEYS_PER_ISSUER: u32 = {
+    const SHAPE: Shape = {
         assert!(
             RESULTS >= 1 && RESULTS <= 255,
             "an issuer has 1 to 255 results"
@@ -175,19 +177,10 @@ impl<
             ISSUERS >= 1 && ISSUERS <= 255,
             "an inbox knows 1 to 255 issuers"
         );
-        RESULTS as u32 + 1
-    };
-
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "ISSUERS and RESULTS were asserted to be below 256, and a window is at most 256 wide"
-    )]
-    const SHAPE: Shape = {
-        let _ = Self::KEYS_PER_ISSUER;
         Shape {
             issuers: ISSUERS as u8,
-            window: WINDOW as u16,
             results: RESULTS as u8,
+            window: WINDOW as u16,
         }
     };
 
@@ -198,17 +191,11 @@ impl<
         Self {
             first_record,
             grants: [const { None }; ISSUERS],
-            ledgers: [const { Ledger::new() }; ISSUERS],
-            replies: [None; REPLIES],
             effect: None,
-            doing: None,
-            written: (0, Window::new(0)),
-            persist_after: None,
-            send_after: None,
-            arrivals: 0,
-            restored: false,
-            damaged: false,
-            danger_unproved_expiry: false,
+            desk: const { Desk::new() },
+            ledgers: const { [Ledger::FREE; ISSUERS] },
+            slots: const { [[Slot::FREE; RESULTS]; ISSUERS] },
+            commands: [const { [const { None }; RESULTS] }; ISSUERS],
         }
     }
 
@@ -244,11 +231,11 @@ impl<
         Ok(())
     }
 
-    /// Runs commands that expire even while the device cannot prove what time it is.
+    /// Runs commands that expire, or must not start yet, even while the device cannot prove what time it is.
     ///
     /// Without this they are answered `ClockUnknown` until it can.
     pub const fn danger_run_when_time_is_unknown(&mut self) {
-        self.danger_unproved_expiry = true;
+        self.desk.danger_unproved_time = true;
     }
 
     /// Whether a record could not be read, or was written by an inbox whose sizes hide something from this
@@ -256,7 +243,7 @@ impl<
     /// Erasing the inbox's records starts afresh, and gives that knowledge up.
     #[must_use]
     pub const fn is_damaged(&self) -> bool {
-        self.damaged
+        self.desk.damaged
     }
 
     /// The next command to carry out; whatever its class wants on record is on record.
@@ -265,18 +252,15 @@ impl<
         reason = "an iterator would keep the inbox borrowed, and so could not be finished in its loop"
     )]
     pub fn next(&mut self) -> Option<Pending<C>> {
-        let (place, at) = self.oldest_ready()?;
-        let ledger = self.ledgers.get_mut(place)?;
-        let slot = ledger.slots.get_mut(at)?.as_mut()?;
-        let Phase::Ready { command, resumed } = core::mem::replace(&mut slot.phase, Phase::Running)
-        else {
-            return None;
-        };
-        let id = CommandId::new(ledger.issuer?, ledger.epoch, slot.sequence);
+        let started = |slot: &Slot| slot.phase == Phase::Started;
+        let at = slot::oldest(self.slots.as_flattened(), started)?;
+        let slot = self.slots.as_flattened_mut().get_mut(at)?;
+        let command = self.commands.as_flattened_mut().get_mut(at)?.take()?;
+        slot.phase = Phase::Running;
         Some(Pending {
-            id,
+            id: slot.head.id,
             command,
-            resumed,
+            resumed: slot.resumed,
         })
     }
 
@@ -286,8 +270,32 @@ impl<
     ///
     /// [`FinishError::NotRunning`].
     pub fn finish(&mut self, id: CommandId, outcome: Outcome) -> Result<(), FinishError> {
-        *self.running(id)? = Phase::Ending(outcome);
+        self.running(id)?.finish(&outcome);
         Ok(())
+    }
+
+    /// Tells the issuer how far a command has come; `number` is on a scale of the device's own, above 0.
+    ///
+    /// It is sent once and is not on record: a lost one is not repeated, and after a power cut it begins
+    /// anew. Not told while the issuer waits to hear that it [cancelled](Self::is_cancelled) too late.
+    ///
+    /// # Errors
+    ///
+    /// [`FinishError::NotRunning`].
+    pub fn progress(&mut self, id: CommandId, number: u32) -> Result<(), FinishError> {
+        let slot = self.running(id)?;
+        (slot.number, slot.owed) = (number, true);
+        Ok(())
+    }
+
+    /// Whether the issuer wants a command back that was handed out.
+    ///
+    /// It may be finished early then, with whatever is true: [`Outcome::Cancelled`] only when nothing was
+    /// done. A command that was not handed out yet is never handed out any more.
+    #[must_use]
+    pub fn is_cancelled(&self, id: CommandId) -> bool {
+        let mut slots = self.slots.as_flattened().iter();
+        slots.any(|slot| slot.cancelled && slot.phase == Phase::Running && slot.head.id == id)
     }
 
     /// Like [`finish`](Self::finish), with an effect: `value` is written under `key` in the batch that
@@ -306,14 +314,14 @@ impl<
         if self.effect.is_some() {
             return Err(FinishError::Busy);
         }
-        let phase = self.running(id)?;
+        let slot = self.running(id)?;
         let mut bytes = [0; EFFECT_BYTES];
         let room = bytes.get_mut(..value.len()).ok_or(FinishError::TooLong {
             bytes: value.len(),
             limit: EFFECT_BYTES,
         })?;
         room.copy_from_slice(value);
-        *phase = Phase::Ending(outcome);
+        slot.finish(&outcome);
         self.effect = Some(Effect {
             id,
             key,
@@ -323,117 +331,19 @@ impl<
         Ok(())
     }
 
-    fn running(&mut self, id: CommandId) -> Result<&mut Phase<C>, FinishError> {
-        let ledgers = self.ledgers.iter_mut();
-        ledgers
-            .filter(|ledger| ledger.issuer == Some(id.issuer) && ledger.epoch == id.epoch)
-            .flat_map(|ledger| ledger.slots.iter_mut().flatten())
-            .find(|slot| slot.sequence == id.sequence && matches!(slot.phase, Phase::Running))
-            .map(|slot| &mut slot.phase)
-            .ok_or(FinishError::NotRunning)
+    /// The command of this identity, if it was handed out and has not ended.
+    fn running(&mut self, id: CommandId) -> Result<&mut Slot, FinishError> {
+        let mut slots = self.slots.as_flattened_mut().iter_mut();
+        let slot = slots.find(|slot| slot.phase == Phase::Running && slot.head.id == id);
+        slot.ok_or(FinishError::NotRunning)
     }
 
-    fn oldest_ready(&self) -> Option<(usize, usize)> {
-        let all = self.ledgers.iter().enumerate().flat_map(|(place, ledger)| {
-            let slots = ledger.slots.iter().enumerate();
-            slots.filter_map(move |(at, slot)| {
-                let slot = slot.as_ref()?;
-                // A new epoch must be on record first: after a cut the old one could come back to life.
-                let ready = matches!(slot.phase, Phase::Ready { .. }) && !ledger.stale;
-                ready.then_some((slot.arrival, place, at))
-            })
-        });
-        all.min().map(|(_, place, at)| (place, at))
-    }
-
-    fn reply(&mut self, id: CommandId, answer: Answer) {
-        if let Some(place) = self.replies.iter_mut().find(|place| place.is_none()) {
-            *place = Some(Response::new(id, answer));
-        }
-    }
-
-    fn receive(&mut self, now: Now, payload: &[u8]) {
-        let Ok(request) = Request::decode(payload) else {
-            return;
-        };
-        // Without its records the inbox cannot tell a repetition: the issuer will ask again.
-        if !self.restored {
-            return;
-        }
-        if let Err(answer) = self.admit(now, &request) {
-            self.reply(request.id, answer);
-        }
-    }
-
-    fn admit(&mut self, now: Now, request: &Request<'_>) -> Result<(), Answer> {
-        let issuer = request.id.issuer;
-        let unauthorised = Outcome::Rejected {
-            reason: Reason::Unauthorised,
-        };
-        let grants = self.grants.iter().flatten();
-        let allows = grants
-            .filter(|grant| grant.issuer == issuer)
-            .map(|grant| grant.allows)
-            .next()
-            // Not the last word: nothing is kept of an unknown issuer, so a repetition may run once it is known.
-            .ok_or(Answer::UnknownIssuer)?;
-        if self.damaged {
-            return Err(Answer::Busy);
-        }
-        let ledger = self.ledger(issuer).ok_or(Answer::Busy)?;
-        let Some(at) = ledger.place(request)? else {
-            return Ok(());
-        };
-        let verdict = match super::cbor::whole::<C>(request.command) {
-            None => Err(Outcome::Rejected {
-                reason: Reason::Invalid,
-            }),
-            Some(command) if !allows(&command) => Err(unauthorised),
-            Some(command) => match request.expires.map_or(Proof::No, |at| now.wall.reached(at)) {
-                Proof::Yes => Err(Outcome::Expired),
-                Proof::Uncertain if !self.danger_unproved_expiry => {
-                    return Err(Answer::ClockUnknown);
-                }
-                _ => Ok(command),
-            },
-        };
-        self.arrivals = self.arrivals.wrapping_add(1);
-        let arrival = self.arrivals;
-        if let Some(ledger) = self.ledger(issuer) {
-            ledger.accept(at, request, verdict, arrival);
-        }
-        Ok(())
-    }
-
-    /// The ledger of a known issuer: its own, a free one, or one whose issuer is no longer known.
-    fn ledger(&mut self, issuer: IssuerId) -> Option<&mut Ledger<C, WINDOW, RESULTS>> {
-        let own = |ledger: &Ledger<_, WINDOW, RESULTS>| ledger.issuer == Some(issuer);
-        let free = |ledger: &Ledger<_, WINDOW, RESULTS>| ledger.issuer.is_none();
-        let orphan = |ledger: &Ledger<_, WINDOW, RESULTS>| {
-            let mut grants = self.grants.iter().flatten();
-            !grants.any(|grant| Some(grant.issuer) == ledger.issuer) && !ledger.is_live()
-        };
-        let ledgers = &self.ledgers;
-        let place = (ledgers.iter().position(own))
-            .or_else(|| ledgers.iter().position(free))
-            .or_else(|| ledgers.iter().position(orphan))?;
-        let ledger = self.ledgers.get_mut(place)?;
-        if ledger.issuer != Some(issuer) {
-            *ledger = Ledger::new();
-            ledger.issuer = Some(issuer);
-        }
-        Some(ledger)
-    }
-
-    fn range(&self) -> RecordRange {
-        let issuers = u32::try_from(ISSUERS).unwrap_or(0);
-        RecordRange::new(self.first_record, issuers * Self::KEYS_PER_ISSUER)
-    }
-
-    fn key(&self, place: usize, at: Option<usize>) -> Option<RecordKey> {
-        let place = u32::try_from(place).ok()?;
-        let at = at.map_or(Some(0), |at| u32::try_from(at).ok()?.checked_add(1))?;
-        self.first_record.offset(place * Self::KEYS_PER_ISSUER + at)
+    const fn range(&self) -> RecordRange {
+        let shape = Self::SHAPE;
+        RecordRange::new(
+            self.first_record,
+            shape.issuers as u32 * shape.results as u32,
+        )
     }
 }
 

@@ -4,9 +4,9 @@ mod record;
 use core::time::Duration;
 
 use self::engine::Doing;
-use super::cbor::{self, Out};
+use super::cbor::Writer;
 use super::class::Command;
-use super::envelope::{MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES};
+use super::envelope::{Answer, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES};
 use super::outcome::Outcome;
 use crate::engine::{RecordKey, RecordRange};
 use crate::id::{CommandId, DeviceId, IssuerId, TenantId};
@@ -17,8 +17,11 @@ use crate::time::{Instant, Now, Timestamp};
 ///
 /// At most `PENDING` commands lie between the oldest that is under way and the newest: choose no more than
 /// the device's `RESULTS`, so that it can keep every result until it is heard. Each command is on record
-/// before it is first sent, so a restarted service goes on asking. A service holds one issuer per device: [`to`](Self::to) names the device, answers
-/// of others are ignored. The driver's buffer must have [`BUFFER_BYTES`](Self::BUFFER_BYTES).
+/// before it is first sent, so a restarted service goes on asking. What is due at one moment travels in one
+/// message, as far as it fits, in the order of issue.
+///
+/// A service holds one issuer per device: [`to`](Self::to) names the device, answers of others are ignored.
+/// The driver's buffer must have [`BUFFER_BYTES`](Self::BUFFER_BYTES).
 ///
 /// ```
 /// use iot_core::command::{Issuer, Terms};
@@ -59,11 +62,17 @@ struct Slot<C> {
     command: C,
     terms: Terms,
     phase: Phase,
+    /// The device is asked to give it up.
+    cancels: bool,
+    /// It is in the message that the driver is sending.
+    sending: bool,
+    /// What the device said last.
+    heard: Option<Answer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    /// To be put on record.
+    /// To be put on record, as it is now.
     Fresh,
     /// On record and under way.
     Waiting {
@@ -89,6 +98,8 @@ enum Phase {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Terms {
+    /// The device must not start it before this moment; the device judges by its own clock.
+    pub not_before: Option<Timestamp>,
     /// The device must not start it at this moment or later; the device judges by its own clock.
     pub expires: Option<Timestamp>,
     /// How long the issuer asks for an answer, counted again after a restart.
@@ -96,11 +107,19 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// It does not expire, and the issuer asks for a day.
+    /// It may start at once and does not expire, and the issuer asks for a day.
     pub const DEFAULT: Self = Self {
+        not_before: None,
         expires: None,
         patience: Duration::from_secs(86_400),
     };
+
+    /// Forbids the device to start it before `moment`.
+    #[must_use]
+    pub const fn not_before(mut self, moment: Timestamp) -> Self {
+        self.not_before = Some(moment);
+        self
+    }
 
     /// Forbids the device to start it at `moment` or later.
     #[must_use]
@@ -137,6 +156,13 @@ pub struct Conclusion {
     pub outcome: Result<Outcome, Unanswered>,
 }
 
+/// The command is not under way: it has ended, or was never issued here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[error("the command is not under way: it has ended, or was never issued here")]
+#[non_exhaustive]
+pub struct NotUnderWay;
+
 /// Why a command was not issued.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -158,6 +184,24 @@ pub enum IssueError {
     /// The encoded command is longer than [`MAX_COMMAND_BYTES`].
     #[error("the encoded command is longer than {MAX_COMMAND_BYTES} bytes: shorten it")]
     TooLong,
+}
+
+impl<C> Slot<C> {
+    const fn new(id: CommandId, command: C, terms: Terms) -> Self {
+        Self {
+            id,
+            command,
+            terms,
+            phase: Phase::Fresh,
+            cancels: false,
+            sending: false,
+            heard: None,
+        }
+    }
+
+    const fn is_under_way(&self) -> bool {
+        matches!(self.phase, Phase::Fresh | Phase::Waiting { .. })
+    }
 }
 
 impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
@@ -218,16 +262,11 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
             self.epoch = first_epoch(now);
         }
         let id = CommandId::new(self.issuer, self.epoch, self.next_sequence);
-        let slot = Slot {
-            id,
-            command,
-            terms,
-            phase: Phase::Fresh,
-        };
-        let write = |out: &mut Out<'_>| out.encode(&slot.command).map(drop);
-        if cbor::fill(&mut [0; MAX_COMMAND_BYTES], write).is_none() {
-            return Err(IssueError::TooLong);
-        }
+        let slot = Slot::new(id, command, terms);
+        let mut room = [0; MAX_COMMAND_BYTES];
+        let mut out = Writer::new(&mut room);
+        out.value(&slot.command);
+        out.finish().ok_or(IssueError::TooLong)?;
         // A device keeps the results from the oldest unsettled sequence on: it must have room for them all.
         let full = IssueError::Full { limit: PENDING };
         let span = self.next_sequence.saturating_sub(self.settled_below());
@@ -239,6 +278,34 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         *free.ok_or(full)? = Some(slot);
         self.next_sequence = next;
         Ok(id)
+    }
+
+    /// Asks the device to give a command up, for as long again as its patience; the wish is put on record
+    /// before it is sent.
+    ///
+    /// It ends as [`Outcome::Cancelled`] when it was not started, even if this overtakes it. Otherwise the
+    /// device says [`Answer::TooLate`], its handler can see the wish, and the command ends as it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`NotUnderWay`]; nothing was changed.
+    pub fn cancel(&mut self, id: CommandId) -> Result<(), NotUnderWay> {
+        let mut slots = self.slots.iter_mut().flatten();
+        let slot = slots.find(|slot| slot.id == id && slot.is_under_way());
+        let slot = slot.ok_or(NotUnderWay)?;
+        if !slot.cancels {
+            (slot.cancels, slot.phase) = (true, Phase::Fresh);
+        }
+        Ok(())
+    }
+
+    /// What the device said last about a command that is under way, such as how far it has come.
+    #[must_use]
+    pub fn heard(&self, id: CommandId) -> Option<Answer> {
+        let mut slots = self.slots.iter().flatten();
+        slots
+            .find(|slot| slot.id == id && slot.is_under_way())?
+            .heard
     }
 
     /// Starts a new life, for an issuer whose records were restored from a backup or are damaged: devices
@@ -254,7 +321,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         self.stale = true;
         self.damaged = false;
         for slot in self.slots.iter_mut().flatten() {
-            if matches!(slot.phase, Phase::Fresh | Phase::Waiting { .. }) {
+            if slot.is_under_way() {
                 slot.phase = Phase::Concluded(Err(Unanswered));
             }
         }
@@ -282,8 +349,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
     #[must_use]
     pub fn under_way(&self) -> usize {
         let slots = self.slots.iter().flatten();
-        let live = slots.filter(|slot| matches!(slot.phase, Phase::Fresh | Phase::Waiting { .. }));
-        live.count()
+        slots.filter(|slot| slot.is_under_way()).count()
     }
 
     /// Below this nothing will ever be sent again. A command counts until its record is gone: otherwise a

@@ -6,7 +6,8 @@
 /// type that `minicbor` encodes without a heap: `bool`, integers, floats, `[T; N]`, `Option`.
 ///
 /// Each variant carries one of `#[transactional]`, `#[idempotent]`, `#[probed]`, `#[opaque]`; a variant
-/// without one does not compile.
+/// without one does not compile. Commands of one lane run one at a time, in the order in which they came;
+/// all are in lane 0 unless told otherwise, as in `#[opaque, lane = 1]`.
 ///
 /// ```
 /// use iot_core::command::{Class, Command};
@@ -17,14 +18,14 @@
 ///         /// Opens or closes the valve.
 ///         #[idempotent]
 ///         SetValve { open: bool },
-///         /// Lets one person in.
-///         #[opaque]
+///         /// Lets one person in, whatever the valve is doing.
+///         #[opaque, lane = 1]
 ///         Unlock,
 ///     }
 /// }
 ///
 /// assert_eq!(Job::SetValve { open: true }.class(), Class::Idempotent);
-/// assert_eq!(Job::Unlock.name(), "Unlock");
+/// assert_eq!((Job::Unlock.name(), Job::Unlock.lane()), ("Unlock", 1));
 /// ```
 ///
 /// ```compile_fail
@@ -42,26 +43,26 @@ macro_rules! commands {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __commands {
-    (@variants $head:tt $done:tt $docs:tt [] #[transactional] $($rest:tt)*) => {
-        $crate::__commands! { @variants $head $done $docs [Transactional] $($rest)* }
+    (@variants $head:tt $done:tt $docs:tt [] #[transactional $(, lane = $lane:literal)?] $($rest:tt)*) => {
+        $crate::__commands! { @variants $head $done $docs [Transactional $($lane)?] $($rest)* }
     };
-    (@variants $head:tt $done:tt $docs:tt [] #[idempotent] $($rest:tt)*) => {
-        $crate::__commands! { @variants $head $done $docs [Idempotent] $($rest)* }
+    (@variants $head:tt $done:tt $docs:tt [] #[idempotent $(, lane = $lane:literal)?] $($rest:tt)*) => {
+        $crate::__commands! { @variants $head $done $docs [Idempotent $($lane)?] $($rest)* }
     };
-    (@variants $head:tt $done:tt $docs:tt [] #[probed] $($rest:tt)*) => {
-        $crate::__commands! { @variants $head $done $docs [Probed] $($rest)* }
+    (@variants $head:tt $done:tt $docs:tt [] #[probed $(, lane = $lane:literal)?] $($rest:tt)*) => {
+        $crate::__commands! { @variants $head $done $docs [Probed $($lane)?] $($rest)* }
     };
-    (@variants $head:tt $done:tt $docs:tt [] #[opaque] $($rest:tt)*) => {
-        $crate::__commands! { @variants $head $done $docs [Opaque] $($rest)* }
+    (@variants $head:tt $done:tt $docs:tt [] #[opaque $(, lane = $lane:literal)?] $($rest:tt)*) => {
+        $crate::__commands! { @variants $head $done $docs [Opaque $($lane)?] $($rest)* }
     };
     (@variants $head:tt $done:tt [$($docs:tt)*] $class:tt #[$($other:tt)*] $($rest:tt)*) => {
         $crate::__commands! { @variants $head $done [$($docs)* #[$($other)*]] $class $($rest)* }
     };
-    (@variants $head:tt [$($done:tt)*] $docs:tt [$class:ident] $variant:ident { $($fields:tt)* } $(, $($rest:tt)*)?) => {
-        $crate::__commands! { @variants $head [$($done)* { $docs $class $variant [{ $($fields)* }] }] [] [] $($($rest)*)? }
+    (@variants $head:tt [$($done:tt)*] $docs:tt [$($class:tt)+] $variant:ident { $($fields:tt)* } $(, $($rest:tt)*)?) => {
+        $crate::__commands! { @variants $head [$($done)* { $docs [$($class)+] $variant [{ $($fields)* }] }] [] [] $($($rest)*)? }
     };
-    (@variants $head:tt [$($done:tt)*] $docs:tt [$class:ident] $variant:ident $(, $($rest:tt)*)?) => {
-        $crate::__commands! { @variants $head [$($done)* { $docs $class $variant [] }] [] [] $($($rest)*)? }
+    (@variants $head:tt [$($done:tt)*] $docs:tt [$($class:tt)+] $variant:ident $(, $($rest:tt)*)?) => {
+        $crate::__commands! { @variants $head [$($done)* { $docs [$($class)+] $variant [] }] [] [] $($($rest)*)? }
     };
     (@variants $head:tt $done:tt $docs:tt [] $variant:ident $($rest:tt)*) => {
         compile_error!(concat!(
@@ -70,7 +71,7 @@ macro_rules! __commands {
         ));
     };
     (@variants [$(#[$meta:meta])* $vis:vis $name:ident] [$({
-        [$($docs:tt)*] $class:ident $variant:ident
+        [$($docs:tt)*] [$class:ident $($lane:literal)?] $variant:ident
         [$({ $($(#[$field_meta:meta])* $field:ident : $type:ty),* $(,)? })?]
     })*] [] []) => {
         $(#[$meta])*
@@ -83,6 +84,12 @@ macro_rules! __commands {
             fn class(&self) -> $crate::command::Class {
                 match self {
                     $(Self::$variant { .. } => $crate::command::Class::$class,)*
+                }
+            }
+
+            fn lane(&self) -> u8 {
+                match self {
+                    $(Self::$variant { .. } => 0 $(+ $lane)?,)*
                 }
             }
 
@@ -101,9 +108,9 @@ macro_rules! __commands {
             ) -> ::core::result::Result<(), $crate::command::__minicbor::encode::Error<W::Error>> {
                 match self {
                     $(Self::$variant { $($($field),*)? } => {
-                        encoder
-                            .array(1 $($(+ $crate::__commands!(@one $field))*)?)?
-                            .str(stringify!($variant))?;
+                        encoder.writer_mut()
+                            .write_all($crate::__commands!(@head $variant $($($field)*)?))
+                            .map_err($crate::command::__minicbor::encode::Error::write)?;
                         $($(encoder.encode($field)?;)*)?
                     })*
                 }
@@ -116,17 +123,22 @@ macro_rules! __commands {
                 decoder: &mut $crate::command::__minicbor::Decoder<'b>,
                 _: &mut (),
             ) -> ::core::result::Result<Self, $crate::command::__minicbor::decode::Error> {
-                let items = decoder.array()?;
-                let name = decoder.str()?;
-                $(if name == stringify!($variant)
-                    && items == ::core::option::Option::Some(1 $($(+ $crate::__commands!(@one $field))*)?)
-                {
-                    return ::core::result::Result::Ok(Self::$variant { $($($field: decoder.decode()?),*)? });
+                $(if $crate::command::__skip(decoder, $crate::__commands!(@head $variant $($($field)*)?)) {
+                    return ::core::result::Result::Ok(Self::$variant { $($($field: $crate::command::__field(decoder)?),*)? });
                 })*
                 ::core::result::Result::Err($crate::command::__minicbor::decode::Error::message(
                     "no command of this name and number of fields",
                 ))
             }
+        }
+    };
+    // The encoded head of the array and its name: known when it is compiled, so nothing is parsed later.
+    (@head $variant:ident $($field:ident)*) => {
+        const {
+            &$crate::command::__head::<{ $crate::command::__head_bytes(stringify!($variant)) }>(
+                1 $(+ $crate::__commands!(@one $field))*,
+                stringify!($variant),
+            )
         }
     };
     (@one $field:ident) => { 1 };

@@ -1,9 +1,5 @@
 use core::fmt;
 
-use minicbor::decode::{Decoder, Error};
-
-use super::cbor::{self, Out, Written};
-
 /// Why a command was never executed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -21,24 +17,6 @@ pub enum Reason {
     /// Its sequence was settled before, or its epoch is over.
     #[error("the identity is too old to be executed")]
     TooOld,
-}
-
-impl Reason {
-    const ALL: [Self; 4] = [
-        Self::Invalid,
-        Self::Unauthorised,
-        Self::Mismatch,
-        Self::TooOld,
-    ];
-
-    const fn code(self) -> u8 {
-        match self {
-            Self::Invalid => 0,
-            Self::Unauthorised => 1,
-            Self::Mismatch => 2,
-            Self::TooOld => 3,
-        }
-    }
 }
 
 /// The result is longer than [`Output::MAX_BYTES`].
@@ -87,11 +65,22 @@ impl Output {
     /// [`OutputTooLong`] above [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn new(bytes: &[u8]) -> Result<Self, OutputTooLong> {
         let mut output = Self::EMPTY;
-        let too_long = OutputTooLong { bytes: bytes.len() };
-        let room = output.bytes.get_mut(..bytes.len()).ok_or(too_long)?;
+        if output.set(bytes) {
+            Ok(output)
+        } else {
+            Err(OutputTooLong { bytes: bytes.len() })
+        }
+    }
+
+    /// Fills an empty one, unless that is too long.
+    pub(super) fn set(&mut self, bytes: &[u8]) -> bool {
+        let len = u8::try_from(bytes.len());
+        let (Some(room), Ok(len)) = (self.bytes.get_mut(..bytes.len()), len) else {
+            return false;
+        };
         room.copy_from_slice(bytes);
-        output.len = u8::try_from(bytes.len()).map_err(|_| too_long)?;
-        Ok(output)
+        self.len = len;
+        true
     }
 
     /// The result.
@@ -134,6 +123,8 @@ pub enum Outcome {
     InDoubt,
     /// It ended long ago, and how is no longer on record; it will not run again.
     Forgotten,
+    /// Its issuer took it back before it was started; it was not executed and never will be.
+    Cancelled,
     /// It was not executed and never will be.
     Rejected {
         /// Why.
@@ -159,46 +150,6 @@ impl Outcome {
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
     }
-
-    pub(super) fn encode(&self, out: &mut Out<'_>) -> Written {
-        match self {
-            Self::Done(output) => out.array(2)?.u8(0)?.bytes(output.as_bytes())?,
-            Self::Failed { code } => out.array(2)?.u8(1)?.u16(*code)?,
-            Self::Expired => out.array(1)?.u8(2)?,
-            Self::InDoubt => out.array(1)?.u8(3)?,
-            Self::Forgotten => out.array(1)?.u8(4)?,
-            Self::Rejected { reason } => out.array(2)?.u8(5)?.u8(reason.code())?,
-        };
-        Ok(())
-    }
-
-    /// Reads what stands after the array's head and the code.
-    pub(super) fn decode(items: u64, code: u8, decoder: &mut Decoder<'_>) -> Result<Self, Error> {
-        Ok(match (code, items) {
-            (0, 2) => Self::Done(
-                Output::new(decoder.bytes()?).map_err(|_| Error::message("a result too long"))?,
-            ),
-            (1, 2) => Self::Failed {
-                code: decoder.u16()?,
-            },
-            (2, 1) => Self::Expired,
-            (3, 1) => Self::InDoubt,
-            (4, 1) => Self::Forgotten,
-            (5, 2) => {
-                let code = decoder.u8()?;
-                let reason = Reason::ALL.into_iter().find(|reason| reason.code() == code);
-                let reason = reason.ok_or_else(|| Error::message("an unknown reason"))?;
-                Self::Rejected { reason }
-            }
-            _ => return Err(Error::message("an unknown outcome")),
-        })
-    }
-
-    pub(super) fn decode_whole(decoder: &mut Decoder<'_>) -> Result<Self, Error> {
-        let items = cbor::array(decoder)?;
-        let code = decoder.u8()?;
-        Self::decode(items, code, decoder)
-    }
 }
 
 impl From<Result<(), u16>> for Outcome {
@@ -215,6 +166,7 @@ impl fmt::Display for Outcome {
             Self::Expired => f.write_str("expired before it was started"),
             Self::InDoubt => f.write_str("in doubt: it may have run, and will not run again"),
             Self::Forgotten => f.write_str("ended long ago, no longer on record"),
+            Self::Cancelled => f.write_str("cancelled before it was started"),
             Self::Rejected { reason } => write!(f, "rejected: {reason}"),
         }
     }

@@ -46,15 +46,18 @@ fn answer() -> impl Strategy<Value = Answer> {
         proptest::collection::vec(any::<u8>(), 0..=Output::MAX_BYTES)
             .prop_map(|bytes| Answer::Ended(Outcome::done_with(&bytes).unwrap())),
         any::<u16>().prop_map(|code| Answer::Ended(Outcome::Failed { code })),
+        (1..=u32::MAX).prop_map(|number| Answer::Progress { number }),
         reason.prop_map(|reason| Answer::Ended(Outcome::Rejected { reason })),
         proptest::sample::select(Vec::from([
             Answer::Ended(Outcome::Expired),
             Answer::Ended(Outcome::InDoubt),
             Answer::Ended(Outcome::Forgotten),
+            Answer::Ended(Outcome::Cancelled),
             Answer::InProgress,
             Answer::Busy,
             Answer::ClockUnknown,
             Answer::UnknownIssuer,
+            Answer::TooLate,
         ])),
     ]
 }
@@ -87,16 +90,26 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn a_request_is_read_as_written(id in id(), job in job(), settled in any::<u64>(), expires in any::<Option<u64>>()) {
+    fn a_request_is_read_as_written(id in id(), job in job(), settled in any::<u64>(), moments in any::<[Option<u64>; 2]>(), cancels: bool) {
         let (mut command, mut bytes) = ([0; 64], [0; 128]);
         let command = crate::codec::encode_into(&mut command, |out| out.encode(&job)?.ok()).unwrap();
-        let request = Request::new(id, command).settled_below(settled).expires_at(expires.map(Timestamp::from_millis));
+        let request = Request::new(id, command)
+            .settled_below(settled)
+            .not_before(moments[0].map(Timestamp::from_millis))
+            .expires_at(moments[1].map(Timestamp::from_millis));
+        let request = if cancels { request.cancel() } else { request };
         let len = request.encode(&mut bytes).unwrap();
         let read = Request::decode(&bytes[..len]).unwrap();
+        // 0 stands for no moment, so the first millisecond of 1970 is written as the second.
+        let moment = |moment: Option<Timestamp>| moment.map(|moment| moment.max(Timestamp::from_millis(1)));
+        let (not_before, expires) = (moment(request.not_before), moment(request.expires));
+        let request = request.not_before(not_before).expires_at(expires);
         prop_assert_eq!(read, request);
         prop_assert_eq!(cbor::whole::<Job>(read.command), Some(job));
         prop_assert!(Response::decode(&bytes[..len]).is_err());
-        prop_assert!(Request::decode(&bytes[..len - 1]).is_err() || request.command.len() == 1);
+        prop_assert!(Request::decode(&bytes[..len - 1]).is_err());
+        prop_assert!(Request::decode(&bytes[..=len]).is_err());
+        prop_assert_eq!(Request::decode_first(&bytes[..=len]), Ok((request, &[0][..])));
         prop_assert!(request.encode(&mut bytes[..len - 1]).is_none());
     }
 
@@ -122,26 +135,6 @@ proptest! {
             let len = response.encode(&mut again).unwrap();
             prop_assert_eq!(&again[..len], &bytes[..]);
         }
-    }
-
-    #[test]
-    fn journal_entries_are_read_as_written(id in id(), job in job(), bits in any::<u64>(), answer in answer(), ended in any::<[u64; 4]>()) {
-        let mut bytes = [0; 128];
-        let marks = [
-            Some(journal::Mark::Started(None)),
-            Some(journal::Mark::Started(Some(job))),
-            if let Answer::Ended(outcome) = answer { Some(journal::Mark::Ended(outcome)) } else { None },
-        ];
-        for mark in marks.into_iter().flatten() {
-            let entry = journal::Entry { id, fingerprint: Fingerprint::new(bits), mark };
-            let len = entry.encode(&mut bytes).unwrap();
-            prop_assert_eq!(journal::Entry::decode(&bytes[..len]), Some(entry));
-        }
-        let window = Window::<64>::from_parts(bits, ended);
-        let header = journal::Header { issuer: id.issuer, epoch: id.epoch, window };
-        let shape = journal::Shape { issuers: bits.to_be_bytes()[0], window: 64, results: bits.to_be_bytes()[1] };
-        let len = header.encode(shape, &mut bytes).unwrap();
-        prop_assert_eq!(journal::Header::<64>::decode(&bytes[..len]), Some((header, shape)));
     }
 
     #[test]
@@ -205,6 +198,48 @@ proptest! {
 }
 
 #[test]
+fn a_command_of_any_name_is_read_as_written() {
+    crate::commands! {
+        #[allow(non_camel_case_types, reason = "the length is what matters")]
+        enum Named {
+            #[opaque] A { a: u8, b: Option<[u16; 2]>, c: f32 },
+            #[opaque, lane = 255] Twenty_three_characters,
+            #[probed] Twenty_four_characters__ { after: bool },
+        }
+    }
+    for command in [
+        Named::A {
+            a: 200,
+            b: Some([1, 65_535]),
+            c: 0.5,
+        },
+        Named::Twenty_three_characters,
+        Named::Twenty_four_characters__ { after: true },
+    ] {
+        let (mut ours, mut theirs) = ([0; 64], [0; 64]);
+        let ours = crate::codec::encode_into(&mut ours, |out| out.encode(&command)?.ok()).unwrap();
+        let theirs = crate::codec::encode_into(&mut theirs, |out| match &command {
+            Named::A { a, b, c } => out
+                .array(4)?
+                .str("A")?
+                .encode(a)?
+                .encode(b)?
+                .encode(c)?
+                .ok(),
+            Named::Twenty_three_characters => out.array(1)?.str(command.name())?.ok(),
+            Named::Twenty_four_characters__ { after } => {
+                out.array(2)?.str(command.name())?.encode(after)?.ok()
+            }
+        })
+        .unwrap();
+        assert_eq!(ours, theirs);
+        assert_eq!(cbor::whole::<Named>(ours), Some(command));
+        assert_eq!(cbor::whole::<Named>(&ours[..ours.len() - 1]), None);
+    }
+    assert_eq!(Named::Twenty_three_characters.lane(), 255);
+}
+
+#[test]
 fn a_window_jumps_any_distance() {
     for distance in [1, 63, 64, 65, 127, 128, 129, 255, 256, 257, u64::MAX - 1] {
         let mut window = Window::<256>::new(1);
@@ -251,12 +286,12 @@ fn the_encoded_bytes_are_those_of_the_published_format() {
         .unwrap();
     assert_eq!(
         bytes[..len],
-        *b"\x88\x01\x00\x01\x02\x19\x01\x2c\x19\x01\x2b\x05\x83\x63Set\xf5\x20"
+        *b"\x89\x01\x00\x01\x02\x19\x01\x2c\x19\x01\x2b\x00\x05\x47\x83\x63Set\xf5\x20"
     );
     let response = Response::new(id, Answer::Ended(Outcome::done_with(b"ok").unwrap()));
     let len = response.encode(&mut bytes).unwrap();
     assert_eq!(
         bytes[..len],
-        *b"\x86\x01\x01\x01\x02\x19\x01\x2c\x82\x00\x42ok"
+        *b"\x88\x01\x01\x01\x02\x19\x01\x2c\x01\x00\x42ok"
     );
 }

@@ -14,9 +14,10 @@ pub enum Standing {
     Beyond,
 }
 
-const WORDS: usize = 4;
+const BYTES: usize = 32;
+const BITS: usize = 8 * BYTES;
 
-/// Which sequences of one issuer have ended: a floor and a bit for each of the next `WIDTH` (8 to 256).
+/// Which sequences of one issuer have ended: a floor, and a bit for each of the next `WIDTH` (4 to 256).
 ///
 /// It advances only over sequences that have ended, so what falls out below may be refused for ever, and
 /// a command can never run twice because its record was dropped.
@@ -34,84 +35,75 @@ const WORDS: usize = 4;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Window<const WIDTH: usize> {
     floor: u64,
-    ended: [u64; WORDS],
+    // The bit of a sequence is that of its last eight binary digits, so nothing moves when the floor rises.
+    // Whatever does not lie within 256 of the floor has no bit, and every bit that is free is clear.
+    ended: [u8; BYTES],
 }
 
 impl<const WIDTH: usize> Window<WIDTH> {
-    const SPAN: u64 = {
-        assert!(
-            WIDTH >= 8 && WIDTH <= 64 * WORDS,
-            "a window is 8 to 256 wide"
-        );
-        WIDTH as u64
-    };
+    const CHECKED: () = assert!(WIDTH >= 4 && WIDTH <= BITS, "a window is 4 to 256 wide");
 
     /// Nothing from `floor` on has ended, everything below is settled.
     #[must_use]
     pub const fn new(floor: u64) -> Self {
+        let () = Self::CHECKED;
         Self {
             floor,
-            ended: [0; WORDS],
+            ended: [0; BYTES],
         }
     }
 
-    pub(super) const fn from_parts(floor: u64, ended: [u64; WORDS]) -> Self {
-        Self { floor, ended }
+    /// Becomes as it was recorded; says whether it could be that.
+    pub(super) fn restore(&mut self, floor: u64, ended: &[u8]) -> bool {
+        let fits = ended.len() == BYTES;
+        if fits {
+            self.ended.copy_from_slice(ended);
+        }
+        self.floor = floor;
+        fits
     }
 
     /// Notes that `sequence` has ended; outside the window it does nothing.
     pub fn end(&mut self, sequence: u64) {
-        if self.standing(sequence) == Standing::Open {
-            let at = sequence - self.floor;
-            if let Some(word) = self.ended.get_mut((at / 64) as usize & (WORDS - 1)) {
-                *word |= 1 << (at % 64);
+        if let Some(above) = self.above(sequence)
+            && above < WIDTH
+        {
+            let (at, bit) = self.place(above);
+            if let Some(byte) = self.ended.get_mut(at) {
+                *byte |= bit;
             }
         }
     }
 
     /// Raises the floor to `floor`, whatever lies below; it never falls.
     pub fn settle_below(&mut self, floor: u64) {
-        while self.floor < floor {
-            // A jump past the whole window is done in one go: the loop runs at most WORDS + 64 times.
-            let by = (floor - self.floor).min(64 * WORDS as u64);
-            if by >= 64 * WORDS as u64 {
-                *self = Self::new(floor);
-                return;
+        for passed in 0..self.above(floor).unwrap_or(0).min(BITS) {
+            let (at, bit) = self.place(passed);
+            if let Some(byte) = self.ended.get_mut(at) {
+                *byte &= !bit;
             }
-            let by = by.min(63);
-            let mut carry = 0;
-            for word in self.ended.iter_mut().rev() {
-                let low = *word;
-                *word = (low >> by) | carry;
-                carry = if by == 0 { 0 } else { low << (64 - by) };
-            }
-            self.floor += by;
         }
+        self.floor = self.floor.max(floor);
     }
 
     /// Advances until `sequence` lies inside, but only over what has ended; says whether it does.
     pub fn reach(&mut self, sequence: u64) -> bool {
-        let needed = sequence.saturating_sub(self.floor.saturating_add(Self::SPAN - 1));
-        if needed > self.ended_in_front() {
-            return false;
+        let above = self.above(sequence).unwrap_or(0);
+        let rise = above.saturating_sub(WIDTH - 1);
+        let may_rise = rise <= BITS && (0..rise).all(|passed| self.has_ended(passed));
+        if may_rise {
+            self.settle_below(self.floor + rise as u64);
         }
-        self.settle_below(self.floor + needed);
-        true
+        may_rise
     }
 
     /// Where `sequence` stands.
     pub fn standing(&self, sequence: u64) -> Standing {
-        let Some(at) = sequence.checked_sub(self.floor) else {
-            return Standing::Settled;
-        };
-        if at >= Self::SPAN {
-            return Standing::Beyond;
-        }
-        let word = self.ended.get((at / 64) as usize & (WORDS - 1));
-        if word.is_some_and(|word| word >> (at % 64) & 1 == 1) {
-            Standing::Ended
-        } else {
-            Standing::Open
+        match self.above(sequence) {
+            None => Standing::Settled,
+            Some(above) if above >= WIDTH => Standing::Beyond,
+            Some(above) if self.has_ended(above) => Standing::Ended,
+            Some(_) => Standing::Open,
         }
     }
 
@@ -121,18 +113,25 @@ impl<const WIDTH: usize> Window<WIDTH> {
         self.floor
     }
 
-    pub(super) const fn ended(&self) -> [u64; WORDS] {
-        self.ended
+    pub(super) const fn ended(&self) -> &[u8; BYTES] {
+        &self.ended
     }
 
-    fn ended_in_front(&self) -> u64 {
-        let mut count = 0;
-        for word in self.ended {
-            count += u64::from(word.trailing_ones());
-            if word != u64::MAX {
-                break;
-            }
-        }
-        count.min(Self::SPAN)
+    /// How far above the floor; what is further than that can be told counts as far.
+    fn above(&self, sequence: u64) -> Option<usize> {
+        let above = sequence.checked_sub(self.floor)?;
+        Some(usize::try_from(above).unwrap_or(usize::MAX))
+    }
+
+    fn has_ended(&self, above: usize) -> bool {
+        let (at, bit) = self.place(above);
+        self.ended.get(at).is_some_and(|byte| byte & bit != 0)
+    }
+
+    /// Which byte, and which bit of it.
+    const fn place(&self, above: usize) -> (usize, u8) {
+        let [digits, ..] = self.floor.to_le_bytes();
+        let at = (digits as usize + above) % BITS;
+        (at / 8, 1 << (at % 8))
     }
 }

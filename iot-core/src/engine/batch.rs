@@ -107,25 +107,35 @@ pub struct Batch<'b> {
 }
 
 impl<'b> Batch<'b> {
+    /// The first entry, a value or `None` for a removal, and the batch without it.
+    #[must_use]
+    #[allow(
+        clippy::type_complexity,
+        reason = "an entry and the rest are what every split_first gives"
+    )]
+    pub fn split_first(&self) -> Option<((RecordKey, Option<&'b [u8]>), Self)> {
+        let (header, rest) = self.entries.split_at_checked(HEADER)?;
+        let (key, len) = match *header {
+            [a, b, c, d, e, f] => (
+                RecordKey(u32::from_be_bytes([a, b, c, d])),
+                u16::from_be_bytes([e, f]),
+            ),
+            _ => return None,
+        };
+        if len == REMOVED {
+            return Some(((key, None), Self { entries: rest }));
+        }
+        let (value, rest) = rest.split_at_checked(usize::from(len))?;
+        Some(((key, Some(value)), Self { entries: rest }))
+    }
+
     /// Goes through the entries in the order they were written: a value, or `None` for a removal.
     pub fn iter(&self) -> impl Iterator<Item = (RecordKey, Option<&'b [u8]>)> + use<'b> {
-        let mut rest = self.entries;
+        let mut rest = *self;
         core::iter::from_fn(move || {
-            let (header, tail) = rest.split_at_checked(HEADER)?;
-            let (key, len) = match *header {
-                [a, b, c, d, e, f] => (
-                    RecordKey(u32::from_be_bytes([a, b, c, d])),
-                    u16::from_be_bytes([e, f]),
-                ),
-                _ => return None,
-            };
-            if len == REMOVED {
-                rest = tail;
-                return Some((key, None));
-            }
-            let (value, tail) = tail.split_at_checked(usize::from(len))?;
-            rest = tail;
-            Some((key, Some(value)))
+            let (entry, others) = rest.split_first()?;
+            rest = others;
+            Some(entry)
         })
     }
 
@@ -196,13 +206,13 @@ impl<'b> BatchWriter<'b> {
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Result<(), BatchError> {
         let room = self.buffer.get_mut(self.used..).ok_or(BatchError)?;
-        let (header, room) = room.split_at_mut_checked(HEADER).ok_or(BatchError)?;
+        let (header, room) = room.split_first_chunk_mut().ok_or(BatchError)?;
         let limit = room.len().min(Self::MAX_VALUE_BYTES);
         let len = write(room.get_mut(..limit).ok_or(BatchError)?).filter(|&len| len <= limit);
         let len = len
             .and_then(|len| u16::try_from(len).ok())
             .ok_or(BatchError)?;
-        fill_header(header, key, len);
+        *header = encode_header(key, len);
         self.used += HEADER + usize::from(len);
         Ok(())
     }
@@ -214,7 +224,7 @@ impl<'b> BatchWriter<'b> {
     /// [`BatchError`] when it does not fit; the batch is as it was.
     pub fn remove(&mut self, key: RecordKey) -> Result<(), BatchError> {
         let room = self.buffer.get_mut(self.used..).ok_or(BatchError)?;
-        fill_header(room.get_mut(..HEADER).ok_or(BatchError)?, key, REMOVED);
+        *room.first_chunk_mut().ok_or(BatchError)? = encode_header(key, REMOVED);
         self.used += HEADER;
         Ok(())
     }
@@ -238,13 +248,9 @@ impl<'b> BatchWriter<'b> {
     }
 }
 
-fn fill_header(header: &mut [u8], key: RecordKey, len: u16) {
-    for (to, from) in header
-        .iter_mut()
-        .zip(key.0.to_be_bytes().into_iter().chain(len.to_be_bytes()))
-    {
-        *to = from;
-    }
+fn encode_header(key: RecordKey, len: u16) -> [u8; HEADER] {
+    let ([a, b, c, d], [e, f]) = (key.0.to_be_bytes(), len.to_be_bytes());
+    [a, b, c, d, e, f]
 }
 
 #[cfg(test)]

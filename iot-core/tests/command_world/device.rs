@@ -28,6 +28,7 @@ pub(crate) trait Firmware {
         outcome: Outcome,
         value: &[u8],
     ) -> Result<(), FinishError>;
+    fn progress(&mut self, id: CommandId, number: u32);
     fn is_damaged(&self) -> bool;
 }
 
@@ -58,6 +59,9 @@ impl<const ISSUERS: usize, const WINDOW: usize, const RESULTS: usize> Firmware
         value: &[u8],
     ) -> Result<(), FinishError> {
         Self::finish_with(self, id, outcome, EFFECT, value)
+    }
+    fn progress(&mut self, id: CommandId, number: u32) {
+        Self::progress(self, id, number).unwrap();
     }
     fn is_damaged(&self) -> bool {
         Self::is_damaged(self)
@@ -293,6 +297,9 @@ impl Device {
         while at < self.running.len() {
             let (until, pending, open) = &mut self.running[at];
             if *until > books.clock_ms {
+                if rng.chance(100) {
+                    self.firmware.progress(pending.id, 1);
+                }
                 at += 1;
                 continue;
             }

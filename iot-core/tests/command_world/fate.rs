@@ -11,7 +11,7 @@ iot_core::commands! {
         #[transactional] Count { tag: u32 },
         #[idempotent] Set { tag: u32 },
         #[probed] Swap { tag: u32 },
-        #[opaque] Pulse { tag: u32 },
+        #[opaque, lane = 1] Pulse { tag: u32 },
     }
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Fate {
     /// Its issuer may not issue it.
     pub(crate) forbidden: bool,
     pub(crate) sent: bool,
+    /// Its issuer wants it back.
+    pub(crate) cancelled: bool,
     /// The service was cut before it was on record: its number may be used again.
     pub(crate) void: bool,
     pub(crate) runs: u32,
@@ -88,6 +90,7 @@ impl Fate {
             expires,
             forbidden,
             sent: false,
+            cancelled: false,
             void: false,
             runs: 0,
             effects: 0,
@@ -134,6 +137,8 @@ impl Fate {
         let outcome = match response.answer {
             Answer::Ended(outcome) => outcome,
             Answer::InProgress => return tally.in_progress += 1,
+            Answer::Progress { .. } => return tally.progress += 1,
+            Answer::TooLate => return tally.too_late += 1,
             Answer::Busy => return tally.busy += 1,
             Answer::ClockUnknown => return tally.clock_unknown += 1,
             Answer::UnknownIssuer => return tally.unknown_issuer += 1,
@@ -150,8 +155,9 @@ impl Fate {
                 tally.too_old += 1;
             }
             how => {
+                // A cut brings back a settled end that was dropped in RAM only; a new one it must not be.
                 assert!(
-                    !self.too_old,
+                    !self.too_old || self.said.is_some(),
                     "{self:?} ended as {how:?} after it was too old"
                 );
                 let first = *self.said.get_or_insert(how);
@@ -187,6 +193,15 @@ impl Fate {
                 );
                 tally.expired += 1;
                 tally.expired_after_a_run += u64::from(self.runs > 0);
+            }
+            Outcome::Cancelled => {
+                assert!(self.cancelled, "{self:?}");
+                assert!(
+                    self.effects == 0 || !once,
+                    "{self:?} was cancelled after its effect"
+                );
+                tally.cancelled += 1;
+                tally.cancelled_after_a_run += u64::from(self.runs > 0);
             }
             Outcome::Forgotten => {
                 assert!(

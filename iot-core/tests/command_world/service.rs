@@ -20,6 +20,7 @@ pub(crate) trait Desk {
     fn engine(&mut self) -> &mut dyn Engine;
     fn issue(&mut self, now: Now, job: Job, terms: Terms) -> Result<CommandId, IssueError>;
     fn concluded(&mut self) -> Option<Conclusion>;
+    fn cancel(&mut self, id: CommandId) -> bool;
     fn open_epoch(&mut self, now: Now);
     /// Nothing is under way, and nothing waits to be told.
     fn is_at_rest(&self) -> bool;
@@ -34,6 +35,9 @@ impl<const PENDING: usize> Desk for Issuer<Job, PENDING> {
     }
     fn concluded(&mut self) -> Option<Conclusion> {
         Self::concluded(self)
+    }
+    fn cancel(&mut self, id: CommandId) -> bool {
+        Self::cancel(self, id).is_ok()
     }
     fn open_epoch(&mut self, now: Now) {
         Self::open_epoch(self, now);
@@ -177,6 +181,18 @@ impl Service {
         }
     }
 
+    /// Wants one of its newest commands back.
+    pub(crate) fn cancel(&mut self, books: &mut Books, rng: &mut SimEntropy) {
+        let back = usize::try_from(rng.below(40)).unwrap() + 1;
+        if let Some(at) = books.fates.len().checked_sub(back)
+            && self.is(books.fates[at].id.issuer)
+            && !books.fates[at].void
+            && self.desk.cancel(books.fates[at].id)
+        {
+            books.fates[at].cancelled = true;
+        }
+    }
+
     pub(crate) fn receive(&mut self, payload: &[u8], clock_ms: u64) {
         let now = self.now(clock_ms);
         let message = Message::new(Channel::Command, payload);
@@ -219,7 +235,12 @@ impl Service {
             // The first thing that a restored issuer writes is its new life.
             |_, durable| *restoring &= !durable,
             |payload, rng, tally| {
-                sent.push(Request::decode(payload).unwrap().id);
+                let mut rest = payload;
+                while !rest.is_empty() {
+                    let (first, others) = Request::decode_first(rest).unwrap();
+                    sent.push(first.id);
+                    rest = others;
+                }
                 request(payload, rng, tally);
             },
         );

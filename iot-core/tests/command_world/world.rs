@@ -144,6 +144,9 @@ impl World {
             if !calm && self.rng.chance(400) {
                 self.issue(at, false);
             }
+            if !calm && self.rng.chance(100) {
+                self.services[at].cancel(&mut self.books, &mut self.rng);
+            }
             self.serve(at, calm);
         }
         for _ in 0..2 * self.services.len() {

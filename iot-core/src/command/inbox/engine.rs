@@ -1,30 +1,16 @@
-use core::time::Duration;
-
-use super::ledger::Phase;
-use super::{Inbox, Response};
-use crate::command::class::Command;
-use crate::command::envelope::Answer;
-use crate::command::journal::{Entry, Header};
+use super::desk::Doing;
+use super::ledger::Ledger;
+use super::slot::{Phase, Slot};
+use super::{Inbox, journal};
+use crate::command::cbor::Writer;
+use crate::command::class::{Class, Command};
+use crate::command::envelope::write_response;
+use crate::command::state::{Code, State};
 use crate::engine::{
     Batch, BatchWriter, Done, Engine, Event, Failure, RecordKey, RecordRange, Step,
 };
-use crate::id::CommandId;
 use crate::message::{Channel, Message, Priority};
 use crate::time::{Instant, Now};
-
-/// How long it waits when the storage is full or the link is busy.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// The step that the driver is at.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Doing {
-    /// Writing a ledger's header, and the entry of one slot.
-    Record { place: usize, at: Option<usize> },
-    /// Answering from a slot.
-    Owed { place: usize, at: usize },
-    /// Answering without a record.
-    Reply { at: usize },
-}
 
 impl<
     C: Command,
@@ -48,57 +34,65 @@ impl<
                 self.receive(now, message.payload);
             }
             Event::Record { key, value } => {
-                self.damaged |= !self.restored && self.restore(*key, value).is_none();
+                self.desk.damaged |= !self.desk.restored && self.restore(*key, value).is_none();
             }
-            Event::Restored => self.restored = true,
-            Event::Connected { .. } => self.send_after = None,
+            Event::Restored => self.desk.restored = true,
+            Event::Connected { .. } => self.desk.no_link = false,
             _ => {}
         }
     }
 
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
-        if !self.restored {
+        if !self.desk.restored {
             return Step::Idle;
         }
-        if self.doing.is_none() {
-            for ledger in &mut self.ledgers {
-                ledger.expire(now);
-            }
-            self.doing = self.choose(now);
+        if self.desk.doing == Doing::Nothing {
+            self.advance(now);
+            self.desk.doing = self.choose();
         }
-        match self.doing {
-            Some(Doing::Record { place, at }) => match self.batch(place, at, buffer) {
-                Some(batch) => Step::Persist(batch),
-                None => self.cannot(now),
-            },
-            Some(Doing::Owed { .. } | Doing::Reply { .. }) => match self.message(buffer) {
-                Some(message) => Step::Send(message),
-                None => self.cannot(now),
-            },
-            None => Step::Idle,
-        }
+        let step = match self.desk.doing {
+            Doing::Nothing => return Step::Idle,
+            Doing::Record(at) => self.batch(at, buffer).map(Step::Persist),
+            Doing::Answer(_) | Doing::Reply(_) => self.message(buffer).map(Step::Send),
+        };
+        step.unwrap_or_else(|| {
+            // What does not fit the driver's buffer is the same as what the driver failed at.
+            self.done(now, Done::Failed(Failure::Buffer));
+            Step::Idle
+        })
     }
 
     fn done(&mut self, now: Now, done: Done<'_>) {
-        let Some(doing) = self.doing.take() else {
-            return;
-        };
-        match (doing, done) {
-            (Doing::Record { place, at }, Done::Persisted) => self.recorded(place, at),
-            (Doing::Record { place, at }, _) => self.not_recorded(now, place, at),
-            (_, Done::Failed(Failure::Busy)) => self.send_after = Some(now.instant + PAUSE),
-            (doing, _) => self.answered(doing),
+        let doing = core::mem::replace(&mut self.desk.doing, Doing::Nothing);
+        let persisted = matches!(done, Done::Persisted);
+        let busy = matches!(done, Done::Failed(Failure::Busy));
+        match doing {
+            Doing::Nothing => {}
+            Doing::Record(at) if persisted => drop(self.recorded(at)),
+            Doing::Record(at) => self.not_recorded(at, now),
+            _ if busy => {
+                self.desk.no_link = true;
+                self.desk.pause(now);
+            }
+            Doing::Answer(at) => {
+                if let Some(slot) = self.slots.as_flattened_mut().get_mut(at) {
+                    slot.owed = false;
+                }
+            }
+            Doing::Reply(at) => {
+                if let Some(reply) = self.desk.replies.get_mut(at) {
+                    reply.1 = None;
+                }
+            }
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if self.oldest_ready().is_some() {
+        let mut slots = self.slots.as_flattened().iter();
+        if slots.any(|slot| slot.phase == Phase::Started) {
             return Some(Instant::ZERO);
         }
-        [self.persist_after, self.send_after]
-            .into_iter()
-            .flatten()
-            .min()
+        self.desk.wake
     }
 }
 
@@ -110,166 +104,134 @@ impl<
     const EFFECT_BYTES: usize,
 > Inbox<C, ISSUERS, WINDOW, RESULTS, EFFECT_BYTES>
 {
-    fn choose(&mut self, now: Now) -> Option<Doing> {
-        let due = |after: &mut Option<Instant>| {
-            *after = after.filter(|&after| now.instant < after);
-            after.is_none()
-        };
-        let (may_record, may_send) = (due(&mut self.persist_after), due(&mut self.send_after));
-        let ledgers = || self.ledgers.iter().enumerate();
-        let record = ledgers().find_map(|(place, ledger)| {
-            ledger.issuer?;
-            let waits = |phase: &Phase<C>| matches!(phase, Phase::Starting(_) | Phase::Ending(_));
-            let mut slots = ledger.slots.iter();
-            let at = slots.position(|slot| slot.as_ref().is_some_and(|slot| waits(&slot.phase)));
-            (at.is_some() || ledger.stale).then_some(Doing::Record { place, at })
-        });
-        if may_record && record.is_some() {
-            return record;
+    fn batch<'b>(&mut self, at: usize, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
+        let slot = self.slots.as_flattened().get(at)?;
+        let ledger = self.ledgers.get_mut(at / RESULTS)?;
+        let command = self.commands.as_flattened().get(at)?;
+        let key = self.first_record.offset(u32::try_from(at).ok()?)?;
+        if slot.phase == Phase::Ending {
+            // Nobody is told before it is on record: until then the slot is asked before the window.
+            ledger.window.end(slot.head.id.sequence);
         }
-        if !may_send {
-            return None;
-        }
-        let owed = ledgers().find_map(|(place, ledger)| {
-            let mut slots = ledger.slots.iter();
-            let at = slots.position(|slot| slot.as_ref().is_some_and(|slot| slot.owed))?;
-            Some(Doing::Owed { place, at })
-        });
-        // An answer without a record may rest on a floor that is not on record yet.
-        let unwritten = ledgers().any(|(_, ledger)| ledger.issuer.is_some() && ledger.stale);
-        let reply = self.replies.iter().position(|reply| reply.is_some());
-        owed.or(reply.filter(|_| !unwritten).map(|at| Doing::Reply { at }))
-    }
-
-    fn batch<'b>(
-        &mut self,
-        place: usize,
-        at: Option<usize>,
-        buffer: &'b mut [u8],
-    ) -> Option<Batch<'b>> {
-        let (header, entry) = self.ledgers.get(place)?.records(at)?;
-        self.written = (header.epoch, header.window);
+        self.desk.writing = ledger.window.floor();
         let mut writer = BatchWriter::new(buffer);
-        writer
-            .put_with(self.key(place, None)?, |room| {
-                header.encode(Self::SHAPE, room)
-            })
-            .ok()?;
-        if let Some(entry) = entry {
-            writer
-                .put_with(self.key(place, at)?, |room| entry.encode(room))
-                .ok()?;
-            if let Some(effect) = self.effect.as_ref().filter(|effect| effect.id == entry.id) {
-                let value = effect.bytes.get(..effect.len)?;
-                writer.put(effect.key, value).ok()?;
+        let write = |room: &mut [u8]| {
+            let mut out = Writer::new(room);
+            journal::write(
+                &mut out,
+                Self::SHAPE,
+                self.desk.serial,
+                slot,
+                &ledger.window,
+            );
+            match command {
+                Some(command) => out.value(command),
+                None => out.null(),
             }
+            out.finish()
+        };
+        writer.put_with(key, write).ok()?;
+        if EFFECT_BYTES > 0
+            && let Some(effect) = self
+                .effect
+                .as_ref()
+                .filter(|effect| effect.id == slot.head.id)
+        {
+            let value = effect.bytes.get(..effect.len)?;
+            writer.put(effect.key, value).ok()?;
         }
         Some(writer.finish())
     }
 
     fn message<'b>(&self, buffer: &'b mut [u8]) -> Option<Message<'b>> {
-        let response = match self.doing? {
-            Doing::Owed { place, at } => {
-                let (ledger, id) = self.slot_id(place, at)?;
-                match ledger {
-                    Phase::Ended(outcome) => Response::new(id, Answer::Ended(*outcome)),
-                    _ => return None,
-                }
+        let (id, state) = match self.desk.doing {
+            Doing::Answer(at) => {
+                let slot = self.slots.as_flattened().get(at)?;
+                (slot.head.id, slot.answer())
             }
-            Doing::Reply { at } => (*self.replies.get(at)?)?,
-            Doing::Record { .. } => return None,
+            Doing::Reply(at) => {
+                let (id, code) = *self.desk.replies.get(at)?;
+                (id, State::of(code?))
+            }
+            _ => return None,
         };
-        let len = response.encode(buffer)?;
+        let len = write_response(id, &state, buffer)?;
         let payload = buffer.get(..len)?;
         Some(Message::new(Channel::Command, payload).with_priority(Priority::Critical))
     }
 
-    fn slot_id(&self, place: usize, at: usize) -> Option<(&Phase<C>, CommandId)> {
-        let ledger = self.ledgers.get(place)?;
-        let slot = ledger.slots.get(at)?.as_ref()?;
-        let id = CommandId::new(ledger.issuer?, ledger.epoch, slot.sequence);
-        Some((&slot.phase, id))
+    fn recorded(&mut self, at: usize) -> Option<()> {
+        let slot = self.slots.as_flattened_mut().get_mut(at)?;
+        let ledger = self.ledgers.get_mut(at / RESULTS)?;
+        ledger.durable = self.desk.writing;
+        slot.on_record = true;
+        slot.phase = match slot.phase {
+            Phase::Accepting => Phase::Waiting,
+            Phase::Starting => Phase::Started,
+            Phase::Ending => {
+                slot.owed = true;
+                Phase::Ended
+            }
+            phase => phase,
+        };
+        if EFFECT_BYTES > 0 {
+            self.effect = self
+                .effect
+                .take()
+                .filter(|effect| effect.id != slot.head.id);
+        }
+        Some(())
     }
 
-    /// The step does not fit the driver's buffer: the same as if the driver had failed at it.
-    fn cannot<'b>(&mut self, now: Now) -> Step<'b> {
-        self.done(now, Done::Failed(Failure::Buffer));
-        self.persist_after = Some(now.instant + PAUSE);
-        Step::Idle
-    }
-
-    fn recorded(&mut self, place: usize, at: Option<usize>) {
-        let id = at.and_then(|at| Some(self.slot_id(place, at)?.1));
-        if self
-            .effect
-            .as_ref()
-            .is_some_and(|effect| Some(effect.id) == id)
+    /// Nothing is given up: it is tried again later.
+    fn not_recorded(&mut self, at: usize, now: Now) {
+        if let Some(slot) = self.slots.as_flattened_mut().get_mut(at)
+            && slot.phase < Phase::Ending
         {
-            self.effect = None;
+            slot.phase = Phase::Waiting;
         }
-        if let Some(ledger) = self.ledgers.get_mut(place) {
-            let (epoch, window) = &self.written;
-            ledger.recorded(at, *epoch, window);
-        }
-    }
-
-    fn not_recorded(&mut self, now: Now, place: usize, at: Option<usize>) {
-        let starting = at.and_then(|at| match self.slot_id(place, at)? {
-            (Phase::Starting(_), id) => Some((at, id)),
-            _ => None,
-        });
-        // What has not begun is given back to its issuer; what has ended is kept and written later.
-        match starting {
-            Some((at, id)) => {
-                if let Some(slot) =
-                    (self.ledgers.get_mut(place)).and_then(|ledger| ledger.slots.get_mut(at))
-                {
-                    *slot = None;
-                }
-                self.reply(id, Answer::Busy);
-            }
-            None => self.persist_after = Some(now.instant + PAUSE),
-        }
-    }
-
-    fn answered(&mut self, doing: Doing) {
-        match doing {
-            Doing::Owed { place, at } => {
-                let ledger = self.ledgers.get_mut(place);
-                if let Some(slot) = ledger.and_then(|ledger| ledger.slots.get_mut(at)?.as_mut()) {
-                    slot.owed = false;
-                }
-            }
-            Doing::Reply { at } => {
-                if let Some(reply) = self.replies.get_mut(at) {
-                    *reply = None;
-                }
-            }
-            Doing::Record { .. } => {}
-        }
+        self.desk.no_storage = true;
+        self.desk.pause(now);
     }
 
     /// Takes in one record; `None` when it cannot be trusted.
     fn restore(&mut self, key: RecordKey, value: &[u8]) -> Option<()> {
-        let first = self.range().first()?;
-        let offset = key.get().checked_sub(first.get())?;
-        let place = usize::try_from(offset / Self::KEYS_PER_ISSUER).ok()?;
-        let ledger = self.ledgers.get_mut(place)?;
-        match usize::try_from(offset % Self::KEYS_PER_ISSUER)
-            .ok()?
-            .checked_sub(1)
-        {
-            None => {
-                let (header, written) = Header::decode(value)?;
-                if !Self::SHAPE.reads(written) {
-                    return None;
-                }
-                ledger.restore(header);
-                // Before the new room is used, the record must tell an older firmware of it.
-                ledger.stale = written != Self::SHAPE;
+        let at = usize::try_from(key.get().checked_sub(self.first_record.get())?).ok()?;
+        let place = at / RESULTS;
+        let (ledger, slots) = (self.ledgers.get_mut(place)?, self.slots.get_mut(place)?);
+        let (mut slot, mut newest) = (Slot::FREE, Ledger::FREE);
+        let command = journal::read(value, Self::SHAPE, &mut slot, &mut newest)?;
+        let same_life = (ledger.issuer, ledger.epoch) == (newest.issuer, newest.epoch);
+        if newest.serial > ledger.serial {
+            if !same_life {
+                // Older records of another issuer, or of an earlier epoch, mean nothing any more.
+                slots.fill(Slot::FREE);
             }
-            Some(at) => ledger.restore_entry(at, Entry::decode(value)?)?,
+            *ledger = newest;
+        } else if !same_life {
+            return Some(());
         }
+        self.desk.serial = self.desk.serial.max(slot.arrival);
+        self.desk.arrivals = self.desk.serial;
+        let mut known = None;
+        if slot.phase != Phase::Ended {
+            let started = slot.phase == Phase::Started;
+            known = Self::decode(command);
+            match &known {
+                None if started => slot.end(Code::InDoubt),
+                None => slot.end(Code::Invalid),
+                Some(command) => {
+                    slot.declare(command);
+                    match slot.class {
+                        Class::Opaque if started => slot.end(Code::InDoubt),
+                        Class::Probed => slot.resumed = started,
+                        _ => slot.phase = Phase::Waiting,
+                    }
+                }
+            }
+        }
+        *self.commands.as_flattened_mut().get_mut(at)? = known;
+        *self.slots.as_flattened_mut().get_mut(at)? = slot;
         Some(())
     }
 }

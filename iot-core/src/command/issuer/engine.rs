@@ -1,9 +1,9 @@
 use core::time::Duration;
 
 use super::{Issuer, Phase, Slot, Unanswered, record};
-use crate::command::cbor;
+use crate::command::cbor::Writer;
 use crate::command::class::Command;
-use crate::command::envelope::{Answer, MAX_MESSAGE_BYTES, Request, Response};
+use crate::command::envelope::{Answer, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response};
 use crate::engine::{
     Batch, BatchWriter, Done, Engine, Event, Failure, RecordKey, RecordRange, Step,
 };
@@ -25,7 +25,10 @@ pub(super) enum Doing {
     Remove(usize),
     /// Removing a record that could not be read.
     Clear(usize),
-    Send(usize),
+    /// Sending what was due at a moment.
+    Send {
+        due: Instant,
+    },
 }
 
 impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
@@ -62,7 +65,7 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
         }
         let step = match self.doing {
             None => return Step::Idle,
-            Some(Doing::Send(at)) => self.message(at, buffer).map(Step::Send),
+            Some(Doing::Send { due }) => self.message(due, buffer).map(Step::Send),
             Some(doing) => self.batch(doing, buffer).map(Step::Persist),
         };
         // What does not fit the driver's buffer is the same as what the driver failed at.
@@ -95,17 +98,11 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
             ) => {
                 self.persist_after = Some(now.instant + PAUSE);
             }
-            (Some(Doing::Send(at)), done) => {
+            (Some(Doing::Send { .. }), done) => {
                 let busy = matches!(done, Done::Failed(Failure::Busy));
-                if let Some(slot) = self.slot(at)
-                    && let Phase::Waiting { again, pause, .. } = &mut slot.phase
-                {
-                    *again = now.instant + if busy { PAUSE } else { *pause };
-                    *pause = if busy {
-                        *pause
-                    } else {
-                        (*pause * 2).min(LONGEST_PAUSE)
-                    };
+                for slot in self.slots.iter_mut().flatten().filter(|slot| slot.sending) {
+                    slot.sending = false;
+                    slot.sent(now, busy);
                 }
             }
             (None, _) => {}
@@ -113,19 +110,53 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        // A deadline without a step behind it would keep the driver awake.
+        let steps = self.restored && !self.damaged;
         let slots = self.slots.iter().flatten();
         let wanted = slots.filter_map(|slot| match slot.phase {
-            Phase::Waiting { again, give_up, .. } => Some(again.min(give_up)),
             Phase::Concluded(_) => Some(Instant::ZERO),
+            _ if !steps => None,
+            Phase::Waiting { again, give_up, .. } => Some(again.min(give_up)),
             Phase::Fresh | Phase::Told => self.persist_after,
         });
-        let waits = self.stale || self.unreadable.contains(&true);
+        let waits = steps && (self.stale || self.unreadable.contains(&true));
         let header = self.persist_after.filter(|_| waits);
         wanted.chain(header).min()
     }
 }
 
 impl<C: Command> Slot<C> {
+    fn is_due(&self, moment: Instant) -> bool {
+        matches!(self.phase, Phase::Waiting { again, .. } if again <= moment)
+    }
+
+    fn sent(&mut self, now: Now, busy: bool) {
+        if let Phase::Waiting { again, pause, .. } = &mut self.phase {
+            *again = now.instant + if busy { PAUSE } else { *pause };
+            if !busy {
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+
+    /// Writes the message for it alone.
+    fn write(&self, settled_below: u64, room: &mut [u8]) -> Option<usize> {
+        let mut command = [0; MAX_COMMAND_BYTES];
+        let mut out = Writer::new(&mut command);
+        out.value(&self.command);
+        let len = out.finish()?;
+        let request = Request::new(self.id, command.get(..len)?)
+            .settled_below(settled_below)
+            .not_before(self.terms.not_before)
+            .expires_at(self.terms.expires);
+        let request = if self.cancels {
+            request.cancel()
+        } else {
+            request
+        };
+        request.encode(room)
+    }
+
     fn first_try(&self, now: Now) -> Phase {
         Phase::Waiting {
             again: now.instant,
@@ -161,11 +192,9 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
                 return Some(doing);
             }
         }
-        let due = slots().filter_map(|(at, slot)| match slot.as_ref()?.phase {
-            Phase::Waiting { again, .. } if again <= now.instant => Some((again, at)),
-            _ => None,
-        });
-        due.min().map(|(_, at)| Doing::Send(at))
+        let mut slots = self.slots.iter().flatten();
+        let any_due = slots.any(|slot| slot.is_due(now.instant));
+        any_due.then_some(Doing::Send { due: now.instant })
     }
 
     fn batch<'b>(&self, doing: Doing, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
@@ -173,7 +202,7 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         let header = |room: &mut [u8]| record::encode_header(self.epoch, self.next_sequence, room);
         writer.put_with(self.first_record, header).ok()?;
         match doing {
-            Doing::Header { .. } | Doing::Send(_) => {}
+            Doing::Header { .. } | Doing::Send { .. } => {}
             Doing::Record(at) => {
                 let slot = self.slots.get(at)?.as_ref()?;
                 let write = |room: &mut [u8]| slot.encode(room);
@@ -188,25 +217,37 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         self.first_record.offset(u32::try_from(at).ok()? + 1)
     }
 
-    fn message<'b>(&self, at: usize, buffer: &'b mut [u8]) -> Option<Message<'b>> {
-        let slot = self.slots.get(at)?.as_ref()?;
-        let request = Request::new(slot.id, &[])
-            .settled_below(self.settled_below())
-            .expires_at(slot.terms.expires);
-        let head = request.encode_head(buffer)?;
-        let command = cbor::fill(buffer.get_mut(head..)?, |out| {
-            out.encode(&slot.command)?;
-            Ok(())
-        })?;
-        let (payload, rest) = buffer.split_at_mut_checked(head + command)?;
-        let message = Message::new(Channel::Command, payload);
-        let Some((tenant, device)) = &self.peer else {
-            return Some(message);
-        };
+    /// What was due, in the order of issue, as far as it fits into one message.
+    fn message<'b>(&mut self, due: Instant, buffer: &'b mut [u8]) -> Option<Message<'b>> {
         // The message lives as long as the buffer, so the names are copied there.
-        let (tenant, rest) = copy_text(tenant.as_str(), rest)?;
-        let (device, _) = copy_text(device.as_str(), rest)?;
-        Some(message.to(Peer::parse(tenant, device).ok()?))
+        let (peer, room) = match &self.peer {
+            None => (None, buffer),
+            Some((tenant, device)) => {
+                let (tenant, rest) = copy_text(tenant.as_str(), buffer)?;
+                let (device, rest) = copy_text(device.as_str(), rest)?;
+                (Some(Peer::parse(tenant, device).ok()?), rest)
+            }
+        };
+        let settled_below = self.settled_below();
+        let limit = room.len().min(MAX_MESSAGE_BYTES);
+        let (mut used, mut last) = (0, 0);
+        loop {
+            let slots = self.slots.iter_mut().flatten();
+            let later = slots.filter(|slot| slot.is_due(due) && slot.id.sequence > last);
+            let Some(slot) = later.min_by_key(|slot| slot.id.sequence) else {
+                break;
+            };
+            let len = slot.write(settled_below, room.get_mut(used..limit)?);
+            // Alone it will never fit: then it takes its pause like one that was sent.
+            slot.sending = len.is_some() || used == 0;
+            let Some(len) = len else {
+                break;
+            };
+            (used, last) = (used + len, slot.id.sequence);
+        }
+        let payload = room.get(..used).filter(|payload| !payload.is_empty())?;
+        let message = Message::new(Channel::Command, payload);
+        Some(peer.map_or(message, |peer| message.to(peer)))
     }
 
     fn answered(&mut self, payload: &[u8]) {
@@ -216,9 +257,11 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
         let mut slots = self.slots.iter_mut().flatten();
         if let Some(slot) = slots.find(|slot| slot.id == response.id)
             && matches!(slot.phase, Phase::Waiting { .. })
-            && let Answer::Ended(outcome) = response.answer
         {
-            slot.phase = Phase::Concluded(Ok(outcome));
+            match response.answer {
+                Answer::Ended(outcome) => slot.phase = Phase::Concluded(Ok(outcome)),
+                later => slot.heard = Some(later),
+            }
         }
     }
 

@@ -1,0 +1,170 @@
+//! The engines, each on several kinds of flash.
+
+use iot_core::sim::flash::{FlashImage, Mode};
+use iot_core::sim::power::{Config, Explorer, Subject};
+
+use iot_core::storage::log::Config as LogConfig;
+
+use crate::counter::Counter;
+use crate::entry::{Effort, Entry, Outcome};
+use crate::log::Entries;
+use crate::records::Batches;
+
+/// The counter of the explorer's own tests: the yardstick for the explorer's speed.
+pub(crate) const COUNTER: [Entry; 6] = [
+    counter(|effort| count::<4, 256>(effort, Mode::Rewritable, Config::STABLE)),
+    counter(|effort| count::<8, 256>(effort, Mode::WriteOnce, Config::STABLE)),
+    counter(|effort| count::<4, 256>(effort, Mode::Rewritable, Config::UNSTABLE)),
+    counter(|effort| count::<8, 256>(effort, Mode::WriteOnce, Config::UNSTABLE)),
+    counter(|effort| count::<4, 1024>(effort, Mode::WriteOnce, Config::STABLE)),
+    counter(|effort| count::<8, 1024>(effort, Mode::Rewritable, Config::STABLE)),
+];
+
+const fn counter(run: fn(Effort) -> Outcome) -> Entry {
+    let name = "counter";
+    Entry { name, run }
+}
+
+fn count<const W: usize, const E: usize>(
+    effort: Effort,
+    mode: Mode,
+    mut config: Config,
+) -> Outcome {
+    let words = u8::try_from(E / W).unwrap_or(u8::MAX);
+    // Enough for one page after the other, then for several.
+    let (last, cuts) = match effort {
+        Effort::Quick => (words / 4, 2_000),
+        Effort::Full => (words.saturating_mul(2).min(250), 100_000),
+    };
+    config.audit = effort == Effort::Full;
+    config.merged_samples = 100;
+    let start = FlashImage::<W, E>::new(4, mode);
+    Outcome::of(
+        Explorer::new(Counter::new(last), start, (0, 0), config),
+        cuts,
+    )
+}
+
+/// How much of a script is explored.
+#[derive(Clone, Copy, Debug)]
+struct Depth {
+    /// Batches of the script.
+    batches: u16,
+    /// How many pages it must retire, at least.
+    pages: u64,
+    /// The most states; `None` when the run must reach its fixpoint.
+    budget: Option<usize>,
+}
+
+const fn closed(batches: u16, pages: u64) -> Depth {
+    Depth {
+        batches,
+        pages,
+        budget: None,
+    }
+}
+
+const fn bounded(batches: u16, states: usize) -> Depth {
+    Depth {
+        batches,
+        pages: 0,
+        budget: Some(states),
+    }
+}
+
+/// The depths of a quick run and of a full one.
+type Depths = [Depth; 2];
+
+const STABLE: Depths = [closed(3, 0), closed(12, 2)];
+const ONE_UNSTABLE: Depths = [bounded(6, 1_000), closed(6, 1)];
+const TWO_UNSTABLE: Depths = [bounded(6, 1_000), bounded(6, 200_000)];
+
+const U2: Config = {
+    let mut config = Config::UNSTABLE;
+    config.unstable_units = 2;
+    config
+};
+
+macro_rules! on_every_flash {
+    ($name:literal, $run:ident, $(($write:literal, $erase:literal, $config:expr, $depths:expr)),*) => {
+        [$(
+            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::Rewritable, $config, $depths) },
+            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::Multiwrite, $config, $depths) },
+            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::WriteOnce, $config, $depths) },
+        )*]
+    };
+}
+
+/// The log alone: batches are appended, and the oldest page is retired whenever the log is at its limit.
+pub(crate) const LOG: [Entry; 15] = on_every_flash!(
+    "log",
+    append,
+    (4, 192, Config::STABLE, STABLE),
+    (8, 256, Config::STABLE, STABLE),
+    (32, 768, Config::STABLE, STABLE),
+    (4, 192, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 192, U2, TWO_UNSTABLE)
+);
+
+/// Records: batches of two over four keys, with removals, compacted whenever the flash is full.
+pub(crate) const RECORDS: [Entry; 12] = on_every_flash!(
+    "records",
+    commit,
+    (4, 192, Config::STABLE, STABLE),
+    (8, 384, Config::STABLE, STABLE),
+    (4, 192, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 192, U2, TWO_UNSTABLE)
+);
+
+const PAGES: usize = 4;
+
+fn append<const W: usize, const E: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Entries::<W, E, PAGES>::new(depth.batches, LogConfig::new());
+    let pages = subject.retirements(mode);
+    explore(subject, pages, effort, mode, config, depth)
+}
+
+fn commit<const W: usize, const E: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Batches::<W, E, PAGES>::new(depth.batches, LogConfig::new());
+    let pages = subject.compactions(mode);
+    explore(subject, pages, effort, mode, config, depth)
+}
+
+fn explore<S, const W: usize, const E: usize>(
+    subject: S,
+    pages: u64,
+    effort: Effort,
+    mode: Mode,
+    mut config: Config,
+    depth: Depth,
+) -> Outcome
+where
+    S: Subject<W, E, World: Default>,
+{
+    let cuts = match effort {
+        Effort::Quick => 500,
+        Effort::Full => 100_000,
+    };
+    config.audit = effort == Effort::Full;
+    config.merged_samples = 100;
+    config.states = depth.budget.unwrap_or(20_000_000);
+    let start = FlashImage::<W, E>::new(PAGES as u16, mode);
+    let explorer = Explorer::new(subject, start, S::World::default(), config);
+    let outcome = Outcome::of(explorer, cuts).with_pages(pages, depth.pages);
+    match depth.budget {
+        Some(_) => outcome.may_stay_open(),
+        None => outcome,
+    }
+}

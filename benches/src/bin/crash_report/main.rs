@@ -1,0 +1,92 @@
+//! Every claim of safety under power cuts, explored to its fixpoint, one line each.
+//!
+//! `cargo run --release -p iot-benches --bin crash_report [-- --full --only NAME]`
+//!
+//! Seconds are those that the run computed, without what other programs took, where the system tells.
+//! It ends with an error when there is a violation, when a key was found weak, or when a run that must reach its
+//! fixpoint did not. The way to a violation goes to standard error.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a report may fail loudly, and its numbers are small"
+)]
+
+extern crate alloc;
+
+#[path = "../../../../iot-core/tests/power/counter.rs"]
+#[allow(dead_code, reason = "the tests use more of it than the report")]
+mod counter;
+mod engines;
+mod entry;
+mod log;
+mod records;
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::process::ExitCode;
+use std::thread;
+
+use entry::{Effort, Entry};
+
+const ENTRIES: &[&[Entry]] = &[&engines::COUNTER, &engines::LOG, &engines::RECORDS];
+
+fn main() -> ExitCode {
+    let (mut only, mut effort) = (None, Effort::Quick);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--full" => effort = Effort::Full,
+            "--only" => only = arguments.next().or_else(|| Some(String::new())),
+            _ => return usage(&argument),
+        }
+    }
+    let wanted = |entry: &&Entry| only.as_deref().is_none_or(|only| only == entry.name);
+    let chosen: Vec<_> = ENTRIES.iter().copied().flatten().filter(wanted).collect();
+    if chosen.is_empty() {
+        return usage(&only.unwrap_or_default());
+    }
+    match run(&chosen, effort) {
+        0 => ExitCode::SUCCESS,
+        short => {
+            eprintln!("{short} of {} runs are not what they must be", chosen.len());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the entries on all cores, and counts those that are not what they must be.
+fn run(entries: &[&Entry], effort: Effort) -> usize {
+    let (next, short) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores.min(entries.len()) {
+            scope.spawn(|| {
+                while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // One print for each run: lines of other threads must not come between.
+                    let outcome = (entry.run)(effort);
+                    print!("{}", outcome.lines(entry.name));
+                    eprint!("{}", outcome.complaints(entry.name));
+                    if !outcome.is_good() {
+                        short.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    short.into_inner()
+}
+
+fn usage(what: &str) -> ExitCode {
+    eprintln!("`{what}` is neither an option nor a name; give --full or --only with one of:");
+    let mut names: Vec<_> = ENTRIES
+        .iter()
+        .copied()
+        .flatten()
+        .map(|entry| entry.name)
+        .collect();
+    names.dedup();
+    for name in names {
+        eprintln!("  {name}");
+    }
+    ExitCode::FAILURE
+}

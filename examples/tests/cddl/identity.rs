@@ -1,0 +1,121 @@
+use core::time::Duration;
+
+use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
+use iot_core::crypto::{Signature, Signer, SlotId};
+use iot_core::engine::{Done, RecordKey};
+use iot_core::time::TimeBounds;
+use iot_core::{
+    Channel, DeviceId, Engine, Event, Instant, Now, Principal, Role, Step, TenantId, Ticket,
+    Timestamp,
+};
+use iot_identity::cert::{Authority, Validity};
+use iot_identity::enrol::{Answer, Applicant, Refusal, Registrar, Standing, Terms};
+use iot_identity::key::PublicKey;
+use iot_identity::revocation::{CertificateId, Denied, DenyList, Revocations};
+use iot_identity::ring::{Sha256, SoftwareKey, SystemEntropy};
+
+use super::engine::hand;
+use super::schema::{Schema, schema};
+
+pub(crate) const DENY_LIST: Schema = schema!("iot-identity/src/revocation/denylist.cddl");
+pub(crate) const ENROLMENT: Schema = schema!("iot-identity/src/enrol/enrol.cddl");
+
+const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn names() -> (TenantId, DeviceId) {
+    (
+        TenantId::new("acme").unwrap(),
+        DeviceId::new("boiler-7").unwrap(),
+    )
+}
+
+#[test]
+fn a_deny_list_is_as_described() {
+    let (tenant, device) = names();
+    let key = SoftwareKey::generate(EcdsaP256Sha256).unwrap();
+    let public = PublicKey::of(&key).unwrap();
+    let mut list = DenyList::new(u64::MAX);
+    DENY_LIST.holds("deny-list", &list.encode());
+    list.insert(Denied::Device(tenant, device));
+    list.insert(Denied::Key(public.hash(&mut Sha256::new())));
+    for serial in [&[1][..], &[0x7f; 20]] {
+        list.insert(Denied::Certificate(
+            CertificateId::new([9; 32], serial).unwrap(),
+        ));
+    }
+    assert_eq!(list.len(), 4);
+    DENY_LIST.holds("deny-list", &list.encode());
+}
+
+/// An applicant and a registrar, over a link that loses nothing; every byte on it and every record of both.
+#[test]
+fn an_enrolment_is_as_described_on_the_wire_and_in_both_stores() {
+    let (tenant, device) = names();
+    let mut entropy = SystemEntropy::new();
+    let validity = Validity::lasting(START, Duration::from_secs(86_400_000));
+    let authority = SoftwareKey::generate(EcdsaP256Sha256).unwrap();
+    let authority = Authority::root(authority, "Acme", validity, &mut entropy).unwrap();
+    let mut registrar = Registrar::new(authority, tenant, Terms::default(), Revocations::default());
+    let key = SoftwareKey::generate(EcdsaP256Sha256).unwrap();
+    let public = PublicKey::of(&key).unwrap();
+    let record = RecordKey::new(0x100);
+    let mut applicant =
+        Applicant::<_, 2_048>::new(device, SlotId::new(1), public, record, SystemEntropy::new());
+    let now = Now::new(Instant::ZERO, TimeBounds::exact(START));
+    applicant.input(now, &Event::Restored);
+    let newcomer = Principal::new(tenant, device, Role::Newcomer);
+    let (mut sent, mut stored) = (0, 0);
+    while applicant.standing() != Standing::Enrolled {
+        let (mut buffer, mut signature) = ([0; 4_096], Signature::empty());
+        let mut answer = None;
+        let done = match applicant.step(now, &mut buffer) {
+            Step::Sign { message, .. } => {
+                key.sign(&[message], &mut signature).unwrap();
+                Done::Signed(&signature)
+            }
+            Step::Send(message) => {
+                ENROLMENT.holds("request", message.payload);
+                let enrolled = registrar.answer(&newcomer, message.payload, now.wall, &mut entropy);
+                answer = Some(enrolled.0);
+                sent += 1;
+                Done::Sent(Ticket::new(1))
+            }
+            Step::Persist(batch) => {
+                for (_, value) in batch.iter() {
+                    ENROLMENT.holds("stored-chain", value.unwrap());
+                    stored += 1;
+                }
+                Done::Persisted
+            }
+            step => panic!("{step:?}"),
+        };
+        applicant.done(now, done);
+        if let Some(answer) = answer {
+            ENROLMENT.holds("answer", &answer);
+            hand(&mut applicant, now, Channel::Enrol, &answer);
+        }
+    }
+    assert_eq!((sent, stored), (1, 1));
+    let enrolment = registrar.enrolments().next().unwrap().encode();
+    ENROLMENT.holds("enrolment", &enrolment);
+}
+
+#[test]
+fn every_refusal_is_as_described() {
+    for refusal in [
+        Refusal::Request,
+        Refusal::OtherDevice,
+        Refusal::Revoked,
+        Refusal::NotAllowed,
+        Refusal::TooMany,
+        Refusal::Later,
+    ] {
+        let mut buffer = [0; 32];
+        ENROLMENT.holds(
+            "answer",
+            Answer::refused(u32::MAX, refusal)
+                .encode(&mut buffer)
+                .unwrap(),
+        );
+    }
+}

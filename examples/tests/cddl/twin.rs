@@ -1,0 +1,66 @@
+use iot_core::{Channel, Engine, Event};
+use iot_twin::{Twin, TwinDevice, TwinService};
+
+use super::engine::{hand, now, run};
+use super::schema::{Schema, schema};
+
+pub(crate) const SCHEMA: Schema = schema!("iot-twin/src/sync/wire.cddl");
+
+#[derive(Twin)]
+struct Room {
+    #[twin(desired)]
+    setpoint: f32,
+    #[twin(desired)]
+    lit: bool,
+    #[twin(desired)]
+    level: u16,
+    #[twin(reported)]
+    temperature: f64,
+    #[twin(reported)]
+    offset: i32,
+}
+
+/// Both sides over an hour: every message is a delta of the service or a report of the device.
+#[test]
+fn deltas_and_reports_are_as_described() {
+    let mut device = TwinDevice::<Room, 8>::new();
+    let mut service = TwinService::of::<Room>().in_epoch(u32::MAX);
+    for engine in [&mut device as &mut dyn Engine, &mut service] {
+        engine.input(now(0), &Event::Restored);
+        engine.input(now(0), &Event::Connected { resumed: false });
+    }
+    let (mut deltas, mut reports) = (0, 0);
+    for minute in 0..60 {
+        let now = now(minute * 60_000);
+        match minute {
+            5 => device.report(|room| (room.temperature, room.offset) = (21.5, -3)),
+            10 => service.set("setpoint", 22.5).unwrap(),
+            15 => service.set("lit", true).unwrap(),
+            20 => service.set("level", 300).unwrap(),
+            25 => service.withdraw("setpoint").unwrap(),
+            30 => service.ask(),
+            _ => {}
+        }
+        for message in run(&mut service, now).messages {
+            SCHEMA.holds_message("delta", &message);
+            SCHEMA.holds_message("message", &message);
+            deltas += 1;
+            hand(&mut device, now, Channel::Twin, &message);
+        }
+        if let Some(change) = device.changed() {
+            let answer = minute != 15;
+            device.acknowledge(change.version, answer);
+        }
+        for message in run(&mut device, now).messages {
+            SCHEMA.holds_message("report", &message);
+            SCHEMA.holds_message("message", &message);
+            reports += 1;
+            hand(&mut service, now, Channel::Twin, &message);
+        }
+    }
+    assert!(service.is_converged());
+    assert!(
+        deltas >= 5 && reports >= 5,
+        "{deltas} deltas and {reports} reports"
+    );
+}

@@ -1,0 +1,236 @@
+//! Which command is taken in, and what happens next.
+
+use super::Inbox;
+use super::desk::Doing;
+use super::slot::{Phase, Slot, Time, oldest};
+use crate::command::cbor::{self, Reader};
+use crate::command::class::Command;
+use crate::command::envelope::{Body, Fingerprint, MAX_MESSAGE_BYTES};
+use crate::command::state::Code;
+use crate::command::window::Standing;
+use crate::id::IssuerId;
+use crate::time::Now;
+
+impl<
+    C: Command,
+    const ISSUERS: usize,
+    const WINDOW: usize,
+    const RESULTS: usize,
+    const EFFECT_BYTES: usize,
+> Inbox<C, ISSUERS, WINDOW, RESULTS, EFFECT_BYTES>
+{
+    /// Takes in every request of a message, and owes each an answer.
+    pub(super) fn receive(&mut self, now: Now, mut payload: &[u8]) {
+        // Without its records the inbox cannot tell a repetition: the issuer will ask again.
+        while self.desk.restored && payload.len() <= MAX_MESSAGE_BYTES {
+            let mut slot = Slot::FREE;
+            let mut reader = Reader::new(payload);
+            let body = slot.head.read(&mut reader);
+            let Some(rest) = reader.rest() else {
+                break;
+            };
+            payload = rest;
+            if let Err(code) = self.admit(now, &mut slot, &body) {
+                self.desk.reply(slot.head.id, code);
+            }
+        }
+    }
+
+    fn admit(&mut self, now: Now, new: &mut Slot, body: &Body<'_>) -> Result<(), Code> {
+        // Not the last word: nothing is kept of an unknown issuer, so a repetition may run once it is known.
+        let allows = self.grant(new.head.id.issuer).ok_or(Code::UnknownIssuer)?;
+        if self.desk.damaged {
+            return Err(Code::Busy);
+        }
+        new.fingerprint = Fingerprint::of(body.command);
+        let place = self.ledger(new).ok_or(Code::Busy)?;
+        let Some(at) = self.place(place, new, body)? else {
+            return Ok(());
+        };
+        new.phase = Phase::Waiting;
+        let command = Self::decode(body.command);
+        match &command {
+            _ if body.cancels => new.end(Code::Cancelled),
+            None => new.end(Code::Invalid),
+            Some(command) if !allows(command) => new.end(Code::Unauthorised),
+            Some(command) => {
+                new.declare(command);
+                match new.time(now, self.desk.danger_unproved_time) {
+                    Time::Over => new.end(Code::Expired),
+                    Time::Unknown => return Err(Code::ClockUnknown),
+                    Time::Come | Time::NotYet => {}
+                }
+            }
+        }
+        self.desk.arrivals = self.desk.arrivals.saturating_add(1);
+        new.arrival = self.desk.arrivals;
+        if let Some(slot) = self.slots.as_flattened_mut().get_mut(at) {
+            *slot = *new;
+        }
+        if let Some(place) = self.commands.as_flattened_mut().get_mut(at) {
+            *place = command;
+        }
+        Ok(())
+    }
+
+    /// Finds the slot for a new command; `None` when the request was a repetition and its answer is owed.
+    fn place(&mut self, place: usize, new: &Slot, body: &Body<'_>) -> Result<Option<usize>, Code> {
+        let id = new.head.id;
+        let ledger = self.ledgers.get_mut(place).ok_or(Code::Busy)?;
+        let slots = self.slots.get_mut(place).ok_or(Code::Busy)?;
+        if let Some(slot) = slots.iter_mut().find(|slot| slot.head.id == id) {
+            if slot.fingerprint != new.fingerprint {
+                return Err(Code::Mismatch);
+            }
+            slot.cancelled |= body.cancels;
+            slot.owed = true;
+            return Ok(None);
+        }
+        // Two issuers lose their oldest results instead of waiting for room: one that settles nothing would
+        // wait for ever, and so would one whose command at the floor finds no room behind those it waits for.
+        let mut oldest = if body.settled_below == 0 || body.settled_below == id.sequence {
+            u64::MAX
+        } else {
+            body.settled_below.max(ledger.window.floor())
+        };
+        let (mut lowest_live, mut room) = (u64::MAX, None);
+        for (at, slot) in slots.iter().enumerate() {
+            let sequence = slot.head.id.sequence;
+            if slot.is_live() {
+                lowest_live = lowest_live.min(sequence);
+            } else if !slot.owed && sequence < oldest {
+                (oldest, room) = (sequence, Some(place * RESULTS + at));
+            }
+        }
+        if ledger.issuer != Some(id.issuer) || id.epoch > ledger.epoch {
+            if lowest_live < u64::MAX {
+                return Err(Code::Busy);
+            }
+            ledger.open(id.issuer, id.epoch);
+            slots.fill(Slot::FREE);
+            room = Some(place * RESULTS);
+        }
+        ledger
+            .window
+            .settle_below(body.settled_below.min(lowest_live));
+        let is_older = id.epoch < ledger.epoch;
+        if is_older || id.sequence < ledger.window.floor() {
+            // What is answered must stay true: what is not on record could be gone with the next boot.
+            let over = if is_older { 0 } else { id.sequence };
+            return Err(if over < ledger.durable {
+                Code::TooOld
+            } else {
+                Code::Busy
+            });
+        }
+        if !ledger.window.reach(id.sequence) {
+            return Err(Code::Busy);
+        }
+        if ledger.window.standing(id.sequence) == Standing::Ended {
+            return Err(Code::Forgotten);
+        }
+        room.map(Some).ok_or(Code::Busy)
+    }
+
+    /// The ledger of an issuer: its own, a free one, or one whose issuer is not known any longer.
+    fn ledger(&self, new: &Slot) -> Option<usize> {
+        let mut spare = None;
+        for (place, ledger) in self.ledgers.iter().enumerate() {
+            let Some(issuer) = ledger.issuer else {
+                spare = Some(place);
+                continue;
+            };
+            if issuer == new.head.id.issuer {
+                return Some(place);
+            }
+            if spare.is_none() && self.grant(issuer).is_none() {
+                spare = Some(place);
+            }
+        }
+        spare
+    }
+
+    /// What an issuer may do; `None` when nothing was said about it.
+    fn grant(&self, issuer: IssuerId) -> Option<fn(&C) -> bool> {
+        let mut grants = self.grants.iter().flatten();
+        let grant = grants.find(|grant| grant.issuer == issuer)?;
+        Some(grant.allows)
+    }
+
+    /// Lets commands start whose time has come, and ends those whose time is over.
+    pub(super) fn advance(&mut self, now: Now) {
+        if self.desk.wake.is_some_and(|wake| wake <= now.instant) {
+            self.desk.wake = None;
+            (self.desk.no_storage, self.desk.no_link) = (false, false);
+        }
+        let slots = self.slots.as_flattened_mut();
+        for at in 0..slots.len() {
+            let Some(slot) = slots.get(at) else {
+                continue;
+            };
+            let waits = slot.phase == Phase::Waiting;
+            if !waits && slot.phase != Phase::Started {
+                continue;
+            }
+            let time = slot.time(now, self.desk.danger_unproved_time);
+            if time == Time::NotYet {
+                let until = slot.head.not_before.as_millis() - now.wall.not_before().as_millis();
+                self.desk.wake_in(now.instant, until);
+            }
+            // A new epoch must be on record first: after a cut the old one could come back to life.
+            let ledger = self.ledgers.get(at / RESULTS);
+            let is_new = ledger.is_none_or(|ledger| ledger.durable == 0);
+            let starts_on_record = slot.class.starts_on_record();
+            let may_start = time == Time::Come && !slots.iter().any(|other| slot.waits_for(other));
+            let Some(slot) = slots.get_mut(at) else {
+                continue;
+            };
+            if waits && slot.cancelled {
+                slot.end(Code::Cancelled);
+            } else if time == Time::Over {
+                slot.end(Code::Expired);
+            } else if waits && may_start {
+                slot.phase = if starts_on_record || is_new {
+                    Phase::Starting
+                } else {
+                    Phase::Started
+                };
+            } else if waits && !slot.on_record && (starts_on_record || time == Time::NotYet) {
+                // Whoever asks again brings back what is not on record, but not at the right time.
+                slot.phase = Phase::Accepting;
+            }
+        }
+    }
+
+    /// The command in its encoded form; `None` when this firmware knows none such.
+    // Two callers, one copy.
+    #[inline(never)]
+    pub(super) fn decode(command: &[u8]) -> Option<C> {
+        cbor::whole(command)
+    }
+
+    /// What to do next.
+    pub(super) fn choose(&mut self) -> Doing {
+        let slots = self.slots.as_flattened();
+        if !self.desk.no_storage
+            && let Some(at) = oldest(slots, Slot::wants_record)
+        {
+            self.desk.serial = self.desk.serial.saturating_add(1);
+            return Doing::Record(at);
+        }
+        if !self.desk.no_link {
+            if let Some(at) = oldest(slots, |slot| slot.owed) {
+                return Doing::Answer(at);
+            }
+            if let Some(at) = self
+                .desk
+                .replies
+                .iter()
+                .position(|(_, code)| code.is_some())
+            {
+                return Doing::Reply(at);
+            }
+        }
+        Doing::Nothing
+    }
+}
