@@ -187,7 +187,6 @@ step_firmware() {
     output=$(qemu "$image") || fail "the firmware ended with code $?: $output"
     printf '%s\n' "$output"
     grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
-    .ci/powercut 1
 }
 
 # Every state that power cuts can lead to, in the small scopes; the large ones are in .ci/deep.

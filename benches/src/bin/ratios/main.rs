@@ -3,6 +3,7 @@
 //! `cargo run --release -p iot-benches --bin ratios [-- --only NAME --gate]`
 
 mod engine;
+mod flash;
 mod suit;
 mod twin;
 
@@ -13,9 +14,15 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 4] = [
+const ENTRIES: [Entry; 10] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
+    ("log_append", flash::log_append),
+    ("log_read", flash::log_read),
+    ("record_commit", flash::record_commit),
+    ("record_read", flash::record_read),
+    ("log_overhead_4", flash::log_overhead_4),
+    ("log_overhead_8", flash::log_overhead_8),
     ("suit_verify", suit::suit_verify),
     ("twin_document", twin::twin_document),
 ];
