@@ -110,10 +110,13 @@ impl<
             slots.fill(Slot::FREE);
             room = Some(place * RESULTS);
         }
-        ledger
-            .window
-            .settle_below(body.settled_below.min(lowest_live));
         let is_older = id.epoch < ledger.epoch;
+        // What an older life settled says nothing about the numbers of this one.
+        if !is_older {
+            ledger
+                .window
+                .settle_below(body.settled_below.min(lowest_live));
+        }
         if is_older || id.sequence < ledger.window.floor() {
             // What is answered must stay true: what is not on record could be gone with the next boot.
             let over = if is_older { 0 } else { id.sequence };
