@@ -137,10 +137,11 @@ impl<
 
     /// The ledger of an issuer: its own, a free one, or one whose issuer is not known any longer.
     fn ledger(&self, new: &Slot) -> Option<usize> {
-        let mut spare = None;
+        // The first free one: so the first record is always there for a firmware of other sizes to find.
+        let (mut free, mut spare) = (None, None);
         for (place, ledger) in self.ledgers.iter().enumerate() {
             let Some(issuer) = ledger.issuer else {
-                spare = Some(place);
+                free = free.or(Some(place));
                 continue;
             };
             if issuer == new.head.id.issuer {
@@ -150,7 +151,7 @@ impl<
                 spare = Some(place);
             }
         }
-        spare
+        free.or(spare)
     }
 
     /// What an issuer may do; `None` when nothing was said about it.
