@@ -126,7 +126,13 @@ impl<
                 Code::Busy
             });
         }
-        if !ledger.window.reach(id.sequence) {
+        // The floor must not pass what is live, nor an end that the issuer may still ask for.
+        let kept = match body.settled_below {
+            0 => lowest_live,
+            settled => lowest_live.min(settled.max(ledger.window.floor())),
+        };
+        let is_near = id.sequence.saturating_sub(kept) < WINDOW as u64;
+        if !is_near || !ledger.window.reach(id.sequence) {
             return Err(Code::Busy);
         }
         if ledger.window.standing(id.sequence) == Standing::Ended {
