@@ -106,24 +106,19 @@ impl<
 {
     fn batch<'b>(&mut self, at: usize, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
         let slot = self.slots.as_flattened().get(at)?;
-        let ledger = self.ledgers.get_mut(at / RESULTS)?;
+        let ledger = self.ledgers.get(at / RESULTS)?;
         let command = self.commands.as_flattened().get(at)?;
         let key = self.first_record.offset(u32::try_from(at).ok()?)?;
+        // A copy: before it is on record, no other record may say that it has ended.
+        let mut window = ledger.window;
         if slot.phase == Phase::Ending {
-            // Nobody is told before it is on record: until then the slot is asked before the window.
-            ledger.window.end(slot.head.id.sequence);
+            window.end(slot.head.id.sequence);
         }
         self.desk.writing = ledger.window.floor();
         let mut writer = BatchWriter::new(buffer);
         let write = |room: &mut [u8]| {
             let mut out = Writer::new(room);
-            journal::write(
-                &mut out,
-                Self::SHAPE,
-                self.desk.serial,
-                slot,
-                &ledger.window,
-            );
+            journal::write(&mut out, Self::SHAPE, self.desk.serial, slot, &window);
             match command {
                 Some(command) => out.value(command),
                 None => out.null(),
@@ -169,6 +164,7 @@ impl<
             Phase::Accepting => Phase::Waiting,
             Phase::Starting => Phase::Started,
             Phase::Ending => {
+                ledger.window.end(slot.head.id.sequence);
                 slot.owed = true;
                 Phase::Ended
             }
