@@ -6,6 +6,7 @@ use crate::command::cbor::Writer;
 use crate::command::class::{Class, Command};
 use crate::command::envelope::write_response;
 use crate::command::state::{Code, State};
+use crate::command::window::Standing;
 use crate::engine::{
     Batch, BatchWriter, Done, Engine, Event, Failure, RecordKey, RecordRange, Step,
 };
@@ -113,6 +114,19 @@ impl<
         let mut window = ledger.window;
         if slot.phase == Phase::Ending {
             window.end(slot.head.id.sequence);
+        }
+        // What is settled is over after a cut, unless a boot must find how far it came.
+        let kept = self.slots.get(at / RESULTS)?;
+        for sequence in window.floor()..ledger.settled {
+            let stays = |other: &Slot| {
+                let is_it = other.head.id == slot.head.id;
+                other.head.id.sequence == sequence && (other.on_record || is_it)
+            };
+            match window.standing(sequence) {
+                Standing::Beyond => break,
+                Standing::Open if !kept.iter().any(stays) => window.end(sequence),
+                _ => {}
+            }
         }
         self.desk.writing = ledger.window.floor();
         let mut writer = BatchWriter::new(buffer);

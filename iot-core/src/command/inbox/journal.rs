@@ -169,7 +169,7 @@ mod tests {
             };
             prop_assert_eq!(read_slot, Slot { phase, arrival: 9, on_record: true, ..slot });
             let issuer = Some(IssuerId::new(issuer));
-            prop_assert_eq!(ledger, Ledger { issuer, epoch, window, durable: floor, serial: 9 });
+            prop_assert_eq!(ledger, Ledger { issuer, epoch, window, settled: 0, durable: floor, serial: 9 });
             for cut in 0..len - 1 {
                 let read = read::<64>(&bytes[..cut], SHAPE, &mut read_slot, &mut ledger);
                 prop_assert_eq!(read, None);

@@ -11,6 +11,8 @@ pub(super) struct Ledger<const WINDOW: usize> {
     pub(super) issuer: Option<IssuerId>,
     pub(super) epoch: u32,
     pub(super) window: Window<WINDOW>,
+    /// The issuer will not ask for anything below, although the floor may wait for what is live.
+    pub(super) settled: u64,
     /// The floor that a power cut would leave; 0 while this epoch is not on record.
     pub(super) durable: u64,
     /// The newest record of it.
@@ -22,6 +24,7 @@ impl<const WINDOW: usize> Ledger<WINDOW> {
         issuer: None,
         epoch: 0,
         window: Window::new(0),
+        settled: 0,
         durable: 0,
         serial: 0,
     };

@@ -116,6 +116,7 @@ impl<
             ledger
                 .window
                 .settle_below(body.settled_below.min(lowest_live));
+            ledger.settled = ledger.settled.max(body.settled_below);
         }
         if is_older || id.sequence < ledger.window.floor() {
             // What is answered must stay true: what is not on record could be gone with the next boot.
@@ -125,6 +126,10 @@ impl<
             } else {
                 Code::Busy
             });
+        }
+        // It was given up, and a later command may have been carried out: it must not run any more.
+        if id.sequence < ledger.settled {
+            return Err(Code::Busy);
         }
         // The floor must not pass what is live, nor an end that the issuer may still ask for.
         let kept = match body.settled_below {
