@@ -143,6 +143,10 @@ impl<
         if ledger.window.standing(id.sequence) == Standing::Ended {
             return Err(Code::Forgotten);
         }
+        // When an older one that is live has ended, there is room without dropping what is not settled.
+        if lowest_live < body.settled_below && oldest >= body.settled_below {
+            return Err(Code::Busy);
+        }
         room.map(Some).ok_or(Code::Busy)
     }
 
