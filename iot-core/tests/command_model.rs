@@ -24,6 +24,7 @@ mod command_model {
     pub(crate) mod conform;
     pub(crate) mod desk;
     pub(crate) mod device;
+    pub(crate) mod flash;
     pub(crate) mod real;
     pub(crate) mod rules;
     pub(crate) mod search;
@@ -87,7 +88,8 @@ fn every_claim_holds_in_every_world_of_one_issuer() {
 #[test]
 fn every_claim_holds_in_every_world_where_the_window_moves_on() {
     let (issued, window, least) = scope([(3, 2, 5_000), (4, 3, 100_000), (5, 4, 20_000_000)]);
-    let mut rules = Rules::new([issued, 0], Rules::MIXED);
+    let classes = scope([only(Class::Transactional), Rules::MIXED, Rules::MIXED]);
+    let mut rules = Rules::new([issued, 0], classes);
     rules.window = window;
     holds(&rules, least);
 }
@@ -110,6 +112,20 @@ fn every_claim_holds_in_every_world_with_an_issuer_restored_from_a_backup() {
     }
 }
 
+/// Everything waits for everything else, on record where it must.
+#[test]
+fn every_claim_holds_in_every_world_of_one_lane() {
+    let (issued, least) = scope([(2, 300), (3, 3_000), (4, 100_000)]);
+    for classes in CLASSES {
+        let mut rules = Rules::new([issued, 0], classes);
+        rules.one_lane = true;
+        holds(&rules, least);
+    }
+    let mut rules = Rules::new(scope([[1, 1], [2, 1], [2, 2]]), Rules::MIXED);
+    rules.one_lane = true;
+    holds(&rules, least);
+}
+
 /// An issuer that holds more commands than the device keeps results: some ends are lost, no claim is.
 #[test]
 fn every_claim_holds_in_every_world_where_results_are_forgotten() {
@@ -130,22 +146,68 @@ fn every_claim_holds_in_every_world_where_the_window_is_too_narrow() {
     holds(&rules, least);
 }
 
+/// Small worlds in which a broken rule shows: commands, restores, commands under way, width of the window.
+const SMALL: [(u8, u8, u8, u8); 6] = [
+    (2, 0, 2, 4),
+    (1, 1, 2, 4),
+    (3, 0, 2, 2),
+    (3, 0, 3, 2),
+    (3, 0, 2, 4),
+    // Larger than the others, so only one class is searched.
+    (2, 1, 2, 4),
+];
+
+fn classes_of(sizes: (u8, u8, u8, u8)) -> &'static [[Class; 4]] {
+    if sizes == SMALL[5] {
+        &CLASSES[1..2]
+    } else {
+        &CLASSES
+    }
+}
+
+fn small((issued, restores, pending, window): (u8, u8, u8, u8), classes: [Class; 4]) -> Rules {
+    let mut rules = Rules::new([issued, 0], classes);
+    rules.restores[0] = restores;
+    (rules.pending, rules.window) = (pending, window);
+    rules
+}
+
 #[test]
 fn every_broken_rule_breaks_a_claim() {
-    let scopes = [([2, 0], 0), ([1, 0], 1), ([4, 0], 0)];
+    // A catch counts only where nothing is wrong as long as no rule is broken.
+    let sound = scope([2, SMALL.len(), SMALL.len()]);
+    for &sizes in &SMALL[..sound] {
+        for &classes in classes_of(sizes) {
+            holds(&small(sizes, classes), 10);
+        }
+    }
     for mutant in Mutant::ALL {
-        let caught = scopes.into_iter().find_map(|(issued, restores)| {
-            CLASSES.into_iter().find_map(|classes| {
-                let mut rules = Rules::new(issued, classes);
-                (rules.restores[0], rules.mutant) = (restores, Some(mutant));
-                let found = search(&rules);
-                let (claim, way) = found.broken?;
-                Some((claim, way.len(), found.states))
-            })
+        let sizes = shows_in(mutant);
+        let caught = classes_of(sizes).iter().find_map(|&classes| {
+            let mut rules = small(sizes, classes);
+            rules.mutant = Some(mutant);
+            let found = search(&rules);
+            let (claim, way) = found.broken?;
+            Some((claim, way.len(), found.states))
         });
         let (claim, moves, states) = caught.unwrap_or_else(|| panic!("{mutant:?} was not caught"));
-        println!("{mutant:?}: \"{claim}\" after {moves} moves, {states} worlds");
+        println!("{mutant:?}: \"{claim}\" after {moves} moves, {states} worlds of {sizes:?}");
     }
+}
+
+/// The smallest of the small worlds in which a broken rule shows.
+const fn shows_in(mutant: Mutant) -> (u8, u8, u8, u8) {
+    SMALL[match mutant {
+        Mutant::EpochNotDurable | Mutant::EpochReturns | Mutant::EpochKept => 1,
+        Mutant::WindowOverOpen
+        | Mutant::EvictUnsettled
+        | Mutant::FloorNotDurable
+        | Mutant::SettledForgotten => 2,
+        Mutant::SettleEarly | Mutant::PassUnsettled => 3,
+        Mutant::DropBehindLive => 4,
+        Mutant::OldEpochSettles => 5,
+        _ => 0,
+    }]
 }
 
 /// Requests of the given issuers, lives and numbers, with each of the given floors.
@@ -169,33 +231,38 @@ fn asks(issuers: u8, epochs: u8, sequences: &[u8], floors: &[u8]) -> Vec<Ask> {
 
 #[test]
 fn the_real_inbox_does_what_the_model_does() {
-    let mut rules = Rules::new([0, 0], Rules::MIXED);
-    rules.window = 8;
     type Scope<'a> = (u8, u8, &'a [u8], &'a [u8]);
     let scopes: &[Scope<'_>] = scope([
         &[
-            (1, 2, &[1, 2, 9], &[1, 9]),
+            (1, 2, &[1, 2, 5], &[1, 5]),
             (1, 1, &[1, 2, 3], &[1, 2, 3]),
             (2, 1, &[1, 2], &[2]),
         ],
         &[
-            (1, 2, &[1, 2, 9], &[0, 1, 2, 9]),
+            (1, 2, &[1, 2, 5], &[0, 1, 2, 5]),
             (1, 1, &[1, 2, 3, 4], &[1, 2, 3, 4]),
             (2, 1, &[1, 2], &[1, 2]),
         ],
         &[
-            (1, 2, &[1, 2, 3, 9, 10], &[0, 1, 2, 3, 9, 10]),
+            (1, 2, &[1, 2, 3, 5, 6], &[0, 1, 2, 3, 5, 6]),
             (1, 1, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]),
             (2, 1, &[1, 2], &[0, 1, 2]),
         ],
     ]);
     for &(issuers, epochs, sequences, floors) in scopes {
-        for classes in CLASSES {
-            rules.classes = classes;
-            let asks = asks(issuers, epochs, sequences, floors);
-            let compared = conform::device::<8, 2>(&rules, &asks);
-            println!("inbox, {} requests, {classes:?}: {compared:?}", asks.len());
-            assert!(compared.cuts > 20 && compared.moves > 100);
+        for one_lane in [false, true] {
+            let classes = scope([&CLASSES[..1], &CLASSES, &CLASSES]);
+            for &classes in classes {
+                let mut rules = Rules::new([0, 0], classes);
+                rules.one_lane = one_lane;
+                let asks = asks(issuers, epochs, sequences, floors);
+                let compared = conform::device::<4, 2>(&rules, &asks);
+                println!(
+                    "inbox, {} requests, one lane: {one_lane}, {classes:?}: {compared:?}",
+                    asks.len()
+                );
+                assert!(compared.cuts > 10 && compared.moves > 50 && compared.full > 10);
+            }
         }
     }
 }
@@ -276,47 +343,101 @@ const fn ask(sequence: u8, settled: u8) -> Ask {
 #[test]
 fn what_was_settled_behind_a_running_command_is_never_run() {
     let (rules, mut device) = opaque_device();
-    device.deliver(&rules, ask(1, 1)).unwrap();
+    device.deliver(&rules, &[ask(1, 1)]).unwrap();
     let (running, _) = device.hand_out().unwrap();
     // The issuer gave up 1 to 3, and has the device carry out 4.
-    device.deliver(&rules, ask(4, 4)).unwrap();
+    device.deliver(&rules, &[ask(4, 4)]).unwrap();
     let (fourth, _) = device.hand_out().unwrap();
     device.finish(&rules, fourth).unwrap();
     device.finish(&rules, running).unwrap();
     let (mut device, _) = RealDevice::<8, 2>::boot(device.records, None);
-    device.deliver(&rules, ask(2, 2)).unwrap();
-    device.deliver(&rules, ask(3, 2)).unwrap();
+    device.deliver(&rules, &[ask(2, 2)]).unwrap();
+    device.deliver(&rules, &[ask(3, 2)]).unwrap();
     assert_eq!(device.hand_out(), None, "an ancient command ran");
 }
 
 #[test]
 fn a_result_is_kept_for_its_issuer_while_a_command_that_was_given_up_runs() {
     let (rules, mut device) = opaque_device();
-    device.deliver(&rules, ask(1, 1)).unwrap();
+    device.deliver(&rules, &[ask(1, 1)]).unwrap();
     let (given_up, _) = device.hand_out().unwrap();
-    device.deliver(&rules, ask(3, 2)).unwrap();
+    device.deliver(&rules, &[ask(3, 2)]).unwrap();
     let (third, _) = device.hand_out().unwrap();
     device.finish(&rules, third).unwrap();
-    device.deliver(&rules, ask(2, 2)).unwrap();
+    device.deliver(&rules, &[ask(2, 2)]).unwrap();
     device.seen.clear();
-    device.deliver(&rules, ask(3, 2)).unwrap();
+    device.deliver(&rules, &[ask(3, 2)]).unwrap();
     assert_eq!(device.seen, [Seen::Say(third, Say::Ended(End::Done))]);
     device.finish(&rules, given_up).unwrap();
-    device.deliver(&rules, ask(2, 2)).unwrap();
+    device.deliver(&rules, &[ask(2, 2)]).unwrap();
     assert_eq!(device.hand_out(), Some((ask(2, 2).id, false)));
 }
 
 #[test]
 fn the_window_never_passes_an_end_that_its_issuer_may_still_ask_for() {
     let (rules, mut device) = opaque_device();
-    device.deliver(&rules, ask(1, 1)).unwrap();
+    device.deliver(&rules, &[ask(1, 1)]).unwrap();
     let (first, _) = device.hand_out().unwrap();
     device.finish(&rules, first).unwrap();
     // Its answer was lost, and the issuer has more under way than the window is wide.
-    device.deliver(&rules, ask(9, 1)).unwrap();
+    for sequence in [9, 8, 9] {
+        device.deliver(&rules, &[ask(sequence, 1)]).unwrap();
+        while let Some((id, _)) = device.hand_out() {
+            device.finish(&rules, id).unwrap();
+        }
+    }
     device.seen.clear();
-    device.deliver(&rules, ask(1, 1)).unwrap();
+    device.deliver(&rules, &[ask(1, 1)]).unwrap();
     assert_eq!(device.seen, [Seen::Say(first, Say::Ended(End::Done))]);
-    device.deliver(&rules, ask(9, 2)).unwrap();
-    assert_eq!(device.hand_out(), Some((ask(9, 2).id, false)));
+    device.deliver(&rules, &[ask(9, 9)]).unwrap();
+    assert_eq!(device.hand_out(), Some((ask(9, 9).id, false)));
+}
+
+#[test]
+fn an_older_life_settles_nothing_of_a_newer_one() {
+    let (rules, mut device) = opaque_device();
+    let of = |epoch, sequence, settled| {
+        let id = Id {
+            issuer: 1,
+            epoch,
+            sequence,
+        };
+        Ask { id, settled }
+    };
+    device.deliver(&rules, &[of(2, 2, 1)]).unwrap();
+    // From before the issuer was restored, and long over.
+    device.deliver(&rules, &[of(1, 7, 7)]).unwrap();
+    device.deliver(&rules, &[of(2, 1, 1)]).unwrap();
+    let handed_out = [(); 2].map(|()| device.hand_out().map(|(id, _)| id));
+    assert_eq!(handed_out, [Some(of(2, 2, 1).id), Some(of(2, 1, 1).id)]);
+}
+
+#[test]
+fn the_first_command_on_record_is_where_a_firmware_of_any_sizes_looks() {
+    let (rules, mut device) = opaque_device();
+    device.deliver(&rules, &[ask(1, 1)]).unwrap();
+    let (fewer, _) = RealDevice::<8, 1>::boot(device.records.clone(), None);
+    assert!(fewer.is_damaged(), "it would run everything once more");
+    let (same, _) = RealDevice::<8, 2>::boot(device.records, None);
+    assert!(!same.is_damaged());
+}
+
+#[test]
+fn an_end_that_is_not_on_record_is_on_no_other_record_either() {
+    let (mut rules, mut device) = opaque_device();
+    rules.classes = only(Class::Transactional);
+    device.deliver(&rules, &[ask(1, 1)]).unwrap();
+    device.deliver(&rules, &[ask(2, 1)]).unwrap();
+    let [first, second] = [(); 2].map(|()| device.hand_out().unwrap().0);
+    device.fill();
+    device.finish(&rules, second).unwrap();
+    // Only one effect can wait, so the first fails without one.
+    device.fail(first).unwrap();
+    device.cut = Some(1);
+    device.make_room().unwrap_err();
+    let (mut device, _) = RealDevice::<8, 2>::boot(device.records, None);
+    device.deliver(&rules, &[ask(2, 1)]).unwrap();
+    assert_eq!(device.hand_out(), Some((second, false)));
+    device.finish(&rules, second).unwrap();
+    assert_eq!(device.total(), 1, "the effect of the second was lost");
 }

@@ -117,13 +117,15 @@ pub enum Outcome {
         /// Why.
         code: u16,
     },
-    /// Its time had run out before it was started; it was not executed.
+    /// Its time had run out before it was started; it was not executed, except where an idempotent command
+    /// ran and the power was cut before its end was on record.
     Expired,
     /// The power was cut while it ran and nobody can tell how far it came; it will not run again.
     InDoubt,
     /// It ended long ago, and how is no longer on record; it will not run again.
     Forgotten,
-    /// Its issuer took it back before it was started; it was not executed and never will be.
+    /// Its issuer took it back before it was started; it will never be executed, and was not, except where an
+    /// idempotent command ran and the power was cut before its end was on record.
     Cancelled,
     /// It was not executed and never will be.
     Rejected {

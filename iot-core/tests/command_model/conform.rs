@@ -11,7 +11,8 @@ use iot_core::command::Class;
 use iot_core::storage::memory::MemoryRecords;
 
 use super::desk::{Act, Desk};
-use super::device::{Entry, Flash, Op, Ram};
+use super::device::{Op, Ram};
+use super::flash::Flash;
 use super::real::{Cut, RealDesk, RealDevice, Seen};
 use super::rules::{Ask, End, Id, Rules, Say};
 
@@ -29,6 +30,8 @@ pub(crate) struct Compared {
 #[derive(Clone, Copy, Debug)]
 enum DeviceMove {
     Deliver(Ask),
+    /// Both in one message.
+    DeliverBoth(Ask, Ask),
     Run,
     Finish(Id),
 }
@@ -54,39 +57,35 @@ pub(crate) fn device<const WINDOW: usize, const RESULTS: usize>(
         moves: Vec::new(),
     };
     let mut queue = VecDeque::from([(start, place)]);
+    let deliveries = deliveries(asks);
     while let Some(((ram, flash), place)) = queue.pop_front() {
         compared.states += 1;
-        let mut moves: Vec<_> = asks.iter().copied().map(DeviceMove::Deliver).collect();
+        let mut moves = deliveries.clone();
         moves.push(DeviceMove::Run);
         moves.extend(ram.running().map(DeviceMove::Finish));
         for step in moves {
             let mut after = ram;
             let ops = match step {
-                DeviceMove::Deliver(ask) => after.deliver(rules, &flash, ask),
+                DeviceMove::Deliver(ask) => after.deliver(rules, &flash, &[ask]),
+                DeviceMove::DeliverBoth(a, b) => after.deliver(rules, &flash, &[a, b]),
                 DeviceMove::Finish(id) => after.finish(rules, &flash, id),
                 DeviceMove::Run => Vec::new(),
             };
             let commits = ops.iter().filter(|op| is_commit(op)).count();
             if commits > 0 {
                 compared.full += 1;
-                let real = replay::<WINDOW, RESULTS>(rules, &place);
-                without_room(rules, ram, real, step, &ops, &mut bytes);
+                let [real, other] = [(); 2].map(|()| replay::<WINDOW, RESULTS>(rules, &place));
+                without_room(rules, flash, [real, other], step, &ops, &mut bytes);
             }
             for cut in (1..=commits).map(Some).chain([None]) {
                 compared.moves += 1;
                 let mut real = replay::<WINDOW, RESULTS>(rules, &place);
                 let before = real.total();
                 (real.cut, real.seen) = (cut, Vec::new());
-                let done = match step {
-                    DeviceMove::Deliver(ask) => real.deliver(rules, ask),
-                    DeviceMove::Finish(id) => real.finish(rules, id),
-                    DeviceMove::Run => {
-                        let mut model = ram;
-                        assert_eq!(real.hand_out(), model.hand_out(), "{ram:?} {flash:?}");
-                        after = model;
-                        Ok(())
-                    }
-                };
+                if matches!(step, DeviceMove::Run) {
+                    assert_eq!(real.hand_out(), after.hand_out(), "{ram:?} {flash:?}");
+                }
+                let done = make_device_move(&mut real, rules, step);
                 let ops = first_of(&ops, cut);
                 assert_eq!(done.is_err(), cut.is_some());
                 assert_eq!(real.seen, in_words(ops), "{step:?} in {ram:?} {flash:?}");
@@ -121,53 +120,78 @@ pub(crate) fn device<const WINDOW: usize, const RESULTS: usize>(
     compared
 }
 
+/// One request at a time, and what an issuer may send in one message.
+fn deliveries(asks: &[Ask]) -> Vec<DeviceMove> {
+    let mut moves: Vec<_> = asks.iter().copied().map(DeviceMove::Deliver).collect();
+    for &ask in asks {
+        let together = |later: &&Ask| {
+            (later.id.issuer, later.id.epoch) == (ask.id.issuer, ask.id.epoch)
+                && later.id.sequence > ask.id.sequence
+                && later.settled == ask.settled
+        };
+        let later = asks.iter().filter(together);
+        moves.extend(later.map(|&later| DeviceMove::DeliverBoth(ask, later)));
+    }
+    moves
+}
+
 /// Makes a move that has something written while the storage has no room: nothing may rest on it.
 fn without_room<const WINDOW: usize, const RESULTS: usize>(
     rules: &Rules,
-    before: Ram,
-    mut real: RealDevice<WINDOW, RESULTS>,
+    before: Flash,
+    [mut real, mut other]: [RealDevice<WINDOW, RESULTS>; 2],
     step: DeviceMove,
     ops: &[Op],
     bytes: &mut HashMap<Flash, Bytes>,
 ) {
     real.seen.clear();
     real.fill();
-    match step {
+    let mut expected = in_words(ops);
+    let new = match step {
         DeviceMove::Run => return,
         DeviceMove::Finish(id) => {
             real.finish(rules, id).unwrap();
             assert_eq!(real.seen, [], "an end was said that is not on record");
-            real.deliver(rules, Ask { id, settled: 0 }).unwrap();
-            assert_eq!(real.seen, [Seen::Say(id, Say::InProgress)]);
-            real.seen.clear();
+            let settled = 0;
+            real.deliver(rules, &[Ask { id, settled }]).unwrap();
+            let running = Seen::Say(id, Say::InProgress);
+            assert_eq!(real.seen, [running]);
+            expected.push(running);
+            [None, None]
         }
         DeviceMove::Deliver(ask) => {
-            real.deliver(rules, ask).unwrap();
-            let starts = |entry: &Entry| entry.id == ask.id && entry.end.is_none();
-            let written = ops.iter().find_map(flash_of).unwrap();
-            let mut entries = written.iter().flat_map(|shelf| &shelf.entries).flatten();
-            if ops.len() == 1 && rules.starts_on_record(ask.id) && entries.any(starts) {
-                // What has not begun is given back to its issuer.
-                real.make_room();
-                let said = real.seen.iter().filter(|seen| **seen != Seen::Commit);
-                let busy = Seen::Say(ask.id, Say::Busy);
-                assert_eq!(said.collect::<Vec<_>>(), [&busy], "{ask:?}");
-                return;
-            }
-            // An end that is on record may be told again at any time.
-            let told = ops.iter().filter_map(|op| match *op {
-                Op::Say(id, say @ Say::Ended(End::Done | End::InDoubt)) if before.has_ended(id) => {
-                    Some(Seen::Say(id, say))
-                }
-                _ => None,
-            });
-            let told: Vec<_> = told.collect();
-            assert_eq!(real.seen, told, "an answer rests on what is not on record");
-            assert_ne!(real.hand_out().map(|(id, _)| id), Some(ask.id));
+            real.deliver(rules, &[ask]).unwrap();
+            [Some(ask), None]
         }
+        DeviceMove::DeliverBoth(a, b) => {
+            real.deliver(rules, &[a, b]).unwrap();
+            [Some(a), Some(b)]
+        }
+    };
+    assert!(!real.seen.contains(&Seen::Commit));
+    // What must be on record before it runs is not handed out.
+    let records = ops
+        .iter()
+        .filter_map(flash_of)
+        .flatten()
+        .flatten()
+        .flatten();
+    let written: Vec<Id> = records.map(|record| record.id).collect();
+    let known = |id: Id| {
+        before
+            .iter()
+            .flatten()
+            .flatten()
+            .any(|record| record.id == id)
+    };
+    let is_new = |id: Id| !known(id) && new.iter().flatten().any(|ask| ask.id == id);
+    other.fill();
+    make_device_move(&mut other, rules, step).unwrap();
+    while let Some((id, _)) = other.hand_out() {
+        assert!(!(is_new(id) && written.contains(&id)), "{id:?} {step:?}");
     }
-    real.make_room();
-    assert_eq!(sorted(&real.seen), sorted(&in_words(ops)), "{step:?}");
+    real.make_room().unwrap();
+    assert_eq!(sorted(&real.seen), sorted(&expected), "{step:?}");
     let written = ops.iter().rev().find_map(flash_of).unwrap();
     same_bytes(bytes, written, real.own_records());
 }
@@ -208,13 +232,26 @@ fn replay<const WINDOW: usize, const RESULTS: usize>(
     let (mut real, booted) = RealDevice::boot((*place.records).clone(), None);
     booted.unwrap();
     for step in &place.moves {
-        match *step {
-            DeviceMove::Deliver(ask) => real.deliver(rules, ask).unwrap(),
-            DeviceMove::Run => drop(real.hand_out()),
-            DeviceMove::Finish(id) => real.finish(rules, id).unwrap(),
+        if matches!(step, DeviceMove::Run) {
+            real.hand_out();
         }
+        make_device_move(&mut real, rules, *step).unwrap();
     }
     real
+}
+
+/// Makes every move but the application's own.
+fn make_device_move<const WINDOW: usize, const RESULTS: usize>(
+    real: &mut RealDevice<WINDOW, RESULTS>,
+    rules: &Rules,
+    step: DeviceMove,
+) -> Result<(), Cut> {
+    match step {
+        DeviceMove::Deliver(ask) => real.deliver(rules, &[ask]),
+        DeviceMove::DeliverBoth(a, b) => real.deliver(rules, &[a, b]),
+        DeviceMove::Finish(id) => real.finish(rules, id),
+        DeviceMove::Run => Ok(()),
+    }
 }
 
 fn same_bytes<K: core::hash::Hash + Eq + core::fmt::Debug>(

@@ -5,41 +5,23 @@
 
 use iot_core::command::Class;
 
+use super::flash::{Flash, Head, Record, head, newest_serial, put};
 use super::rules::{Ask, End, Id, Mutant, PLACES, Rules, Say};
 
-/// The records of one place: what has ended, and how far each kept command came.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub(crate) struct Shelf {
-    pub(crate) header: Option<Header>,
-    pub(crate) entries: [Option<Entry>; PLACES],
-}
-
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Header {
-    pub(crate) issuer: u8,
-    pub(crate) epoch: u8,
-    pub(crate) floor: u8,
-    /// A bit for each sequence from the floor on that has ended.
-    pub(crate) ended: u16,
-}
-
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) id: Id,
-    /// `None`: it was started.
-    pub(crate) end: Option<End>,
-}
-
-pub(crate) type Flash = [Shelf; 2];
-
+/// How far a command has come.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Phase {
-    /// To be handed out, in the order of `turn`.
-    Ready {
-        resumed: bool,
-        turn: u8,
-    },
+    /// It waits for its lane.
+    Waiting,
+    /// To be put on record as accepted.
+    Accepting,
+    /// To be put on record as started.
+    Starting,
+    /// To be handed out.
+    Started,
     Running,
+    /// To be put on record as ended.
+    Ending(End),
     Ended(End),
 }
 
@@ -47,6 +29,12 @@ pub(crate) enum Phase {
 pub(crate) struct Slot {
     pub(crate) sequence: u8,
     pub(crate) phase: Phase,
+    /// Earlier commands have smaller numbers.
+    arrival: u8,
+    on_record: bool,
+    resumed: bool,
+    /// An answer is due; never between two turns.
+    owed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -56,6 +44,8 @@ pub(crate) struct Ledger {
     pub(crate) epoch: u8,
     pub(crate) floor: u8,
     pub(crate) ended: u16,
+    /// The highest floor that the issuer named, wherever the window's own floor has to wait.
+    pub(crate) settled: u8,
     pub(crate) slots: [Option<Slot>; PLACES],
 }
 
@@ -68,7 +58,7 @@ pub(crate) struct Ram {
 /// What a driver does for the inbox, in this order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Op {
-    /// Writes the records of one place, and with them the effect of a transactional command that ends.
+    /// Writes the record of one slot, and with it the effect of a transactional command that ends.
     Commit {
         flash: Flash,
         ends: Option<Id>,
@@ -76,12 +66,42 @@ pub(crate) enum Op {
     Say(Id, Say),
 }
 
+impl Slot {
+    const fn is_live(&self) -> bool {
+        !matches!(self.phase, Phase::Ended(_))
+    }
+
+    const fn holds_lane(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Starting | Phase::Started | Phase::Running
+        )
+    }
+
+    const fn queues(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Accepting)
+    }
+
+    const fn wants_record(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Accepting | Phase::Starting | Phase::Ending(_)
+        )
+    }
+}
+
 impl Ledger {
+    fn id(&self, sequence: u8) -> Id {
+        Id {
+            issuer: self.issuer,
+            epoch: self.epoch,
+            sequence,
+        }
+    }
+
     fn live(&self) -> impl Iterator<Item = u8> {
         let slots = self.slots.into_iter().flatten();
-        slots
-            .filter(|slot| !matches!(slot.phase, Phase::Ended(_)))
-            .map(|slot| slot.sequence)
+        slots.filter(Slot::is_live).map(|slot| slot.sequence)
     }
 
     fn raise(&mut self, floor: u8) {
@@ -93,105 +113,148 @@ impl Ledger {
         self.ended >> sequence & 1 == 1
     }
 
-    fn header(&self) -> Option<Header> {
-        Some(Header {
-            issuer: self.issuer,
-            epoch: self.epoch,
-            floor: self.floor,
-            ended: self.ended,
-        })
-    }
-
-    /// The place for a new command: a free one, else the oldest end that nobody will ask for.
-    fn room(&self, rules: &Rules, ask: Ask) -> Option<usize> {
-        let waits = self.live().any(|live| live < ask.id.sequence);
-        let at_floor = ask.settled == ask.id.sequence && !waits;
-        let may_forget = ask.settled == 0 || at_floor;
-        let may_forget = may_forget || rules.breaks(Mutant::EvictUnsettled);
-        let places = 0..usize::from(rules.results);
-        let usable = places.filter(|&at| match self.slots[at] {
-            None => true,
-            Some(slot) => {
-                let settled = may_forget || slot.sequence < self.floor;
-                settled && matches!(slot.phase, Phase::Ended(_))
-            }
+    /// Finds the place for a new command, or says why there is none.
+    fn admit(&mut self, rules: &Rules, ask: Ask, written: Option<Head>) -> Result<usize, Say> {
+        let Id {
+            issuer,
+            epoch,
+            sequence,
+        } = ask.id;
+        let forgets = ask.settled == 0 || ask.settled == sequence;
+        let forgets = forgets || rules.breaks(Mutant::EvictUnsettled);
+        let limit = if forgets {
+            u8::MAX
+        } else {
+            ask.settled.max(self.floor)
+        };
+        // A free place, else the oldest end that may go.
+        let places = (0..usize::from(rules.results)).filter_map(|at| match self.slots[at] {
+            None => Some((0, at)),
+            Some(slot) if slot.is_live() || slot.owed || slot.sequence >= limit => None,
+            Some(slot) => Some((slot.sequence, at)),
         });
-        usable.min_by_key(|&at| self.slots[at].map_or(0, |slot| slot.sequence))
+        let mut room = places.min();
+        let lowest = self.live().min().unwrap_or(u8::MAX);
+        let returns = rules.breaks(Mutant::EpochReturns) && epoch != self.epoch;
+        if self.issuer != issuer || epoch > self.epoch || returns {
+            if lowest < u8::MAX {
+                return Err(Say::Busy);
+            }
+            *self = Self {
+                issuer,
+                epoch,
+                floor: 1,
+                ..Self::default()
+            };
+            room = Some((0, 0));
+        }
+        let older = epoch < self.epoch;
+        if !older || rules.breaks(Mutant::OldEpochSettles) {
+            let past = rules.breaks(Mutant::SettlePastLive);
+            self.raise(if past {
+                ask.settled
+            } else {
+                ask.settled.min(lowest)
+            });
+            if !rules.breaks(Mutant::SettledForgotten) {
+                self.settled = self.settled.max(ask.settled);
+            }
+        }
+        if older || sequence < self.floor {
+            let (is_new, floor) = written
+                .filter(|head| (head.issuer, head.epoch) == (self.issuer, self.epoch))
+                .map_or((true, 0), |head| (false, head.floor));
+            let durable = if older { !is_new } else { sequence < floor };
+            let durable = durable || rules.breaks(Mutant::FloorNotDurable);
+            return Err(if durable {
+                Say::Ended(End::TooOld)
+            } else {
+                Say::Busy
+            });
+        }
+        if sequence < self.settled {
+            return Err(Say::Busy);
+        }
+        let kept = match ask.settled {
+            0 => u8::MAX,
+            _ if rules.breaks(Mutant::PassUnsettled) => u8::MAX,
+            settled => settled.max(self.floor),
+        };
+        let needed = (sequence + 1).saturating_sub(rules.window);
+        let open = |passed: u8| passed >= lowest.min(kept) || !self.has_ended(passed);
+        let open = (self.floor..needed).any(open);
+        if open && !rules.breaks(Mutant::WindowOverOpen) {
+            return Err(Say::Busy);
+        }
+        self.raise(needed);
+        if self.has_ended(sequence) {
+            return Err(Say::Ended(End::Forgotten));
+        }
+        // When an older one that is live has ended, there is room without dropping what is not settled.
+        let (dropped, at) = room.ok_or(Say::Busy)?;
+        let waits = lowest < ask.settled && dropped >= ask.settled;
+        if waits && !rules.breaks(Mutant::DropBehindLive) {
+            return Err(Say::Busy);
+        }
+        Ok(at)
     }
 }
 
 impl Ram {
-    /// A request arrives.
-    pub(crate) fn deliver(&mut self, rules: &Rules, flash: &Flash, ask: Ask) -> Vec<Op> {
-        let ledgers = &self.ledgers;
-        let place = (ledgers.iter().position(|l| l.issuer == ask.id.issuer))
-            .or_else(|| ledgers.iter().position(|l| l.issuer == 0));
-        let Some(place) = place else {
-            return vec![Op::Say(ask.id, Say::Busy)];
-        };
-        let mut due = false;
-        if self.ledgers[place].issuer == 0 {
-            self.ledgers[place].issuer = ask.id.issuer;
-            self.ledgers[place].floor = 1;
-            due = true;
-        }
-        let turn = self.next_turn();
-        let ledger = &mut self.ledgers[place];
-        let (say, entry) = match ledger.admit(rules, ask, &mut due, flash[place].header) {
-            Err(say) => (Some(say), None),
-            Ok(at) => {
-                let sequence = ask.id.sequence;
-                let phase = Phase::Ready {
-                    resumed: false,
-                    turn,
-                };
-                ledger.slots[at] = Some(Slot { sequence, phase });
-                let starts = rules.starts_on_record(ask.id);
-                let starts = starts && !rules.breaks(Mutant::NoStarted);
-                let entry = Entry {
-                    id: ask.id,
-                    end: None,
-                };
-                (None, starts.then_some((at, entry)))
+    /// Requests arrive in one message.
+    pub(crate) fn deliver(&mut self, rules: &Rules, flash: &Flash, asks: &[Ask]) -> Vec<Op> {
+        let mut replies = Vec::new();
+        for &ask in asks {
+            if let Err(say) = self.take_in(rules, flash, ask) {
+                replies.push(Op::Say(ask.id, say));
             }
-        };
-        let mut ops = Vec::new();
-        if due || entry.is_some() {
-            let mut flash = *flash;
-            flash[place].header = ledger.header();
-            if let Some((at, entry)) = entry {
-                flash[place].entries[at] = Some(entry);
-            }
-            ops.push(Op::Commit { flash, ends: None });
         }
-        ops.extend(say.map(|say| Op::Say(ask.id, say)));
+        let mut ops = self.turn(rules, flash);
+        ops.extend(replies);
         ops
+    }
+
+    fn take_in(&mut self, rules: &Rules, flash: &Flash, ask: Ask) -> Result<(), Say> {
+        let places = self.ledgers.iter();
+        let place = (places.clone().position(|l| l.issuer == ask.id.issuer))
+            .or_else(|| places.clone().position(|l| l.issuer == 0))
+            .ok_or(Say::Busy)?;
+        let arrival = self.slots().map(|slot| slot.arrival).max().unwrap_or(0) + 1;
+        let ledger = &mut self.ledgers[place];
+        let id = |ledger: &Ledger, slot: &Slot| ledger.id(slot.sequence);
+        let copy = *ledger;
+        if let Some(slot) = (ledger.slots.iter_mut().flatten()).find(|s| id(&copy, s) == ask.id) {
+            slot.owed = true;
+            return Ok(());
+        }
+        let at = ledger.admit(rules, ask, head(&flash[place]))?;
+        ledger.slots[at] = Some(Slot {
+            sequence: ask.id.sequence,
+            phase: Phase::Waiting,
+            arrival,
+            on_record: false,
+            resumed: false,
+            owed: false,
+        });
+        Ok(())
     }
 
     /// The handler asks for the oldest command.
     pub(crate) fn hand_out(&mut self) -> Option<(Id, bool)> {
-        let all = self.ledgers.iter().enumerate().flat_map(|(place, ledger)| {
-            let slots = ledger.slots.iter().enumerate();
-            slots.filter_map(move |(at, slot)| match slot.as_ref()?.phase {
-                Phase::Ready { turn, .. } => Some((turn, place, at)),
-                _ => None,
-            })
-        });
-        let (_, place, at) = all.min()?;
+        let (place, at) = self.oldest(|slot| slot.phase == Phase::Started)?;
         let ledger = &mut self.ledgers[place];
-        let (issuer, epoch) = (ledger.issuer, ledger.epoch);
+        let copy = *ledger;
         let slot = ledger.slots[at].as_mut()?;
-        let Phase::Ready { resumed, .. } = slot.phase else {
-            return None;
-        };
         slot.phase = Phase::Running;
-        let id = Id {
-            issuer,
-            epoch,
-            sequence: slot.sequence,
-        };
-        self.close_ranks();
-        Some((id, resumed))
+        Some((copy.id(slot.sequence), slot.resumed))
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = Id> {
+        self.ledgers.iter().flat_map(|ledger| {
+            let slots = ledger.slots.iter().flatten();
+            let running = slots.filter(|slot| slot.phase == Phase::Running);
+            running.map(|slot| ledger.id(slot.sequence))
+        })
     }
 
     /// Whether `id` is kept, live or ended.
@@ -199,229 +262,210 @@ impl Ram {
         self.slot(id).is_some()
     }
 
-    /// Whether it is kept how `id` ended.
-    pub(crate) fn has_ended(&self, id: Id) -> bool {
-        let slot = self.slot(id);
-        slot.is_some_and(|slot| matches!(slot.phase, Phase::Ended(_)))
-    }
-
-    fn slot(&self, id: Id) -> Option<Slot> {
-        let of = |ledger: &&Ledger| (ledger.issuer, ledger.epoch) == (id.issuer, id.epoch);
-        let ledgers = self.ledgers.iter().filter(of);
-        let mut slots = ledgers.flat_map(|ledger| ledger.slots).flatten();
-        slots.find(|slot| slot.sequence == id.sequence)
-    }
-
-    pub(crate) fn running(&self) -> impl Iterator<Item = Id> {
-        self.ledgers.iter().flat_map(|ledger| {
+    pub(crate) fn slot(&self, id: Id) -> Option<Slot> {
+        let mut all = self.ledgers.iter().flat_map(|ledger| {
             let slots = ledger.slots.iter().flatten();
-            let running = slots.filter(|slot| slot.phase == Phase::Running);
-            running.map(|slot| Id {
-                issuer: ledger.issuer,
-                epoch: ledger.epoch,
-                sequence: slot.sequence,
-            })
-        })
+            slots.map(|slot| (ledger.id(slot.sequence), *slot))
+        });
+        all.find(|(found, _)| *found == id).map(|(_, slot)| slot)
     }
 
     /// The handler is through with a command.
     pub(crate) fn finish(&mut self, rules: &Rules, flash: &Flash, id: Id) -> Vec<Op> {
-        let place = |ledger: &Ledger| (ledger.issuer, ledger.epoch) == (id.issuer, id.epoch);
-        let place = self.ledgers.iter().position(place).unwrap();
-        let mut ops = self.end(*flash, place, id, End::Done);
-        if rules.breaks(Mutant::ReplyFirst) {
-            ops.reverse();
+        for ledger in &mut self.ledgers {
+            let copy = *ledger;
+            let mut slots = ledger.slots.iter_mut().flatten();
+            if let Some(slot) = slots.find(|slot| copy.id(slot.sequence) == id) {
+                slot.phase = Phase::Ending(End::Done);
+            }
+        }
+        let mut ops = self.turn(rules, flash);
+        if rules.breaks(Mutant::ReplyFirst)
+            && let Some(at) = ops.iter().position(|op| matches!(op, Op::Say(..)))
+        {
+            let said = ops.remove(at);
+            ops.insert(0, said);
         }
         ops
     }
 
-    fn end(&mut self, mut flash: Flash, place: usize, id: Id, end: End) -> Vec<Op> {
-        let ledger = &mut self.ledgers[place];
-        let this = |slot: &Option<Slot>| slot.is_some_and(|slot| (slot.sequence) == (id.sequence));
-        let at = ledger.slots.iter().position(this).unwrap();
-        ledger.ended |= 1 << id.sequence;
-        ledger.slots[at] = Some(Slot {
-            sequence: id.sequence,
-            phase: Phase::Ended(end),
-        });
-        flash[place].header = ledger.header();
-        flash[place].entries[at] = Some(Entry { id, end: Some(end) });
-        let ends = Some(id);
-        vec![Op::Commit { flash, ends }, Op::Say(id, Say::Ended(end))]
-    }
-
     /// What a boot finds, and does at once.
     pub(crate) fn boot(rules: &Rules, flash: &Flash) -> (Self, Vec<Op>) {
-        let (mut ram, mut doubts) = (Self::default(), Vec::new());
+        let mut ram = Self::default();
         for (place, shelf) in flash.iter().enumerate() {
-            let Some(header) = shelf.header else { continue };
+            let Some(newest) = head(shelf) else { continue };
             let ledger = &mut ram.ledgers[place];
-            (ledger.issuer, ledger.epoch) = (header.issuer, header.epoch);
-            (ledger.floor, ledger.ended) = (header.floor, header.ended);
+            (ledger.issuer, ledger.epoch) = (newest.issuer, newest.epoch);
+            (ledger.floor, ledger.ended) = (newest.floor, newest.ended);
             if rules.breaks(Mutant::FloorForgotten) {
                 ledger.floor = 1;
             }
-            for (at, entry) in shelf.entries.iter().enumerate() {
-                let Some(entry) = entry else { continue };
-                let of_this_life =
-                    (entry.id.issuer, entry.id.epoch) == (ledger.issuer, ledger.epoch);
-                let sequence = entry.id.sequence;
-                let known = ledger
-                    .slots
-                    .iter()
-                    .flatten()
-                    .any(|s| s.sequence == sequence);
-                let over = ledger.has_ended(sequence) || sequence < ledger.floor;
-                let again =
-                    rules.breaks(Mutant::RetryOpaque) || rules.class(entry.id) == Class::Probed;
-                let phase = match entry.end {
-                    _ if !of_this_life || known => continue,
-                    Some(_) if rules.breaks(Mutant::EndForgotten) => {
-                        ledger.ended &= !(1 << sequence);
-                        continue;
-                    }
-                    Some(end) => Phase::Ended(end),
-                    None if over => continue,
-                    None if again => Phase::Ready {
-                        resumed: !rules.breaks(Mutant::ProbeSkipped),
-                        turn: 0,
-                    },
-                    None => {
-                        doubts.push((place, entry.id));
-                        Phase::Running
-                    }
-                };
-                ledger.slots[at] = Some(Slot { sequence, phase });
+            for (at, record) in shelf.iter().enumerate() {
+                let Some(record) = record else { continue };
+                // An older life means nothing any more.
+                if (record.id.issuer, record.id.epoch) == (ledger.issuer, ledger.epoch) {
+                    ledger.slots[at] = restored(rules, record);
+                }
             }
-        }
-        // Everything is written before anything is said.
-        let (mut flash, mut commits, mut says) = (*flash, Vec::new(), Vec::new());
-        for (place, id) in doubts {
-            for op in ram.end(flash, place, id, End::InDoubt) {
-                match op {
-                    Op::Commit { flash: after, .. } => {
-                        flash = after;
-                        commits.push(op);
-                    }
-                    Op::Say(..) => says.push(op),
+            if rules.breaks(Mutant::EndForgotten) {
+                let ends = ledger.slots.iter_mut();
+                for end in ends.filter(|slot| slot.is_some_and(|slot| !slot.is_live())) {
+                    ledger.ended &= !(1 << end.unwrap().sequence);
+                    *end = None;
                 }
             }
         }
-        commits.extend(says);
-        (ram, commits)
+        let ops = ram.turn(rules, flash);
+        (ram, ops)
     }
 
-    fn next_turn(&self) -> u8 {
-        self.turns().max().unwrap_or(0) + 1
+    /// Everything that is due: records first, then answers; at its end nothing is due.
+    fn turn(&mut self, rules: &Rules, flash: &Flash) -> Vec<Op> {
+        let (mut flash, mut ops) = (*flash, Vec::new());
+        loop {
+            self.advance(rules, &flash);
+            let Some((place, at)) = self.oldest(Slot::wants_record) else {
+                break;
+            };
+            let ends = self.write(rules, &mut flash, place, at);
+            ops.push(Op::Commit { flash, ends });
+        }
+        while let Some((place, at)) = self.oldest(|slot| slot.owed) {
+            let ledger = &mut self.ledgers[place];
+            let copy = *ledger;
+            let slot = ledger.slots[at].as_mut().unwrap();
+            slot.owed = false;
+            let say = match slot.phase {
+                Phase::Ended(end) => Say::Ended(end),
+                _ => Say::InProgress,
+            };
+            ops.push(Op::Say(copy.id(slot.sequence), say));
+        }
+        self.close_ranks();
+        ops
     }
 
-    fn turns(&self) -> impl Iterator<Item = u8> {
-        let slots = self
-            .ledgers
-            .iter()
-            .flat_map(|ledger| ledger.slots)
-            .flatten();
-        slots.filter_map(|slot| match slot.phase {
-            Phase::Ready { turn, .. } => Some(turn),
-            _ => None,
-        })
+    /// Lets commands start whose lane is free.
+    fn advance(&mut self, rules: &Rules, flash: &Flash) {
+        for place in 0..2 {
+            let ledger = self.ledgers[place];
+            let written = head(&flash[place]);
+            let known =
+                written.is_some_and(|h| (h.issuer, h.epoch) == (ledger.issuer, ledger.epoch));
+            let known = known || rules.breaks(Mutant::EpochNotDurable);
+            for at in 0..PLACES {
+                let Some(slot) = self.ledgers[place].slots[at] else {
+                    continue;
+                };
+                if slot.phase != Phase::Waiting {
+                    continue;
+                }
+                let id = ledger.id(slot.sequence);
+                let starts = rules.starts_on_record(id) && !rules.breaks(Mutant::NoStarted);
+                let lane = rules.lane(id);
+                let others = self.ledgers.iter().flat_map(|ledger| {
+                    let slots = ledger.slots.iter().flatten();
+                    slots.map(|slot| (rules.lane(ledger.id(slot.sequence)), slot))
+                });
+                let mut same = others.filter(|(other, _)| *other == lane);
+                let waits = same.any(|(_, other)| {
+                    other.holds_lane() || other.queues() && other.arrival < slot.arrival
+                });
+                let phase = match () {
+                    () if !waits && (starts || !known) => Phase::Starting,
+                    () if !waits => Phase::Started,
+                    () if starts && !slot.on_record => Phase::Accepting,
+                    () => Phase::Waiting,
+                };
+                self.ledgers[place].slots[at] = Some(Slot { phase, ..slot });
+            }
+        }
     }
 
-    /// Only the order of the turns counts, so equal orders become equal states.
+    /// Puts a slot on record; says which command it ends.
+    fn write(&mut self, rules: &Rules, flash: &mut Flash, place: usize, at: usize) -> Option<Id> {
+        let ledger = &mut self.ledgers[place];
+        let copy = *ledger;
+        let slot = ledger.slots[at].as_mut().unwrap();
+        let id = copy.id(slot.sequence);
+        let (phase, started, end) = match slot.phase {
+            Phase::Accepting => (Phase::Waiting, false, None),
+            Phase::Starting => (Phase::Started, true, None),
+            Phase::Ending(end) => (Phase::Ended(end), true, Some(end)),
+            other => panic!("{other:?} is not written"),
+        };
+        (slot.phase, slot.on_record) = (phase, true);
+        slot.owed |= end.is_some();
+        if end.is_some() && slot.sequence >= ledger.floor {
+            ledger.ended |= 1 << slot.sequence;
+        }
+        // After a cut all is over that was settled, but what a boot must find.
+        let mut ended = ledger.ended;
+        for over in copy.floor..copy.settled.min(copy.floor + rules.window) {
+            let mut slots = ledger.slots.iter().flatten();
+            if !slots.any(|slot| slot.sequence == over && slot.on_record) {
+                ended |= 1 << over;
+            }
+        }
+        let record = Record {
+            id,
+            started,
+            end,
+            floor: copy.floor,
+            ended,
+            serial: newest_serial(flash) + 1,
+        };
+        put(flash, place, at, record);
+        end.is_some().then_some(id)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        let slots = self.ledgers.iter().flat_map(|ledger| ledger.slots);
+        slots.flatten()
+    }
+
+    fn oldest(&self, wanted: impl Fn(&Slot) -> bool) -> Option<(usize, usize)> {
+        let all = self.ledgers.iter().enumerate().flat_map(|(place, ledger)| {
+            let slots = ledger.slots.iter().enumerate();
+            slots.filter_map(move |(at, slot)| Some((place, at, slot.as_ref()?)))
+        });
+        let wanted = all.filter(|(_, _, slot)| wanted(slot));
+        let first = wanted.min_by_key(|(_, _, slot)| slot.arrival)?;
+        Some((first.0, first.1))
+    }
+
+    /// Only the order of arrival counts, so equal orders become equal states.
     fn close_ranks(&mut self) {
-        let mut order: Vec<u8> = self.turns().filter(|&turn| turn > 0).collect();
+        let mut order: Vec<u8> = self.slots().map(|slot| slot.arrival).collect();
         order.sort_unstable();
         for slot in self.ledgers.iter_mut().flat_map(|ledger| &mut ledger.slots) {
             if let Some(slot) = slot
-                && let Phase::Ready { turn, .. } = &mut slot.phase
-                && let Some(rank) = order.iter().position(|other| other == turn)
+                && let Some(rank) = order.iter().position(|other| *other == slot.arrival)
             {
-                *turn = u8::try_from(rank + 1).unwrap();
+                slot.arrival = u8::try_from(rank + 1).unwrap();
             }
         }
     }
 }
 
-impl Ledger {
-    /// Finds the slot for a new command; `due` says that the header must be on record before the answer.
-    fn admit(
-        &mut self,
-        rules: &Rules,
-        ask: Ask,
-        due: &mut bool,
-        written: Option<Header>,
-    ) -> Result<usize, Say> {
-        let Id {
-            epoch, sequence, ..
-        } = ask.id;
-        let too_old = Say::Ended(End::TooOld);
-        if epoch < self.epoch && !rules.breaks(Mutant::EpochReturns) {
-            return Err(too_old);
+/// The slot that a record brings back.
+fn restored(rules: &Rules, record: &Record) -> Option<Slot> {
+    let class = rules.class(record.id);
+    let again = class == Class::Probed || rules.breaks(Mutant::RetryOpaque);
+    let (phase, resumed) = match record.end {
+        Some(end) => (Phase::Ended(end), false),
+        None if record.started && class == Class::Opaque && !again => {
+            (Phase::Ending(End::InDoubt), false)
         }
-        if epoch != self.epoch {
-            if self.live().next().is_some() {
-                return Err(Say::Busy);
-            }
-            let issuer = self.issuer;
-            *self = Self {
-                issuer,
-                epoch,
-                floor: 1,
-                ..Self::default()
-            };
-            *due |= !rules.breaks(Mutant::EpochNotDurable);
-        }
-        self.settle(rules, ask, due);
-        if sequence < self.floor {
-            let on_record = written
-                .is_some_and(|header| (header.epoch, header.floor) == (self.epoch, self.floor));
-            *due |= !on_record && !rules.breaks(Mutant::FloorNotDurable);
-            return Err(too_old);
-        }
-        let same = |slot: &&Slot| slot.sequence == sequence;
-        if let Some(slot) = self.slots.iter().flatten().find(same) {
-            return Err(match slot.phase {
-                Phase::Ended(end) => Say::Ended(end),
-                _ => Say::InProgress,
-            });
-        }
-        if self.has_ended(sequence) {
-            return Err(Say::Ended(End::Forgotten));
-        }
-        let at = self.room(rules, ask).ok_or(Say::Busy)?;
-        let needed = (sequence + 1).saturating_sub(rules.window);
-        let live = self.live().min().unwrap_or(u8::MAX);
-        // Nor over an end that its issuer may still ask for.
-        let kept = match ask.settled {
-            0 => u8::MAX,
-            settled => settled.max(self.floor),
-        };
-        let open = |sequence| sequence >= live.min(kept) || !self.has_ended(sequence);
-        let open = (self.floor..needed).any(open);
-        if open && !rules.breaks(Mutant::WindowOverOpen) {
-            return Err(Say::Busy);
-        }
-        self.raise(needed);
-        Ok(at)
-    }
-
-    /// What the issuer is done with is over, except what a boot must still find started.
-    fn settle(&mut self, rules: &Rules, ask: Ask, due: &mut bool) {
-        let id = |sequence| Id { sequence, ..ask.id };
-        let on_record = |sequence: &u8| rules.starts_on_record(id(*sequence));
-        let started: Vec<u8> = self.live().filter(on_record).collect();
-        let lowest = self.live().min().unwrap_or(u8::MAX);
-        let past = rules.breaks(Mutant::SettlePastLive);
-        self.raise(if past {
-            ask.settled
-        } else {
-            ask.settled.min(lowest)
-        });
-        for over in self.floor..ask.settled.min(self.floor + rules.window) {
-            if !self.has_ended(over) && !started.contains(&over) {
-                self.ended |= 1 << over;
-                *due = true;
-            }
-        }
-    }
+        None if record.started && rules.starts_on_record(record.id) => (Phase::Started, true),
+        None => (Phase::Waiting, false),
+    };
+    Some(Slot {
+        sequence: record.id.sequence,
+        phase,
+        arrival: record.serial,
+        on_record: true,
+        resumed: resumed && !rules.breaks(Mutant::ProbeSkipped),
+        owed: false,
+    })
 }

@@ -5,7 +5,8 @@ use core::time::Duration;
 use futures::executor::block_on;
 use iot_core::codec::encode_into;
 use iot_core::command::{
-    Answer, Class, Conclusion, Inbox, IssueError, Issuer, Outcome, Reason, Request, Response, Terms,
+    Answer, Class, Command, Conclusion, Inbox, IssueError, Issuer, Outcome, Reason, Request,
+    Response, Terms,
 };
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::port::Records;
@@ -15,12 +16,53 @@ use iot_core::{Channel, CommandId, Instant, IssuerId, Message, Now, Ticket, Time
 
 use super::rules::{Ask, End, Id, Rules, Say};
 
-iot_core::commands! {
-    pub(crate) enum Job {
-        #[transactional] Count,
-        #[idempotent] Set,
-        #[probed] Swap,
-        #[opaque] Pulse,
+/// A command of any class in any lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    class: Class,
+    lane: u8,
+}
+
+const CLASSES: [Class; 4] = [
+    Class::Transactional,
+    Class::Idempotent,
+    Class::Probed,
+    Class::Opaque,
+];
+
+impl Command for Job {
+    fn class(&self) -> Class {
+        self.class
+    }
+    fn lane(&self) -> u8 {
+        self.lane
+    }
+    fn name(&self) -> &'static str {
+        "Job"
+    }
+}
+
+impl<C> minicbor::Encode<C> for Job {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        out: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        let class = CLASSES.iter().position(|class| *class == self.class);
+        let class = u8::try_from(class.unwrap()).unwrap();
+        out.array(3)?.str("Job")?.u8(class)?.u8(self.lane)?.ok()
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for Job {
+    fn decode(
+        bytes: &mut minicbor::Decoder<'b>,
+        _: &mut C,
+    ) -> Result<Self, minicbor::decode::Error> {
+        (bytes.array()?, bytes.str()?);
+        let class = CLASSES[usize::from(bytes.u8()?)];
+        let lane = bytes.u8()?;
+        Ok(Self { class, lane })
     }
 }
 
@@ -41,12 +83,10 @@ const LONG: Duration = Duration::from_secs(1_000_000_000);
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Cut;
 
-fn job(class: Class) -> Job {
-    match class {
-        Class::Transactional => Job::Count,
-        Class::Idempotent => Job::Set,
-        Class::Probed => Job::Swap,
-        _ => Job::Pulse,
+fn job(rules: &Rules, id: Id) -> Job {
+    Job {
+        class: rules.class(id),
+        lane: rules.lane(id),
     }
 }
 
@@ -129,7 +169,7 @@ fn pump(
                 Done::Persisted
             }
             Step::Send(message) => {
-                seen.push(read(message.payload));
+                read(message.payload, seen);
                 Done::Sent(Ticket::new(0))
             }
             other => panic!("an unexpected step: {other:?}"),
@@ -138,13 +178,17 @@ fn pump(
     }
 }
 
-fn read(payload: &[u8]) -> Seen {
-    if let Ok(request) = Request::decode(payload) {
+/// What a message says; one of an issuer may carry several requests.
+fn read(payload: &[u8], seen: &mut Vec<Seen>) {
+    let mut rest = payload;
+    while let Ok((request, later)) = Request::decode_first(rest) {
         let settled = u8::try_from(request.settled_below).unwrap();
-        return Seen::Send(Ask {
-            id: small(request.id),
-            settled,
-        });
+        let id = small(request.id);
+        seen.push(Seen::Send(Ask { id, settled }));
+        if later.is_empty() {
+            return;
+        }
+        rest = later;
     }
     let response = Response::decode(payload).unwrap();
     let say = match response.answer {
@@ -153,7 +197,18 @@ fn read(payload: &[u8]) -> Seen {
         Answer::Busy => Say::Busy,
         other => panic!("an answer that the model does not know: {other:?}"),
     };
-    Seen::Say(small(response.id), say)
+    seen.push(Seen::Say(small(response.id), say));
+}
+
+/// The serial number of an inbox's record, and everything else in it.
+fn without_serial(value: &[u8]) -> (u64, Vec<u8>) {
+    let mut decoder = minicbor::Decoder::new(value);
+    decoder.array().unwrap();
+    let [_version, _shape] = [(); 2].map(|()| decoder.u32().unwrap());
+    let before = decoder.position();
+    let serial = decoder.u64().unwrap();
+    let rest = &value[decoder.position()..];
+    (serial, [&value[..before], rest].concat())
 }
 
 /// A device with a real inbox.
@@ -188,13 +243,15 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
         (device, booted)
     }
 
-    pub(crate) fn deliver(&mut self, rules: &Rules, ask: Ask) -> Result<(), Cut> {
-        let (mut command, mut bytes) = ([0; 32], [0; 64]);
-        let job = job(rules.class(ask.id));
-        let command = encode_into(&mut command, |out| out.encode(&job)?.ok()).unwrap();
-        let request = Request::new(real(ask.id), command).settled_below(ask.settled.into());
-        let len = request.encode(&mut bytes).unwrap();
-        let message = Message::new(Channel::Command, &bytes[..len]);
+    pub(crate) fn deliver(&mut self, rules: &Rules, asks: &[Ask]) -> Result<(), Cut> {
+        let (mut bytes, mut used) = ([0; 256], 0);
+        for ask in asks {
+            let (job, mut command) = (job(rules, ask.id), [0; 32]);
+            let command = encode_into(&mut command, |out| out.encode(&job)?.ok()).unwrap();
+            let request = Request::new(real(ask.id), command).settled_below(ask.settled.into());
+            used += request.encode(&mut bytes[used..]).unwrap();
+        }
+        let message = Message::new(Channel::Command, &bytes[..used]);
         self.inbox.input(self.now, &Event::Message(message));
         self.pump()
     }
@@ -223,10 +280,22 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
     }
 
     /// It has room again, and some time has passed.
-    pub(crate) fn make_room(&mut self) {
+    pub(crate) fn make_room(&mut self) -> Result<(), Cut> {
         self.full = false;
         self.now.instant = self.now.instant + Duration::from_secs(1);
-        self.pump().unwrap();
+        self.pump()
+    }
+
+    /// The handler gives up, without an effect.
+    pub(crate) fn fail(&mut self, id: Id) -> Result<(), Cut> {
+        self.inbox
+            .finish(real(id), Outcome::Failed { code: 1 })
+            .unwrap();
+        self.pump()
+    }
+
+    pub(crate) const fn is_damaged(&self) -> bool {
+        self.inbox.is_damaged()
     }
 
     /// How many transactional effects are on record.
@@ -234,11 +303,20 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
         self.records.value(TOTAL).map_or(0, |value| value[0])
     }
 
-    /// The inbox's own records, byte for byte.
+    /// The inbox's own records, byte for byte, but of their serial numbers only the order.
     pub(crate) fn own_records(&self) -> Vec<Option<Vec<u8>>> {
         let keys = 0x0200..0x0210;
-        keys.map(|key| self.records.value(RecordKey::new(key)).map(Into::into))
-            .collect()
+        let values = keys.map(|key| self.records.value(RecordKey::new(key)));
+        let values: Vec<_> = values.map(|value| value.map(without_serial)).collect();
+        let mut serials: Vec<u64> = values.iter().flatten().map(|(serial, _)| *serial).collect();
+        serials.sort_unstable();
+        let ranked = values.into_iter().map(|value| {
+            let (serial, mut bytes) = value?;
+            let rank = serials.iter().position(|other| *other == serial)?;
+            bytes.push(u8::try_from(rank).ok()?);
+            Some(bytes)
+        });
+        ranked.collect()
     }
 
     fn pump(&mut self) -> Result<(), Cut> {
@@ -296,10 +374,15 @@ impl<const PENDING: usize> RealDesk<PENDING> {
 
     pub(crate) fn issue(&mut self, rules: &Rules, foretold: Option<Id>) -> Result<(), Cut> {
         // A command's class, and with it its length, follows from its number, as in the model.
-        let class = foretold.map_or(Class::Opaque, |id| rules.class(id));
+        let unused = Id {
+            issuer: 1,
+            epoch: 1,
+            sequence: 1,
+        };
+        let job = job(rules, foretold.unwrap_or(unused));
         let odd = foretold.is_some_and(|id| id.sequence % 2 == 1);
         let terms = Terms::DEFAULT.give_up_after(if odd { SHORT } else { LONG });
-        match (self.issuer.issue(self.now, job(class), terms), foretold) {
+        match (self.issuer.issue(self.now, job, terms), foretold) {
             (Ok(id), Some(foretold)) => assert_eq!(small(id), foretold),
             (Err(IssueError::Full { .. }), None) => {}
             other => panic!("issued and foretold: {other:?}"),

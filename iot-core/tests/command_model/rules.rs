@@ -76,10 +76,18 @@ pub(crate) enum Mutant {
     EpochKept,
     /// An end on record is not brought back by a boot.
     EndForgotten,
+    /// A request of an older life raises the floor of this one.
+    OldEpochSettles,
+    /// The window advances over an end that its issuer may still ask for.
+    PassUnsettled,
+    /// What is settled is forgotten where the floor has to wait for a live command.
+    SettledForgotten,
+    /// A command at the floor drops a result although an older one that is live will make room.
+    DropBehindLive,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::RetryOpaque,
         Self::NoStarted,
         Self::ReplyFirst,
@@ -96,6 +104,10 @@ impl Mutant {
         Self::SettleEarly,
         Self::EpochKept,
         Self::EndForgotten,
+        Self::OldEpochSettles,
+        Self::PassUnsettled,
+        Self::SettledForgotten,
+        Self::DropBehindLive,
     ];
 }
 
@@ -109,6 +121,8 @@ pub(crate) struct Rules {
     pub(crate) issued: [u8; 2],
     /// How often an issuer may be restored from its backup.
     pub(crate) restores: [u8; 2],
+    /// Everything waits for everything else; otherwise nothing for anything.
+    pub(crate) one_lane: bool,
     /// The class of each sequence, over and over.
     pub(crate) classes: [Class; 4],
     pub(crate) mutant: Option<Mutant>,
@@ -130,6 +144,7 @@ impl Rules {
             pending: 2,
             issued,
             restores: [0; 2],
+            one_lane: false,
             classes,
             mutant: None,
         }
@@ -139,6 +154,15 @@ impl Rules {
         // Another issuer begins elsewhere, so that two classes meet on one device.
         let at = usize::from(id.sequence + 2 * id.issuer) + 1;
         self.classes[at % self.classes.len()]
+    }
+
+    /// Commands of one lane run one at a time.
+    pub(crate) const fn lane(&self, id: Id) -> u8 {
+        if self.one_lane {
+            0
+        } else {
+            16 * id.issuer + id.sequence
+        }
     }
 
     /// Whether it must be on record that `id` was started before it is handed out.

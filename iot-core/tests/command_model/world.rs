@@ -6,7 +6,8 @@
 use iot_core::command::Class;
 
 use super::desk::{Act, Desk};
-use super::device::{Flash, Op, Ram};
+use super::device::{Op, Ram};
+use super::flash::{Flash, Head, head};
 use super::rules::{Ask, EPOCHS, End, Id, Mutant, Rules, SEQUENCES, Say};
 
 /// What happened in one life of one issuer.
@@ -45,6 +46,8 @@ pub(crate) enum Move {
     BackUp(u8),
     Restore(u8),
     Deliver(Ask),
+    /// Both in one message.
+    DeliverBoth(Ask, Ask),
     Run,
     Finish(Id),
     CutDevice,
@@ -70,8 +73,17 @@ impl World {
         for issuer in 1..=2 {
             self.moves_of(rules, issuer, &mut moves);
         }
-        for ask in self.asks() {
+        let asks: Vec<_> = self.asks().collect();
+        for &ask in &asks {
             moves.push(Move::Deliver(ask));
+            // What an issuer sends in one message says the same about what is settled.
+            let together = |later: &&Ask| {
+                (later.id.issuer, later.id.epoch) == (ask.id.issuer, ask.id.epoch)
+                    && later.id.sequence > ask.id.sequence
+                    && later.settled == ask.settled
+            };
+            let later = asks.iter().filter(together);
+            moves.extend(later.map(|&later| Move::DeliverBoth(ask, later)));
         }
         moves.push(Move::Run);
         moves.extend(self.ram.running().map(Move::Finish));
@@ -120,15 +132,8 @@ impl World {
     pub(crate) fn after(&self, rules: &Rules, step: Move) -> Vec<Self> {
         let (mut out, mut ram) = (Vec::new(), self.ram);
         match step {
-            Move::Deliver(ask) => {
-                let ops = ram.deliver(rules, &self.flash, ask);
-                let mut world = *self;
-                if !self.ram.knows(ask.id) && ram.knows(ask.id) && self.was_overtaken(ask.id) {
-                    world.broken =
-                        Some("a command was taken in after one that settles it was carried out");
-                }
-                world.device(rules, ram, &ops, &mut out);
-            }
+            Move::Deliver(ask) => self.receives(rules, &[ask], &mut out),
+            Move::DeliverBoth(first, second) => self.receives(rules, &[first, second], &mut out),
             Move::Run => {
                 if let Some((id, resumed)) = ram.hand_out() {
                     let mut world = Self { ram, ..*self };
@@ -181,6 +186,18 @@ impl World {
         out
     }
 
+    fn receives(&self, rules: &Rules, asks: &[Ask], out: &mut Vec<Self>) {
+        let (mut world, mut ram) = (*self, self.ram);
+        let ops = ram.deliver(rules, &self.flash, asks);
+        for ask in asks {
+            let is_new = !self.ram.knows(ask.id) && ram.knows(ask.id);
+            if is_new && self.was_overtaken(ask.id) {
+                world.broken = Some("a command was taken in after one that settles it was done");
+            }
+        }
+        world.device(rules, ram, &ops, out);
+    }
+
     fn device(&self, rules: &Rules, ram: Ram, ops: &[Op], out: &mut Vec<Self>) {
         let mut world = *self;
         for (at, op) in ops.iter().enumerate() {
@@ -204,6 +221,12 @@ impl World {
         match op {
             Op::Commit { flash, ends } => {
                 self.flash = flash;
+                // A cut may bring back an end that was dropped in RAM, but a new one must not come about.
+                if let Some(id) = ends
+                    && (self.life(id).gone | self.life(id).forgot) >> id.sequence & 1 == 1
+                {
+                    self.broken = Some("a command ended after it was said to be over");
+                }
                 if let Some(id) = ends
                     && rules.class(id) == Class::Transactional
                     && !rules.breaks(Mutant::EffectApart)
@@ -226,11 +249,9 @@ impl World {
         if (life.done | life.doubt | life.gone | life.forgot) >> id.sequence & 1 == 1 {
             self.broken = Some("a command ran after its end was told");
         }
-        let header = self.flash.iter().filter_map(|shelf| shelf.header);
-        for header in header.filter(|header| header.issuer == id.issuer) {
-            if (id.epoch, id.sequence) < (header.epoch, header.floor) {
-                self.broken = Some("a command below the floor ran");
-            }
+        let below = |head: Head| (id.epoch, id.sequence) < (head.epoch, head.floor);
+        if self.heads(id.issuer).any(below) {
+            self.broken = Some("a command below the floor ran");
         }
         let effects = self.life(id).effects[usize::from(id.sequence)];
         match rules.class(id) {
@@ -254,22 +275,15 @@ impl World {
         let Say::Ended(end) = say else { return };
         let bit = 1 << id.sequence;
         let life = self.life_mut(id);
-        let before = (life.done & bit, life.doubt & bit, life.gone & bit);
+        let before = (life.done & bit, life.doubt & bit);
         match (end, before) {
-            (End::Done, (_, 0, 0)) => life.done |= bit,
-            (End::InDoubt, (0, _, 0)) => life.doubt |= bit,
+            (End::Done, (_, 0)) => life.done |= bit,
+            (End::InDoubt, (0, _)) => life.doubt |= bit,
             (End::TooOld, _) => life.gone |= bit,
-            // A cut can bring back what was dropped in RAM only, so the true end may still follow.
             (End::Forgotten, _) => life.forgot |= bit,
             _ => self.broken = Some("two different ends were said of one command"),
         }
-        let header = self.flash.iter().filter_map(|shelf| shelf.header);
-        let durable = header
-            .filter(|header| header.issuer == id.issuer)
-            .any(|header| {
-                (id.epoch, id.sequence) < (header.epoch, header.floor)
-                    || (id.epoch == header.epoch && header.ended & bit != 0)
-            });
+        let durable = self.heads(id.issuer).any(|head| head.is_over(id));
         if !durable {
             self.broken = Some("an end was said that a cut would take back");
         }
@@ -313,6 +327,11 @@ impl World {
             }
             _ => None,
         });
+    }
+
+    fn heads(&self, issuer: u8) -> impl Iterator<Item = Head> {
+        let heads = self.flash.iter().filter_map(head);
+        heads.filter(move |head| head.issuer == issuer)
     }
 
     /// Whether a command was carried out of which every request says that `id` is settled.
@@ -405,15 +424,17 @@ impl World {
         let sends: Vec<_> = self.desk(issuer).sends(issuer).collect();
         for act in sends {
             if let Act::Send(ask) = act {
-                let ops = self.ram.deliver(rules, &self.flash.clone(), ask);
+                let ops = self.ram.deliver(rules, &self.flash.clone(), &[ask]);
                 self.operate_all(rules, &ops);
             }
         }
-        while let Some((id, resumed)) = self.ram.hand_out() {
-            self.runs(rules, id, resumed);
-        }
-        let running: Vec<_> = self.ram.running().collect();
-        for id in running {
+        loop {
+            while let Some((id, resumed)) = self.ram.hand_out() {
+                self.runs(rules, id, resumed);
+            }
+            let Some(id) = self.ram.running().next() else {
+                break;
+            };
             let ops = self.ram.finish(rules, &self.flash.clone(), id);
             self.operate_all(rules, &ops);
         }
