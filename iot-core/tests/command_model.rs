@@ -278,8 +278,8 @@ fn the_real_issuer_does_what_the_model_does() {
 /// Every window that can be reached with sequences up to 20, against a set.
 #[test]
 fn the_real_window_is_a_set_with_a_floor() {
-    const WIDTH: u64 = 8;
-    type Set = (u64, BTreeSet<u64>);
+    const WIDTH: u32 = 8;
+    type Set = (u32, BTreeSet<u32>);
     let start: (Window<8>, Set) = (Window::new(1), (1, BTreeSet::new()));
     let (mut known, mut queue) = (HashSet::new(), VecDeque::from([start]));
     while let Some((window, (floor, ended))) = queue.pop_front() {

@@ -31,6 +31,8 @@ const CLASSES: [Class; 4] = [
 ];
 
 impl Command for Job {
+    const NAMES: &'static [&'static str] = &["Job"];
+
     fn class(&self) -> Class {
         self.class
     }
