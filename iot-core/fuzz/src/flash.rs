@@ -75,7 +75,7 @@ impl NorFlash for Memory<'_> {
 
 /// The input tells how many batches were committed, then what was changed since: places and bytes.
 ///
-/// Opening ends in a store or in an error that names damage, and changes nothing then. What an open store shows is
+/// Opening ends in a store or in an error that names damage, and does so again the next time. What an open store shows is
 /// still there after it took another batch, or could not, and was opened again.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
@@ -90,12 +90,9 @@ pub fn run(data: &[u8]) {
             *to = *from;
         }
     }
-    let image = memory;
     let Ok(mut store) = open(&mut memory) else {
-        assert_eq!(
-            image, memory,
-            "damage was reported and something was changed"
-        );
+        // Only a page that counted for nothing may have been opened, so the damage is still there.
+        assert!(open(&mut memory).is_err(), "damage went away by itself");
         return;
     };
     let mut before = read_all(&mut store);

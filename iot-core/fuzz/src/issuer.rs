@@ -265,3 +265,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
 fn every_seed_keeps_the_claims() {
     seeds().iter().for_each(|seed| run(seed));
 }
+
+/// What was due when a step was dropped is over before the next one: that must not hide what else is wanted.
+#[test]
+fn a_dropped_message_hides_no_other_step() {
+    const FOUND: &[u8] = &[
+        4, 129, 101, 80, 0, 0, 26, 5, 7, 0, 3, 255, 3, 7, 255, 4, 3, 135, 7, 185, 3, 0, 255, 6,
+        255, 3, 7, 255, 3, 1, 255, 7, 1, 10, 1, 3, 132, 132, 7, 255, 255, 3, 135, 7, 135, 115, 246,
+        3, 44, 255, 255, 255, 255, 4, 59, 1, 3, 7, 255, 8,
+    ];
+    run(FOUND);
+}

@@ -60,6 +60,12 @@ impl<C: Command, const PENDING: usize> Engine for Issuer<C, PENDING> {
         if !self.restored || self.damaged {
             return Step::Idle;
         }
+        // A message whose step was dropped may have nothing to say any more: then something else may be wanted.
+        if let Some(Doing::Send { due }) = self.doing
+            && !self.slots.iter().flatten().any(|slot| slot.is_due(due))
+        {
+            self.doing = None;
+        }
         if self.doing.is_none() {
             self.doing = self.choose(now);
         }
