@@ -27,7 +27,7 @@ pub(super) struct Scanner {
     pub(super) keep: u32,
     /// Another record of the batch must follow.
     pub(super) inside: bool,
-    /// What is read was accepted before: it holds nothing that two bad words in a row could be.
+    /// What is read was accepted before.
     pub(super) accepted: bool,
     /// The last word between batches, but for erased ones, was none that the log writes.
     bad: bool,
@@ -176,9 +176,9 @@ impl Scanner {
         Seen::Part
     }
 
-    /// Between batches one bad word may be a guard that was cut short.
+    /// Between batches one bad word may be a guard that was cut short; two in a row are damage.
     fn bad_word(&mut self) -> Seen {
-        let two = self.accepted && self.bad;
+        let two = self.bad;
         (self.bad, self.clean, self.erased) = (true, false, u32::MAX);
         if two || self.inside || self.left > 0 {
             return Seen::Nothing;
