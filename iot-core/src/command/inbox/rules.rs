@@ -128,10 +128,10 @@ impl<
                 Code::Busy
             });
         }
-        // The floor must not pass what is live, nor an end that the issuer may still ask for.
+        // The floor must not pass an end that the issuer may still ask for.
         let kept = match body.settled_below {
-            0 => lowest_live,
-            settled => lowest_live.min(settled.max(ledger.window.floor())),
+            0 => u32::MAX,
+            settled => settled.max(ledger.window.floor()),
         };
         let is_near = (id.sequence.saturating_sub(kept) as usize) < WINDOW;
         if !is_near || !ledger.window.reach(id.sequence) {
