@@ -334,9 +334,9 @@ impl Ram {
 
     /// Lets commands start whose lane is free.
     fn advance(&mut self, rules: &Rules, flash: &Flash) {
-        for place in 0..2 {
+        for (place, shelf) in flash.iter().enumerate() {
             let ledger = self.ledgers[place];
-            let written = head(&flash[place]);
+            let written = head(shelf);
             let known =
                 written.is_some_and(|h| (h.issuer, h.epoch) == (ledger.issuer, ledger.epoch));
             let known = known || rules.breaks(Mutant::EpochNotDurable);

@@ -61,7 +61,8 @@ impl<'b, C> minicbor::Decode<'b, C> for Job {
         bytes: &mut minicbor::Decoder<'b>,
         _: &mut C,
     ) -> Result<Self, minicbor::decode::Error> {
-        (bytes.array()?, bytes.str()?);
+        bytes.array()?;
+        bytes.str()?;
         let class = CLASSES[usize::from(bytes.u8()?)];
         let lane = bytes.u8()?;
         Ok(Self { class, lane })
