@@ -393,6 +393,24 @@ fn a_result_is_kept_for_its_issuer_while_a_command_that_was_given_up_runs() {
 }
 
 #[test]
+fn an_ancient_request_costs_no_result_its_place() {
+    let (rules, mut device) = opaque_device();
+    for asked in [ask(1, 1), ask(3, 2)] {
+        device.deliver(&rules, &[asked]).unwrap();
+        let (id, _) = device.hand_out().unwrap();
+        device.finish(&rules, id).unwrap();
+    }
+    // 1 is settled and asked for once more, and has no answer yet when 2 wants a place.
+    device.deliver(&rules, &[ask(1, 1), ask(2, 2)]).unwrap();
+    device.seen.clear();
+    device.deliver(&rules, &[ask(3, 2)]).unwrap();
+    assert_eq!(
+        device.seen,
+        [Seen::Say(ask(3, 2).id, Say::Ended(End::Done))]
+    );
+}
+
+#[test]
 fn the_window_never_passes_an_end_that_its_issuer_may_still_ask_for() {
     let (rules, mut device) = opaque_device();
     device.deliver(&rules, &[ask(1, 1)]).unwrap();

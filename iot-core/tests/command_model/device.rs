@@ -124,7 +124,8 @@ impl Ledger {
         // A free place, else the oldest end that may go.
         let places = (0..usize::from(rules.results)).filter_map(|at| match self.slots[at] {
             None => Some((0, at)),
-            Some(slot) if slot.is_live() || slot.owed || slot.sequence >= limit => None,
+            Some(slot) if slot.is_live() || slot.sequence >= limit => None,
+            Some(slot) if slot.owed && slot.sequence >= ask.settled => None,
             Some(slot) => Some((slot.sequence, at)),
         });
         let mut room = places.min();

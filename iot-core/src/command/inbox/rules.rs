@@ -102,8 +102,11 @@ impl<
         };
         let mut room = None;
         for (at, slot) in slots.iter().enumerate() {
-            if !slot.is_live() && !slot.owed && slot.head.id.sequence < oldest {
-                (oldest, room) = (slot.head.id.sequence, Some(place * RESULTS + at));
+            let sequence = slot.head.id.sequence;
+            // Whoever asked for what is settled did so long ago: it must not cost a younger result its place.
+            let is_wanted = slot.owed && sequence >= body.settled_below;
+            if !slot.is_live() && !is_wanted && sequence < oldest {
+                (oldest, room) = (sequence, Some(place * RESULTS + at));
             }
         }
         if ledger.issuer != Some(id.issuer) || id.epoch > ledger.epoch {
