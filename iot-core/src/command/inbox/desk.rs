@@ -73,8 +73,6 @@ impl Desk {
         self.wake_in(now.instant, PAUSE_MS);
     }
 
-    // Three callers, one copy.
-    #[inline(never)]
     pub(super) fn wake_in(&mut self, now: Instant, millis: u64) {
         let moment = Instant::from_millis(now.as_millis().saturating_add(millis));
         if self.wake.is_none_or(|wake| moment < wake) {
