@@ -125,10 +125,10 @@ impl<
                 Code::Busy
             });
         }
-        // The floor must not pass what is live, nor an end that the issuer may still ask for.
+        // The floor must not pass an end that the issuer may still ask for.
         let kept = match body.settled_below {
-            0 => lowest_live,
-            _ => lowest_live.min(ledger.window.floor()),
+            0 => u32::MAX,
+            _ => ledger.window.floor(),
         };
         let is_near = (id.sequence.saturating_sub(kept) as usize) < WINDOW;
         if !is_near || !ledger.window.reach(id.sequence) {
