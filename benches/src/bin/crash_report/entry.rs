@@ -28,7 +28,7 @@ pub(crate) struct Entry {
 /// What a run gave.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
-    report: Report,
+    pub(crate) report: Report,
     random: RandomReport,
     random_elapsed: Duration,
     must_close: bool,
