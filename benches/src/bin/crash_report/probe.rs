@@ -42,5 +42,5 @@ fn run<const W: usize, const E: usize, const P: usize>() {
 pub(crate) fn main() {
     let (w, e, p) = (var("W", 4), var("E", 192), var("P", 4));
     macro_rules! go { ($(($w:literal, $e:literal, $p:literal)),*) => { match (w, e, p) { $(($w, $e, $p) => run::<$w, $e, $p>(),)* _ => panic!("no such") } } }
-    go!((4, 128, 4), (4, 144, 4), (4, 160, 4), (4, 192, 4), (4, 160, 5), (8, 256, 4))
+    go!((4, 128, 4), (4, 144, 4), (4, 160, 4), (4, 192, 4), (4, 160, 5), (8, 192, 4), (8, 224, 4), (8, 256, 4), (32, 576, 4), (32, 640, 4), (32, 768, 4))
 }

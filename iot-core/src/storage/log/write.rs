@@ -222,6 +222,11 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// A part of a record was programmed, or the guard.
     pub(super) fn written(&mut self, job: &mut Job<'_>) -> Want {
+        if self.to < self.upto {
+            self.word += 1;
+            (self.from, self.to) = (self.to, self.upto);
+            return Want::Program;
+        }
         let writer = &self.writer;
         if writer.left > 0 {
             return self.next_part(job);
@@ -269,7 +274,12 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// Programs bytes of the buffer behind what stands in the newest page.
     fn program(&mut self, from: usize, to: usize) -> Want {
         (self.page, self.word) = (self.newest(), self.tail);
-        (self.from, self.to) = (from, to);
+        (self.from, self.to, self.upto) = (from, to, to);
+        if self.tail == self.writer.word {
+            // Words of one write may land in any order. Where nothing landed but the last was attempted, a boot
+            // would trust the page: so the first word of a record stands before the next is touched.
+            self.to = from + Geometry::<F>::WORD;
+        }
         self.tail += ((to - from) / Geometry::<F>::WORD) as u32;
         self.phase = Phase::Write;
         Want::Program
