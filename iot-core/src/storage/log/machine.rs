@@ -150,7 +150,7 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     pub(super) bytes: usize,
     pub(super) from: usize,
     pub(super) to: usize,
-    /// Up to which byte of the buffer is programmed afterwards.
+    /// Up to which byte it is programmed piece by piece.
     pub(super) upto: usize,
 
     pub(super) links: usize,
