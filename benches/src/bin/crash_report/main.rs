@@ -21,7 +21,6 @@ mod engines;
 mod entry;
 mod log;
 mod records;
-mod probe;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::process::ExitCode;
@@ -32,7 +31,6 @@ use entry::{Effort, Entry};
 const ENTRIES: &[&[Entry]] = &[&engines::COUNTER, &engines::LOG, &engines::RECORDS];
 
 fn main() -> ExitCode {
-    if std::env::var("PROBE").is_ok() { probe::main(); return ExitCode::SUCCESS; }
     let (mut only, mut effort) = (None, Effort::Quick);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {

@@ -139,24 +139,33 @@ impl<const PAGES: usize> Look<PAGES> {
         self.from = scan.end.saturating_sub(1);
         meaning.word(u64::from(self.shut) | u64::from(scan.end > 0) << 1);
         meaning.word(u64::from(scan.keep));
-        let open = if self.shut { &mut *doubt } else { &mut *meaning };
+        let open = if self.shut {
+            &mut *doubt
+        } else {
+            &mut *meaning
+        };
         open.word(if clean { scan.tail().into() } else { u64::MAX });
         doubt.word(u64::from(machine.rivalled) | u64::from(scan.evidence.min(2)) << 1);
 
         let newest = header_of(machine.flash, machine.newest());
-        let keep = newest.map_or(0, |header| header.keep);
+        let keep = newest.map_or(0, |header| header.keep as usize);
         self.generation = newest.map_or(0, |header| header.generation);
-        meaning.word(u64::from(keep));
+        meaning.word(keep as u64);
+        let unstable = machine.flash.image().unstable_units() > 0;
         for at in 0..machine.links {
             let page = machine.chain.get(at).map_or(0, |link| link.page());
-            let header = header_of(machine.flash, page);
-            let (keep, previous) = header.map_or((0, 0), |header| (header.keep, header.previous));
             meaning.word(u64::from(page));
-            doubt.word(u64::from(keep) | u64::from(previous) << 32);
             // The page before it is the next of the chain, or is not looked at, or may become readable again.
-            if at + 1 == machine.links && machine.links < newest.map_or(0, |header| header.keep as usize) {
-                meaning.word(u64::from(previous));
+            let walked_on = at + 1 == machine.links && machine.links < keep;
+            if walked_on || unstable {
+                let header = header_of(machine.flash, page);
+                let fields = header.map_or((0, 0), |header| (header.keep, header.previous));
+                meaning.word(u64::from(fields.1) * u64::from(walked_on));
+                doubt.word(u64::from(fields.0) | u64::from(fields.1) << 32);
             }
+        }
+        if self.shut && !unstable {
+            return;
         }
         // Which pages could outrank it: whether a torn erasure ends that depends on which page is erased.
         for page in 0..machine.pages {
@@ -164,9 +173,7 @@ impl<const PAGES: usize> Look<PAGES> {
             let rival = header.is_some_and(|header| header.generation >= self.generation);
             let rival = u64::from(rival && page != machine.newest());
             doubt.word(rival);
-            if !self.shut {
-                meaning.word(rival);
-            }
+            meaning.word(rival * u64::from(!self.shut));
         }
     }
 
@@ -200,10 +207,7 @@ impl<const PAGES: usize> Look<PAGES> {
                     );
                     let read = (0..header).chain(body..end.saturating_sub(1));
                     read.flat_map(cells::<W, E>).all(|cell| {
-                        !matches!(
-                            flash.image().cell(page, cell),
-                            Some(FlashCell::Unstable(_))
-                        )
+                        !matches!(flash.image().cell(page, cell), Some(FlashCell::Unstable(_)))
                     })
                 }
                 None => header_of::<W, E>(flash, page as u32)
@@ -225,15 +229,23 @@ fn add_raw<const W: usize, const E: usize, const PAGES: usize>(
     let generation = looks.iter().map(|look| look.generation).min().unwrap_or(0);
     for page in 0..flash.image().pages() {
         let found = header_of(flash, page as u32);
-        let newest = looks
-            .iter()
-            .filter(|look| look.links > 0 && look.chain.first().is_some_and(|link| link.page() as usize == page));
+        let newest = looks.iter().filter(|look| {
+            look.links > 0
+                && look
+                    .chain
+                    .first()
+                    .is_some_and(|link| link.page() as usize == page)
+        });
         let from = newest.map(|look| look.from).min();
         let header = Geometry::<SimFlash<W, E>>::HEADER;
         let from = match from {
             Some(from) => from,
             // A page that may outrank the newest.
-            None if looks.len() > 1 && found.is_some_and(|found| found.generation >= generation) => header,
+            None if looks.len() > 1
+                && found.is_some_and(|found| found.generation >= generation) =>
+            {
+                header
+            }
             None => continue,
         };
         for word in 0..Geometry::<SimFlash<W, E>>::WORDS {

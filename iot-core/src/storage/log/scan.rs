@@ -87,7 +87,11 @@ impl Scanner {
             word,
             limit,
             erased: u32::MAX,
-            head_by: if first { Geometry::<F>::BODY + 1 } else { word + 2 },
+            head_by: if first {
+                Geometry::<F>::BODY + 1
+            } else {
+                word + 2
+            },
             clean: true,
             ..Self::NONE
         }

@@ -285,7 +285,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// The first word of a record stands before another is touched: where only a later one was attempted, a boot
     /// would trust the page. The last of a batch comes when all others stand: it alone may lie afterwards.
     fn program_piece(&mut self) -> Want {
-        let (first, last) = (self.from + Geometry::<F>::WORD, self.upto - Geometry::<F>::WORD);
+        let (first, last) = (
+            self.from + Geometry::<F>::WORD,
+            self.upto - Geometry::<F>::WORD,
+        );
         let ends = self.writer.left == 0 && !self.writer.head.more();
         self.to = if self.word == self.writer.word {
             first
