@@ -21,8 +21,8 @@ pub(crate) const COUNTER: [Entry; 6] = [
 ];
 
 const fn counter(run: fn(Effort) -> Outcome) -> Entry {
-    let name = "counter";
-    Entry { name, run }
+    let (name, flash) = ("counter", "");
+    Entry { name, flash, run }
 }
 
 fn count<const W: usize, const E: usize>(
@@ -34,6 +34,7 @@ fn count<const W: usize, const E: usize>(
     // Enough for one page after the other, then for several.
     let (last, cuts) = match effort {
         Effort::Quick => (words / 4, 2_000),
+        Effort::Full if config.unstable_units > 0 => (words, 100_000),
         Effort::Full => (words.saturating_mul(2).min(250), 100_000),
     };
     config.audit = effort == Effort::Full;
@@ -78,8 +79,8 @@ type Depths = [Depth; 2];
 const STABLE: Depths = [closed(6, 2), closed(12, 4)];
 /// A page of long words holds more batches.
 const LONG_WORDS: Depths = [closed(3, 0), closed(12, 2)];
-const ONE_UNSTABLE: Depths = [closed(2, 0), closed(6, 1)];
-const TWO_UNSTABLE: Depths = [bounded(6, 1, 1_000), bounded(6, 1, 200_000)];
+const ONE_UNSTABLE: Depths = [closed(2, 0), closed(5, 1)];
+const TWO_UNSTABLE: Depths = [bounded(6, 1, 1_000), bounded(6, 1, 100_000)];
 
 /// Words of one write land in any order, whatever else happens.
 const fn reordered(mut config: Config, unstable_units: u32) -> Config {
@@ -88,17 +89,20 @@ const fn reordered(mut config: Config, unstable_units: u32) -> Config {
     config
 }
 
-const U0: Config = reordered(Config::STABLE, 0);
-const U1: Config = reordered(Config::UNSTABLE, 1);
-const U2: Config = reordered(Config::UNSTABLE, 2);
-
 macro_rules! on_every_flash {
-    ($name:literal, $run:ident, $(($write:literal, $erase:literal, $pages:literal, $config:expr, $depths:expr)),*) => {
+    ($name:literal, $run:ident, $(($write:literal, $erase:literal, $pages:literal, $u:literal, $config:expr, $depths:expr)),*) => {
         [$(
-            Entry { name: $name, run: |effort| $run::<$write, $erase, $pages>(effort, Mode::Rewritable, $config, $depths) },
-            Entry { name: $name, run: |effort| $run::<$write, $erase, $pages>(effort, Mode::Multiwrite, $config, $depths) },
-            Entry { name: $name, run: |effort| $run::<$write, $erase, $pages>(effort, Mode::WriteOnce, $config, $depths) },
+            on_every_flash!("rewritable", Rewritable, $name, $run, $write, $erase, $pages, $u, $config, $depths),
+            on_every_flash!("multiwrite", Multiwrite, $name, $run, $write, $erase, $pages, $u, $config, $depths),
+            on_every_flash!("write-once", WriteOnce, $name, $run, $write, $erase, $pages, $u, $config, $depths),
         )*]
+    };
+    ($mode_name:literal, $mode:ident, $name:literal, $run:ident, $write:literal, $erase:literal, $pages:literal, $u:literal, $config:expr, $depths:expr) => {
+        Entry {
+            name: $name,
+            flash: concat!("mode=", $mode_name, " write=", $write, " u=", $u, " pages=", $pages),
+            run: |effort| $run::<$write, $erase, $pages>(effort, Mode::$mode, reordered($config, $u), $depths),
+        }
     };
 }
 
@@ -106,25 +110,25 @@ macro_rules! on_every_flash {
 pub(crate) const LOG: [Entry; 21] = on_every_flash!(
     "log",
     append,
-    (4, 160, 4, U1, ONE_UNSTABLE),
-    (8, 192, 4, U1, ONE_UNSTABLE),
-    (4, 160, 4, U2, TWO_UNSTABLE),
-    (4, 160, 5, U2, TWO_UNSTABLE),
-    (4, 160, 4, U0, STABLE),
-    (8, 192, 4, U0, STABLE),
-    (32, 544, 4, U0, LONG_WORDS)
+    (4, 160, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (8, 192, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 160, 4, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 5, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 4, 0, Config::STABLE, STABLE),
+    (8, 192, 4, 0, Config::STABLE, STABLE),
+    (32, 544, 4, 0, Config::STABLE, LONG_WORDS)
 );
 
 /// Records: batches of two over four keys, with removals, compacted whenever the flash is full.
 pub(crate) const RECORDS: [Entry; 18] = on_every_flash!(
     "records",
     commit,
-    (4, 160, 4, U1, ONE_UNSTABLE),
-    (8, 192, 4, U1, ONE_UNSTABLE),
-    (4, 160, 4, U2, TWO_UNSTABLE),
-    (4, 160, 5, U2, TWO_UNSTABLE),
-    (4, 160, 4, U0, STABLE),
-    (8, 192, 4, U0, STABLE)
+    (4, 160, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (8, 192, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 160, 4, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 5, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 4, 0, Config::STABLE, STABLE),
+    (8, 192, 4, 0, Config::STABLE, STABLE)
 );
 
 /// Pages that hold data; all others are spare.

@@ -21,6 +21,8 @@ pub(crate) enum Effort {
 pub(crate) struct Entry {
     /// The engine; several entries may share it.
     pub(crate) name: &'static str,
+    /// What kind of flash, in the words of its line.
+    pub(crate) flash: &'static str,
     /// Explores it. Everything that threads cannot share is made in here.
     pub(crate) run: fn(Effort) -> Outcome,
 }
