@@ -21,8 +21,8 @@ pub(crate) const COUNTER: [Entry; 6] = [
 ];
 
 const fn counter(run: fn(Effort) -> Outcome) -> Entry {
-    let name = "counter";
-    Entry { name, run }
+    let (name, flash) = ("counter", "");
+    Entry { name, flash, run }
 }
 
 fn count<const W: usize, const E: usize>(
@@ -34,6 +34,7 @@ fn count<const W: usize, const E: usize>(
     // Enough for one page after the other, then for several.
     let (last, cuts) = match effort {
         Effort::Quick => (words / 4, 2_000),
+        Effort::Full if config.unstable_units > 0 => (words, 100_000),
         Effort::Full => (words.saturating_mul(2).min(250), 100_000),
     };
     config.audit = effort == Effort::Full;
@@ -64,10 +65,10 @@ const fn closed(batches: u16, pages: u64) -> Depth {
     }
 }
 
-const fn bounded(batches: u16, states: usize) -> Depth {
+const fn bounded(batches: u16, pages: u64, states: usize) -> Depth {
     Depth {
         batches,
-        pages: 0,
+        pages,
         budget: Some(states),
     }
 }
@@ -75,76 +76,95 @@ const fn bounded(batches: u16, states: usize) -> Depth {
 /// The depths of a quick run and of a full one.
 type Depths = [Depth; 2];
 
-const STABLE: Depths = [closed(3, 0), closed(12, 2)];
-const ONE_UNSTABLE: Depths = [bounded(6, 1_000), closed(6, 1)];
-const TWO_UNSTABLE: Depths = [bounded(6, 1_000), bounded(6, 200_000)];
+const STABLE: Depths = [closed(6, 2), closed(12, 4)];
+/// A page of long words holds more batches.
+const LONG_WORDS: Depths = [closed(3, 0), closed(12, 2)];
+const ONE_UNSTABLE: Depths = [closed(2, 0), closed(5, 1)];
+const TWO_UNSTABLE: Depths = [bounded(6, 1, 1_000), bounded(6, 1, 100_000)];
 
-const U2: Config = {
-    let mut config = Config::UNSTABLE;
-    config.unstable_units = 2;
+/// Words of one write land in any order, whatever else happens.
+const fn reordered(mut config: Config, unstable_units: u32) -> Config {
+    config.torn.reordered = 6;
+    config.unstable_units = unstable_units;
     config
-};
+}
 
 macro_rules! on_every_flash {
-    ($name:literal, $run:ident, $(($write:literal, $erase:literal, $config:expr, $depths:expr)),*) => {
+    ($name:literal, $run:ident, $(($write:literal, $erase:literal, $pages:literal, $u:literal, $config:expr, $depths:expr)),*) => {
         [$(
-            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::Rewritable, $config, $depths) },
-            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::Multiwrite, $config, $depths) },
-            Entry { name: $name, run: |effort| $run::<$write, $erase>(effort, Mode::WriteOnce, $config, $depths) },
+            on_every_flash!("rewritable", Rewritable, $name, $run, $write, $erase, $pages, $u, $config, $depths),
+            on_every_flash!("multiwrite", Multiwrite, $name, $run, $write, $erase, $pages, $u, $config, $depths),
+            on_every_flash!("write-once", WriteOnce, $name, $run, $write, $erase, $pages, $u, $config, $depths),
         )*]
+    };
+    ($mode_name:literal, $mode:ident, $name:literal, $run:ident, $write:literal, $erase:literal, $pages:literal, $u:literal, $config:expr, $depths:expr) => {
+        Entry {
+            name: $name,
+            flash: concat!("mode=", $mode_name, " write=", $write, " u=", $u, " pages=", $pages),
+            run: |effort| $run::<$write, $erase, $pages>(effort, Mode::$mode, reordered($config, $u), $depths),
+        }
     };
 }
 
 /// The log alone: batches are appended, and the oldest page is retired whenever the log is at its limit.
-pub(crate) const LOG: [Entry; 15] = on_every_flash!(
+pub(crate) const LOG: [Entry; 21] = on_every_flash!(
     "log",
     append,
-    (4, 192, Config::STABLE, STABLE),
-    (8, 256, Config::STABLE, STABLE),
-    (32, 768, Config::STABLE, STABLE),
-    (4, 192, Config::UNSTABLE, ONE_UNSTABLE),
-    (4, 192, U2, TWO_UNSTABLE)
+    (4, 160, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (8, 192, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 160, 4, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 5, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 4, 0, Config::STABLE, STABLE),
+    (8, 192, 4, 0, Config::STABLE, STABLE),
+    (32, 544, 4, 0, Config::STABLE, LONG_WORDS)
 );
 
 /// Records: batches of two over four keys, with removals, compacted whenever the flash is full.
-pub(crate) const RECORDS: [Entry; 12] = on_every_flash!(
+pub(crate) const RECORDS: [Entry; 18] = on_every_flash!(
     "records",
     commit,
-    (4, 192, Config::STABLE, STABLE),
-    (8, 384, Config::STABLE, STABLE),
-    (4, 192, Config::UNSTABLE, ONE_UNSTABLE),
-    (4, 192, U2, TWO_UNSTABLE)
+    (4, 160, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (8, 192, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 160, 4, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 5, 2, Config::UNSTABLE, TWO_UNSTABLE),
+    (4, 160, 4, 0, Config::STABLE, STABLE),
+    (8, 192, 4, 0, Config::STABLE, STABLE)
 );
 
-const PAGES: usize = 4;
+/// Pages that hold data; all others are spare.
+pub(crate) const IN_USE: u16 = 2;
 
-fn append<const W: usize, const E: usize>(
-    effort: Effort,
-    mode: Mode,
-    config: Config,
-    depths: Depths,
-) -> Outcome {
-    let depth = depths[effort as usize];
-    let subject = Entries::<W, E, PAGES>::new(depth.batches, LogConfig::new());
-    let pages = subject.retirements(mode);
-    explore(subject, pages, effort, mode, config, depth)
+fn spare(pages: usize) -> LogConfig {
+    LogConfig::new().spare_pages(pages as u16 - IN_USE)
 }
 
-fn commit<const W: usize, const E: usize>(
+fn append<const W: usize, const E: usize, const P: usize>(
     effort: Effort,
     mode: Mode,
     config: Config,
     depths: Depths,
 ) -> Outcome {
     let depth = depths[effort as usize];
-    let subject = Batches::<W, E, PAGES>::new(depth.batches, LogConfig::new());
+    let subject = Entries::<W, E, P>::new(depth.batches, spare(P));
+    let pages = subject.retirements(mode);
+    explore(subject, (P, pages), effort, mode, config, depth)
+}
+
+fn commit<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Batches::<W, E, P>::new(depth.batches, spare(P));
     let pages = subject.compactions(mode);
-    explore(subject, pages, effort, mode, config, depth)
+    explore(subject, (P, pages), effort, mode, config, depth)
 }
 
 fn explore<S, const W: usize, const E: usize>(
     subject: S,
-    pages: u64,
+    (pages, retired): (usize, u64),
     effort: Effort,
     mode: Mode,
     mut config: Config,
@@ -160,9 +180,9 @@ where
     config.audit = effort == Effort::Full;
     config.merged_samples = 100;
     config.states = depth.budget.unwrap_or(20_000_000);
-    let start = FlashImage::<W, E>::new(PAGES as u16, mode);
+    let start = FlashImage::<W, E>::new(pages as u16, mode);
     let explorer = Explorer::new(subject, start, S::World::default(), config);
-    let outcome = Outcome::of(explorer, cuts).with_pages(pages, depth.pages);
+    let outcome = Outcome::of(explorer, cuts).with_pages(pages, retired, depth.pages);
     match depth.budget {
         Some(_) => outcome.may_stay_open(),
         None => outcome,

@@ -21,6 +21,8 @@ pub(crate) enum Effort {
 pub(crate) struct Entry {
     /// The engine; several entries may share it.
     pub(crate) name: &'static str,
+    /// What kind of flash, in the words of its line.
+    pub(crate) flash: &'static str,
     /// Explores it. Everything that threads cannot share is made in here.
     pub(crate) run: fn(Effort) -> Outcome,
 }
@@ -32,8 +34,10 @@ pub(crate) struct Outcome {
     random: RandomReport,
     random_elapsed: Duration,
     must_close: bool,
+    /// Pages of the flash; none when there is no log on it.
+    pages: usize,
     /// How many pages the script retired without a cut, and how many it must.
-    pages: (u64, u64),
+    retired: (u64, u64),
 }
 
 impl Outcome {
@@ -52,7 +56,8 @@ impl Outcome {
             random,
             random_elapsed: spent(start).saturating_sub(explored),
             must_close: true,
-            pages: (0, 0),
+            pages: 0,
+            retired: (0, 0),
         }
     }
 
@@ -62,27 +67,34 @@ impl Outcome {
         self
     }
 
-    /// States how many pages the script compacted or retired, and how many it must for the run to mean anything.
-    pub(crate) const fn with_pages(mut self, pages: u64, least: u64) -> Self {
-        self.pages = (pages, least);
+    /// States on how many pages the script ran, how many it compacted or retired, and how many it must for the
+    /// run to mean anything.
+    pub(crate) const fn with_pages(mut self, pages: usize, retired: u64, least: u64) -> Self {
+        self.pages = pages;
+        self.retired = (retired, least);
         self
     }
 
     pub(crate) fn is_good(&self) -> bool {
-        let closed = self.report.is_clean() || !self.must_close && !self.report.fixpoint;
         // With unstable words a random run may meet a state that differs in where a dead page is unstable.
         let strange = self.report.unstable_units == 0 && self.random.strangers > 0;
-        closed
-            && self.pages.0 >= self.pages.1
+        (self.report.is_clean() || self.may_end_here())
+            && self.retired.0 >= self.retired.1
             && self.report.failures.is_empty()
             && self.random.failure.is_none()
             && !strange
     }
 
+    /// It was bounded, and nothing was found wrong with its keys so far.
+    fn may_end_here(&self) -> bool {
+        !self.must_close && !self.report.fixpoint && self.report.collisions == 0
+    }
+
     pub(crate) fn lines(&self, name: &str) -> String {
         let mut lines = format!("{name} {}", self.report);
-        if self.pages.1 > 0 {
-            lines.push_str(&format!(" pages_retired={}", self.pages.0));
+        if self.pages > 0 {
+            let (pages, retired) = (self.pages, self.retired.0);
+            lines.push_str(&format!(" pages={pages} pages_retired={retired}"));
         }
         lines.push('\n');
         if self.random.cuts > 0 {
@@ -110,6 +122,13 @@ impl Outcome {
             let _ = write!(text, "{name}: {failure}");
         }
         let stable = self.report.unstable_units == 0;
+        let (retired, least) = self.retired;
+        if retired < least {
+            let _ = writeln!(text, "{name}: {retired} pages retired, not {least}");
+        }
+        if self.must_close && !self.report.fixpoint {
+            let _ = writeln!(text, "{name}: no fixpoint");
+        }
         if self.report.collisions > 0 {
             let _ = writeln!(
                 text,

@@ -33,6 +33,7 @@ const ONE: Script = Script {
 
 pub(crate) const COMMANDS: [Entry; 1] = [Entry {
     name: "commands",
+    flash: "",
     run: |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, ONE),
 }];
 

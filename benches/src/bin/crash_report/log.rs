@@ -7,6 +7,8 @@ use iot_core::sim::flash::Mode;
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::storage::log::{Config, Log};
 
+use crate::engines::IN_USE;
+
 type OnFlash<const W: usize, const E: usize, const P: usize> = Log<SimFlash<W, E>, P>;
 
 /// Batches of one to three entries. Entry `i` of all has key `i`; of each batch its first key is known.
@@ -48,7 +50,7 @@ impl<const W: usize, const E: usize, const P: usize> Entries<W, E, P> {
 
     /// How many pages the script retires when it runs without a cut.
     pub(crate) fn retirements(&self, mode: Mode) -> u64 {
-        crate::entry::erases(self, SimFlash::new(P as u16, mode)).saturating_sub(P as u64 - 2)
+        crate::entry::erases(self, SimFlash::new(P as u16, mode)).saturating_sub(IN_USE.into())
     }
 
     /// The first entry and the one after the last; what stands between must be whole and in order.

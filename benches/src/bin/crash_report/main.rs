@@ -1,6 +1,6 @@
 //! Every claim of safety under power cuts, explored to its fixpoint, one line each.
 //!
-//! `cargo run --release -p iot-benches --bin crash_report [-- --full --only NAME]`
+//! `cargo run --release -p iot-benches --bin crash_report [-- --full --only NAME --flash 'write=4 u=1']`
 //!
 //! Seconds are those that the run computed, without what other programs took, where the system tells.
 //! It ends with an error when there is a violation, when a key was found weak, or when a run that must reach its
@@ -38,16 +38,22 @@ const ENTRIES: &[&[Entry]] = &[
 ];
 
 fn main() -> ExitCode {
-    let (mut only, mut effort) = (None, Effort::Quick);
+    let (mut only, mut flash, mut effort) = (None, String::new(), Effort::Quick);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--full" => effort = Effort::Full,
             "--only" => only = arguments.next().or_else(|| Some(String::new())),
+            "--flash" => flash = arguments.next().unwrap_or_default(),
             _ => return usage(&argument),
         }
     }
-    let wanted = |entry: &&Entry| only.as_deref().is_none_or(|only| only == entry.name);
+    let on_flash = |entry: &Entry| {
+        let has = |wanted| entry.flash.split(' ').any(|word| word == wanted);
+        flash.split_whitespace().all(has)
+    };
+    let wanted =
+        |entry: &&Entry| only.as_deref().is_none_or(|only| only == entry.name) && on_flash(entry);
     let chosen: Vec<_> = ENTRIES.iter().copied().flatten().filter(wanted).collect();
     if chosen.is_empty() {
         return usage(&only.unwrap_or_default());
@@ -84,7 +90,9 @@ fn run(entries: &[&Entry], effort: Effort) -> usize {
 }
 
 fn usage(what: &str) -> ExitCode {
-    eprintln!("`{what}` is neither an option nor a name; give --full or --only with one of:");
+    eprintln!(
+        "`{what}` is neither an option nor a name; give --full, --flash WORDS or --only with one of:"
+    );
     let mut names: Vec<_> = ENTRIES
         .iter()
         .copied()

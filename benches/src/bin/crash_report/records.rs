@@ -11,6 +11,8 @@ use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::storage::log::Config;
 use iot_core::storage::records::FlashRecords;
 
+use crate::engines::IN_USE;
+
 const KEYS: usize = 8;
 pub(crate) type Store<const W: usize, const E: usize, const P: usize> =
     FlashRecords<SimFlash<W, E>, P, KEYS>;
@@ -61,7 +63,7 @@ impl<const W: usize, const E: usize, const P: usize> Batches<W, E, P> {
 
     /// How many pages the script compacts when it runs without a cut.
     pub(crate) fn compactions(&self, mode: Mode) -> u64 {
-        crate::entry::erases(self, SimFlash::new(P as u16, mode)).saturating_sub(P as u64 - 2)
+        crate::entry::erases(self, SimFlash::new(P as u16, mode)).saturating_sub(IN_USE.into())
     }
 
     fn observe(&self, store: &mut Store<W, E, P>) -> Result<Content, Violation> {

@@ -64,7 +64,8 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             *place = Link(0);
         }
         self.rivalled |= tie;
-        self.scanner = Scanner::new(newest as u32, Geometry::<F>::HEADER, Geometry::<F>::WORDS);
+        self.scanner =
+            Scanner::new::<F>(newest as u32, Geometry::<F>::HEADER, Geometry::<F>::WORDS);
         (self.overruled, self.chunk) = (u32::MAX, Geometry::<F>::CHUNK);
         self.phase = Phase::Try;
         self.read_on()

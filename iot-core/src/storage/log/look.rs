@@ -62,7 +62,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             Some(newer) => (newer.page(), link.end().wrapping_sub(1)),
             None => (0, u32::MAX),
         };
-        self.scanner = Scanner::new(link.page(), word, link.end());
+        self.scanner = Scanner::new::<F>(link.page(), word, link.end());
         self.scanner.accepted = true;
         self.chunk = Geometry::<F>::CHUNK;
     }

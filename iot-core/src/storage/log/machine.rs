@@ -150,6 +150,8 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     pub(super) bytes: usize,
     pub(super) from: usize,
     pub(super) to: usize,
+    /// Up to which byte it is programmed piece by piece.
+    pub(super) upto: usize,
 
     pub(super) links: usize,
     /// Where the next word goes in the newest page.
@@ -221,6 +223,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             bytes: 0,
             from: 0,
             to: 0,
+            upto: 0,
             links: 0,
             pages,
             tail: 0,

@@ -29,8 +29,8 @@ pub(super) struct Scanner {
     pub(super) inside: bool,
     /// What is read was accepted before.
     pub(super) accepted: bool,
-    /// The last word between batches, but for erased ones, was none that the log writes.
-    bad: bool,
+    /// Where the next record begins at the latest.
+    head_by: u32,
     clean: bool,
 }
 
@@ -75,17 +75,23 @@ impl Scanner {
         keep: 0,
         inside: false,
         accepted: false,
-        bad: false,
+        head_by: 0,
         clean: false,
     };
 
     /// Begins with `word`, and ends before `limit`.
-    pub(super) const fn new(page: u32, word: u32, limit: u32) -> Self {
+    pub(super) const fn new<F: NorFlash>(page: u32, word: u32, limit: u32) -> Self {
+        let first = word <= Geometry::<F>::BODY;
         Self {
             page,
             word,
             limit,
             erased: u32::MAX,
+            head_by: if first {
+                Geometry::<F>::BODY + 1
+            } else {
+                word + 2
+            },
             clean: true,
             ..Self::NONE
         }
@@ -164,23 +170,21 @@ impl Scanner {
         }
         let mut mark = [0; MAX_WORD];
         format::mark(self.page, at, &mut mark);
-        if mark.starts_with(word) {
-            (self.clean, self.bad, self.erased) = (true, false, u32::MAX);
+        if self.word < self.head_by && mark.starts_with(word) {
+            (self.clean, self.erased) = (true, u32::MAX);
             self.evidence += 1;
-        } else if word.iter().all(|&byte| byte == 0) {
-            // A guard: writing went on behind it only if the boot trusted everything before it.
-            (self.clean, self.erased) = (false, u32::MAX);
-        } else {
-            return self.bad_word();
+            return Seen::Part;
         }
-        Seen::Part
+        self.bad_word()
     }
 
-    /// Between batches one bad word may be a guard that was cut short; two in a row are damage.
+    /// A word that is no record, no mark in its place, and not erased.
+    ///
+    /// Behind a batch there is its mark, and perhaps a guard: writing went on behind them only if a boot trusted
+    /// everything before. Either may read as anything now, even both, so what counts is where they stand.
     fn bad_word(&mut self) -> Seen {
-        let two = self.bad;
-        (self.bad, self.clean, self.erased) = (true, false, u32::MAX);
-        if two || self.inside || self.left > 0 {
+        (self.clean, self.erased) = (false, u32::MAX);
+        if self.word > self.head_by || self.inside || self.left > 0 {
             return Seen::Nothing;
         }
         Seen::Part
@@ -206,10 +210,10 @@ impl Scanner {
         }
         (self.clean, self.erased) = (false, u32::MAX);
         // A checksum that takes in itself ends in 0.
-        self.bad = self.sum != 0;
-        if self.bad {
+        if self.sum != 0 {
             return Seen::Nothing;
         }
+        self.head_by = self.word + 2;
         self.evidence += 1;
         let sum = bytes.last_chunk().copied().unwrap_or_default();
         self.record.sum = u32::from_le_bytes(sum);

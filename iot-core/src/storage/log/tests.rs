@@ -1,6 +1,7 @@
 mod damage;
 mod drops;
 mod long;
+mod order;
 
 use alloc::vec::Vec;
 

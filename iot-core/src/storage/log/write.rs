@@ -222,6 +222,11 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// A part of a record was programmed, or the guard.
     pub(super) fn written(&mut self, job: &mut Job<'_>) -> Want {
+        if self.to < self.upto {
+            self.word += ((self.to - self.from) / Geometry::<F>::WORD) as u32;
+            self.from = self.to;
+            return self.program_piece();
+        }
         let writer = &self.writer;
         if writer.left > 0 {
             return self.next_part(job);
@@ -269,9 +274,29 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// Programs bytes of the buffer behind what stands in the newest page.
     fn program(&mut self, from: usize, to: usize) -> Want {
         (self.page, self.word) = (self.newest(), self.tail);
-        (self.from, self.to) = (from, to);
+        (self.from, self.upto) = (from, to);
         self.tail += ((to - from) / Geometry::<F>::WORD) as u32;
         self.phase = Phase::Write;
+        self.program_piece()
+    }
+
+    /// Programs the next of what is to be programmed, as much as may land in any order.
+    ///
+    /// The first word of a record stands before another is touched: where only a later one was attempted, a boot
+    /// would trust the page. The last of a batch comes when all others stand: it alone may lie afterwards.
+    fn program_piece(&mut self) -> Want {
+        let (first, last) = (
+            self.from + Geometry::<F>::WORD,
+            self.upto - Geometry::<F>::WORD,
+        );
+        let ends = self.writer.left == 0 && !self.writer.head.more();
+        self.to = if self.word == self.writer.word {
+            first
+        } else if ends && self.from < last {
+            last
+        } else {
+            self.upto
+        };
         Want::Program
     }
 }

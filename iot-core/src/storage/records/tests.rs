@@ -1,4 +1,5 @@
 mod drops;
+mod long;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

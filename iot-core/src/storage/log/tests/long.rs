@@ -53,6 +53,10 @@ fn all_pages_are_erased_equally_often() {
     let (least, most) = wear(log.flash());
     assert!(least > 50, "only {least} erasures");
     assert!(most * 10 <= least * 12, "{least} to {most} erasures");
+    std::println!(
+        "log levelled writes={} erases={least}..{most}",
+        operations()
+    );
     assert_eq!(log.flash().violation(), None);
 }
 
@@ -62,6 +66,10 @@ struct Model {
     entries: Vec<Told>,
     wraps: u32,
     cuts: u32,
+    /// The most operations of the flash in a boot.
+    recovery: u32,
+    /// Boots after a clean stop, on flash without unstable words.
+    clean_boots: u32,
 }
 
 impl Model {
@@ -91,8 +99,11 @@ fn survives(seed: u64, mode: Mode, torn: &[Torn], unstable: &[Torn]) -> Model {
         entries: Vec::new(),
         wraps: 0,
         cuts: 0,
+        recovery: 0,
+        clean_boots: 0,
     };
     let (mut left, mut batch, mut retiring) = (operations(), Vec::new(), false);
+    let mut stopped = false;
     while left > 0 {
         flash.reboot();
         if random.below(4) > 0 {
@@ -116,8 +127,16 @@ fn survives(seed: u64, mode: Mode, torn: &[Torn], unstable: &[Torn]) -> Model {
             assert!(flash.cut().is_some(), "a boot failed without a cut");
             model.cuts += 1;
             left = left.saturating_sub(1);
+            stopped = false;
             continue;
         };
+        let recovery = log.flash().operations();
+        model.recovery = model.recovery.max(recovery);
+        if stopped && log.flash().image().unstable_units() == 0 {
+            assert_eq!(recovery, 0, "a boot after a clean stop wrote something");
+            model.clean_boots += 1;
+        }
+        stopped = true;
         model.meet(&mut log, &batch, retiring);
         for _ in 0..random.below(60) {
             left = left.saturating_sub(1);
@@ -145,6 +164,7 @@ fn survives(seed: u64, mode: Mode, torn: &[Torn], unstable: &[Torn]) -> Model {
                 Err(error) => {
                     assert_eq!(error, LogError::Flash(SimFlashError::Cut));
                     model.cuts += 1;
+                    stopped = false;
                     break;
                 }
             }
@@ -170,16 +190,33 @@ fn a_long_run_with_power_cuts_loses_nothing() {
         Torn::Bits(0),
         Torn::Bits(5),
     ];
+    let order = [0, 1, 2, 5].map(Torn::Reordered);
     let errors = [Torn::Ecc, Torn::EraseEcc];
     let unstable = [Torn::Unstable, Torn::EraseMarginal];
     let runs = [
-        (Mode::Rewritable, [&writes[..], &erases, &partly].concat()),
-        (Mode::WriteOnce, [&writes[..], &erases, &errors].concat()),
+        (
+            Mode::Rewritable,
+            [&writes[..], &erases, &order, &partly].concat(),
+        ),
+        (
+            Mode::WriteOnce,
+            [&writes[..], &erases, &order, &errors].concat(),
+        ),
     ];
     for (mode, torn) in runs {
         let run = survives(2024, mode, &torn, &unstable);
+        std::println!(
+            "log mode={mode:?} operations={} wraps={} cuts={} recovery<={} clean_boots={}",
+            operations(),
+            run.wraps,
+            run.cuts,
+            run.recovery,
+            run.clean_boots
+        );
         let least = operations() / 1_000;
         assert!(run.wraps >= least, "only {} wraps", run.wraps);
         assert!(run.cuts > operations() / 60, "only {} cuts", run.cuts);
+        assert!((1..=16).contains(&run.recovery), "{}", run.recovery);
+        assert!(run.clean_boots > operations() / 1_000);
     }
 }
