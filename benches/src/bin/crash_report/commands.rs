@@ -62,14 +62,16 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
     fn moves(&self, device: &Device<W, E, P, I>, world: &World) -> Vec<Move> {
         let mut moves = Vec::new();
         for (at, life) in self.script.lives.iter().enumerate() {
-            let sent = if life.in_order {
-                let next = (1..life.commands).find(|&sequence| !world.has_ended(at, sequence));
-                let next = next.unwrap_or(life.commands);
-                next.saturating_sub(1).max(1)..=next
+            let all = life.sends;
+            let arriving = if life.in_order {
+                let next = all.iter().position(|&sequence| !world.has_ended(at, sequence));
+                let next = next.unwrap_or(all.len() - 1);
+                &all[next.saturating_sub(1)..=next]
             } else {
-                1..=life.commands
+                all
             };
-            moves.extend(sent.map(|sequence| Move::Deliver(Which { life: at, sequence })));
+            let deliver = |&sequence: &u8| Move::Deliver(Which { life: at, sequence });
+            moves.extend(arriving.iter().map(deliver));
         }
         if device.has_started() {
             moves.push(Move::Run);
@@ -110,23 +112,22 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
                 continue;
             }
             // All that the newest life sent, and one more.
-            let last = lives[at].commands + 1;
-            let mut settled = 1;
-            for _ in 0..SEQUENCES {
-                for sequence in settled..=last {
-                    device.deliver(lives, Which { life: at, sequence }, settled, world)?;
+            let last = lives[at].sends.last().map_or(1, |last| last + 1);
+            let mut left: Vec<u8> = lives[at].sends.iter().copied().chain([last]).collect();
+            for _ in 0..=SEQUENCES {
+                let Some(&settled) = left.first() else {
+                    break;
+                };
+                for &sequence in &left {
+                    let which = Which { life: at, sequence };
+                    device.deliver(lives, which, settled, world)?;
                     device.carry_out(lives, world)?;
                 }
-                while settled <= last && world.read(|world| world.has_ended(at, settled)) {
-                    settled += 1;
-                }
-                if settled > last {
-                    break;
-                }
+                left.retain(|&sequence| !world.read(|world| world.has_ended(at, sequence)));
             }
-            if settled <= last {
+            if let Some(sequence) = left.first() {
                 return Err(Violation::new(format!(
-                    "command {settled} of life {at} does not end"
+                    "command {sequence} of life {at} does not end"
                 )));
             }
             if !world.read(|world| world.was_done(at, last)) {

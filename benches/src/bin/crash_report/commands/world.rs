@@ -16,8 +16,8 @@ pub(crate) const COMMANDS: usize = LIVES * SEQUENCES;
 pub(crate) struct Life {
     pub(crate) issuer: u32,
     pub(crate) epoch: u32,
-    /// How many commands it sends.
-    pub(crate) commands: u8,
+    /// The numbers of the commands that it sends, rising; those in between it has given up.
+    pub(crate) sends: &'static [u8],
     /// How many it has under way at once: what lies further back it has settled or given up.
     pub(crate) held: u8,
     /// The classes of its commands, over and over.
