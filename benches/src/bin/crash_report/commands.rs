@@ -36,7 +36,8 @@ pub(crate) struct Commands<const W: usize, const E: usize, const P: usize, const
 
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    Deliver(Which),
+    /// A message arrives that says what is settled.
+    Deliver(Which, u8),
     Run,
     Finish(usize),
 }
@@ -64,13 +65,15 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
         for (at, life) in self.script.lives.iter().enumerate() {
             let all = life.sends;
             let arriving = if life.in_order {
-                let next = all.iter().position(|&sequence| !world.has_ended(at, sequence));
+                let next = all.iter().position(|&(sequence, _)| !world.has_ended(at, sequence));
                 let next = next.unwrap_or(all.len() - 1);
                 &all[next.saturating_sub(1)..=next]
             } else {
                 all
             };
-            let deliver = |&sequence: &u8| Move::Deliver(Which { life: at, sequence });
+            let deliver = |&(sequence, settled): &(u8, u8)| {
+                Move::Deliver(Which { life: at, sequence }, settled)
+            };
             moves.extend(arriving.iter().map(deliver));
         }
         if device.has_started() {
@@ -88,10 +91,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
     ) -> Result<(), Violation> {
         let lives = self.script.lives;
         match step {
-            Move::Deliver(which) => {
-                let settled = lives[which.life].settled(which.sequence);
-                device.deliver(lives, which, settled, world)
-            }
+            Move::Deliver(which, settled) => device.deliver(lives, which, settled, world),
             Move::Run => device.run(lives, world),
             Move::Finish(at) => device.finish(lives, at, world),
         }
@@ -112,8 +112,10 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
                 continue;
             }
             // All that the newest life sent, and one more.
-            let last = lives[at].sends.last().map_or(1, |last| last + 1);
-            let mut left: Vec<u8> = lives[at].sends.iter().copied().chain([last]).collect();
+            let last = lives[at].sends.last().map_or(1, |(last, _)| last + 1);
+            let sent = lives[at].sends.iter().map(|(sequence, _)| *sequence);
+            let mut left: Vec<u8> = sent.chain([last]).collect();
+            left.dedup();
             for _ in 0..=SEQUENCES {
                 let Some(&settled) = left.first() else {
                     break;

@@ -3,9 +3,9 @@
 use iot_core::command::Class;
 use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{Config, Explorer};
-use iot_core::storage::log::Config as LogConfig;
 
 use crate::commands::{Commands, Life, Script, World};
+use crate::engines::{Depth, Depths, bounded, closed, reordered, spare};
 use crate::entry::{Effort, Entry, Outcome};
 
 const MIXED: &[Class] = &[
@@ -15,52 +15,56 @@ const MIXED: &[Class] = &[
     Class::Transactional,
 ];
 
-const fn life(issuer: u32, epoch: u32, sends: &'static [u8], classes: &'static [Class]) -> Life {
+const fn life(issuer: u32, epoch: u32, sends: &'static [(u8, u8)]) -> Life {
     Life {
         issuer,
         epoch,
         sends,
-        held: 2,
-        classes,
+        classes: MIXED,
         one_lane: false,
         in_order: false,
     }
 }
 
-const fn in_order(mut life: Life) -> Life {
-    life.in_order = true;
-    life
+const fn in_order(sends: &'static [(u8, u8)]) -> Life {
+    Life {
+        in_order: true,
+        ..life(1, 1, sends)
+    }
 }
 
-const fn held(mut life: Life, held: u8) -> Life {
-    life.held = held;
-    life
-}
-
-const ORDER4: Script = Script { lives: &[in_order(life(1, 1, &[1, 2, 3, 4], MIXED))] };
-const ORDER5: Script = Script { lives: &[in_order(life(1, 1, &[1, 2, 3, 4, 5], MIXED))] };
-const ANY2: Script = Script { lives: &[life(1, 1, &[1, 2], MIXED)] };
-const ANY3: Script = Script { lives: &[life(1, 1, &[1, 2, 3], MIXED)] };
-const OVER: Script = Script { lives: &[held(life(1, 1, &[1, 5], MIXED), 9)] };
-const OVER3: Script = Script { lives: &[held(life(1, 1, &[1, 5, 6], MIXED), 9)] };
-const BACKUP: Script = Script { lives: &[life(1, 1, &[1], MIXED), life(1, 2, &[1], MIXED)] };
-const FOUR: Script = Script { lives: &[life(1, 1, &[1], MIXED), life(2, 1, &[2], MIXED), life(3, 1, &[3], MIXED),life(4, 1, &[4], MIXED) ] };
-const TWO: Script = Script { lives: &[life(1, 1, &[1], MIXED), life(2, 1, &[2], MIXED)] };
-const THREE: Script = Script { lives: &[life(1, 1, &[1], MIXED), life(2, 1, &[2], MIXED), life(3, 1, &[3], MIXED)] };
+/// One after the other, all classes, so many that pages are compacted.
+const ORDER: [Script; 3] = [
+    Script { lives: &[in_order(&[(1, 1)])] },
+    Script { lives: &[in_order(&[(1, 1), (2, 1)])] },
+    Script { lives: &[in_order(&[(1, 1), (2, 1), (3, 2), (4, 3)])] },
+];
+const ORDER3: Script = Script { lives: &[in_order(&[(1, 1), (2, 1), (3, 2)])] };
+const ANY: Script = Script { lives: &[life(1, 1, &[(1, 1), (2, 1), (2, 2)])] };
+const OVER: Script = Script { lives: &[life(1, 1, &[(1, 1), (5, 1), (5, 5)])] };
+const BACKUP: Script = Script { lives: &[life(1, 1, &[(1, 1)]), life(1, 2, &[(1, 1)])] };
+const BACKUP2: Script = Script { lives: &[life(1, 1, &[(3, 3)]), life(1, 2, &[(1, 1), (2,1)])] };
+const LANE: Script = Script { lives: &[Life { one_lane: true, ..life(1, 1, &[(1, 1), (2, 1)])}] };
 
 macro_rules! e { ($n:literal, $run:expr) => { Entry { name: $n, flash: "", run: $run } } }
 
+const R: Config = reordered(Config::STABLE, 0);
+const U1: Config = reordered(Config::UNSTABLE, 1);
+const U2: Config = reordered(Config::UNSTABLE, 2);
+
 pub(crate) const COMMANDS: &[Entry] = &[
-    e!("ORDER4", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, ORDER4)),
-    e!("ORDER5", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, ORDER5)),
-    e!("ANY2", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, ANY2)),
-    e!("ANY3", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, ANY3)),
-    e!("OVER", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, OVER)),
-    e!("OVER3", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, OVER3)),
-    e!("BACKUP", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, BACKUP)),
-    e!("TWO", |effort| explore::<4, 512, 4, 2>(effort, Mode::Rewritable, Config::STABLE, TWO)),
-    e!("THREE", |effort| explore::<4, 512, 4, 3>(effort, Mode::Rewritable, Config::STABLE, THREE)),
-    e!("FOUR", |effort| explore::<4, 512, 4, 4>(effort, Mode::Rewritable, Config::STABLE, FOUR)),
+    e!("ORDER1", |effort| explore::<4, 256, 4, 1>(effort, Mode::WriteOnce, R, ORDER[0])),
+    e!("ORDER4", |effort| explore::<4, 256, 4, 1>(effort, Mode::WriteOnce, R, ORDER[2])),
+    e!("ORDER4b", |effort| explore::<8, 384, 4, 1>(effort, Mode::Rewritable, R, ORDER[2])),
+    e!("ANY", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, ANY)),
+    e!("OVER", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, OVER)),
+    e!("LANE", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, LANE)),
+    e!("BACKUP", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, BACKUP)),
+    e!("BACKUP2", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, BACKUP2)),
+    e!("U1a", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER[0])),
+    e!("U1b", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER[1])),
+    e!("U1c", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER3)),
+    e!("U2", |effort| explore::<4, 256, 5, 1>(effort, Mode::Rewritable, U2, ORDER[1])),
 ];
 
 fn explore<const W: usize, const E: usize, const P: usize, const I: usize>(
@@ -69,7 +73,7 @@ fn explore<const W: usize, const E: usize, const P: usize, const I: usize>(
     mut config: Config,
     script: Script,
 ) -> Outcome {
-    let subject = Commands::<W, E, P, I>::new(script, LogConfig::new());
+    let subject = Commands::<W, E, P, I>::new(script, spare(P));
     let pages = subject.compactions(mode);
     let cuts = match effort {
         Effort::Quick => 500,
