@@ -34,6 +34,7 @@ pub(crate) struct Outcome {
     random: RandomReport,
     random_elapsed: Duration,
     must_close: bool,
+    limit: bool,
     /// Pages of the flash; none when there is no log on it.
     pages: usize,
     /// How many pages the script retired without a cut, and how many it must.
@@ -56,6 +57,7 @@ impl Outcome {
             random,
             random_elapsed: spent(start).saturating_sub(explored),
             must_close: true,
+            limit: false,
             pages: 0,
             retired: (0, 0),
         }
@@ -64,6 +66,12 @@ impl Outcome {
     /// States that the budget may end this run before its fixpoint.
     pub(crate) const fn may_stay_open(mut self) -> Self {
         self.must_close = false;
+        self
+    }
+
+    /// States that there is a violation, because no less is claimed not to have one.
+    pub(crate) const fn is_limit(mut self) -> Self {
+        self.limit = true;
         self
     }
 
@@ -76,6 +84,9 @@ impl Outcome {
     }
 
     pub(crate) fn is_good(&self) -> bool {
+        if self.limit {
+            return !self.report.failures.is_empty() && self.retired.0 >= self.retired.1;
+        }
         // With unstable words a random run may meet a state that differs in where a dead page is unstable.
         let strange = self.report.unstable_units == 0 && self.random.strangers > 0;
         (self.report.is_clean() || self.may_end_here())
@@ -95,6 +106,9 @@ impl Outcome {
         if self.pages > 0 {
             let (pages, retired) = (self.pages, self.retired.0);
             lines.push_str(&format!(" pages={pages} pages_retired={retired}"));
+        }
+        if self.limit {
+            lines.push_str(" limit=documented");
         }
         lines.push('\n');
         if self.random.cuts > 0 {
@@ -120,6 +134,9 @@ impl Outcome {
         // Writing to a string cannot fail.
         for failure in failures {
             let _ = write!(text, "{name}: {failure}");
+        }
+        if self.limit && self.report.failures.is_empty() {
+            let _ = writeln!(text, "{name}: the documented limit is none: claim more");
         }
         let stable = self.report.unstable_units == 0;
         let (retired, least) = self.retired;
