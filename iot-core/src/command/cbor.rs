@@ -72,10 +72,9 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads an array's head and the number in front, which tells versions and kinds apart.
-    #[inline(never)]
     pub(super) fn array(&mut self, items: u8, first: u8) {
-        let found = (self.head(ARRAY), self.uint());
-        self.require(found == (items.into(), first.into()));
+        let found = self.take(2) == [ARRAY | items, first];
+        self.require(found);
     }
 
     /// Fails unless `holds`.
@@ -140,7 +139,7 @@ impl<'b> Writer<'b> {
         self.put(bytes);
     }
 
-    pub(super) fn id(&mut self, id: CommandId) {
+    pub(super) fn id(&mut self, id: &CommandId) {
         self.uint(id.issuer.get().into());
         self.uint(id.epoch.into());
         self.uint(id.sequence.into());

@@ -11,9 +11,9 @@ pub const MAX_MESSAGE_BYTES: usize = 512;
 pub const MAX_COMMAND_BYTES: usize = MAX_MESSAGE_BYTES - 56;
 
 const VERSION: u8 = 1;
-const REQUEST: u64 = 0;
-const RESPONSE: u64 = 1;
-const CANCEL: u64 = 2;
+const REQUEST: u32 = 0;
+const RESPONSE: u32 = 1;
+const CANCEL: u32 = 2;
 const REQUEST_ITEMS: u8 = 9;
 const RESPONSE_ITEMS: u8 = 8;
 
@@ -152,7 +152,7 @@ impl<'b> Request<'b> {
         let room = buffer.len().min(MAX_MESSAGE_BYTES);
         let mut out = Writer::new(buffer.get_mut(..room)?);
         let kind = if self.cancels { CANCEL } else { REQUEST };
-        head(&mut out, REQUEST_ITEMS, kind, self.id);
+        head(&mut out, REQUEST_ITEMS, kind, &self.id);
         out.uint(self.settled_below.into());
         out.moment(self.not_before);
         out.moment(self.expires);
@@ -229,7 +229,7 @@ impl Head {
     /// Reads a request: for a chip, straight into the place where it is kept.
     pub(super) fn read<'b>(&mut self, reader: &mut Reader<'b>) -> Body<'b> {
         reader.array(REQUEST_ITEMS, VERSION);
-        let kind = reader.uint();
+        let kind = reader.u32();
         reader.id(&mut self.id);
         let settled_below = reader.u32();
         self.not_before = reader.timestamp();
@@ -305,7 +305,7 @@ impl Response {
 
     /// Writes the message; `None` when it does not fit into `buffer`.
     pub fn encode(&self, buffer: &mut [u8]) -> Option<usize> {
-        write_response(self.id, &State::from_answer(&self.answer), buffer)
+        write_response(&self.id, &State::from_answer(&self.answer), buffer)
     }
 
     /// Reads a message.
@@ -317,7 +317,7 @@ impl Response {
         check(bytes)?;
         let mut reader = Reader::new(bytes);
         reader.array(RESPONSE_ITEMS, VERSION);
-        let (kind, mut id) = (reader.uint(), Head::EMPTY.id);
+        let (kind, mut id) = (reader.u32(), Head::EMPTY.id);
         reader.id(&mut id);
         let state = State::read(&mut reader);
         reader.require(kind == RESPONSE && state.is_plain());
@@ -328,16 +328,20 @@ impl Response {
     }
 }
 
-pub(super) fn write_response(id: CommandId, state: &State<'_>, buffer: &mut [u8]) -> Option<usize> {
+pub(super) fn write_response(
+    id: &CommandId,
+    state: &State<'_>,
+    buffer: &mut [u8],
+) -> Option<usize> {
     let mut out = Writer::new(buffer);
     head(&mut out, RESPONSE_ITEMS, RESPONSE, id);
     state.write(&mut out);
     out.finish()
 }
 
-fn head(out: &mut Writer<'_>, items: u8, kind: u64, id: CommandId) {
+fn head(out: &mut Writer<'_>, items: u8, kind: u32, id: &CommandId) {
     out.array(items, VERSION);
-    out.uint(kind);
+    out.uint(kind.into());
     out.id(id);
 }
 

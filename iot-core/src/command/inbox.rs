@@ -54,6 +54,8 @@ use crate::id::{CommandId, IssuerId};
 /// # Ok::<(), iot_core::command::AllowError>(())
 /// ```
 // In this order, because the first fields of a structure have the shortest addresses on a chip.
+// A copy would run commands twice; an explorer of power cuts needs them.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 #[repr(C)]
 pub struct Inbox<
@@ -73,12 +75,14 @@ pub struct Inbox<
     effect: Option<Effect<EFFECT_BYTES>>,
 }
 
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 struct Grant<C> {
     issuer: IssuerId,
     allows: fn(&C) -> bool,
 }
 
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 struct Effect<const BYTES: usize> {
     id: CommandId,

@@ -25,7 +25,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    pub(super) const fn of(number: u64) -> Option<Self> {
+    pub(super) const fn of(number: u32) -> Option<Self> {
         Some(match number {
             1 => Self::Done,
             2 => Self::Failed,
@@ -89,7 +89,7 @@ impl<'b> State<'b> {
 
     /// Reads a state; for what can be none the reader fails.
     pub(super) fn read(reader: &mut Reader<'b>) -> Self {
-        let code = Code::of(reader.uint());
+        let code = Code::of(reader.u32());
         reader.require(code.is_some());
         Self {
             code: code.unwrap_or(Code::Busy),

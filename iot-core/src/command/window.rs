@@ -97,11 +97,11 @@ impl<const WIDTH: usize> Window<WIDTH> {
 
     /// Advances until `sequence` lies inside, but only over what has ended; says whether it does.
     pub fn reach(&mut self, sequence: u32) -> bool {
-        let above = sequence.saturating_sub(self.floor);
-        let rise = above.saturating_sub(Self::SPAN - 1);
-        let may_rise = rise <= BITS && (0..rise).all(|passed| self.has_bit(self.floor + passed));
+        let floor = sequence.saturating_sub(Self::SPAN - 1);
+        let is_near = floor.saturating_sub(self.floor) <= BITS;
+        let may_rise = is_near && (self.floor..floor).all(|passed| self.has_bit(passed));
         if may_rise {
-            self.settle_below(self.floor + rise);
+            self.settle_below(floor);
         }
         may_rise
     }
@@ -126,7 +126,8 @@ impl<const WIDTH: usize> Window<WIDTH> {
         &self.ended
     }
 
-    fn has_bit(&self, sequence: u32) -> bool {
+    /// Whether `sequence`, which lies in the window, has ended.
+    pub(super) fn has_bit(&self, sequence: u32) -> bool {
         let (at, bit) = place(sequence);
         self.ended.get(at).is_some_and(|byte| byte & bit != 0)
     }

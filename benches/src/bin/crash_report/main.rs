@@ -14,11 +14,13 @@
 
 extern crate alloc;
 
+mod commands;
 #[path = "../../../../iot-core/tests/power/counter.rs"]
 #[allow(dead_code, reason = "the tests use more of it than the report")]
 mod counter;
 mod engines;
 mod entry;
+mod journal;
 mod log;
 mod records;
 
@@ -28,7 +30,12 @@ use std::thread;
 
 use entry::{Effort, Entry};
 
-const ENTRIES: &[&[Entry]] = &[&engines::COUNTER, &engines::LOG, &engines::RECORDS];
+const ENTRIES: &[&[Entry]] = &[
+    &engines::COUNTER,
+    &engines::LOG,
+    &engines::RECORDS,
+    &journal::COMMANDS,
+];
 
 fn main() -> ExitCode {
     let (mut only, mut flash, mut effort) = (None, String::new(), Effort::Quick);

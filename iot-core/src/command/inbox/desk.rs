@@ -22,6 +22,7 @@ pub(super) enum Doing {
 }
 
 /// What the inbox keeps besides its ledgers and slots.
+#[cfg_attr(feature = "sim", derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Desk {
     /// `None` where none waits.

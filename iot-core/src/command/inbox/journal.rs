@@ -14,7 +14,7 @@ const VERSION: u8 = 1;
 const ITEMS: u8 = 15;
 
 /// Where a code would say how it ended, while it is accepted and not started.
-const ACCEPTED: u64 = 0;
+const ACCEPTED: u32 = 0;
 
 /// The sizes of the inbox that wrote a record: they decide where each record lies and how far it speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,12 +53,12 @@ pub(super) fn write<const WINDOW: usize>(
     out.uint(serial.into());
     out.uint(window.floor().into());
     out.bytes(window.ended());
-    out.id(slot.head.id);
+    out.id(&slot.head.id);
     out.uint(slot.fingerprint.get());
     out.uint(slot.head.not_before.as_millis());
     out.uint(slot.head.expires.as_millis());
     match slot.phase {
-        Phase::Accepting => out.uint(ACCEPTED),
+        Phase::Accepting => out.uint(ACCEPTED.into()),
         _ => out.uint(slot.code.unwrap_or(Code::InProgress) as u64),
     }
     out.uint(slot.number.into());
@@ -83,7 +83,7 @@ pub(super) fn read<'b, const WINDOW: usize>(
     slot.fingerprint = Fingerprint::new(reader.uint());
     slot.head.not_before = reader.timestamp();
     slot.head.expires = reader.timestamp();
-    let stage = reader.uint();
+    let stage = reader.u32();
     let (number, output) = (reader.u32(), reader.bytes());
     let rest = reader.rest()?;
     slot.code = Code::of(stage).filter(|code| code.is_last());
@@ -136,7 +136,7 @@ mod tests {
         #[test]
         fn a_record_is_read_as_written(
             numbers in any::<(u32, u32, u32, u64, u64, u64, u32, u32)>(),
-            stage in 0..13u64,
+            stage in 0..13u32,
             ended in any::<[u8; 32]>(),
             output in proptest::collection::vec(any::<u8>(), 0..=Output::MAX_BYTES),
         ) {

@@ -2,12 +2,12 @@
 
 use super::Inbox;
 use super::desk::Doing;
+use super::ledger::Ledger;
 use super::slot::{Phase, Slot, Time, oldest};
 use crate::command::cbor::{self, Reader};
 use crate::command::class::Command;
 use crate::command::envelope::{Body, Fingerprint, MAX_MESSAGE_BYTES};
 use crate::command::state::Code;
-use crate::command::window::Standing;
 use crate::id::IssuerId;
 use crate::time::Now;
 
@@ -43,7 +43,7 @@ impl<
             return Err(Code::Busy);
         }
         new.fingerprint = Fingerprint::of(body.command);
-        let place = self.ledger(new).ok_or(Code::Busy)?;
+        let place = self.ledger(new.head.id.issuer).ok_or(Code::Busy)?;
         let Some(at) = self.place(place, new, body)? else {
             return Ok(());
         };
@@ -78,8 +78,8 @@ impl<
         let id = new.head.id;
         let ledger = self.ledgers.get_mut(place).ok_or(Code::Busy)?;
         let slots = self.slots.get_mut(place).ok_or(Code::Busy)?;
-        let mut lowest_live = u32::MAX;
-        for slot in slots.iter_mut() {
+        let (mut lowest_live, mut oldest, mut room) = (u32::MAX, u32::MAX, place * RESULTS);
+        for (at, slot) in slots.iter_mut().enumerate() {
             if slot.head.id == id {
                 if slot.fingerprint != new.fingerprint {
                     return Err(Code::Mismatch);
@@ -88,31 +88,30 @@ impl<
                 slot.owed = true;
                 return Ok(None);
             }
+            let sequence = slot.head.id.sequence;
+            // Whoever asked for what is settled did so long ago: it must not cost a younger result its place.
+            let is_wanted = slot.owed && sequence >= body.settled_below;
             if slot.is_live() {
-                lowest_live = lowest_live.min(slot.head.id.sequence);
+                lowest_live = lowest_live.min(sequence);
+            } else if !is_wanted && sequence < oldest {
+                (oldest, room) = (sequence, place * RESULTS + at);
             }
         }
         // Two issuers lose their oldest results instead of waiting for room: one that settles nothing would
         // wait for ever, and so would one whose command at the floor finds no room behind those it waits for.
         // It does not wait for ever where an older one is live: when that has ended, its room is free.
-        let mut oldest = match body.settled_below {
+        let lowest_kept = match body.settled_below {
             0 => u32::MAX,
             settled if settled == id.sequence && lowest_live > settled => u32::MAX,
             settled => settled,
         };
-        let mut room = None;
-        for (at, slot) in slots.iter().enumerate() {
-            if !slot.is_live() && !slot.owed && slot.head.id.sequence < oldest {
-                (oldest, room) = (slot.head.id.sequence, Some(place * RESULTS + at));
-            }
-        }
         if ledger.issuer != Some(id.issuer) || id.epoch > ledger.epoch {
             if lowest_live < u32::MAX {
                 return Err(Code::Busy);
             }
             ledger.open(id.issuer, id.epoch);
             slots.fill(Slot::FREE);
-            room = Some(place * RESULTS);
+            (oldest, room) = (0, place * RESULTS);
         }
         let is_older = id.epoch < ledger.epoch;
         // What an older life settled says nothing about the numbers of this one.
@@ -128,38 +127,34 @@ impl<
                 Code::Busy
             });
         }
-        // The floor must not pass what is live, nor an end that the issuer may still ask for.
+        // The floor must not pass an end that the issuer may still ask for.
         let kept = match body.settled_below {
-            0 => lowest_live,
-            settled => lowest_live.min(settled.max(ledger.window.floor())),
+            0 => u32::MAX,
+            _ => ledger.window.floor(),
         };
         let is_near = (id.sequence.saturating_sub(kept) as usize) < WINDOW;
         if !is_near || !ledger.window.reach(id.sequence) {
             return Err(Code::Busy);
         }
-        if ledger.window.standing(id.sequence) == Standing::Ended {
+        if ledger.window.has_bit(id.sequence) {
             return Err(Code::Forgotten);
         }
-        room.map(Some).ok_or(Code::Busy)
+        if oldest >= lowest_kept {
+            return Err(Code::Busy);
+        }
+        Ok(Some(room))
     }
 
     /// The ledger of an issuer: its own, a free one, or one whose issuer is not known any longer.
-    fn ledger(&self, new: &Slot) -> Option<usize> {
+    fn ledger(&self, issuer: IssuerId) -> Option<usize> {
         // The first free one: so the first record is always there for a firmware of other sizes to find.
-        let (mut free, mut spare) = (None, None);
-        for (place, ledger) in self.ledgers.iter().enumerate() {
-            let Some(issuer) = ledger.issuer else {
-                free = free.or(Some(place));
-                continue;
-            };
-            if issuer == new.head.id.issuer {
-                return Some(place);
-            }
-            if spare.is_none() && self.grant(issuer).is_none() {
-                spare = Some(place);
-            }
-        }
-        free.or(spare)
+        let of = |wanted| (self.ledgers.iter()).position(|ledger| ledger.issuer == wanted);
+        let is_spare = |ledger: &Ledger<WINDOW>| {
+            (ledger.issuer).is_some_and(|issuer| self.grant(issuer).is_none())
+        };
+        of(Some(issuer))
+            .or_else(|| of(None))
+            .or_else(|| self.ledgers.iter().position(is_spare))
     }
 
     /// What an issuer may do; `None` when nothing was said about it.

@@ -97,6 +97,8 @@ impl Slot {
         (self.class, self.lane) = (command.class(), command.lane());
     }
 
+    // Many callers, one copy.
+    #[inline(never)]
     pub(super) const fn end(&mut self, code: Code) {
         (self.code, self.number, self.phase) = (Some(code), 0, Phase::Ending);
     }
@@ -138,6 +140,8 @@ impl Slot {
 
     /// Judges both of its moments by what is proved about the time; with `danger` whatever is not proved is
     /// taken for leave to start.
+    // Two callers, one copy.
+    #[inline(never)]
     pub(super) fn time(&self, now: Now, danger: bool) -> Time {
         let Head {
             not_before,
@@ -149,11 +153,13 @@ impl Slot {
             .wall
             .not_after()
             .unwrap_or(Timestamp::from_millis(u64::MAX));
-        let may_be_over = expires > Timestamp::EPOCH && latest >= expires;
+        // The last moment at which it may start: 0, which is no moment, becomes the end of time.
+        let last = Timestamp::from_millis(expires.as_millis().wrapping_sub(1));
+        let may_be_over = latest > last;
         if self.resumed {
             // What was started before the restart is not judged again.
             Time::Come
-        } else if may_be_over && earliest >= expires {
+        } else if earliest > last {
             Time::Over
         } else if !danger && (may_be_over || latest >= not_before && earliest < not_before) {
             Time::Unknown

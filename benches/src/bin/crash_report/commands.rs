@@ -1,0 +1,205 @@
+//! The command engine with its journal on flash, under the explorer: every order of messages, every cut.
+//!
+//! A script names the lives of issuers and how many commands each sends. Any message that was sent may arrive never,
+//! once, often and at any later time; handlers begin and end at any time. So the choices of the environment are all
+//! that loss, repetition, reordering and ancient messages can do. After each boot the outside's claims are checked
+//! once more, and a world without further cuts must come to rest: what is under way ends, and a new command of
+//! every issuer is carried out.
+
+mod device;
+mod job;
+mod world;
+
+use iot_core::node::block_on;
+use iot_core::port::Records as _;
+use iot_core::sim::SimFlash;
+use iot_core::sim::flash::Mode;
+use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
+use iot_core::storage::log::Config;
+
+use device::{Device, Store};
+use job::Job;
+pub(crate) use world::{Life, World};
+use world::{SEQUENCES, Which};
+
+/// Lives of issuers that send commands to one device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Script {
+    pub(crate) lives: &'static [Life],
+}
+
+/// A script on flash.
+pub(crate) struct Commands<const W: usize, const E: usize, const P: usize, const I: usize> {
+    script: Script,
+    config: Config,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Deliver(Which),
+    Run,
+    Finish(usize),
+}
+
+impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W, E, P, I> {
+    pub(crate) const fn new(script: Script, config: Config) -> Self {
+        Self { script, config }
+    }
+
+    /// How many pages the script compacts when it runs in order and without a cut.
+    pub(crate) fn compactions(&self, mode: Mode) -> u64 {
+        let world = WorldCell::new(World::default());
+        let Ok(mut device) = self.boot(SimFlash::new(P as u16, mode), &world) else {
+            return 0;
+        };
+        let quiet = self.comes_to_rest(&mut device, &world);
+        quiet.map_or(0, |()| {
+            let erases = device.store.flash().counters().erases;
+            erases.saturating_sub(P as u64 - 2)
+        })
+    }
+
+    fn moves(&self, device: &Device<W, E, P, I>, world: &World) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for (at, life) in self.script.lives.iter().enumerate() {
+            let sent = if life.in_order {
+                let next = (1..life.commands).find(|&sequence| !world.has_ended(at, sequence));
+                let next = next.unwrap_or(life.commands);
+                next.saturating_sub(1).max(1)..=next
+            } else {
+                1..=life.commands
+            };
+            moves.extend(sent.map(|sequence| Move::Deliver(Which { life: at, sequence })));
+        }
+        if device.has_started() {
+            moves.push(Move::Run);
+        }
+        moves.extend((0..device.running.len()).map(Move::Finish));
+        moves
+    }
+
+    fn make(
+        &self,
+        device: &mut Device<W, E, P, I>,
+        world: &WorldCell<World>,
+        step: Move,
+    ) -> Result<(), Violation> {
+        let lives = self.script.lives;
+        match step {
+            Move::Deliver(which) => {
+                let settled = lives[which.life].settled(which.sequence);
+                device.deliver(lives, which, settled, world)
+            }
+            Move::Run => device.run(lives, world),
+            Move::Finish(at) => device.finish(lives, at, world),
+        }
+    }
+
+    /// From here on no message is lost and no power is cut.
+    fn comes_to_rest(
+        &self,
+        device: &mut Device<W, E, P, I>,
+        world: &WorldCell<World>,
+    ) -> Result<(), Violation> {
+        let lives = self.script.lives;
+        for at in 0..lives.len() {
+            if lives[at + 1..]
+                .iter()
+                .any(|later| later.issuer == lives[at].issuer)
+            {
+                continue;
+            }
+            // All that the newest life sent, and one more.
+            let last = lives[at].commands + 1;
+            let mut settled = 1;
+            for _ in 0..SEQUENCES {
+                for sequence in settled..=last {
+                    device.deliver(lives, Which { life: at, sequence }, settled, world)?;
+                    device.carry_out(lives, world)?;
+                }
+                while settled <= last && world.read(|world| world.has_ended(at, settled)) {
+                    settled += 1;
+                }
+                if settled > last {
+                    break;
+                }
+            }
+            if settled <= last {
+                return Err(Violation::new(format!(
+                    "command {settled} of life {at} does not end"
+                )));
+            }
+            if !world.read(|world| world.was_done(at, last)) {
+                return Err(Violation::new(format!(
+                    "the new command of life {at} was not carried out"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<const W: usize, const E: usize, const P: usize, const I: usize> Subject<W, E>
+    for Commands<W, E, P, I>
+{
+    type World = World;
+    type Session = Device<W, E, P, I>;
+
+    fn boot(
+        &self,
+        flash: SimFlash<W, E>,
+        world: &WorldCell<World>,
+    ) -> Result<Self::Session, Violation> {
+        let is_stable = flash.image().unstable_units() == 0;
+        let before = is_stable.then(|| (flash.image().clone(), world.read(Clone::clone)));
+        let lives = self.script.lives;
+        let device = Device::boot(lives, flash, self.config, world)?;
+        if let Some((image, known)) = before {
+            let quiet = WorldCell::new(known);
+            let flash = SimFlash::from_image(image);
+            let mut device = Device::boot(lives, flash, self.config, &quiet)?;
+            self.comes_to_rest(&mut device, &quiet)?;
+        }
+        Ok(device)
+    }
+
+    fn choices(&self, session: &Self::Session, world: &World) -> usize {
+        self.moves(session, world).len()
+    }
+
+    fn step(
+        &self,
+        choice: usize,
+        session: &mut Self::Session,
+        world: &WorldCell<World>,
+    ) -> Result<(), Violation> {
+        let moves = world.read(|world| self.moves(session, world));
+        match moves.get(choice) {
+            Some(step) => self.make(session, world, *step),
+            None => Err(Violation::new("there is no such choice")),
+        }
+    }
+
+    fn flash<'s>(&self, session: &'s Self::Session) -> &'s SimFlash<W, E> {
+        session.store.flash()
+    }
+
+    fn session_key(&self, session: &Self::Session, key: &mut KeyHasher) {
+        session.store.add_session(key);
+        session.add(key);
+    }
+
+    fn key(&self, flash: &mut SimFlash<W, E>, _: &World, key: &mut KeyHasher) {
+        Store::<W, E, P>::add_meaning(flash, self.config, key);
+    }
+}
+
+/// The bytes that the transactional effects have left, one count for each command.
+fn effects<const W: usize, const E: usize, const P: usize>(
+    store: &mut Store<W, E, P>,
+) -> Result<[u8; world::COMMANDS], Violation> {
+    let mut bytes = [0; device::EFFECT_BYTES];
+    block_on(store.read(device::EFFECTS, &mut bytes)).map_err(Violation::new)?;
+    let packed = u64::from_le_bytes(bytes);
+    Ok(core::array::from_fn(|at| (packed >> (2 * at) & 3) as u8))
+}
