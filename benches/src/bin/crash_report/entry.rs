@@ -75,11 +75,15 @@ impl Outcome {
         self
     }
 
-    /// States on how many pages the script ran, how many it compacted or retired, and how many it must for the
-    /// run to mean anything.
-    pub(crate) const fn with_pages(mut self, pages: usize, retired: u64, least: u64) -> Self {
-        self.pages = pages;
+    /// States how many pages the script compacted or retired, and how many it must for the run to mean anything.
+    pub(crate) const fn with_pages(mut self, retired: u64, least: u64) -> Self {
         self.retired = (retired, least);
+        self
+    }
+
+    /// States how many pages the flash has.
+    pub(crate) const fn on_pages(mut self, pages: usize) -> Self {
+        self.pages = pages;
         self
     }
 
