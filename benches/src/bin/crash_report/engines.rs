@@ -200,7 +200,7 @@ where
         .on_pages(pages)
         .with_pages(retired, depth.pages);
     match depth.budget {
-        Some(_) if depth.limit => outcome.may_stay_open().is_limit(),
+        Some(_) if depth.limit => outcome.may_stay_open().beyond_claims(),
         Some(_) => outcome.may_stay_open(),
         None => outcome,
     }

@@ -70,7 +70,7 @@ impl Outcome {
     }
 
     /// States that there is a violation, because no less is claimed not to have one.
-    pub(crate) const fn is_limit(mut self) -> Self {
+    pub(crate) const fn beyond_claims(mut self) -> Self {
         self.limit = true;
         self
     }
