@@ -108,7 +108,8 @@ impl Config {
     }
 
     /// How many pages stay free of data: at least 2. One is opened when a page is full, the other when a boot
-    /// gives a page up; a third pays for flash on which two words at once read differently from time to time.
+    /// gives a page up. A third makes it rarer, not impossible, that two words lose data which read differently
+    /// from time to time at once: that is the limit of what is promised.
     #[must_use]
     pub const fn spare_pages(mut self, pages: u16) -> Self {
         self.spare = if pages < 2 { 2 } else { pages };

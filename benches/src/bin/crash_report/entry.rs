@@ -34,6 +34,7 @@ pub(crate) struct Outcome {
     random: RandomReport,
     random_elapsed: Duration,
     must_close: bool,
+    limit: bool,
     /// Pages of the flash; none when there is no log on it.
     pages: usize,
     /// How many pages the script retired without a cut, and how many it must.
@@ -56,6 +57,7 @@ impl Outcome {
             random,
             random_elapsed: spent(start).saturating_sub(explored),
             must_close: true,
+            limit: false,
             pages: 0,
             retired: (0, 0),
         }
@@ -67,15 +69,28 @@ impl Outcome {
         self
     }
 
-    /// States on how many pages the script ran, how many it compacted or retired, and how many it must for the
-    /// run to mean anything.
-    pub(crate) const fn with_pages(mut self, pages: usize, retired: u64, least: u64) -> Self {
-        self.pages = pages;
+    /// States that there is a violation, because no less is claimed not to have one.
+    pub(crate) const fn beyond_claims(mut self) -> Self {
+        self.limit = true;
+        self
+    }
+
+    /// States how many pages the script compacted or retired, and how many it must for the run to mean anything.
+    pub(crate) const fn with_pages(mut self, retired: u64, least: u64) -> Self {
         self.retired = (retired, least);
         self
     }
 
+    /// States how many pages the flash has.
+    pub(crate) const fn on_pages(mut self, pages: usize) -> Self {
+        self.pages = pages;
+        self
+    }
+
     pub(crate) fn is_good(&self) -> bool {
+        if self.limit {
+            return !self.report.failures.is_empty() && self.retired.0 >= self.retired.1;
+        }
         // With unstable words a random run may meet a state that differs in where a dead page is unstable.
         let strange = self.report.unstable_units == 0 && self.random.strangers > 0;
         (self.report.is_clean() || self.may_end_here())
@@ -95,6 +110,9 @@ impl Outcome {
         if self.pages > 0 {
             let (pages, retired) = (self.pages, self.retired.0);
             lines.push_str(&format!(" pages={pages} pages_retired={retired}"));
+        }
+        if self.limit {
+            lines.push_str(" limit=documented");
         }
         lines.push('\n');
         if self.random.cuts > 0 {
@@ -120,6 +138,9 @@ impl Outcome {
         // Writing to a string cannot fail.
         for failure in failures {
             let _ = write!(text, "{name}: {failure}");
+        }
+        if self.limit && self.report.failures.is_empty() {
+            let _ = writeln!(text, "{name}: the documented limit is none: claim more");
         }
         let stable = self.report.unstable_units == 0;
         let (retired, least) = self.retired;

@@ -123,6 +123,7 @@ fn survives(seed: u64, mode: Mode, torn: &[Torn], unstable: &[Torn]) -> Model {
             _ => Reading::Flicker(random.0),
         };
         flash.set_reading(reading);
+        let stable = flash.image().unstable_units() == 0;
         let Ok(mut log) = open(&mut flash) else {
             assert!(flash.cut().is_some(), "a boot failed without a cut");
             model.cuts += 1;
@@ -132,7 +133,7 @@ fn survives(seed: u64, mode: Mode, torn: &[Torn], unstable: &[Torn]) -> Model {
         };
         let recovery = log.flash().operations();
         model.recovery = model.recovery.max(recovery);
-        if stopped && log.flash().image().unstable_units() == 0 {
+        if stopped && stable {
             assert_eq!(recovery, 0, "a boot after a clean stop wrote something");
             model.clean_boots += 1;
         }

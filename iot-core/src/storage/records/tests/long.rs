@@ -49,6 +49,7 @@ fn survives(mode: Mode, torn: &[Torn], unstable: &[Torn]) {
             2 => Reading::Random(seed),
             _ => Reading::Flicker(seed),
         });
+        let stable = flash.image().unstable_units() == 0;
         let Ok(mut store) = open(&mut flash) else {
             assert!(flash.cut().is_some(), "a boot failed without a cut");
             (stopped, cuts, left) = (false, cuts + 1, left.saturating_sub(1));
@@ -56,7 +57,7 @@ fn survives(mode: Mode, torn: &[Torn], unstable: &[Torn]) {
         };
         let operations = store.flash().operations();
         recovery = operations.max(recovery);
-        if stopped && store.flash().image().unstable_units() == 0 {
+        if stopped && stable {
             assert_eq!(operations, 0, "a boot after a clean stop wrote something");
             clean_boots += 1;
         }
