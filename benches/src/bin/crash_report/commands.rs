@@ -1,6 +1,6 @@
 //! The command engine with its journal on flash, under the explorer: every order of messages, every cut.
 //!
-//! A script names the lives of issuers and how many commands each sends. Any message that was sent may arrive never,
+//! A script names the lives of issuers and the messages that each sends. Any message that was sent may arrive never,
 //! once, often and at any later time; handlers begin and end at any time. So the choices of the environment are all
 //! that loss, repetition, reordering and ancient messages can do. After each boot the outside's claims are checked
 //! once more, and a world without further cuts must come to rest: what is under way ends, and a new command of
@@ -22,15 +22,9 @@ use job::Job;
 pub(crate) use world::{Life, World};
 use world::{SEQUENCES, Which};
 
-/// Lives of issuers that send commands to one device.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Script {
-    pub(crate) lives: &'static [Life],
-}
-
-/// A script on flash.
+/// Lives of issuers that send commands to one device on flash.
 pub(crate) struct Commands<const W: usize, const E: usize, const P: usize, const I: usize> {
-    script: Script,
+    lives: Vec<Life>,
     config: Config,
 }
 
@@ -43,8 +37,8 @@ enum Move {
 }
 
 impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W, E, P, I> {
-    pub(crate) const fn new(script: Script, config: Config) -> Self {
-        Self { script, config }
+    pub(crate) const fn new(lives: Vec<Life>, config: Config) -> Self {
+        Self { lives, config }
     }
 
     /// How many pages the script compacts when it runs in order and without a cut.
@@ -62,10 +56,19 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
 
     fn moves(&self, device: &Device<W, E, P, I>, world: &World) -> Vec<Move> {
         let mut moves = Vec::new();
-        for (at, life) in self.script.lives.iter().enumerate() {
+        for (at, life) in self.lives.iter().enumerate() {
+            let is_through = |before: usize| {
+                let mut sends = self.lives[before].sends.iter();
+                sends.all(|&(sequence, _)| world.has_ended(before, sequence))
+            };
+            if life.in_turn && !(0..at).all(is_through) {
+                continue;
+            }
             let all = life.sends;
             let arriving = if life.in_order {
-                let next = all.iter().position(|&(sequence, _)| !world.has_ended(at, sequence));
+                let next = all
+                    .iter()
+                    .position(|&(sequence, _)| !world.has_ended(at, sequence));
                 let next = next.unwrap_or(all.len() - 1);
                 &all[next.saturating_sub(1)..=next]
             } else {
@@ -89,7 +92,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
         world: &WorldCell<World>,
         step: Move,
     ) -> Result<(), Violation> {
-        let lives = self.script.lives;
+        let lives = &self.lives;
         match step {
             Move::Deliver(which, settled) => device.deliver(lives, which, settled, world),
             Move::Run => device.run(lives, world),
@@ -103,7 +106,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
         device: &mut Device<W, E, P, I>,
         world: &WorldCell<World>,
     ) -> Result<(), Violation> {
-        let lives = self.script.lives;
+        let lives = &self.lives;
         for at in 0..lives.len() {
             if lives[at + 1..]
                 .iter()
@@ -155,7 +158,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Subject<W, 
     ) -> Result<Self::Session, Violation> {
         let is_stable = flash.image().unstable_units() == 0;
         let before = is_stable.then(|| (flash.image().clone(), world.read(Clone::clone)));
-        let lives = self.script.lives;
+        let lives = &self.lives;
         let device = Device::boot(lives, flash, self.config, world)?;
         if let Some((image, known)) = before {
             let quiet = WorldCell::new(known);

@@ -49,8 +49,8 @@ fn count<const W: usize, const E: usize>(
 /// How much of a script is explored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depth {
-    /// Batches of the script.
-    batches: u16,
+    /// Batches of the script, or commands.
+    pub(crate) batches: u16,
     /// How many pages it must retire, at least.
     pages: u64,
     /// The most states; `None` when the run must reach its fixpoint.
@@ -78,7 +78,7 @@ pub(crate) const fn bounded(batches: u16, pages: u64, states: usize) -> Depth {
 }
 
 /// Beyond what is claimed: among so many states is a violation.
-const fn limit(batches: u16, pages: u64, states: usize) -> Depth {
+pub(crate) const fn limit(batches: u16, pages: u64, states: usize) -> Depth {
     Depth {
         limit: true,
         ..bounded(batches, pages, states)
@@ -119,6 +119,8 @@ macro_rules! on_every_flash {
         }
     };
 }
+
+pub(crate) use on_every_flash;
 
 /// The log alone: batches are appended, and the oldest page is retired whenever the log is at its limit.
 pub(crate) const LOG: [Entry; 21] = on_every_flash!(
@@ -176,7 +178,7 @@ fn commit<const W: usize, const E: usize, const P: usize>(
     explore(subject, (P, pages), effort, mode, config, depth)
 }
 
-fn explore<S, const W: usize, const E: usize>(
+pub(crate) fn explore<S, const W: usize, const E: usize>(
     subject: S,
     (pages, retired): (usize, u64),
     effort: Effort,

@@ -1,11 +1,11 @@
 //! The command engine's scripts, each on several kinds of flash.
 
 use iot_core::command::Class;
-use iot_core::sim::flash::{FlashImage, Mode};
-use iot_core::sim::power::{Config, Explorer};
+use iot_core::sim::flash::Mode;
+use iot_core::sim::power::Config;
 
-use crate::commands::{Commands, Life, Script, World};
-use crate::engines::{Depth, Depths, bounded, closed, reordered, spare};
+use crate::commands::{Commands, Life};
+use crate::engines::{Depths, bounded, closed, explore, limit, on_every_flash, reordered, spare};
 use crate::entry::{Effort, Entry, Outcome};
 
 const MIXED: &[Class] = &[
@@ -13,6 +13,75 @@ const MIXED: &[Class] = &[
     Class::Idempotent,
     Class::Probed,
     Class::Transactional,
+];
+
+/// One after the other, through all classes, each with what the issuer has settled by then.
+const IN_ORDER: &[(u8, u8)] = &[(1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5)];
+
+const STABLE: Depths = [closed(2, 0), closed(4, 2)];
+const LONGER_WORDS: Depths = [closed(1, 0), closed(5, 2)];
+const ONE_UNSTABLE: Depths = [closed(1, 0), closed(2, 1)];
+const BEYOND_LIMIT: Depths = [bounded(2, 1, 1_000), limit(2, 1, 100_000)];
+
+/// An issuer that waits for each answer; its messages are lost, and come again later.
+pub(crate) const ONE_BY_ONE: [Entry; 12] = on_every_flash!(
+    "commands",
+    one_by_one,
+    (4, 256, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 256, 4, 2, Config::UNSTABLE, BEYOND_LIMIT),
+    (4, 256, 4, 0, Config::STABLE, STABLE),
+    (8, 320, 4, 0, Config::STABLE, LONGER_WORDS)
+);
+
+const CLOSED: Depths = [bounded(0, 0, 1_000), closed(0, 0)];
+const BOUNDED: Depths = [bounded(0, 0, 1_000), bounded(0, 0, 200_000)];
+
+macro_rules! in_any_order {
+    ($(($name:literal, $lives:ident, $issuers:literal, $erase:literal, $depths:expr)),*) => {
+        [$(
+            Entry {
+                name: $name,
+                flash: concat!("write=4 u=0 pages=4 issuers=", $issuers),
+                run: |effort| scripted::<4, $erase, 4, $issuers>(effort, Mode::WriteOnce, STABLE_FLASH, &$lives, $depths),
+            },
+        )*]
+    };
+}
+
+const STABLE_FLASH: Config = reordered(Config::STABLE, 0);
+
+/// Messages that come in any order.
+pub(crate) const ANY_ORDER: [Entry; 7] = in_any_order!(
+    ("commands-any-order", GIVEN_UP, 1, 256, CLOSED),
+    ("commands-one-lane", LANE, 1, 256, CLOSED),
+    ("commands-overflow", OVERFLOW, 1, 256, CLOSED),
+    ("commands-backup", BACKUP, 1, 256, CLOSED),
+    ("commands-two-issuers", TWO, 2, 512, CLOSED),
+    ("commands-in-turn", FOUR_IN_TURN, 4, 512, CLOSED),
+    ("commands-four-issuers", FOUR, 4, 512, BOUNDED)
+);
+
+/// The second message about 2 gives 1 up.
+const GIVEN_UP: [Life; 1] = [life(1, 1, &[(1, 1), (2, 1), (2, 2)])];
+const LANE: [Life; 1] = [Life {
+    one_lane: true,
+    ..life(1, 1, &[(1, 1), (2, 1)])
+}];
+/// 5 lies beyond a window that begins with 1.
+const OVERFLOW: [Life; 1] = [life(1, 1, &[(1, 1), (5, 1), (5, 5)])];
+const BACKUP: [Life; 2] = [life(1, 1, &[(1, 1)]), life(1, 2, &[(1, 1)])];
+const TWO: [Life; 2] = [life(1, 1, &[(1, 1)]), life(2, 1, &[(2, 2)])];
+const FOUR: [Life; 4] = [
+    life(1, 1, &[(1, 1)]),
+    life(2, 1, &[(2, 2)]),
+    life(3, 1, &[(3, 3)]),
+    life(4, 1, &[(4, 4)]),
+];
+const FOUR_IN_TURN: [Life; 4] = [
+    in_turn(FOUR[0]),
+    in_turn(FOUR[1]),
+    in_turn(FOUR[2]),
+    in_turn(FOUR[3]),
 ];
 
 const fn life(issuer: u32, epoch: u32, sends: &'static [(u8, u8)]) -> Life {
@@ -23,69 +92,46 @@ const fn life(issuer: u32, epoch: u32, sends: &'static [(u8, u8)]) -> Life {
         classes: MIXED,
         one_lane: false,
         in_order: false,
+        in_turn: false,
     }
 }
 
-const fn in_order(sends: &'static [(u8, u8)]) -> Life {
+const fn in_turn(life: Life) -> Life {
     Life {
-        in_order: true,
-        ..life(1, 1, sends)
+        in_turn: true,
+        ..life
     }
 }
 
-/// One after the other, all classes, so many that pages are compacted.
-const ORDER: [Script; 3] = [
-    Script { lives: &[in_order(&[(1, 1)])] },
-    Script { lives: &[in_order(&[(1, 1), (2, 1)])] },
-    Script { lives: &[in_order(&[(1, 1), (2, 1), (3, 2), (4, 3)])] },
-];
-const ORDER3: Script = Script { lives: &[in_order(&[(1, 1), (2, 1), (3, 2)])] };
-const ANY: Script = Script { lives: &[life(1, 1, &[(1, 1), (2, 1), (2, 2)])] };
-const OVER: Script = Script { lives: &[life(1, 1, &[(1, 1), (5, 1), (5, 5)])] };
-const BACKUP: Script = Script { lives: &[life(1, 1, &[(1, 1)]), life(1, 2, &[(1, 1)])] };
-const BACKUP2: Script = Script { lives: &[life(1, 1, &[(3, 3)]), life(1, 2, &[(1, 1), (2,1)])] };
-const LANE: Script = Script { lives: &[Life { one_lane: true, ..life(1, 1, &[(1, 1), (2, 1)])}] };
-
-macro_rules! e { ($n:literal, $run:expr) => { Entry { name: $n, flash: "", run: $run } } }
-
-const R: Config = reordered(Config::STABLE, 0);
-const U1: Config = reordered(Config::UNSTABLE, 1);
-const U2: Config = reordered(Config::UNSTABLE, 2);
-
-pub(crate) const COMMANDS: &[Entry] = &[
-    e!("ORDER1", |effort| explore::<4, 256, 4, 1>(effort, Mode::WriteOnce, R, ORDER[0])),
-    e!("ORDER4", |effort| explore::<4, 256, 4, 1>(effort, Mode::WriteOnce, R, ORDER[2])),
-    e!("ORDER4b", |effort| explore::<8, 384, 4, 1>(effort, Mode::Rewritable, R, ORDER[2])),
-    e!("ANY", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, ANY)),
-    e!("OVER", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, OVER)),
-    e!("LANE", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, LANE)),
-    e!("BACKUP", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, BACKUP)),
-    e!("BACKUP2", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, BACKUP2)),
-    e!("U1a", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER[0])),
-    e!("U1b", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER[1])),
-    e!("U1c", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER3)),
-    e!("U2", |effort| explore::<4, 256, 5, 1>(effort, Mode::Rewritable, U2, ORDER[1])),
-];
-
-fn explore<const W: usize, const E: usize, const P: usize, const I: usize>(
+fn one_by_one<const W: usize, const E: usize, const P: usize>(
     effort: Effort,
     mode: Mode,
-    mut config: Config,
-    script: Script,
+    config: Config,
+    depths: Depths,
 ) -> Outcome {
-    let subject = Commands::<W, E, P, I>::new(script, spare(P));
-    let pages = subject.compactions(mode);
-    let cuts = match effort {
-        Effort::Quick => 500,
-        Effort::Full => 100_000,
+    let commands = usize::from(depths[effort as usize].batches);
+    let life = Life {
+        in_order: true,
+        ..life(1, 1, &IN_ORDER[..commands])
     };
-    config.audit = effort == Effort::Full;
-    config.merged_samples = 100;
-    config.states = std::env::var("S").map_or(20_000_000, |s| s.parse().unwrap());
-    let start = FlashImage::<W, E>::new(P as u16, mode);
-    Outcome::of(
-        Explorer::new(subject, start, World::default(), config),
-        cuts,
+    scripted::<W, E, P, 1>(effort, mode, config, &[life], depths)
+}
+
+fn scripted<const W: usize, const E: usize, const P: usize, const I: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    lives: &[Life],
+    depths: Depths,
+) -> Outcome {
+    let subject = Commands::<W, E, P, I>::new(lives.to_vec(), spare(P));
+    let pages = subject.compactions(mode);
+    explore(
+        subject,
+        (P, pages),
+        effort,
+        mode,
+        config,
+        depths[effort as usize],
     )
-    .with_pages(P, pages, 0)
 }

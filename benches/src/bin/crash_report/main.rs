@@ -34,7 +34,8 @@ const ENTRIES: &[&[Entry]] = &[
     &engines::COUNTER,
     &engines::LOG,
     &engines::RECORDS,
-    journal::COMMANDS,
+    &journal::ONE_BY_ONE,
+    &journal::ANY_ORDER,
 ];
 
 fn main() -> ExitCode {

@@ -25,6 +25,8 @@ pub(crate) struct Life {
     /// It sends a command when the one before it has ended, and only that one may come back later. Otherwise every
     /// command may come at any time.
     pub(crate) in_order: bool,
+    /// It sends nothing before everything of the lives in front of it has ended.
+    pub(crate) in_turn: bool,
 }
 
 impl Life {
