@@ -36,7 +36,8 @@ pub(crate) struct Commands<const W: usize, const E: usize, const P: usize, const
 
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    Deliver(Which),
+    /// A message arrives that says what is settled.
+    Deliver(Which, u8),
     Run,
     Finish(usize),
 }
@@ -62,14 +63,18 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
     fn moves(&self, device: &Device<W, E, P, I>, world: &World) -> Vec<Move> {
         let mut moves = Vec::new();
         for (at, life) in self.script.lives.iter().enumerate() {
-            let sent = if life.in_order {
-                let next = (1..life.commands).find(|&sequence| !world.has_ended(at, sequence));
-                let next = next.unwrap_or(life.commands);
-                next.saturating_sub(1).max(1)..=next
+            let all = life.sends;
+            let arriving = if life.in_order {
+                let next = all.iter().position(|&(sequence, _)| !world.has_ended(at, sequence));
+                let next = next.unwrap_or(all.len() - 1);
+                &all[next.saturating_sub(1)..=next]
             } else {
-                1..=life.commands
+                all
             };
-            moves.extend(sent.map(|sequence| Move::Deliver(Which { life: at, sequence })));
+            let deliver = |&(sequence, settled): &(u8, u8)| {
+                Move::Deliver(Which { life: at, sequence }, settled)
+            };
+            moves.extend(arriving.iter().map(deliver));
         }
         if device.has_started() {
             moves.push(Move::Run);
@@ -86,10 +91,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
     ) -> Result<(), Violation> {
         let lives = self.script.lives;
         match step {
-            Move::Deliver(which) => {
-                let settled = lives[which.life].settled(which.sequence);
-                device.deliver(lives, which, settled, world)
-            }
+            Move::Deliver(which, settled) => device.deliver(lives, which, settled, world),
             Move::Run => device.run(lives, world),
             Move::Finish(at) => device.finish(lives, at, world),
         }
@@ -110,23 +112,24 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
                 continue;
             }
             // All that the newest life sent, and one more.
-            let last = lives[at].commands + 1;
-            let mut settled = 1;
-            for _ in 0..SEQUENCES {
-                for sequence in settled..=last {
-                    device.deliver(lives, Which { life: at, sequence }, settled, world)?;
+            let last = lives[at].sends.last().map_or(1, |(last, _)| last + 1);
+            let sent = lives[at].sends.iter().map(|(sequence, _)| *sequence);
+            let mut left: Vec<u8> = sent.chain([last]).collect();
+            left.dedup();
+            for _ in 0..=SEQUENCES {
+                let Some(&settled) = left.first() else {
+                    break;
+                };
+                for &sequence in &left {
+                    let which = Which { life: at, sequence };
+                    device.deliver(lives, which, settled, world)?;
                     device.carry_out(lives, world)?;
                 }
-                while settled <= last && world.read(|world| world.has_ended(at, settled)) {
-                    settled += 1;
-                }
-                if settled > last {
-                    break;
-                }
+                left.retain(|&sequence| !world.read(|world| world.has_ended(at, sequence)));
             }
-            if settled <= last {
+            if let Some(sequence) = left.first() {
                 return Err(Violation::new(format!(
-                    "command {settled} of life {at} does not end"
+                    "command {sequence} of life {at} does not end"
                 )));
             }
             if !world.read(|world| world.was_done(at, last)) {

@@ -48,7 +48,7 @@ fn count<const W: usize, const E: usize>(
 
 /// How much of a script is explored.
 #[derive(Clone, Copy, Debug)]
-struct Depth {
+pub(crate) struct Depth {
     /// Batches of the script.
     batches: u16,
     /// How many pages it must retire, at least.
@@ -59,7 +59,7 @@ struct Depth {
     limit: bool,
 }
 
-const fn closed(batches: u16, pages: u64) -> Depth {
+pub(crate) const fn closed(batches: u16, pages: u64) -> Depth {
     Depth {
         batches,
         pages,
@@ -68,7 +68,7 @@ const fn closed(batches: u16, pages: u64) -> Depth {
     }
 }
 
-const fn bounded(batches: u16, pages: u64, states: usize) -> Depth {
+pub(crate) const fn bounded(batches: u16, pages: u64, states: usize) -> Depth {
     Depth {
         batches,
         pages,
@@ -86,7 +86,7 @@ const fn limit(batches: u16, pages: u64, states: usize) -> Depth {
 }
 
 /// The depths of a quick run and of a full one.
-type Depths = [Depth; 2];
+pub(crate) type Depths = [Depth; 2];
 
 const STABLE: Depths = [closed(6, 2), closed(12, 4)];
 /// A page of long words holds more batches.
@@ -97,7 +97,7 @@ const TWO_UNSTABLE: Depths = [bounded(6, 1, 1_000), bounded(6, 1, 100_000)];
 const BEYOND_LIMIT: Depths = [bounded(6, 1, 1_000), limit(6, 1, 100_000)];
 
 /// Words of one write land in any order, whatever else happens.
-const fn reordered(mut config: Config, unstable_units: u32) -> Config {
+pub(crate) const fn reordered(mut config: Config, unstable_units: u32) -> Config {
     config.torn.reordered = 6;
     config.unstable_units = unstable_units;
     config
@@ -148,7 +148,7 @@ pub(crate) const RECORDS: [Entry; 18] = on_every_flash!(
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
 
-fn spare(pages: usize) -> LogConfig {
+pub(crate) const fn spare(pages: usize) -> LogConfig {
     LogConfig::new().spare_pages(pages as u16 - IN_USE)
 }
 

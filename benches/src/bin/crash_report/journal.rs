@@ -3,9 +3,9 @@
 use iot_core::command::Class;
 use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{Config, Explorer};
-use iot_core::storage::log::Config as LogConfig;
 
 use crate::commands::{Commands, Life, Script, World};
+use crate::engines::{Depth, Depths, bounded, closed, reordered, spare};
 use crate::entry::{Effort, Entry, Outcome};
 
 const MIXED: &[Class] = &[
@@ -15,27 +15,57 @@ const MIXED: &[Class] = &[
     Class::Transactional,
 ];
 
-const fn life(issuer: u32, epoch: u32, commands: u8, classes: &'static [Class]) -> Life {
+const fn life(issuer: u32, epoch: u32, sends: &'static [(u8, u8)]) -> Life {
     Life {
         issuer,
         epoch,
-        commands,
-        held: 2,
-        classes,
+        sends,
+        classes: MIXED,
         one_lane: false,
-        in_order: true,
+        in_order: false,
     }
 }
 
-const ONE: Script = Script {
-    lives: &[life(1, 1, 3, MIXED)],
-};
+const fn in_order(sends: &'static [(u8, u8)]) -> Life {
+    Life {
+        in_order: true,
+        ..life(1, 1, sends)
+    }
+}
 
-pub(crate) const COMMANDS: [Entry; 1] = [Entry {
-    name: "commands",
-    flash: "",
-    run: |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, Config::STABLE, ONE),
-}];
+/// One after the other, all classes, so many that pages are compacted.
+const ORDER: [Script; 3] = [
+    Script { lives: &[in_order(&[(1, 1)])] },
+    Script { lives: &[in_order(&[(1, 1), (2, 1)])] },
+    Script { lives: &[in_order(&[(1, 1), (2, 1), (3, 2), (4, 3)])] },
+];
+const ORDER3: Script = Script { lives: &[in_order(&[(1, 1), (2, 1), (3, 2)])] };
+const ANY: Script = Script { lives: &[life(1, 1, &[(1, 1), (2, 1), (2, 2)])] };
+const OVER: Script = Script { lives: &[life(1, 1, &[(1, 1), (5, 1), (5, 5)])] };
+const BACKUP: Script = Script { lives: &[life(1, 1, &[(1, 1)]), life(1, 2, &[(1, 1)])] };
+const BACKUP2: Script = Script { lives: &[life(1, 1, &[(3, 3)]), life(1, 2, &[(1, 1), (2,1)])] };
+const LANE: Script = Script { lives: &[Life { one_lane: true, ..life(1, 1, &[(1, 1), (2, 1)])}] };
+
+macro_rules! e { ($n:literal, $run:expr) => { Entry { name: $n, flash: "", run: $run } } }
+
+const R: Config = reordered(Config::STABLE, 0);
+const U1: Config = reordered(Config::UNSTABLE, 1);
+const U2: Config = reordered(Config::UNSTABLE, 2);
+
+pub(crate) const COMMANDS: &[Entry] = &[
+    e!("ORDER1", |effort| explore::<4, 256, 4, 1>(effort, Mode::WriteOnce, R, ORDER[0])),
+    e!("ORDER4", |effort| explore::<4, 256, 4, 1>(effort, Mode::WriteOnce, R, ORDER[2])),
+    e!("ORDER4b", |effort| explore::<8, 384, 4, 1>(effort, Mode::Rewritable, R, ORDER[2])),
+    e!("ANY", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, ANY)),
+    e!("OVER", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, OVER)),
+    e!("LANE", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, LANE)),
+    e!("BACKUP", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, BACKUP)),
+    e!("BACKUP2", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, R, BACKUP2)),
+    e!("U1a", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER[0])),
+    e!("U1b", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER[1])),
+    e!("U1c", |effort| explore::<4, 256, 4, 1>(effort, Mode::Rewritable, U1, ORDER3)),
+    e!("U2", |effort| explore::<4, 256, 5, 1>(effort, Mode::Rewritable, U2, ORDER[1])),
+];
 
 fn explore<const W: usize, const E: usize, const P: usize, const I: usize>(
     effort: Effort,
@@ -43,7 +73,7 @@ fn explore<const W: usize, const E: usize, const P: usize, const I: usize>(
     mut config: Config,
     script: Script,
 ) -> Outcome {
-    let subject = Commands::<W, E, P, I>::new(script, LogConfig::new());
+    let subject = Commands::<W, E, P, I>::new(script, spare(P));
     let pages = subject.compactions(mode);
     let cuts = match effort {
         Effort::Quick => 500,
@@ -57,5 +87,5 @@ fn explore<const W: usize, const E: usize, const P: usize, const I: usize>(
         Explorer::new(subject, start, World::default(), config),
         cuts,
     )
-    .with_pages(pages, 0)
+    .with_pages(P, pages, 0)
 }

@@ -34,7 +34,7 @@ const ENTRIES: &[&[Entry]] = &[
     &engines::COUNTER,
     &engines::LOG,
     &engines::RECORDS,
-    &journal::COMMANDS,
+    journal::COMMANDS,
 ];
 
 fn main() -> ExitCode {

@@ -90,10 +90,11 @@ impl<
             }
             let sequence = slot.head.id.sequence;
             // Whoever asked for what is settled did so long ago: it must not cost a younger result its place.
-            let is_wanted = slot.owed && sequence >= body.settled_below;
+            let gives_way = !slot.is_live() && (!slot.owed || sequence < body.settled_below);
             if slot.is_live() {
                 lowest_live = lowest_live.min(sequence);
-            } else if !is_wanted && sequence < oldest {
+            }
+            if gives_way && sequence < oldest {
                 (oldest, room) = (sequence, place * RESULTS + at);
             }
         }

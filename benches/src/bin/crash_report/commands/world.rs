@@ -16,10 +16,8 @@ pub(crate) const COMMANDS: usize = LIVES * SEQUENCES;
 pub(crate) struct Life {
     pub(crate) issuer: u32,
     pub(crate) epoch: u32,
-    /// How many commands it sends.
-    pub(crate) commands: u8,
-    /// How many it has under way at once: what lies further back it has settled or given up.
-    pub(crate) held: u8,
+    /// Its messages: the number of a command, rising, and below which number it says that all is settled.
+    pub(crate) sends: &'static [(u8, u8)],
     /// The classes of its commands, over and over.
     pub(crate) classes: &'static [Class],
     /// Whether they wait for each other.
@@ -32,11 +30,6 @@ pub(crate) struct Life {
 impl Life {
     pub(crate) fn class(&self, sequence: u8) -> Class {
         self.classes[usize::from(sequence - 1) % self.classes.len()]
-    }
-
-    /// What a message about `sequence` says is settled.
-    pub(crate) fn settled(&self, sequence: u8) -> u8 {
-        (sequence + 1).saturating_sub(self.held).max(1)
     }
 }
 
