@@ -44,6 +44,9 @@
 //!   its last word was.
 //! - A word that reads as erased may have been attempted. So writing goes on behind a guard, and only where the
 //!   mark of the last batch stands; everything else at the tail gives the rest of the page up.
+//! - Words of one write may land in any order. So the first word of a record is a write of its own, before any
+//!   other of it is attempted, and so is the last of a batch, when all others stand.
+//! - Behind a batch stand its mark and perhaps a guard, whatever they read as: a record follows there or nothing.
 //! - A page counts with its header and a mark. One whose generation is not outranked by the newest page may come
 //!   back, so it is outranked before anything is written.
 //! - A page that counts under either reading of a doubtful batch is not erased.

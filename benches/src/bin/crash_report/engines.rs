@@ -198,9 +198,7 @@ where
     config.states = depth.budget.unwrap_or(20_000_000);
     let start = FlashImage::<W, E>::new(pages as u16, mode);
     let explorer = Explorer::new(subject, start, S::World::default(), config);
-    let outcome = Outcome::of(explorer, cuts)
-        .on_pages(pages)
-        .with_pages(retired, depth.pages);
+    let outcome = Outcome::of(explorer, cuts).with_pages(pages, retired, depth.pages);
     match depth.budget {
         Some(_) if depth.limit => outcome.may_stay_open().beyond_claims(),
         Some(_) => outcome.may_stay_open(),

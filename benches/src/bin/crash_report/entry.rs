@@ -75,15 +75,11 @@ impl Outcome {
         self
     }
 
-    /// States how many pages the script compacted or retired, and how many it must for the run to mean anything.
-    pub(crate) const fn with_pages(mut self, retired: u64, least: u64) -> Self {
-        self.retired = (retired, least);
-        self
-    }
-
-    /// States how many pages the flash has.
-    pub(crate) const fn on_pages(mut self, pages: usize) -> Self {
+    /// States on how many pages the script ran, how many it compacted or retired, and how many it must for the
+    /// run to mean anything.
+    pub(crate) const fn with_pages(mut self, pages: usize, retired: u64, least: u64) -> Self {
         self.pages = pages;
+        self.retired = (retired, least);
         self
     }
 
