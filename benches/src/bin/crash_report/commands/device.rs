@@ -1,7 +1,7 @@
 //! A device: the real inbox on real records on flash, and its driver.
 
+use core::fmt::Write as _;
 use core::hash::Hasher;
-use std::fmt::Write as _;
 
 use iot_core::codec::encode_into;
 use iot_core::command::{Class, Inbox, Outcome, Request, Response};
@@ -53,7 +53,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
         world.update(|world| world.finds(lives, &counts))?;
         let mut inbox = Inbox::with_effects(RecordKey::new(0x0200));
         for life in lives {
-            let allowed = inbox.allow(IssuerId::new(life.issuer.into()));
+            let allowed = inbox.allow(IssuerId::new(life.issuer));
             allowed.map_err(Violation::new)?;
         }
         let range = inbox.records();

@@ -49,13 +49,12 @@ impl Which {
 
     pub(crate) fn id(self, lives: &[Life]) -> CommandId {
         let life = lives[self.life];
-        let issuer = IssuerId::new(life.issuer.into());
+        let issuer = IssuerId::new(life.issuer);
         CommandId::new(issuer, life.epoch, self.sequence.into())
     }
 
     pub(crate) fn of(id: CommandId, lives: &[Life]) -> Result<Self, Violation> {
-        let is_it =
-            |life: &Life| IssuerId::new(life.issuer.into()) == id.issuer && life.epoch == id.epoch;
+        let is_it = |life: &Life| IssuerId::new(life.issuer) == id.issuer && life.epoch == id.epoch;
         let life = lives.iter().position(is_it);
         let life = life.ok_or_else(|| Violation::new("a command of nobody"))?;
         let sequence = id.sequence as u8;
