@@ -194,7 +194,7 @@ step_firmware() {
 step_crash() {
     local log=$target/ci-crash.log engine
     cargo run --locked --quiet --release -p iot-benches --bin crash_report | tee "$log"
-    for engine in log records; do
+    for engine in log records commands; do
         grep -q "^$engine .*violations=0 fixpoint=yes" "$log" || fail "nothing was explored of $engine"
     done
 }
