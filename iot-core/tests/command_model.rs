@@ -466,7 +466,7 @@ fn an_end_that_is_not_on_record_is_on_no_other_record_either() {
     device.deliver(&rules, &[ask(1, 1)]).unwrap();
     device.deliver(&rules, &[ask(2, 1)]).unwrap();
     let [first, second] = [(); 2].map(|()| device.hand_out().unwrap().0);
-    device.fill();
+    device.break_storage();
     device.finish(&rules, second).unwrap();
     // Only one effect can wait, so the first fails without one.
     device.fail(first).unwrap();

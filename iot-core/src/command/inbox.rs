@@ -89,6 +89,8 @@ struct Effect<const BYTES: usize> {
     key: RecordKey,
     bytes: [u8; BYTES],
     len: usize,
+    /// How often it was offered to the storage.
+    offers: u8,
 }
 
 /// A command to be carried out.
@@ -123,7 +125,8 @@ pub enum FinishError {
     /// No command of this identity was handed out, or it was finished before. Nothing was changed.
     #[error("no command of this identity is running")]
     NotRunning,
-    /// The effect of another command waits to be committed. Nothing was changed.
+    /// The effect of another command that was handed out before waits to be committed. Nothing was changed: keep
+    /// this one, and finish it after the next turn.
     #[error("another effect waits to be committed: finish this one after the next turn")]
     Busy,
     /// The record is longer than the inbox's `EFFECT_BYTES`. Nothing was changed.
@@ -250,12 +253,16 @@ impl<
         self.desk.damaged
     }
 
-    /// The next command to carry out; whatever its class wants on record is on record.
+    /// The next command to carry out; whatever its class wants on record is on record. `None` also while an
+    /// effect waits to be committed, so that the next transactional command finds room for its own.
     #[allow(
         clippy::should_implement_trait,
         reason = "an iterator would keep the inbox borrowed, and so could not be finished in its loop"
     )]
     pub fn next(&mut self) -> Option<Pending<C>> {
+        if self.effect.is_some() {
+            return None;
+        }
         let started = |slot: &Slot| slot.phase == Phase::Started;
         let at = slot::oldest(self.slots.as_flattened(), started)?;
         let slot = self.slots.as_flattened_mut().get_mut(at)?;
@@ -303,7 +310,8 @@ impl<
     }
 
     /// Like [`finish`](Self::finish), with an effect: `value` is written under `key` in the batch that
-    /// records the outcome, so that both survive a power cut or neither does.
+    /// records the outcome, so that both survive a power cut or neither does. An effect for which the storage has
+    /// no room is given up: the command ends as [`Outcome::NO_ROOM`], and nothing of it was written.
     ///
     /// # Errors
     ///
@@ -331,6 +339,7 @@ impl<
             key,
             bytes,
             len: value.len(),
+            offers: 0,
         });
         Ok(())
     }

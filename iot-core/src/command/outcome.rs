@@ -112,7 +112,8 @@ impl fmt::Debug for Output {
 pub enum Outcome {
     /// It was carried out; here is its result.
     Done(Output),
-    /// It was tried and did not succeed; the device defines the codes.
+    /// It was tried and did not succeed; the device defines the codes, but for that of
+    /// [`NO_ROOM`](Self::NO_ROOM).
     Failed {
         /// Why.
         code: u16,
@@ -135,6 +136,10 @@ pub enum Outcome {
 impl Outcome {
     /// Carried out, with nothing to say.
     pub const DONE: Self = Self::Done(Output::EMPTY);
+
+    /// The storage had no room for the effect of a transactional command, so there is none: `Failed` with the code
+    /// 65535, which no handler should use.
+    pub const NO_ROOM: Self = Self::Failed { code: u16::MAX };
 
     /// Carried out, with a result.
     ///

@@ -157,6 +157,10 @@ fn without_room<const WINDOW: usize, const RESULTS: usize>(
             let running = Seen::Say(id, Say::InProgress);
             assert_eq!(real.seen, [running]);
             expected.push(running);
+            if rules.class(id) == Class::Transactional {
+                gives_up_its_effect(&mut real, id, &expected);
+                return;
+            }
             [None, None]
         }
         DeviceMove::Deliver(ask) => {
@@ -194,6 +198,27 @@ fn without_room<const WINDOW: usize, const RESULTS: usize>(
     assert_eq!(sorted(&real.seen), sorted(&expected), "{step:?}");
     let written = ops.iter().rev().find_map(flash_of).unwrap();
     same_bytes(bytes, written, real.own_records());
+}
+
+/// A transactional command ended while the storage had no room: it has no effect, and says so.
+fn gives_up_its_effect<const WINDOW: usize, const RESULTS: usize>(
+    real: &mut RealDevice<WINDOW, RESULTS>,
+    id: Id,
+    expected: &[Seen],
+) {
+    let effects = real.total();
+    real.make_room().unwrap();
+    assert_eq!(
+        real.total(),
+        effects,
+        "an effect came after it was given up"
+    );
+    let done = Seen::Say(id, Say::Ended(End::Done));
+    let given_up = Seen::Say(id, Say::Ended(End::NoRoom));
+    let expected = expected
+        .iter()
+        .map(|seen| if *seen == done { given_up } else { *seen });
+    assert_eq!(sorted(&real.seen), sorted(&expected.collect::<Vec<_>>()));
 }
 
 /// Boots from `records`, with a cut at each commit of the boot and without one.

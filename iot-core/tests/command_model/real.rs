@@ -114,6 +114,7 @@ fn end_of(outcome: Outcome) -> End {
         Outcome::Done(_) => End::Done,
         Outcome::InDoubt => End::InDoubt,
         Outcome::Forgotten => End::Forgotten,
+        Outcome::NO_ROOM => End::NoRoom,
         Outcome::Rejected {
             reason: Reason::TooOld,
         } => End::TooOld,
@@ -126,6 +127,7 @@ fn outcome_of(end: End) -> Outcome {
         End::Done => Outcome::DONE,
         End::InDoubt => Outcome::InDoubt,
         End::Forgotten => Outcome::Forgotten,
+        End::NoRoom => Outcome::NO_ROOM,
         End::TooOld => Outcome::Rejected {
             reason: Reason::TooOld,
         },
@@ -152,14 +154,14 @@ fn pump(
     records: &mut MemoryRecords,
     now: Now,
     cut: &mut Option<usize>,
-    full: bool,
+    full: Option<Failure>,
     seen: &mut Vec<Seen>,
 ) -> Result<(), Cut> {
     let mut buffer = [0; 1024];
     loop {
         let done = match engine.step(now, &mut buffer) {
             Step::Idle => return Ok(()),
-            Step::Persist(_) if full => Done::Failed(Failure::StorageFull),
+            Step::Persist(_) if let Some(failure) = full => Done::Failed(failure),
             Step::Persist(batch) => {
                 block_on(records.commit(&batch)).unwrap();
                 seen.push(Seen::Commit);
@@ -222,8 +224,8 @@ pub(crate) struct RealDevice<const WINDOW: usize, const RESULTS: usize> {
     pub(crate) seen: Vec<Seen>,
     /// How many commits take place before the power goes.
     pub(crate) cut: Option<usize>,
-    /// The storage has no room.
-    full: bool,
+    /// Nothing can be written.
+    full: Option<Failure>,
     now: Now,
 }
 
@@ -238,7 +240,7 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
             records,
             seen: Vec::new(),
             cut,
-            full: false,
+            full: None,
             now: Now::new(Instant::ZERO, TimeBounds::UNKNOWN),
         };
         restore(&mut device.inbox, &mut device.records, device.now);
@@ -279,12 +281,17 @@ impl<const WINDOW: usize, const RESULTS: usize> RealDevice<WINDOW, RESULTS> {
 
     /// From now on the storage has no room.
     pub(crate) fn fill(&mut self) {
-        self.full = true;
+        self.full = Some(Failure::StorageFull);
     }
 
-    /// It has room again, and some time has passed.
+    /// From now on the storage fails, whatever is written.
+    pub(crate) fn break_storage(&mut self) {
+        self.full = Some(Failure::Effect);
+    }
+
+    /// It can be written again, and some time has passed.
     pub(crate) fn make_room(&mut self) -> Result<(), Cut> {
-        self.full = false;
+        self.full = None;
         self.now.instant = self.now.instant + Duration::from_secs(1);
         self.pump()
     }
@@ -335,7 +342,7 @@ pub(crate) struct RealDesk<const PENDING: usize> {
     pub(crate) records: MemoryRecords,
     pub(crate) seen: Vec<Seen>,
     pub(crate) cut: Option<usize>,
-    full: bool,
+    full: Option<Failure>,
     now: Now,
 }
 
@@ -364,7 +371,7 @@ impl<const PENDING: usize> RealDesk<PENDING> {
             records,
             seen: Vec::new(),
             cut,
-            full: false,
+            full: None,
             now: Now::new(Instant::ZERO, TimeBounds::exact(wall)),
         };
         restore(&mut desk.issuer, &mut desk.records, desk.now);
@@ -416,12 +423,12 @@ impl<const PENDING: usize> RealDesk<PENDING> {
 
     /// From now on the storage has no room.
     pub(crate) fn fill(&mut self) {
-        self.full = true;
+        self.full = Some(Failure::StorageFull);
     }
 
     /// It has room again, and some time has passed: not so much that anything is sent again.
     pub(crate) fn make_room(&mut self) {
-        self.full = false;
+        self.full = None;
         self.now.instant = self.now.instant + Duration::from_millis(600);
         self.pump().unwrap();
     }

@@ -31,6 +31,8 @@ pub(crate) enum End {
     InDoubt,
     Forgotten,
     TooOld,
+    /// The storage had no room for its effect.
+    NoRoom,
 }
 
 /// What a device says to a request.

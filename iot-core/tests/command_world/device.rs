@@ -1,6 +1,6 @@
 //! The device: a firmware around an inbox, with handlers that take their time.
 
-use iot_core::command::{FinishError, Inbox, Outcome, Pending, Response};
+use iot_core::command::{Class, Command, FinishError, Inbox, Outcome, Pending, Response};
 use iot_core::engine::{Engine, Event, RecordKey};
 use iot_core::sim::SimEntropy;
 use iot_core::storage::fault::Fault;
@@ -272,7 +272,7 @@ impl Device {
         }
         // A probe that tells the truth.
         let done = pending.resumed && fate.effects > 0;
-        let transactional = matches!(pending.command, Job::Count { .. });
+        let transactional = pending.command.class() == Class::Transactional;
         let mut open = !fate::fails(tag) && !done && !transactional;
         if open && rng.chance(500) {
             fate.takes_effect();
@@ -310,7 +310,7 @@ impl Device {
                     return Err(Cut);
                 }
             }
-            let transactional = matches!(pending.command, Job::Count { .. });
+            let transactional = pending.command.class() == Class::Transactional;
             let ended = if transactional && !fate::fails(tag) {
                 let mut value = [0; 8];
                 value[..4].copy_from_slice(&(books.effects + 1).to_be_bytes());

@@ -9,6 +9,7 @@ iot_core::commands! {
     /// Each command carries its own number, so that nothing can be taken for something else.
     pub(crate) enum Job {
         #[transactional] Count { tag: u32 },
+        #[transactional, lane = 1] Score { tag: u32 },
         #[idempotent] Set { tag: u32 },
         #[probed] Swap { tag: u32 },
         #[opaque, lane = 1] Pulse { tag: u32 },
@@ -18,7 +19,8 @@ iot_core::commands! {
 impl Job {
     pub(crate) const fn new(kind: u64, tag: u32) -> Self {
         match kind {
-            0 => Self::Count { tag },
+            0 if tag.is_multiple_of(2) => Self::Count { tag },
+            0 => Self::Score { tag },
             1 => Self::Set { tag },
             2 => Self::Swap { tag },
             _ => Self::Pulse { tag },
@@ -27,9 +29,11 @@ impl Job {
 
     pub(crate) const fn tag(&self) -> u32 {
         match self {
-            Self::Count { tag } | Self::Set { tag } | Self::Swap { tag } | Self::Pulse { tag } => {
-                *tag
-            }
+            Self::Count { tag }
+            | Self::Score { tag }
+            | Self::Set { tag }
+            | Self::Swap { tag }
+            | Self::Pulse { tag } => *tag,
         }
     }
 }
@@ -37,7 +41,7 @@ impl Job {
 /// How its handler ends a command; one in eight fails and has no effect.
 pub(crate) fn outcome(tag: u32) -> Outcome {
     if fails(tag) {
-        let code = u16::try_from(tag & 0xffff).unwrap();
+        let code = u16::try_from(tag & 0x7fff).unwrap();
         return Outcome::Failed { code };
     }
     Outcome::done_with(&tag.to_be_bytes()).unwrap()
@@ -170,6 +174,11 @@ impl Fate {
                 assert!(self.effects >= 1, "{self:?} was done without an effect");
                 tally.done += 1;
             }
+            Outcome::NO_ROOM => {
+                assert_eq!(self.class, Class::Transactional, "{self:?}");
+                assert_eq!(self.effects, 0, "{self:?} had room");
+                tally.no_room += 1;
+            }
             Outcome::Failed { .. } => {
                 assert_eq!(outcome, self.expected(), "{self:?}");
                 assert_eq!(self.effects, 0);
@@ -226,6 +235,9 @@ impl Fate {
     pub(crate) fn judge(&self, tally: &mut Tally) {
         if self.class != Class::Idempotent {
             assert!(self.effects <= 1, "{self:?}");
+        }
+        if self.told == Some(Outcome::NO_ROOM) {
+            assert_eq!(self.effects, 0, "{self:?} took effect after all");
         }
         if !self.sent {
             assert_eq!(self.runs, 0, "{self:?} ran without being sent");

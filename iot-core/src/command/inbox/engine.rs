@@ -5,6 +5,7 @@ use super::{Inbox, journal};
 use crate::command::cbor::Writer;
 use crate::command::class::{Class, Command};
 use crate::command::envelope::write_response;
+use crate::command::outcome::Outcome;
 use crate::command::state::{Code, State};
 use crate::engine::{
     Batch, BatchWriter, Done, Engine, Event, Failure, RecordKey, RecordRange, Step,
@@ -68,10 +69,11 @@ impl<
         let doing = core::mem::replace(&mut self.desk.doing, Doing::Nothing);
         let persisted = matches!(done, Done::Persisted);
         let busy = matches!(done, Done::Failed(Failure::Busy));
+        let no_room = matches!(done, Done::Failed(Failure::StorageFull | Failure::Buffer));
         match doing {
             Doing::Nothing => {}
             Doing::Record(at) if persisted => drop(self.recorded(at)),
-            Doing::Record(at) => self.not_recorded(at, now),
+            Doing::Record(at) => self.not_recorded(at, now, no_room),
             _ if busy => {
                 self.desk.no_link = true;
                 self.desk.pause(now);
@@ -92,7 +94,7 @@ impl<
     #[inline(never)]
     fn deadline(&self) -> Option<Instant> {
         let mut slots = self.slots.as_flattened().iter();
-        if slots.any(|slot| slot.phase == Phase::Started) {
+        if self.effect.is_none() && slots.any(|slot| slot.phase == Phase::Started) {
             return Some(Instant::ZERO);
         }
         self.desk.wake
@@ -132,9 +134,10 @@ impl<
         if EFFECT_BYTES > 0
             && let Some(effect) = self
                 .effect
-                .as_ref()
+                .as_mut()
                 .filter(|effect| effect.id == slot.head.id)
         {
+            effect.offers = effect.offers.saturating_add(1);
             let value = effect.bytes.get(..effect.len)?;
             writer.put(effect.key, value).ok()?;
         }
@@ -182,12 +185,23 @@ impl<
         Some(())
     }
 
-    /// Nothing is given up: it is tried again later.
-    fn not_recorded(&mut self, at: usize, now: Now) {
-        if let Some(slot) = self.slots.as_flattened_mut().get_mut(at)
-            && slot.phase < Phase::Ending
-        {
-            slot.phase = Phase::Waiting;
+    /// It is tried again later, but an effect without room is given up: everything would wait behind it. Not when
+    /// it was offered before and nobody said what became of that: it may be on record.
+    fn not_recorded(&mut self, at: usize, now: Now, no_room: bool) {
+        if let Some(slot) = self.slots.as_flattened_mut().get_mut(at) {
+            if EFFECT_BYTES > 0
+                && no_room
+                && self
+                    .effect
+                    .take_if(|effect| effect.id == slot.head.id && effect.offers == 1)
+                    .is_some()
+            {
+                slot.finish(&Outcome::NO_ROOM);
+                return;
+            }
+            if slot.phase < Phase::Ending {
+                slot.phase = Phase::Waiting;
+            }
         }
         self.desk.no_storage = true;
         self.desk.pause(now);

@@ -108,9 +108,10 @@ impl Slot {
         let state = State::from_outcome(outcome);
         self.end(state.code);
         self.number = state.number;
-        if let Outcome::Done(output) = outcome {
-            self.output = *output;
-        }
+        self.output = match outcome {
+            Outcome::Done(output) => *output,
+            _ => Output::EMPTY,
+        };
     }
 
     /// Whether it is not on record as ended.
