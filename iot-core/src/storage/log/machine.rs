@@ -252,7 +252,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         &mut self,
         job: &mut Job<'_>,
     ) -> Result<(), Stop<F::Error>> {
-        let mut want = self.first(job);
+        let (mut want, mut failed) = (self.first(job), false);
         loop {
             let mut readable = true;
             let at = self.begin + self.page * F::ERASE_SIZE as u32;
@@ -264,10 +264,16 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                     let buffer = self.buffer.get_mut(..self.bytes).unwrap_or_default();
                     match self.flash.read(word, buffer).await {
                         Ok(()) => {}
-                        // A word with more wrong bits than the flash can mend is a fact of its content. That
-                        // the log asked for something that is not there is not.
-                        Err(error) if error.kind() == NorFlashErrorKind::Other => readable = false,
-                        Err(error) => return Err(Stop::Flash(error)),
+                        // That the log asked for something that is not there is no fact of its content.
+                        Err(error) if error.kind() != NorFlashErrorKind::Other => {
+                            return Err(Stop::Flash(error));
+                        }
+                        // A word with more wrong bits than the flash can mend is one, unless it was the bus.
+                        Err(_) if !failed => {
+                            failed = true;
+                            continue;
+                        }
+                        Err(_) => readable = false,
                     }
                 }
                 Want::Program => {
@@ -279,6 +285,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                     self.flash.erase(at, end).await.map_err(Stop::Flash)?;
                 }
             }
+            failed = false;
             want = self.done(job, readable);
         }
     }

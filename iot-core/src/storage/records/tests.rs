@@ -1,5 +1,6 @@
 mod drops;
 mod long;
+mod reads;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
