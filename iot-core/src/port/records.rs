@@ -13,6 +13,9 @@ pub enum RecordsErrorKind {
     Buffer,
     /// What is stored cannot be trusted.
     Corrupt,
+    /// What is stored was written by a later version of the software, or for another layout of the storage. It may
+    /// be whole: keep it.
+    Version,
     /// Anything else; the original error says more.
     Other,
 }

@@ -157,6 +157,12 @@ pub enum LogError<E> {
         /// Which.
         found: u8,
     },
+    /// The region holds no log that can be read here, but pages of one that stood at another place of the flash, or
+    /// on words of another length. Nothing was changed.
+    #[error(
+        "the flash holds a log of another place or word length: open it so, or erase the region"
+    )]
+    Foreign,
     /// No page is free for the batch. Nothing was changed.
     #[error("the log is full: retire its oldest page, or give it more pages")]
     Full,
@@ -184,9 +190,10 @@ impl<E> From<Stop<E>> for LogError<E> {
         match stop {
             Stop::Flash(error) => Self::Flash(error),
             Stop::Refused(Refusal::Full | Refusal::Keys) => Self::Full,
-            Stop::Refused(Refusal::Corrupt | Refusal::Absent) => Self::Corrupt,
+            Stop::Refused(Refusal::Corrupt | Refusal::Unread | Refusal::Absent) => Self::Corrupt,
             Stop::Refused(Refusal::Buffer(bytes)) => Self::Buffer { bytes },
             Stop::Refused(Refusal::Version(found)) => Self::Version { found },
+            Stop::Refused(Refusal::Foreign) => Self::Foreign,
         }
     }
 }

@@ -56,7 +56,8 @@ impl<E: core::fmt::Debug> RecordsError for FlashError<E> {
                 RecordsErrorKind::Full
             }
             Self::Log(LogError::Buffer { .. }) => RecordsErrorKind::Buffer,
-            Self::Log(LogError::Corrupt | LogError::Version { .. }) => RecordsErrorKind::Corrupt,
+            Self::Log(LogError::Corrupt) => RecordsErrorKind::Corrupt,
+            Self::Log(LogError::Version { .. } | LogError::Foreign) => RecordsErrorKind::Version,
             Self::Log(_) => RecordsErrorKind::Other,
         }
     }

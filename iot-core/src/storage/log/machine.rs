@@ -86,6 +86,10 @@ pub(in crate::storage) enum Refusal {
     Keys,
     Corrupt,
     Version(u8),
+    /// Too many headers cannot be read.
+    Unread,
+    /// Pages of a log that stood elsewhere, or on words of another length.
+    Foreign,
     /// The key has no value.
     Absent,
     /// The value has so many bytes, and the buffer fewer.
@@ -137,12 +141,16 @@ pub(in crate::storage) struct Machine<F, L, const PAGES: usize> {
     pub(super) quiet: bool,
     /// A page was ignored at boot, or one has the generation of the newest: it may read differently the next time.
     pub(super) rivalled: bool,
+    /// No page is to be trusted: a boot looks for what speaks against making a log.
+    pub(super) stray: bool,
     /// A boot ends when the chain is known, and writes nothing.
     pub(super) looking: bool,
     pub(super) config: Config,
     /// Where the first page begins, in bytes.
     pub(super) begin: u32,
     pub(super) pages: u32,
+    /// How many headers could not be read in this boot.
+    pub(super) unread: u32,
 
     /// What the operation is about, and which bytes of the buffer.
     pub(super) page: u32,
@@ -216,6 +224,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             booting: false,
             quiet: false,
             rivalled: false,
+            stray: false,
             looking: false,
             config,
             page: 0,
@@ -226,6 +235,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             upto: 0,
             links: 0,
             pages,
+            unread: 0,
             tail: 0,
             need: 0,
             scanner: Scanner::NONE,
@@ -254,7 +264,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     ) -> Result<(), Stop<F::Error>> {
         let (mut want, mut failed) = (self.first(job), false);
         loop {
-            let mut readable = true;
+            let mut unread = None;
             let at = self.begin + self.page * F::ERASE_SIZE as u32;
             let word = at + self.word * Geometry::<F>::WORD as u32;
             match want {
@@ -273,7 +283,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                             failed = true;
                             continue;
                         }
-                        Err(_) => readable = false,
+                        Err(error) => unread = Some(error),
                     }
                 }
                 Want::Program => {
@@ -286,7 +296,10 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                 }
             }
             failed = false;
-            want = self.done(job, readable);
+            want = self.done(job, unread.is_none());
+            if let (Want::Stop(Refusal::Unread), Some(error)) = (want, unread) {
+                return Err(Stop::Flash(error));
+            }
         }
     }
 
@@ -342,7 +355,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         if !readable {
             return Err(NoHeader::Unreadable);
         }
-        Header::decode(self.page, Geometry::<F>::HEADER_BYTES, &self.buffer)
+        Header::decode(self.page, Geometry::<F>::WORD, &self.buffer)
     }
 
     /// The pages that count, newest first.

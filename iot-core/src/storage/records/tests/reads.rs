@@ -4,7 +4,7 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlashError, NorFlashErrorK
 
 use super::*;
 
-const SIZE: usize = 256;
+const SIZE: usize = 512;
 
 /// Bytes behind a bus that fails for some reads, and words of `W` bytes.
 #[derive(Clone, Debug)]
@@ -127,10 +127,10 @@ fn check<const W: usize>(mut flash: Bus<W>, map: &Map) -> bool {
 
 #[test]
 fn one_read_that_fails_at_boot_loses_nothing() {
-    for rounds in [1, 4, 9] {
+    for rounds in [1, 9, 20] {
         let (flash, map) = committed::<4>(4, rounds);
         let mut whole = flash.clone();
-        opened(&mut whole, 0..1024).unwrap();
+        opened(&mut whole, 0..4 * SIZE as u32).unwrap();
         let several = whole.bytes[SIZE] != 0xFF;
         assert!(several == (rounds > 1) && whole.reads > 6, "{rounds}");
         for at in 0..whole.reads {
@@ -139,4 +139,107 @@ fn one_read_that_fails_at_boot_loses_nothing() {
             assert!(check(flash, &map), "read {at}");
         }
     }
+}
+
+#[test]
+fn a_bus_that_is_down_for_a_while_makes_no_log_where_one_is() {
+    let (flash, map) = committed::<4>(4, 1);
+    let (mut refused, mut opened) = (0, 0);
+    for reads in 0..100 {
+        let mut flash = flash.clone();
+        flash.fails = 0..reads;
+        match check(flash, &map) {
+            true => opened += 1,
+            false => refused += 1,
+        }
+    }
+    assert!(refused > 60 && opened > 1, "{refused} {opened}");
+}
+
+#[test]
+fn damaged_words_of_the_only_page_are_told_and_it_is_kept() {
+    let (flash, map) = committed::<4>(4, 1);
+    for at in 0..SIZE {
+        let mut flash = flash.clone();
+        flash.dead = at..at + 1;
+        let before = flash.bytes.clone();
+        let found = opened(&mut flash, 0..4 * SIZE as u32).map(|store| store.len());
+        // Behind the header, damage is what an interrupted write leaves.
+        if at < 24 {
+            assert_eq!(found, Err(FlashError::Log(LogError::Corrupt)), "{at}");
+            assert_eq!(flash.bytes, before);
+            assert!(!check(flash, &map));
+        } else {
+            assert!(found.is_ok() || flash.bytes == before, "{at}: {found:?}");
+        }
+    }
+}
+
+fn is_foreign<const W: usize>(mut flash: Bus<W>, region: Range<u32>) {
+    let before = flash.bytes.clone();
+    let error = opened(&mut flash, region).err();
+    assert_eq!(error, Some(FlashError::Log(LogError::Foreign)));
+    assert_eq!(
+        error.map(|error| error.kind()),
+        Some(RecordsErrorKind::Version)
+    );
+    assert_eq!(flash.bytes, before);
+}
+
+fn with_other_words<const W: usize, const V: usize>() {
+    for rounds in [0, 1, 20] {
+        let (flash, _) = committed::<W>(5, rounds);
+        is_foreign(Bus::<V>::new(flash.bytes), 0..5 * SIZE as u32);
+    }
+}
+
+#[test]
+fn a_log_on_words_of_another_length_is_refused_without_a_change() {
+    with_other_words::<4, 8>();
+    with_other_words::<4, 16>();
+    with_other_words::<8, 4>();
+    with_other_words::<8, 16>();
+    with_other_words::<16, 4>();
+    with_other_words::<16, 8>();
+}
+
+#[test]
+fn a_log_that_stood_at_another_place_is_refused_without_a_change() {
+    for rounds in [0, 1, 20] {
+        let (flash, _) = committed::<4>(4, rounds);
+        let moved = [alloc::vec![0xFF; SIZE], flash.bytes.clone()].concat();
+        is_foreign(Bus::<4>::new(moved), 0..5 * SIZE as u32);
+        let (flash, _) = committed::<4>(5, rounds);
+        if rounds > 1 {
+            is_foreign(flash, SIZE as u32..5 * SIZE as u32);
+        }
+    }
+}
+
+#[test]
+fn a_first_opening_that_was_cut_is_made_again() {
+    let blank = Bus::<4>::blank(4);
+    let mut whole = blank.clone();
+    opened(&mut whole, 0..4 * SIZE as u32).unwrap();
+    // The page is erased, and each word of its header and its first mark may be what cannot be read.
+    for end in 0..7 {
+        let mut flash = blank.clone();
+        flash.bytes[..end * 4].copy_from_slice(&whole.bytes[..end * 4]);
+        for from in 0..end * 4 {
+            let mut flash = flash.clone();
+            flash.dead = from..end * 4;
+            assert_eq!(
+                opened(&mut flash, 0..4 * SIZE as u32).map(|store| store.len()),
+                Ok(0)
+            );
+            assert!(flash.changes > 0);
+        }
+    }
+    // The erasure was cut, and all of the page cannot be read.
+    let mut flash = blank;
+    flash.dead = 0..SIZE;
+    assert_eq!(
+        opened(&mut flash, 0..4 * SIZE as u32).map(|store| store.len()),
+        Ok(0)
+    );
 }
