@@ -28,7 +28,6 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     pub(super) fn header_read(&mut self, readable: bool) -> Want {
-        self.unread += u32::from(!readable);
         let generation = match self.header(readable) {
             Ok(header) => header.generation,
             Err(NoHeader::Version(found)) => return Want::Stop(Refusal::Version(found)),
@@ -81,12 +80,6 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         let found = self.header(readable);
         let (Ok(header), 1..) = (found, self.scanner.evidence) else {
             self.rivalled = true;
-            // Of one that could be read the first time that says as much as if none can be read.
-            self.unread += match (readable, self.stray) {
-                (true, _) => 0,
-                (false, true) => 1,
-                (false, false) => self.pages,
-            };
             return match self.against_making(found) {
                 Some(refusal) if self.stray => Want::Stop(refusal),
                 _ => self.try_newest(),
@@ -104,16 +97,17 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// A first opening that was cut leaves no second mark: it is attempted when header and first mark stand, and
     /// then no cut can take both away. What it leaves may begin like a header, and one page, or two, may be unreadable.
     fn against_making(&self, found: Result<Header, NoHeader>) -> Option<Refusal> {
-        let opened = self.scanner.tail() >= Geometry::<F>::BODY;
-        match (found, self.scanner.evidence) {
-            (_, 2..) => Some(Refusal::Corrupt),
-            (Ok(_), _) if opened => Some(Refusal::Corrupt),
-            (Err(NoHeader::Begun), _) if opened => Some(Refusal::Foreign),
-            (Err(NoHeader::Foreign), _) => Some(Refusal::Foreign),
+        let begun = match found {
+            _ if self.scanner.evidence >= 2 => return Some(Refusal::Corrupt),
             // A bus that was down from the first time a header was to be read until now.
-            _ if self.unread > self.pages => Some(Refusal::Unread),
-            _ => None,
-        }
+            _ if self.unread > self.pages => return Some(Refusal::Unread),
+            Ok(_) => Geometry::<F>::WORD.trailing_zeros() as u8,
+            Err(NoHeader::Begun(length)) => length,
+            Err(_) => return None,
+        };
+        // Of shorter words, records may stand where the marks would be.
+        let marks = u32::from(begun == Geometry::<F>::WORD.trailing_zeros() as u8);
+        (self.scanner.tail() > Geometry::<F>::HEADER + marks).then_some(Refusal::Foreign)
     }
 
     pub(super) fn chain_read(&mut self, job: &mut Job<'_>, readable: bool) -> Want {

@@ -132,10 +132,9 @@ pub(super) struct Header {
 pub(super) enum NoHeader {
     /// Nothing that was ever a header of a log.
     Unreadable,
-    /// It begins like a header: one that was torn, or that was written for another place.
-    Begun,
-    /// A header of a log whose words have another length.
-    Foreign,
+    /// It begins like a header: one that was torn, or that was written for another place or other words, whose
+    /// length has this logarithm.
+    Begun(u8),
     /// A header of another version.
     Version(u8),
 }
@@ -152,27 +151,17 @@ impl Header {
         put_sum(seed(page, 0), out.get_mut(..len).unwrap_or_default());
     }
 
-    pub(super) fn decode(page: u32, word_bytes: usize, bytes: &Buffer) -> Result<Self, NoHeader> {
+    pub(super) fn decode(page: u32, len: usize, bytes: &Buffer) -> Result<Self, NoHeader> {
         let [a, b, version, size] = take(bytes, 0).to_le_bytes();
         if [a, b] != MAGIC {
             return Err(NoHeader::Unreadable);
         }
-        // Words of a length that no flash has make it longer than the buffer.
-        let word = 1 << (size & 7);
-        let len = (HEADER_FIELDS + word + CHECKSUM).next_multiple_of(word);
         let summed = bytes.get(..len).unwrap_or_default();
         if crc32(seed(page, 0), summed) != 0 {
-            return Err(if version == VERSION {
-                NoHeader::Begun
-            } else {
-                NoHeader::Unreadable
-            });
+            return Err(NoHeader::Begun(size));
         }
         if version != VERSION {
             return Err(NoHeader::Version(version));
-        }
-        if word != word_bytes {
-            return Err(NoHeader::Foreign);
         }
         let (pages, end) = (take(bytes, 8), take(bytes, 12));
         Ok(Self {

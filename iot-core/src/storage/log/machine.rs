@@ -351,11 +351,12 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// The header that was read.
-    pub(super) fn header(&self, readable: bool) -> Result<Header, NoHeader> {
+    pub(super) fn header(&mut self, readable: bool) -> Result<Header, NoHeader> {
         if !readable {
+            self.unread += 1;
             return Err(NoHeader::Unreadable);
         }
-        Header::decode(self.page, Geometry::<F>::WORD, &self.buffer)
+        Header::decode(self.page, Geometry::<F>::HEADER_BYTES, &self.buffer)
     }
 
     /// The pages that count, newest first.

@@ -274,7 +274,7 @@ fn header_of<const W: usize, const E: usize>(
 ) -> Option<Header> {
     let (mut buffer, len) = ([0; CHUNK], Geometry::<SimFlash<W, E>>::HEADER_BYTES);
     block_on(flash.read(page * E as u32, buffer.get_mut(..len)?)).ok()?;
-    Header::decode(page, Geometry::<SimFlash<W, E>>::WORD, &buffer).ok()
+    Header::decode(page, len, &buffer).ok()
 }
 
 /// The cells of the flash that make up a word of the log.

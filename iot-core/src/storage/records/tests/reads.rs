@@ -187,7 +187,7 @@ fn is_foreign<const W: usize>(mut flash: Bus<W>, region: Range<u32>) {
 }
 
 fn with_other_words<const W: usize, const V: usize>() {
-    for rounds in [0, 1, 20] {
+    for rounds in [1, 20] {
         let (flash, _) = committed::<W>(5, rounds);
         is_foreign(Bus::<V>::new(flash.bytes), 0..5 * SIZE as u32);
     }
