@@ -190,7 +190,7 @@ impl<E> From<Stop<E>> for LogError<E> {
         match stop {
             Stop::Flash(error) => Self::Flash(error),
             Stop::Refused(Refusal::Full | Refusal::Keys) => Self::Full,
-            Stop::Refused(Refusal::Corrupt | Refusal::Unread | Refusal::Absent) => Self::Corrupt,
+            Stop::Refused(Refusal::Corrupt | Refusal::Absent) => Self::Corrupt,
             Stop::Refused(Refusal::Buffer(bytes)) => Self::Buffer { bytes },
             Stop::Refused(Refusal::Version(found)) => Self::Version { found },
             Stop::Refused(Refusal::Foreign) => Self::Foreign,

@@ -99,8 +99,6 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     fn against_making(&self, found: Result<Header, NoHeader>) -> Option<Refusal> {
         let begun = match found {
             _ if self.scanner.evidence >= 2 => return Some(Refusal::Corrupt),
-            // A bus that was down from the first time a header was to be read until now.
-            _ if self.unread > self.pages => return Some(Refusal::Unread),
             Ok(_) => Geometry::<F>::WORD.trailing_zeros() as u8,
             Err(NoHeader::Begun(length)) => length,
             Err(_) => return None,

@@ -86,8 +86,6 @@ pub(in crate::storage) enum Refusal {
     Keys,
     Corrupt,
     Version(u8),
-    /// Too many headers cannot be read.
-    Unread,
     /// Pages of a log that stood elsewhere, or on words of another length.
     Foreign,
     /// The key has no value.
@@ -264,7 +262,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     ) -> Result<(), Stop<F::Error>> {
         let (mut want, mut failed) = (self.first(job), false);
         loop {
-            let mut unread = None;
+            let mut readable = true;
             let at = self.begin + self.page * F::ERASE_SIZE as u32;
             let word = at + self.word * Geometry::<F>::WORD as u32;
             match want {
@@ -283,7 +281,8 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                             failed = true;
                             continue;
                         }
-                        Err(error) => unread = Some(error),
+                        Err(error) if self.is_down() => return Err(Stop::Flash(error)),
+                        Err(_) => readable = false,
                     }
                 }
                 Want::Program => {
@@ -296,10 +295,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
                 }
             }
             failed = false;
-            want = self.done(job, unread.is_none());
-            if let (Want::Stop(Refusal::Unread), Some(error)) = (want, unread) {
-                return Err(Stop::Flash(error));
-            }
+            want = self.done(job, readable);
         }
     }
 
@@ -348,6 +344,12 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         (self.phase, self.page, self.word) = (phase, page, 0);
         self.bytes = Geometry::<F>::HEADER_BYTES;
         Want::Read
+    }
+
+    /// Whether more headers could not be read than there are pages: nothing speaks for a flash on which an opening
+    /// was cut, and much for a bus that was down all the time.
+    pub(super) fn is_down(&self) -> bool {
+        self.phase == Phase::Newest && self.unread >= self.pages
     }
 
     /// The header that was read.
