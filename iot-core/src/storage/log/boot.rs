@@ -19,7 +19,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             return self.show(job);
         }
         (self.booting, self.quiet, self.rivalled) = (true, true, false);
-        (self.stray, self.unread) = (false, 0);
+        self.unread = 0;
         (self.generation, self.links, self.keep) = (0, 0, 0);
         self.chain = [Link(0); PAGES];
         // Nobody knows what an interrupted retirement left: all cursors begin again.
@@ -105,7 +105,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         };
         // Of shorter words, records may stand where the marks would be.
         let marks = u32::from(begun == Geometry::<F>::WORD.trailing_zeros() as u8);
-        (self.scanner.tail() > Geometry::<F>::HEADER + marks).then_some(Refusal::Foreign)
+        (self.scanner.erased > Geometry::<F>::HEADER + marks).then_some(Refusal::Foreign)
     }
 
     pub(super) fn chain_read(&mut self, job: &mut Job<'_>, readable: bool) -> Want {
@@ -250,6 +250,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// A header or a mark was programmed: each only after the one before it.
+    #[inline(never)]
     pub(super) fn opened(&mut self, job: &mut Job<'_>) -> Want {
         self.word += (self.to / Geometry::<F>::WORD) as u32;
         self.tail = self.word;
