@@ -177,8 +177,9 @@ pub enum LogError<E> {
         /// Which.
         found: u8,
     },
-    /// The region holds no log that can be read here, but pages of one that stood at another place of the flash, or
-    /// on words of another length. Nothing was changed.
+    /// The region holds no log that can be read here, but pages of one that stood at another place of the flash, on
+    /// words of another length, or whose first words are damaged. Nothing was changed. Not told is a log of shorter
+    /// words whose only page ends within the first 64 bytes.
     #[error(
         "the flash holds a log of another place or word length: open it so, or erase the region"
     )]
