@@ -98,7 +98,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// then no cut can take both away. What it leaves may begin like a header, and one page, or two, may be unreadable.
     fn against_making(&self, found: Result<Header, NoHeader>) -> Option<Refusal> {
         let begun = match found {
-            _ if self.scanner.evidence >= 2 => return Some(Refusal::Corrupt),
+            _ if self.scanner.evidence > 1 => return Some(Refusal::Corrupt),
             Ok(_) => Geometry::<F>::WORD.trailing_zeros() as u8,
             Err(NoHeader::Begun(length)) => length,
             Err(_) => return None,
