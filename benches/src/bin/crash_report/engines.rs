@@ -34,8 +34,8 @@ fn count<const W: usize, const E: usize>(
     // Enough for one page after the other, then for several.
     let (last, cuts) = match effort {
         Effort::Quick => (words / 4, 2_000),
-        Effort::Full if config.unstable_units > 0 => (words, 100_000),
-        Effort::Full => (words.saturating_mul(2).min(250), 100_000),
+        Effort::Full if config.unstable_units > 0 => (words / 2, 100_000),
+        Effort::Full => (words.min(120), 100_000),
     };
     config.audit = effort == Effort::Full;
     config.merged_samples = 100;
