@@ -72,9 +72,11 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         if !self.is_over_limit() && (self.has_room(self.need) || !self.is_at_limit()) {
             return true;
         }
-        // When each page in turn was compacted into a fresh one, each was the newest once.
+        // When each page in turn was compacted into a fresh one, each was the newest once: so this also says that
+        // compacting comes to an end. A page that was opened and is empty yet is none of them.
+        let empty = usize::from(self.is_over_limit());
         L::COMPACTS
-            && self.used().iter().any(|link| {
+            && self.used().iter().skip(empty).any(|link| {
                 let mut words = self.need + Geometry::<F>::COMPACTION;
                 let mut from = 0;
                 while let Some((number, _, place)) = self.live.find_in(link.page(), from) {

@@ -1,4 +1,5 @@
 mod drops;
+mod full;
 mod long;
 
 use alloc::collections::BTreeMap;
