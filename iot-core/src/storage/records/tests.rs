@@ -1,5 +1,6 @@
 mod drops;
 mod full;
+mod keys;
 mod long;
 
 use alloc::collections::BTreeMap;
