@@ -187,9 +187,10 @@ impl IssuerId {
     }
 }
 
-/// Identifies one command for ever: who issued it, in which life of the issuer, and its number there.
+/// Identifies one command for one device for ever: who issued it, in which life of the issuer, and its number there.
 ///
-/// An issuer that was restored from a backup opens a new epoch, so that no pair of commands ever shares an id.
+/// An issuer that was restored from a backup opens a new epoch, so that no two commands for a device ever share an id.
+/// Commands for different devices may: whoever keeps those of many knows them by device and id.
 ///
 /// ```
 /// use iot_core::{CommandId, IssuerId};

@@ -7,6 +7,8 @@
     reason = "a test may fail loudly"
 )]
 
+use core::time::Duration;
+
 use futures::executor::block_on;
 use iot_core::codec::encode_into;
 use iot_core::command::{Answer, Class, Inbox, Outcome, Reason, Request, Response};
@@ -327,6 +329,39 @@ fn nothing_starts_before_its_moment_and_the_deadline_is_that_moment() {
         device.at(60).pump();
         assert_eq!(device.handed(), [1]);
         assert_eq!(device.finish(1), [(1, DONE)]);
+    }
+}
+
+#[test]
+fn what_waits_for_its_moment_is_looked_at_again_when_the_clock_is_lost() {
+    let mut device = Device::new();
+    let command = encoded(&Job::Pulse);
+    device.deliver(Request::new(id(1), &command).not_before(at(60)));
+    let mut device = device.reboot();
+    device.now.wall = TimeBounds::UNKNOWN;
+    device.pump();
+    assert_eq!(device.handed(), []);
+    // Nobody tells when the clock is set.
+    let again = device.now.instant + Duration::from_millis(500);
+    assert_eq!(device.inbox.deadline(), Some(again));
+    device.at(60).pump();
+    assert_eq!(device.handed(), [1]);
+}
+
+#[test]
+fn what_was_accepted_of_an_issuer_is_rejected_when_it_may_no_longer_issue_it() {
+    for revoke in [
+        |inbox: &mut Inbox<Job, 2, 16, 8>| inbox.allow_if(ONE, |_| false).unwrap(),
+        |inbox: &mut Inbox<Job, 2, 16, 8>| inbox.disallow(ONE),
+    ] {
+        let mut device = Device::new();
+        let command = encoded(&Job::Pulse);
+        device.deliver(Request::new(id(1), &command).not_before(at(60)));
+        revoke(&mut device.inbox);
+        let reason = Reason::Unauthorised;
+        let refused = Answer::Ended(Outcome::Rejected { reason });
+        assert_eq!(device.at(60).pump(), [(1, refused)]);
+        assert_eq!(device.handed(), []);
     }
 }
 

@@ -20,6 +20,7 @@ iot_core::commands! {
     enum Job {
         #[idempotent] Set { level: u8 },
         #[opaque] Pulse,
+        #[probed] Swap,
         #[transactional] Note,
     }
 }
@@ -592,6 +593,23 @@ fn records_that_cannot_be_read_stop_the_inbox() {
     assert!(device.inbox.is_damaged());
     assert_eq!(device.send(id(2), &set(1)), Some(Answer::Busy));
     assert!(device.inbox.next().is_none());
+}
+
+#[test]
+fn a_damaged_inbox_runs_nothing_that_it_had_accepted() {
+    let mut device = Device::new();
+    device.send(id(1), &set(1));
+    device.work();
+    // Probed, and on record as started: it would come back.
+    device.send(id(2), &Job::Swap);
+    let mut buffer = [0; 32];
+    let mut writer = iot_core::engine::BatchWriter::new(&mut buffer);
+    writer.put(RecordKey::new(0x0200), b"\x85\x02").unwrap();
+    block_on(device.records.commit(&writer.finish())).unwrap();
+    let mut device = device.reboot();
+    assert!(device.inbox.is_damaged());
+    assert!(device.inbox.next().is_none());
+    assert_eq!(device.inbox.deadline(), None);
 }
 
 /// Restores an inbox of other sizes from `records`, sends it `id` and says what it answered, and whether it

@@ -19,7 +19,11 @@ type Handler<'h, C> = Box<dyn FnMut(Call<C>) -> Work<'h> + Send + 'h>;
 ///
 /// The [`Inbox`] stays the engine, and keeps every promise; this only calls what was registered.
 /// Between two turns of the node call [`exchange`](Self::exchange); beside a turn poll
-/// [`work`](Self::work), which drives the handlers.
+/// [`work`](Self::work), which drives the handlers, for example with `select` of `futures` or `embassy-futures`.
+///
+/// A handler returns how its command ended, and no record: a transactional command, whose effect is committed with
+/// its end, is taken from [`Inbox::next`] and finished by [`Inbox::finish_with`]. Handlers are `Send`, so that they
+/// may run on any executor. A name without a handler is [`missing`](Self::missing).
 ///
 /// ```
 /// use iot_core::IssuerId;
@@ -39,6 +43,7 @@ type Handler<'h, C> = Box<dyn FnMut(Call<C>) -> Work<'h> + Send + 'h>;
 /// //     select(node.turn(&mut engines, &mut buffer), handlers.work()).await;
 /// handlers.exchange(&mut jobs);
 /// assert_eq!(handlers.running(), 0);
+/// assert!(handlers.missing().eq(["Unlock"]));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct Dispatch<'h, C> {
@@ -120,6 +125,12 @@ impl<'h, C: Command> Dispatch<'h, C> {
             running: Vec::new(),
             ended: Vec::new(),
         }
+    }
+
+    /// The names that nobody carries out: their commands are rejected as [`Reason::Invalid`], for good.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        let is_missing = |name: &&str| !self.handlers.iter().any(|(known, _)| known == name);
+        C::NAMES.iter().copied().filter(is_missing)
     }
 
     /// Has `handler` carry out the commands of a name, instead of whoever did.

@@ -142,7 +142,7 @@ pub enum FinishError {
 impl<C: Command, const ISSUERS: usize, const WINDOW: usize, const RESULTS: usize>
     Inbox<C, ISSUERS, WINDOW, RESULTS>
 {
-    /// Where an inbox keeps its records unless told otherwise.
+    /// Where an inbox keeps its records unless told otherwise: from 0x0200 on.
     pub const FIRST_RECORD: RecordKey = RecordKey::new(0x0200);
 
     /// An inbox that knows nobody, with its records at [`FIRST_RECORD`](Self::FIRST_RECORD).
@@ -168,6 +168,10 @@ impl<
     const EFFECT_BYTES: usize,
 > Inbox<C, ISSUERS, WINDOW, RESULTS, EFFECT_BYTES>
 {
+    /// How many records it keeps, from its first key on; each as long as [`BUFFER_BYTES`](Self::BUFFER_BYTES) and a
+    /// command, without the effect, at most.
+    pub const RECORDS: u32 = Self::SHAPE.issuers as u32 * Self::SHAPE.results as u32;
+
     /// The length of the driver's buffer, not counting an encoded command.
     pub const BUFFER_BYTES: usize = 192 + EFFECT_BYTES;
 
@@ -217,10 +221,11 @@ impl<
 
     /// Lets `issuer` issue the commands for which `allows` is true; said again it replaces what was said.
     ///
-    /// A command that is not allowed is rejected for good, and stays so when more is allowed later. Of an
-    /// issuer nothing was said about, nothing is kept: it is told `UnknownIssuer`, goes on asking, and is
-    /// heard once it is allowed. So allow whom you know before the inbox is restored, and allow an issuer
-    /// `|_| false` to turn it away for good.
+    /// It is asked when a command arrives, and again before it starts. A command that is not allowed is rejected
+    /// for good, and stays so when more is allowed later. Of an issuer nothing was said about, nothing is kept: it
+    /// is told `UnknownIssuer`, goes on asking, and is heard once it is allowed; what was accepted of it before a
+    /// restart is rejected when its turn comes. So allow whom you know before the inbox is restored, and allow an
+    /// issuer `|_| false` to turn it away for good.
     ///
     /// # Errors
     ///
@@ -236,6 +241,14 @@ impl<
         };
         *place = Some(Grant { issuer, allows });
         Ok(())
+    }
+
+    /// Forgets what was said about `issuer`: it is told `UnknownIssuer` from now on, and its place is free for another.
+    /// What it sent before and was not started yet is rejected when its turn comes.
+    pub fn disallow(&mut self, issuer: IssuerId) {
+        for grant in &mut self.grants {
+            *grant = grant.take().filter(|grant| grant.issuer != issuer);
+        }
     }
 
     /// Runs commands that expire, or must not start yet, even while the device cannot prove what time it is.
@@ -260,7 +273,7 @@ impl<
         reason = "an iterator would keep the inbox borrowed, and so could not be finished in its loop"
     )]
     pub fn next(&mut self) -> Option<Pending<C>> {
-        if self.effect.is_some() {
+        if EFFECT_BYTES > 0 && self.effect.is_some() {
             return None;
         }
         let started = |slot: &Slot| slot.phase == Phase::Started;
@@ -352,11 +365,7 @@ impl<
     }
 
     const fn range(&self) -> RecordRange {
-        let shape = Self::SHAPE;
-        RecordRange::new(
-            self.first_record,
-            shape.issuers as u32 * shape.results as u32,
-        )
+        RecordRange::new(self.first_record, Self::RECORDS)
     }
 }
 

@@ -20,7 +20,10 @@ use crate::time::{Instant, Now, Timestamp};
 /// before it is first sent, so a restarted service goes on asking. What is due at one moment travels in one
 /// message, as far as it fits, in the order of issue.
 ///
-/// A service holds one issuer per device: [`to`](Self::to) names the device, answers of others are ignored.
+/// A service holds one issuer per device: [`to`](Self::to) names the device, answers of others are ignored. All of
+/// them may have the same [`IssuerId`]; then an id is unique for one device, not for all. A node drives up to 32
+/// engines: for more devices write one engine that passes each what concerns it, as the example `smart_building`
+/// does.
 /// The driver's buffer must have [`BUFFER_BYTES`](Self::BUFFER_BYTES).
 ///
 /// ```
@@ -318,7 +321,8 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
     /// that finds the issuer damaged again.
     ///
     /// The epoch is named after the wall clock where that is ahead, so that even an issuer that lost all its
-    /// records does not return to an epoch it used.
+    /// records does not return to an epoch it used. Without records and without a clock it would: devices then take
+    /// its first commands for old ones.
     pub fn open_epoch(&mut self, now: Now) {
         self.epoch = first_epoch(now).max(self.epoch.saturating_add(1));
         self.next_sequence = 1;
@@ -335,7 +339,8 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
     /// ask after every turn of the driver, until it returns `None`.
     ///
     /// Told at least once: after a restart between this call and the next turn it is told again, then
-    /// perhaps as [`Outcome::Forgotten`].
+    /// perhaps as [`Outcome::Forgotten`]. So put on record what must not be lost before the next turn. A loop that
+    /// turns without asking here never comes to rest.
     pub fn concluded(&mut self) -> Option<Conclusion> {
         self.slots.iter_mut().flatten().find_map(|slot| {
             let Phase::Concluded(outcome) = slot.phase else {
@@ -347,6 +352,20 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
                 outcome,
             })
         })
+    }
+
+    /// What a command was, from its issue until the turn after it was told as [`concluded`](Self::concluded); after
+    /// a restart too.
+    #[must_use]
+    pub fn command(&self, id: CommandId) -> Option<&C> {
+        let mut commands = self.commands();
+        commands.find_map(|(found, command)| (found == id).then_some(command))
+    }
+
+    /// Every command that is on record or about to be, in no particular order.
+    pub fn commands(&self) -> impl Iterator<Item = (CommandId, &C)> {
+        let slots = self.slots.iter().flatten();
+        slots.map(|slot| (slot.id, &slot.command))
     }
 
     /// How many commands are under way.
@@ -379,8 +398,9 @@ impl<C: Command, const PENDING: usize> Issuer<C, PENDING> {
     }
 }
 
+/// However wrong the clock was once, a million epochs are left.
 fn first_epoch(now: Now) -> u32 {
-    u32::try_from(now.wall.not_before().as_secs())
-        .unwrap_or(u32::MAX)
-        .max(1)
+    const LAST: u32 = u32::MAX - 1_000_000;
+    let seconds = u32::try_from(now.wall.not_before().as_secs());
+    seconds.unwrap_or(LAST).clamp(1, LAST)
 }

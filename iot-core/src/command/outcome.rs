@@ -14,8 +14,8 @@ pub enum Reason {
     /// Another command was sent under the same identity: the issuer lost count and must open a new epoch.
     #[error("another command has this identity: open a new epoch")]
     Mismatch,
-    /// Its sequence was settled before, or its epoch is over.
-    #[error("the identity is too old to be executed")]
+    /// Its sequence was settled before, or its epoch is over: it will not be executed any more.
+    #[error("the identity is too old to be executed any more")]
     TooOld,
 }
 
@@ -118,15 +118,18 @@ pub enum Outcome {
         /// Why.
         code: u16,
     },
-    /// Its time had run out before it was started; it was not executed.
+    /// Its time had run out before it was started; it was not executed. An idempotent one may have run all the same,
+    /// before a power cut that left nothing of its start on record.
     Expired,
     /// The power was cut while it ran and nobody can tell how far it came; it will not run again.
     InDoubt,
     /// It ended long ago, and how is no longer on record; it will not run again.
     Forgotten,
-    /// Its issuer took it back before it was started; it was not executed and never will be.
+    /// Its issuer took it back before it was started; it was not executed and never will be. An idempotent one may
+    /// have run all the same, before a power cut that left nothing of its start on record.
     Cancelled,
-    /// It was not executed and never will be.
+    /// It was not executed and never will be; what is [`TooOld`](Reason::TooOld) may have been, before its issuer
+    /// settled it.
     Rejected {
         /// Why.
         reason: Reason,

@@ -72,6 +72,12 @@ impl RecordRange {
         }
     }
 
+    /// How many keys it has.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.count
+    }
+
     /// Whether `key` belongs to the range.
     #[must_use]
     pub const fn contains(self, key: RecordKey) -> bool {

@@ -145,7 +145,7 @@ pub enum LogError<E> {
     /// The region is no whole number of pages, lies outside of the flash, or has too few or too many pages.
     /// Nothing was changed.
     #[error(
-        "the region must be 4 to {limit} whole pages of the flash, and have 2 more than are spare"
+        "the region must be 4 to {limit} whole pages of the flash (raise PAGES for more), and have 2 more than are spare"
     )]
     Region {
         /// How many pages the log can manage.

@@ -100,6 +100,9 @@ pub struct FlashRecords<F, const PAGES: usize, const KEYS: usize> {
 impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, KEYS> {
     /// Opens the store in `region` (bytes of the flash), and makes one where there is none.
     ///
+    /// What stands in the region and is no log cannot be told from one whose first opening was cut short: it is
+    /// erased, page by page. So check the region twice. Lend the driver (`&mut flash`) to keep it when this fails.
+    ///
     /// # Errors
     ///
     /// [`FlashError`]; with [`FlashError::Keys`] nothing of what is stored was changed.

@@ -60,6 +60,8 @@ pub(crate) struct Fate {
     pub(crate) expires: Option<Timestamp>,
     /// Its issuer may not issue it.
     pub(crate) forbidden: bool,
+    /// It is of the issuer that a device may allow late.
+    pub(crate) is_last: bool,
     pub(crate) sent: bool,
     /// Its issuer wants it back.
     pub(crate) cancelled: bool,
@@ -86,6 +88,7 @@ impl Fate {
         id: CommandId,
         expires: Option<Timestamp>,
         forbidden: bool,
+        is_last: bool,
     ) -> Self {
         Self {
             tag: job.tag(),
@@ -93,6 +96,7 @@ impl Fate {
             id,
             expires,
             forbidden,
+            is_last,
             sent: false,
             cancelled: false,
             void: false,
@@ -217,8 +221,15 @@ impl Fate {
             Outcome::Rejected {
                 reason: Reason::Unauthorised,
             } => {
-                assert!(self.forbidden && self.runs == 0);
+                // The last issuer may be allowed late, after what it had accepted came to its turn.
+                let once = self.class != Class::Idempotent;
+                let refused = self.forbidden && self.runs == 0;
+                assert!(
+                    refused || self.is_last && (self.effects == 0 || !once),
+                    "{self:?} was refused"
+                );
                 tally.unauthorised += 1;
+                tally.refused_at_its_turn += u64::from(!self.forbidden);
             }
             other => panic!("{self:?} ended as {other:?}"),
         }

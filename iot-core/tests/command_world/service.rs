@@ -169,7 +169,8 @@ impl Service {
         match self.desk.issue(now, job.clone(), terms) {
             Ok(id) => {
                 let limited = books.is_limited(self.number) && matches!(job, Job::Pulse { .. });
-                books.issued(Fate::new(&job, id, terms.expires, limited));
+                let is_last = self.number == books.issuers;
+                books.issued(Fate::new(&job, id, terms.expires, limited, is_last));
                 tally.issued += 1;
                 Some(tag)
             }

@@ -32,6 +32,6 @@ tally! {
     doubled, reordered, ancient, restored_backups, larger_firmware, wrong_firmware, damaged,
     // What they said and told.
     in_progress, progress, too_late, busy, clock_unknown, unknown_issuer, forgotten, too_old, done, failed, no_room, doubt_with_effect,
-    doubt_without_effect, expired, expired_after_a_run, told_forgotten, unauthorised, cancelled, cancelled_after_a_run, unanswered, orphans,
+    doubt_without_effect, expired, expired_after_a_run, told_forgotten, unauthorised, refused_at_its_turn, cancelled, cancelled_after_a_run, unanswered, orphans,
     probes_done, probes_open, runs_again, effects_waited, told_again, worlds, quiet_commands,
 }

@@ -7,7 +7,7 @@ use crate::time::{Instant, Now};
 const REPLIES: usize = 4;
 
 /// How long it waits when the storage is full or the link is busy.
-const PAUSE_MS: u64 = 500;
+pub(super) const PAUSE_MS: u64 = 500;
 
 /// The step that the driver is at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

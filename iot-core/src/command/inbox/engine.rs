@@ -1,11 +1,11 @@
 use super::desk::Doing;
 use super::ledger::Ledger;
-use super::slot::{Phase, Slot};
+use super::slot::{Phase, Slot, clear};
 use super::{Inbox, journal};
 use crate::command::cbor::Writer;
 use crate::command::class::{Class, Command};
 use crate::command::envelope::write_response;
-use crate::command::outcome::Outcome;
+use crate::command::outcome::{Outcome, Output};
 use crate::command::state::{Code, State};
 use crate::engine::{
     Batch, BatchWriter, Done, Engine, Event, Failure, RecordKey, RecordRange, Step,
@@ -39,7 +39,12 @@ impl<
             Event::Record { key, value } => {
                 self.desk.damaged |= !self.desk.restored && self.restore(*key, value).is_none();
             }
-            Event::Restored => self.desk.restored = true,
+            Event::Restored => {
+                self.desk.restored = true;
+                if self.desk.damaged {
+                    clear(self.slots.as_flattened_mut());
+                }
+            }
             Event::Connected { .. } => self.desk.no_link = false,
             _ => {}
         }
@@ -94,7 +99,9 @@ impl<
     #[inline(never)]
     fn deadline(&self) -> Option<Instant> {
         let mut slots = self.slots.as_flattened().iter();
-        if self.effect.is_none() && slots.any(|slot| slot.phase == Phase::Started) {
+        if (EFFECT_BYTES == 0 || self.effect.is_none())
+            && slots.any(|slot| slot.phase == Phase::Started)
+        {
             return Some(Instant::ZERO);
         }
         self.desk.wake
@@ -197,6 +204,7 @@ impl<
                     .is_some()
             {
                 slot.finish(&Outcome::NO_ROOM);
+                slot.output = Output::EMPTY;
                 return;
             }
             if slot.phase < Phase::Ending {
@@ -218,7 +226,7 @@ impl<
         if newest.serial > ledger.serial {
             if !same_life {
                 // Older records of another issuer, or of an earlier epoch, mean nothing any more.
-                slots.fill(Slot::FREE);
+                clear(slots);
             }
             *ledger = newest;
         } else if !same_life {

@@ -1,9 +1,9 @@
 //! Which command is taken in, and what happens next.
 
-use super::Inbox;
-use super::desk::Doing;
+use super::desk::{Doing, PAUSE_MS};
 use super::ledger::Ledger;
-use super::slot::{Phase, Slot, Time, oldest};
+use super::slot::{Phase, Slot, Time, clear, oldest};
+use super::{Grant, Inbox};
 use crate::command::cbor::{self, Reader};
 use crate::command::class::Command;
 use crate::command::envelope::{Body, Fingerprint, MAX_MESSAGE_BYTES};
@@ -111,7 +111,7 @@ impl<
                 return Err(Code::Busy);
             }
             ledger.open(id.issuer, id.epoch);
-            slots.fill(Slot::FREE);
+            clear(slots);
             (oldest, room) = (0, place * RESULTS);
         }
         let is_older = id.epoch < ledger.epoch;
@@ -160,9 +160,7 @@ impl<
 
     /// What an issuer may do; `None` when nothing was said about it.
     fn grant(&self, issuer: IssuerId) -> Option<fn(&C) -> bool> {
-        let mut grants = self.grants.iter().flatten();
-        let grant = grants.find(|grant| grant.issuer == issuer)?;
-        Some(grant.allows)
+        find(&self.grants, issuer)
     }
 
     /// Lets commands start whose time has come, and ends those whose time is over.
@@ -181,9 +179,21 @@ impl<
                 continue;
             }
             let time = slot.time(now, self.desk.danger_unproved_time);
-            if time == Time::NotYet {
-                let until = slot.head.not_before.as_millis() - now.wall.not_before().as_millis();
-                self.desk.wake_in(now.instant, until);
+            if matches!(time, Time::NotYet | Time::Unknown) {
+                let until = slot
+                    .head
+                    .not_before
+                    .as_millis()
+                    .wrapping_sub(now.wall.not_before().as_millis());
+                // Nobody tells when the clock is set.
+                self.desk.wake_in(
+                    now.instant,
+                    if time == Time::Unknown {
+                        PAUSE_MS
+                    } else {
+                        until
+                    },
+                );
             }
             let Some(ledger) = self.ledgers.get(at / RESULTS) else {
                 continue;
@@ -206,11 +216,19 @@ impl<
             if let Some(code) = over {
                 slot.end(code);
             } else if waits && may_start {
-                slot.phase = if starts_on_record || is_new {
-                    Phase::Starting
+                let command = self
+                    .commands
+                    .as_flattened()
+                    .get(at)
+                    .and_then(Option::as_ref);
+                let grant = find(&self.grants, slot.head.id.issuer).zip(command);
+                if !grant.is_some_and(|(allows, command)| allows(command)) {
+                    slot.end(Code::Unauthorised);
+                } else if starts_on_record || is_new {
+                    slot.phase = Phase::Starting;
                 } else {
-                    Phase::Started
-                };
+                    slot.phase = Phase::Started;
+                }
             } else if waits && !slot.on_record && (starts_on_record || time == Time::NotYet) {
                 // Whoever asks again brings back what is not on record, but not at the right time.
                 slot.phase = Phase::Accepting;
@@ -249,4 +267,9 @@ impl<
         }
         Doing::Nothing
     }
+}
+
+fn find<C>(grants: &[Option<Grant<C>>], issuer: IssuerId) -> Option<fn(&C) -> bool> {
+    let mut grants = grants.iter().flatten();
+    Some(grants.find(|grant| grant.issuer == issuer)?.allows)
 }
