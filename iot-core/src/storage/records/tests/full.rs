@@ -29,9 +29,12 @@ fn fill<const W: usize, const E: usize, const P: usize>(
     let rest = [last, last / 2, last / 4, 0];
     for len in lengths.iter().copied().chain(rest.repeat(64)) {
         let change = put(map.len() as u32, len);
+        let before = store.flash().counters().erases;
         if map.len() < 60 && commit(store, &change).is_ok() {
             apply(&mut map, &change);
         }
+        let erases = store.flash().counters().erases - before;
+        assert!(erases < P as u64, "{erases} erasures for one batch");
     }
     map
 }
