@@ -13,6 +13,9 @@ pub enum RecordsErrorKind {
     Buffer,
     /// What is stored cannot be trusted.
     Corrupt,
+    /// What is stored was written by a later version of the software, or for another layout of the storage. It may
+    /// be whole: keep it.
+    Version,
     /// Anything else; the original error says more.
     Other,
 }
@@ -47,7 +50,9 @@ pub trait Records {
     /// # Errors
     ///
     /// The store's error. With [`RecordsErrorKind::Full`] nothing was changed; with any other kind the
-    /// batch may have become durable, whole, or not at all.
+    /// batch may have become durable, whole, or not at all. A store that looks again at what an interrupted
+    /// commit left may find it [`Corrupt`](RecordsErrorKind::Corrupt) or of another
+    /// [`Version`](RecordsErrorKind::Version).
     fn commit(&mut self, batch: &Batch<'_>) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// The smallest key that exists and is not below `from`; `None` when there is none.

@@ -131,7 +131,8 @@ impl RecordsError for DirectoryError {
         match self {
             Self::Full { .. } | Self::DiskFull => RecordsErrorKind::Full,
             Self::Buffer { .. } => RecordsErrorKind::Buffer,
-            Self::Corrupt { .. } | Self::Version { .. } => RecordsErrorKind::Corrupt,
+            Self::Corrupt { .. } => RecordsErrorKind::Corrupt,
+            Self::Version { .. } => RecordsErrorKind::Version,
             Self::InUse | Self::Io(_) => RecordsErrorKind::Other,
         }
     }

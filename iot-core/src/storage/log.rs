@@ -36,6 +36,26 @@
 //!
 //! The header keeps this form in every version; a log refuses pages of a later version and changes nothing.
 //!
+//! # When a log is made
+//!
+//! Only where no page has a header and a mark. Even then nothing is made, and nothing changed, while a page speaks
+//! against it: one in which two marks or records stand, one that begins like a header and has more behind it than a
+//! first opening that was cut leaves, and more headers that fail to be read than there are pages, in two rounds.
+//!
+//! # What an error of the flash means
+//!
+//! An error whose kind is [`Other`](embedded_storage_async::nor_flash::NorFlashErrorKind::Other) means of a read
+//! that the words cannot be read, now or ever, as a word with more wrong bits than can be mended. The log asks once
+//! more, and then takes them for damaged, which an interrupted write leaves behind too. So a driver whose bus can
+//! fail repeats a transfer until it knows better: of a failure that lasts, a boot may take the newest page, or the
+//! end of it, for one that was never completed.
+//!
+//! # What damage tells
+//!
+//! Damage of what is read after opening is an error, and at a boot damage of every page but the newest. In the
+//! newest page it cannot be told from an interrupted write: the entries from there on are then missing without an
+//! error, and after a damaged header all of the page.
+//!
 //! # How a power cut is survived
 //!
 //! - A record counts when every record of its batch reads as it was written.
@@ -157,6 +177,13 @@ pub enum LogError<E> {
         /// Which.
         found: u8,
     },
+    /// The region holds no log that can be read here, but pages of one that stood at another place of the flash, on
+    /// words of another length, or whose first words are damaged. Nothing was changed. Not told is a log of shorter
+    /// words whose only page ends within the first 64 bytes.
+    #[error(
+        "the flash holds a log of another place or word length: open it so, or erase the region"
+    )]
+    Foreign,
     /// No page is free for the batch. Nothing was changed.
     ///
     /// Records always take a batch that removes one key; a log has room again when its oldest page is retired.
@@ -172,7 +199,8 @@ pub enum LogError<E> {
         /// What a page has for a batch, in bytes.
         limit: u32,
     },
-    /// What was accepted does not read as it was written.
+    /// What was accepted does not read as it was written. At a boot damage in the newest page is not told so: it
+    /// looks like a write that was interrupted, and what stands behind it is missing.
     #[error("a stored value does not read as it was written: the flash is worn or was changed")]
     Corrupt,
     /// The caller's buffer is shorter than the value. Nothing was changed.
@@ -191,6 +219,7 @@ impl<E> From<Stop<E>> for LogError<E> {
             Stop::Refused(Refusal::Corrupt | Refusal::Absent) => Self::Corrupt,
             Stop::Refused(Refusal::Buffer(bytes)) => Self::Buffer { bytes },
             Stop::Refused(Refusal::Version(found)) => Self::Version { found },
+            Stop::Refused(Refusal::Foreign) => Self::Foreign,
         }
     }
 }
@@ -234,11 +263,16 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     /// Opens the log in `region` (bytes of the flash), and makes one where there is none.
     ///
     /// It writes only when there is no log yet, or when the power was cut at the wrong moment: then it erases
-    /// one page and opens it, which takes at most 16 operations of the flash.
+    /// one page and opens it, which takes at most 16 operations of the flash: words programmed, of 4 bytes or
+    /// more, and pages erased; reads are not counted.
+    ///
+    /// A read that fails with an error of kind `Other` is tried once more; then its words count as damaged for
+    /// good. Let the driver repeat what only the bus got wrong: [what an error means](self#what-an-error-of-the-flash-means).
     ///
     /// # Errors
     ///
-    /// [`LogError::Region`], [`LogError::Version`], [`LogError::Corrupt`] or [`LogError::Flash`].
+    /// [`LogError::Region`], [`LogError::Version`], [`LogError::Foreign`], after which nothing was changed,
+    /// [`LogError::Corrupt`] or [`LogError::Flash`].
     pub async fn open(
         flash: F,
         region: Range<u32>,
@@ -253,8 +287,9 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     ///
     /// # Errors
     ///
-    /// [`LogError::Full`] and [`LogError::TooLong`], after which nothing was changed; [`LogError::Flash`],
-    /// after which the batch is there whole or not at all.
+    /// [`LogError::Full`] and [`LogError::TooLong`], after which nothing of what is stored was changed;
+    /// [`LogError::Flash`], after which the batch is there whole or not at all. After an interrupted write it looks
+    /// at the flash as [`open`](Self::open) does, and may return what that returns: the batch was not begun then.
     pub async fn append(&mut self, batch: &Batch<'_>) -> Result<(), LogError<F::Error>> {
         let mut job = self.machine.append(batch)?;
         Ok(self.machine.run(&mut job).await?)
@@ -264,7 +299,8 @@ impl<F: NorFlash, const PAGES: usize> Log<F, PAGES> {
     ///
     /// # Errors
     ///
-    /// [`LogError::Flash`]; the page is then given up or not.
+    /// [`LogError::Flash`]; the page is then given up or not. [`LogError::Full`] when no page is free to write it
+    /// down. After an interrupted write also what [`open`](Self::open) returns; nothing was given up then.
     pub async fn retire_oldest(&mut self) -> Result<(), LogError<F::Error>> {
         self.machine.need = Geometry::<F>::RETIREMENT + 1;
         Ok(self.machine.run(&mut Job::Retire).await?)

@@ -59,7 +59,8 @@ impl<E: core::fmt::Debug> RecordsError for FlashError<E> {
                 RecordsErrorKind::Full
             }
             Self::Log(LogError::Buffer { .. }) => RecordsErrorKind::Buffer,
-            Self::Log(LogError::Corrupt | LogError::Version { .. }) => RecordsErrorKind::Corrupt,
+            Self::Log(LogError::Corrupt) => RecordsErrorKind::Corrupt,
+            Self::Log(LogError::Version { .. } | LogError::Foreign) => RecordsErrorKind::Version,
             Self::Log(_) => RecordsErrorKind::Other,
         }
     }
@@ -105,7 +106,9 @@ impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, 
     ///
     /// # Errors
     ///
-    /// [`FlashError`]; with [`FlashError::Keys`] nothing of what is stored was changed.
+    /// [`FlashError`]; with [`FlashError::Keys`] nothing of what is stored was changed. A read that fails with an
+    /// error of kind `Other` is tried once more; then its words count as damaged for good, so let the driver repeat
+    /// what only the bus got wrong: [what an error means](super::log#what-an-error-of-the-flash-means).
     pub async fn open(
         flash: F,
         region: Range<u32>,

@@ -247,6 +247,13 @@ fn damage_is_reported_and_never_read_as_a_value() {
 }
 
 #[test]
+fn a_later_version_is_not_told_as_damage() {
+    let (what, found) = (What::Batch, 2);
+    let error = DirectoryError::Version { what, found };
+    assert_eq!(error.kind(), RecordsErrorKind::Version);
+}
+
+#[test]
 fn a_full_store_refuses_before_anything_is_changed() {
     let folder = TempDir::new().unwrap();
     let mut store = Directory::open_with_limit(folder.path(), 8).unwrap();

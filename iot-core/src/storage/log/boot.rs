@@ -8,6 +8,9 @@ use super::live::Live;
 use super::machine::{Job, Link, Machine, Phase, Refusal, Want};
 use super::scan::Scanner;
 
+/// While a boot looks for the newest page, this and the generation stand in the place of each that was not tried.
+const STRAY: u32 = 1;
+
 impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     /// The first thing a boot wants.
     pub(super) fn boot(&mut self, job: &mut Job<'_>) -> Want {
@@ -16,6 +19,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
             return self.show(job);
         }
         (self.booting, self.quiet, self.rivalled) = (true, true, false);
+        self.unread = 0;
         (self.generation, self.links, self.keep) = (0, 0, 0);
         self.chain = [Link(0); PAGES];
         // Nobody knows what an interrupted retirement left: all cursors begin again.
@@ -24,15 +28,14 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     pub(super) fn header_read(&mut self, readable: bool) -> Want {
-        match self.header(readable) {
-            Ok(header) => {
-                if let Some(place) = self.chain.get_mut(self.page as usize) {
-                    *place = Link(header.generation);
-                }
-                self.generation = self.generation.max(header.generation);
-            }
+        let generation = match self.header(readable) {
+            Ok(header) => header.generation,
             Err(NoHeader::Version(found)) => return Want::Stop(Refusal::Version(found)),
-            Err(NoHeader::Unreadable) => {}
+            Err(_) => 0,
+        };
+        self.generation = self.generation.max(generation);
+        if let Some(place) = self.chain.get_mut(self.page as usize) {
+            *place = Link(generation.saturating_add(STRAY));
         }
         let next = self.page + 1;
         if next < self.pages {
@@ -41,7 +44,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         self.try_newest()
     }
 
-    /// Scans the page with the highest generation of those that were not tried.
+    /// Scans the page with the highest generation of those that were not tried; those without a header come last.
     fn try_newest(&mut self) -> Want {
         let (mut newest, mut generation, mut tie) = (0, 0, false);
         for (page, link) in self.chain.iter().enumerate() {
@@ -61,8 +64,9 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         }
         // Generations can tie while a header is unreadable, so each page is tried.
         if let Some(place) = self.chain.get_mut(newest) {
-            *place = Link(0);
+            *place = Link(u32::from(generation > STRAY));
         }
+        self.stray = generation == STRAY;
         self.rivalled |= tie;
         self.scanner =
             Scanner::new::<F>(newest as u32, Geometry::<F>::HEADER, Geometry::<F>::WORDS);
@@ -73,15 +77,35 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
 
     /// The header of the page that was scanned is there.
     pub(super) fn newest_read(&mut self, job: &mut Job<'_>, readable: bool) -> Want {
-        let (Ok(header), 1..) = (self.header(readable), self.scanner.evidence) else {
+        let found = self.header(readable);
+        let (Ok(header), 1..) = (found, self.scanner.evidence) else {
             self.rivalled = true;
-            return self.try_newest();
+            return match self.against_making(found) {
+                Some(refusal) if self.stray => Want::Stop(refusal),
+                _ => self.try_newest(),
+            };
         };
         self.links = 0;
         self.tail = self.scanner.tail();
         self.keep = PAGES.min(header.keep as usize);
         self.link_older(self.page, self.scanner.end);
         self.chained(job, &header)
+    }
+
+    /// Why a page that is not to be trusted speaks against making a log.
+    ///
+    /// A first opening that was cut leaves no second mark: it is attempted when header and first mark stand, and
+    /// then no cut can take both away. What it leaves may begin like a header, and one page, or two, may be unreadable.
+    fn against_making(&self, found: Result<Header, NoHeader>) -> Option<Refusal> {
+        let begun = match found {
+            _ if self.scanner.evidence >= 2 => return Some(Refusal::Corrupt),
+            Ok(_) => Geometry::<F>::WORD.trailing_zeros() as u8,
+            Err(NoHeader::Begun(length)) => length,
+            Err(_) => return None,
+        };
+        // Of shorter words, records may stand where the marks would be.
+        let marks = u32::from(begun == Geometry::<F>::WORD.trailing_zeros() as u8);
+        (self.scanner.erased > Geometry::<F>::HEADER + marks).then_some(Refusal::Foreign)
     }
 
     pub(super) fn chain_read(&mut self, job: &mut Job<'_>, readable: bool) -> Want {
@@ -226,6 +250,7 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
     }
 
     /// A header or a mark was programmed: each only after the one before it.
+    #[inline(never)]
     pub(super) fn opened(&mut self, job: &mut Job<'_>) -> Want {
         self.word += (self.to / Geometry::<F>::WORD) as u32;
         self.tail = self.word;

@@ -132,6 +132,9 @@ pub(super) struct Header {
 pub(super) enum NoHeader {
     /// Nothing that was ever a header of a log.
     Unreadable,
+    /// It begins like a header: one that was torn, or that was written for another place or other words, whose
+    /// length has this logarithm.
+    Begun(u8),
     /// A header of another version.
     Version(u8),
 }
@@ -149,10 +152,13 @@ impl Header {
     }
 
     pub(super) fn decode(page: u32, len: usize, bytes: &Buffer) -> Result<Self, NoHeader> {
-        let [a, b, version, _] = take(bytes, 0).to_le_bytes();
-        let summed = bytes.get(..len).unwrap_or_default();
-        if [a, b] != MAGIC || crc32(seed(page, 0), summed) != 0 {
+        let [a, b, version, size] = take(bytes, 0).to_le_bytes();
+        if [a, b] != MAGIC {
             return Err(NoHeader::Unreadable);
+        }
+        let summed = bytes.get(..len).unwrap_or_default();
+        if crc32(seed(page, 0), summed) != 0 {
+            return Err(NoHeader::Begun(size));
         }
         if version != VERSION {
             return Err(NoHeader::Version(version));

@@ -18,7 +18,7 @@ pub(super) struct Scanner {
     left: u32,
     sum: u32,
     /// Where everything begins to read as erased; the end of the numbers when it does not.
-    erased: u32,
+    pub(super) erased: u32,
     /// Marks and records that read as they were written.
     pub(super) evidence: u32,
     /// Where the last complete batch ends; 0 when there is none.

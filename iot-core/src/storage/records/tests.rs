@@ -2,6 +2,7 @@ mod drops;
 mod full;
 mod keys;
 mod long;
+mod reads;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
