@@ -29,6 +29,8 @@ mod class;
 #[cfg(all(any(test, feature = "alloc"), target_has_atomic = "ptr"))]
 mod dispatch;
 mod envelope;
+#[cfg(feature = "sim")]
+mod every;
 mod ids;
 mod inbox;
 mod issuer;
@@ -44,6 +46,8 @@ pub use dispatch::{Call, Dispatch, NoSuchCommand};
 pub use envelope::{
     Answer, Fingerprint, MAX_COMMAND_BYTES, MAX_MESSAGE_BYTES, Request, Response, WireError,
 };
+#[cfg(feature = "sim")]
+pub use every::{every_answer, every_class};
 pub use ids::{Admitted, EndedId, ForeignId, IdError, IdTable, PendingId};
 pub use inbox::{AllowError, FinishError, Inbox, Pending};
 pub use issuer::{Conclusion, IssueError, Issuer, NotUnderWay, Terms, Unanswered};

@@ -79,6 +79,17 @@ impl Device {
         ran
     }
 
+    /// How many records there are.
+    fn kept(&mut self) -> usize {
+        let mut from = Some(FIRST);
+        core::iter::from_fn(|| {
+            let key = block_on(self.records.next_key(from?)).unwrap()?;
+            from = key.offset(1);
+            Some(key)
+        })
+        .count()
+    }
+
     fn told(&mut self) -> Vec<(String, Outcome)> {
         let ended = core::iter::from_fn(|| self.table.concluded());
         ended
@@ -150,6 +161,90 @@ fn an_id_is_kept_until_its_command_and_the_skew_are_over() {
     // What is forgotten is refused for its age.
     let forgotten = device.admit(70, "a", Class::Idempotent);
     assert_eq!(forgotten, Err(IdError::Expired));
+}
+
+const LATER: u64 = 100 * 86_400;
+
+#[test]
+fn what_is_over_does_not_come_back_with_a_boot() {
+    let mut device = Device::new();
+    for id in ["a", "b", "c"] {
+        device.admit(0, id, Class::Probed).unwrap();
+    }
+    device.work(0);
+    assert_eq!((device.told().len(), device.kept()), (3, 3));
+    let mut device = device.reboot();
+    device.pump(LATER);
+    assert_eq!(device.kept(), 3, "the report may have been lost");
+    assert_eq!(device.told().len(), 3);
+    // One record with each step.
+    for left in [2, 1, 0] {
+        let mut buffer = [0; Table::BUFFER_BYTES];
+        let Step::Persist(batch) = device.table.step(at(LATER), &mut buffer) else {
+            panic!("nothing is removed");
+        };
+        assert!(batch.iter().all(|(_, value)| value.is_none()));
+        block_on(device.records.commit(&batch)).unwrap();
+        device.table.done(at(LATER), Done::Persisted);
+        assert_eq!(device.kept(), left);
+    }
+    for _ in 0..2 {
+        device = device.reboot();
+        assert_eq!(device.told(), []);
+        let late = device.admit(LATER, "a", Class::Probed);
+        assert_eq!(late, Err(IdError::Expired));
+    }
+}
+
+#[test]
+fn a_cut_leaves_what_is_over_whole_or_not_at_all() {
+    for (fault, told) in [(Fault::CutBefore, 1), (Fault::CutAfter, 0)] {
+        // Its start and its end are on record, its removal is not.
+        let mut device = Device::boot(MemoryRecords::new(), fault, 2);
+        device.admit(0, "a", Class::Opaque).unwrap();
+        device.work(0);
+        assert_eq!(device.told().len(), 1);
+        device.pump(LATER);
+        assert!(device.records.fired());
+        let mut device = device.reboot();
+        assert_eq!(device.told().len(), told);
+        device.pump(LATER);
+        assert_eq!((device.work(LATER), device.kept()), ([].into(), 0));
+    }
+}
+
+#[test]
+fn nobody_takes_the_place_of_one_whose_record_is_being_removed() {
+    let mut table = IdTable::<1, 12>::new(FIRST);
+    table.input(at(0), &Event::Restored);
+    let admit = |table: &mut IdTable<1, 12>, second, id| {
+        let expires = Timestamp::from_secs(second + 60);
+        table.admit(at(second), id, b"", Class::Opaque, expires)
+    };
+    let mut buffer = [0; 256];
+    admit(&mut table, 0, b"a").unwrap();
+    assert!(matches!(table.step(at(0), &mut buffer), Step::Persist(_)));
+    table.done(at(0), Done::Persisted);
+    let id = table.next().unwrap().id;
+    table.finish(id.as_bytes(), Outcome::DONE).unwrap();
+    assert!(matches!(table.step(at(0), &mut buffer), Step::Persist(_)));
+    table.done(at(0), Done::Persisted);
+    table.concluded().unwrap();
+    assert!(matches!(
+        table.step(at(LATER), &mut buffer),
+        Step::Persist(_)
+    ));
+    let busy = Err(IdError::Busy { limit: 1 });
+    assert_eq!(admit(&mut table, LATER, b"b"), busy);
+    // The clock is lost meanwhile, and what is asked for is still the removal.
+    let unknown = Now::new(Instant::from_millis(LATER * 1_000), TimeBounds::UNKNOWN);
+    let Step::Persist(batch) = table.step(unknown, &mut buffer) else {
+        panic!("it asks for something else");
+    };
+    assert_eq!(batch.iter().next(), Some((FIRST, None)));
+    table.done(unknown, Done::Persisted);
+    assert_eq!(admit(&mut table, LATER, b"b"), Ok(Admitted::Fresh));
+    assert_eq!(table.next(), None, "its start is not on record");
 }
 
 #[test]

@@ -24,7 +24,7 @@ macro_rules! schema {
 pub(crate) use schema;
 
 impl Schema {
-    fn accepts(&self, rule: &str, bytes: &[u8]) -> Result<(), String> {
+    pub(crate) fn accepts(&self, rule: &str, bytes: &[u8]) -> Result<(), String> {
         cddl_cat::validate_cbor_bytes(rule, self.text, bytes).map_err(|error| error.to_string())
     }
 

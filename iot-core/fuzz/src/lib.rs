@@ -22,6 +22,7 @@ pub mod directory;
 mod driver;
 pub mod flash;
 pub mod identifiers;
+pub mod ids;
 pub mod inbox;
 mod input;
 pub mod issuer;

@@ -15,7 +15,7 @@ use crate::time::{Instant, Now, Proof, Timestamp};
 ///
 /// Cloud jobs, direct methods and the like have no sequence, so nothing tells an old id from a new one once
 /// it is forgotten. Therefore an id of up to `ID_BYTES` is kept until its command has expired, and a `skew`
-/// longer; while `IDS` are kept that long, others are refused as [`Busy`](IdError::Busy). The command itself
+/// longer, and until its end was told; then its record is removed. While `IDS` are kept that long, others are refused as [`Busy`](IdError::Busy). The command itself
 /// is not kept: the adapter that speaks the protocol has it, or fetches it again.
 ///
 /// It is an [`Engine`](crate::Engine) that owns records and no channel. The driver's buffer must have
@@ -81,6 +81,8 @@ enum Phase {
     Ended(Outcome),
     /// Told.
     Told(Outcome),
+    /// Over: its record is to be removed.
+    Leaving(Outcome),
 }
 
 /// The id of a command in another protocol.
@@ -259,7 +261,9 @@ impl<const IDS: usize, const ID_BYTES: usize> IdTable<IDS, ID_BYTES> {
         if let Some(slot) = self.slots.iter().flatten().find(|slot| slot.id == id) {
             return match slot.phase {
                 _ if slot.fingerprint != fingerprint => Err(IdError::Mismatch),
-                Phase::Ended(outcome) | Phase::Told(outcome) => Ok(Admitted::Ended(outcome)),
+                Phase::Ended(outcome) | Phase::Told(outcome) | Phase::Leaving(outcome) => {
+                    Ok(Admitted::Ended(outcome))
+                }
                 _ => Ok(Admitted::InProgress),
             };
         }
@@ -268,9 +272,8 @@ impl<const IDS: usize, const ID_BYTES: usize> IdTable<IDS, ID_BYTES> {
             Proof::Uncertain if !self.danger_unproved_time => return Err(IdError::ClockUnknown),
             _ => {}
         }
-        self.forget(now);
-        let free = self.slots.iter_mut().find(|slot| slot.is_none());
-        *free.ok_or(IdError::Busy { limit: IDS })? = Some(Slot {
+        let room = self.room(now).and_then(|at| self.slots.get_mut(at));
+        *room.ok_or(IdError::Busy { limit: IDS })? = Some(Slot {
             id,
             fingerprint,
             expires,
@@ -317,7 +320,7 @@ impl<const IDS: usize, const ID_BYTES: usize> IdTable<IDS, ID_BYTES> {
     }
 
     /// The next command that has ended, for the adapter to report; ask after every turn of the driver,
-    /// until it returns `None`. After a restart what is still kept is told again.
+    /// until it returns `None`. After a restart what is still kept is told again, for the report may be lost.
     pub fn concluded(&mut self) -> Option<EndedId<ID_BYTES>> {
         self.slots.iter_mut().flatten().find_map(|slot| {
             let Phase::Ended(outcome) = slot.phase else {
@@ -337,17 +340,23 @@ impl<const IDS: usize, const ID_BYTES: usize> IdTable<IDS, ID_BYTES> {
         self.damaged
     }
 
-    /// Makes room where a repetition would be refused for its age anyway.
-    fn forget(&mut self, now: Now) {
-        for place in &mut self.slots {
-            let is_old = |slot: &Slot<ID_BYTES>| {
-                let end = slot.expires.after(self.skew);
-                matches!(slot.phase, Phase::Told(_)) && now.wall.reached(end) == Proof::Yes
-            };
-            if place.as_ref().is_some_and(is_old) {
-                *place = None;
-            }
-        }
+    /// Where another command finds room: in a free place, or in that of one that is over. A place whose record is
+    /// being removed is neither: the driver's answer would be taken for one about the newcomer.
+    fn room(&self, now: Now) -> Option<usize> {
+        let free = self.slots.iter().position(Option::is_none);
+        free.or_else(|| self.over(now).find(|&at| self.doing != Some(at)))
+    }
+
+    /// The places of commands whose repetition would be refused for its age anyway.
+    fn over(&self, now: Now) -> impl Iterator<Item = usize> {
+        let is_old = move |slot: &Slot<ID_BYTES>| {
+            let end = slot.expires.after(self.skew);
+            matches!(slot.phase, Phase::Told(_)) && now.wall.reached(end) == Proof::Yes
+        };
+        let is_over =
+            move |slot: &Slot<ID_BYTES>| is_old(slot) || matches!(slot.phase, Phase::Leaving(_));
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(move |(at, slot)| slot.as_ref().is_some_and(is_over).then_some(at))
     }
 
     const fn range(&self) -> RecordRange {

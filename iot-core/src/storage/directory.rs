@@ -8,6 +8,8 @@
 //! the directory. A batch of several first becomes durable as `batch` in the same way, then each record is
 //! written, and `batch` is removed when all of them are durable. Whoever opens a directory with a `batch`
 //! in it carries it out first: doing it twice does no harm, because it names values and not differences.
+//! A name may be visible and not durable yet, because whoever gave it was killed before the sync; so nothing
+//! is believed, shown or carried out before the directory is synced once.
 //!
 //! Calls block for the length of a few syncs. On a host whose executor must not wait that long, give the
 //! node a thread of its own.
@@ -177,13 +179,23 @@ impl Directory {
 
     /// Carries out a batch that is durable, clears away what is not, and learns what there is.
     fn settle(&mut self) -> Result<(), DirectoryError> {
+        self.settle_by(Operation::perform)
+    }
+
+    /// Does so with `perform`, in whose place a test puts its own.
+    fn settle_by(
+        &mut self,
+        mut perform: impl FnMut(&Operation, &Path) -> io::Result<()>,
+    ) -> Result<(), DirectoryError> {
         if !self.interrupted {
             return Ok(());
         }
+        // What a file contains was durable before it got its name; that it has its name may not be.
+        perform(&Operation::Sync, &self.path)?;
         if let Some(bytes) = existing(fs::read(self.path.join(plan::BATCH)))? {
             let changes = format::read_batch(&bytes).map_err(|damage| damage.of(What::Batch))?;
             for operation in plan::carry_out(&changes) {
-                operation.perform(&self.path)?;
+                perform(&operation, &self.path)?;
             }
         }
         self.index.clear();

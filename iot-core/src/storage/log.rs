@@ -185,7 +185,11 @@ pub enum LogError<E> {
     )]
     Foreign,
     /// No page is free for the batch. Nothing was changed.
-    #[error("the log is full: retire its oldest page, or give it more pages")]
+    ///
+    /// Records always take a batch that removes one key; a log has room again when its oldest page is retired.
+    #[error(
+        "no page has room: remove some records, retire the log's oldest page, or give it a larger region"
+    )]
     Full,
     /// The batch does not fit into one page, or a value has more than 4,095 bytes. Nothing was changed.
     #[error(

@@ -8,6 +8,9 @@
 //! The flash must have 4 pages or more; two of them stay free of data. A batch fits when one of the others has
 //! room for it beside what still counts there, and never when it is longer than a page; what does not fit is
 //! refused before anything is written.
+//!
+//! However full the store is, a batch that removes one key is taken: a value leaves room for that behind it. What
+//! is replaced counts until it is, so a full store may refuse a shorter value too: remove a key first.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -35,7 +38,7 @@ pub enum FlashError<E> {
     /// The log below refused or failed.
     #[error(transparent)]
     Log(LogError<E>),
-    /// More keys than the index holds. Nothing was changed.
+    /// More keys than the index holds; a removal makes room for what follows it in the batch. Nothing was changed.
     #[error("the store holds {limit} keys: remove some or raise its KEYS")]
     Keys {
         /// How many it holds.

@@ -45,8 +45,10 @@ impl<const IDS: usize, const ID_BYTES: usize> Engine for IdTable<IDS, ID_BYTES> 
                 let phase = slot.as_ref().map(|slot| slot.phase);
                 matches!(phase, Some(Phase::Starting | Phase::Ending(_)))
             };
-            let record = self.slots.iter().position(wants_record);
-            self.doing = record.filter(|_| self.persist_after.is_none());
+            self.doing = match self.persist_after {
+                Some(_) => None,
+                None => (self.slots.iter().position(wants_record)).or_else(|| self.leave(now)),
+            };
         }
         let Some(at) = self.doing else {
             return Step::Idle;
@@ -63,15 +65,16 @@ impl<const IDS: usize, const ID_BYTES: usize> Engine for IdTable<IDS, ID_BYTES> 
         let Some(at) = self.doing.take() else {
             return;
         };
-        let slot = self.slots.get_mut(at).and_then(Option::as_mut);
-        match (slot, done) {
-            (Some(slot), Done::Persisted) => {
-                slot.phase = match slot.phase {
-                    Phase::Starting => Phase::Started { resumed: false },
-                    Phase::Ending(outcome) => Phase::Ended(outcome),
-                    phase => phase,
-                };
-            }
+        let Some(place) = self.slots.get_mut(at) else {
+            return;
+        };
+        match (place.as_mut(), done) {
+            (Some(slot), Done::Persisted) => match slot.phase {
+                Phase::Starting => slot.phase = Phase::Started { resumed: false },
+                Phase::Ending(outcome) => slot.phase = Phase::Ended(outcome),
+                Phase::Leaving(_) => *place = None,
+                _ => {}
+            },
             _ => self.persist_after = Some(now.instant + PAUSE),
         }
     }
@@ -101,12 +104,27 @@ impl<const IDS: usize, const ID_BYTES: usize> IdTable<IDS, ID_BYTES> {
         }
     }
 
+    /// Chooses a command that is over. From here on it leaves, whatever the clock says next: what a step writes must
+    /// stay the same until it is done.
+    fn leave(&mut self, now: Now) -> Option<usize> {
+        let at = self.over(now).next()?;
+        let slot = self.slots.get_mut(at)?.as_mut()?;
+        if let Phase::Told(outcome) = slot.phase {
+            slot.phase = Phase::Leaving(outcome);
+        }
+        Some(at)
+    }
+
     fn batch<'b>(&self, at: usize, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
         let slot = self.slots.get(at)?.as_ref()?;
         let key = self.first_record.offset(u32::try_from(at).ok()?)?;
         let mut writer = BatchWriter::new(buffer);
-        let write = |room: &mut [u8]| slot.encode(Self::COUNT, room);
-        writer.put_with(key, write).ok()?;
+        match slot.phase {
+            Phase::Leaving(_) => writer.remove(key).ok()?,
+            _ => writer
+                .put_with(key, |room: &mut [u8]| slot.encode(Self::COUNT, room))
+                .ok()?,
+        }
         Some(writer.finish())
     }
 }

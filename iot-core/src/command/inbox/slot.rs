@@ -195,3 +195,46 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `command.cddl` calls the record that is written in this phase.
+    fn stage(phase: Phase) -> Option<&'static str> {
+        match phase {
+            Phase::Accepting => Some("stage: accepted,"),
+            Phase::Starting => Some("stage: started,"),
+            Phase::Ending => Some("// last ),"),
+            Phase::Free | Phase::Waiting | Phase::Started | Phase::Running | Phase::Ended => None,
+        }
+    }
+
+    #[test]
+    fn every_phase_that_is_put_on_record_is_described() {
+        let (_, record) = include_str!("../command.cddl")
+            .split_once("inbox-record = [")
+            .unwrap();
+        let (record, _) = record.split_once("\n]").unwrap();
+        for phase in [
+            Phase::Free,
+            Phase::Waiting,
+            Phase::Accepting,
+            Phase::Starting,
+            Phase::Started,
+            Phase::Running,
+            Phase::Ending,
+            Phase::Ended,
+        ] {
+            let slot = Slot {
+                phase,
+                ..Slot::FREE
+            };
+            assert_eq!(slot.wants_record(), stage(phase).is_some(), "{phase:?}");
+            assert!(
+                stage(phase).is_none_or(|stage| record.contains(stage)),
+                "{phase:?}"
+            );
+        }
+    }
+}

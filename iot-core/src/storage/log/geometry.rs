@@ -58,8 +58,18 @@ impl<F: NorFlash> Geometry<F> {
     /// What a page has for one batch.
     pub(super) const ROOM: u32 = Self::WORDS - Self::BODY - Self::RESERVE;
 
-    /// What a page holds beside a batch, with the reserve, and the values that were compacted into it.
+    /// What a page holds beside a batch, with what stays free behind it, and the values that were compacted into it.
     pub(super) const COMPACTION: u32 = Self::BODY + Self::RETIREMENT + 1;
+
+    /// What must stay free behind a batch with a value where pages are compacted: then a page into which another was
+    /// compacted, as full of values as can be, has room for the removal of a key.
+    ///
+    /// Words of retirement, removal and their marks, less the two marks of the page that was compacted: one that
+    /// was filled by a single batch is not as full.
+    pub(super) const REMOVAL: u32 = 2 * Self::RETIREMENT;
+
+    /// What a page has for one batch where pages are compacted: a longer one would fit as long as the flash is new.
+    pub(super) const COMPACTED_ROOM: u32 = Self::WORDS - Self::COMPACTION - Self::REMOVAL;
 
     /// How many words a record with a value of `len` bytes takes.
     pub(in crate::storage) const fn record(len: usize) -> u32 {

@@ -15,6 +15,9 @@ pub(in crate::storage) struct Place {
 }
 
 impl Place {
+    /// Somewhere, for who counts places only.
+    pub(in crate::storage) const ANY: Self = Self::new(0, 0, 0);
+
     pub(super) const fn new(page: u32, word: u32, len: usize) -> Self {
         Self {
             at: page << 16 | word,

@@ -50,17 +50,26 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         &mut self,
         batch: &Batch<'b>,
     ) -> Result<Job<'b>, LogError<F::Error>> {
+        let (room, mut reserve) = if L::COMPACTS {
+            (Geometry::<F>::COMPACTED_ROOM, 0)
+        } else {
+            (Geometry::<F>::ROOM, Geometry::<F>::RESERVE)
+        };
         let (mut words, mut longest) = (1, 0);
         for (_, value) in batch.iter() {
+            // A removal may have what values leave free, so that no store is too full for it.
+            if L::COMPACTS && value.is_some() {
+                reserve = Geometry::<F>::REMOVAL;
+            }
             let bytes = value.map_or(0, <[u8]>::len);
             words += Geometry::<F>::record(bytes);
             longest = longest.max(bytes);
         }
-        if words > Geometry::<F>::ROOM || longest > MAX_VALUE {
-            let limit = (Geometry::<F>::ROOM - 1) * Geometry::<F>::WORD as u32;
+        if words > room || longest > MAX_VALUE {
+            let limit = (room - 1) * Geometry::<F>::WORD as u32;
             return Err(LogError::TooLong { limit });
         }
-        self.need = words + Geometry::<F>::RESERVE;
+        self.need = words + reserve;
         Ok(Job::Append {
             rest: *batch,
             value: &[],
@@ -72,9 +81,13 @@ impl<F: NorFlash, L: Live, const PAGES: usize> Machine<F, L, PAGES> {
         if !self.is_over_limit() && (self.has_room(self.need) || !self.is_at_limit()) {
             return true;
         }
-        // When each page in turn was compacted into a fresh one, each was the newest once.
+        // When each page in turn was compacted into a fresh one, each was the newest once: so where this says yes,
+        // compacting comes to an end. A page in which nothing stands yet is not compacted.
         L::COMPACTS
             && self.used().iter().any(|link| {
+                if link.end() == 0 {
+                    return false;
+                }
                 let mut words = self.need + Geometry::<F>::COMPACTION;
                 let mut from = 0;
                 while let Some((number, _, place)) = self.live.find_in(link.page(), from) {

@@ -94,12 +94,12 @@ impl<const KEYS: usize> Live for Index<KEYS> {
         self.set(key, place)
     }
 
-    /// Beside those that the batch removes.
+    /// Shows them to a copy: what counts is that no entry finds it full, here or at a boot.
     fn has_room(&self, batch: &Batch<'_>) -> bool {
-        let new = batch
+        let mut trial = self.clone();
+        batch
             .iter()
-            .filter(|entry| entry.1.is_some() && self.get(entry.0).is_none());
-        self.used + new.count() <= KEYS
+            .all(|(key, value)| trial.set(key, value.map(|_| Place::ANY)))
     }
 
     fn get(&self, key: RecordKey) -> Option<Place> {
@@ -107,9 +107,15 @@ impl<const KEYS: usize> Live for Index<KEYS> {
     }
 
     fn find_in(&self, page: u32, from: usize) -> Option<(usize, RecordKey, Place)> {
-        let slots = self.filled().iter().enumerate().skip(from);
-        let mut places = slots.filter_map(|(at, slot)| Some((at, slot.0, slot.1?)));
-        places.find(|(_, _, place)| place.page() == page)
+        for (at, &(key, place)) in self.filled().iter().enumerate() {
+            if let Some(place) = place
+                && at >= from
+                && place.page() == page
+            {
+                return Some((at, key, place));
+            }
+        }
+        None
     }
 
     fn moved(&mut self, number: usize, place: Place) {

@@ -1,4 +1,6 @@
 mod drops;
+mod full;
+mod keys;
 mod long;
 mod reads;
 
@@ -27,7 +29,7 @@ fn open<const W: usize, const E: usize>(
 }
 
 fn commit<R: Records>(store: &mut R, changes: &[Change]) -> Result<(), R::Error> {
-    let mut buffer = [0; 1024];
+    let mut buffer = [0; 2048];
     let mut writer = BatchWriter::new(&mut buffer);
     for (key, value) in changes {
         match value {
@@ -41,7 +43,7 @@ fn commit<R: Records>(store: &mut R, changes: &[Change]) -> Result<(), R::Error>
 fn content<R: Records>(store: &mut R) -> Map {
     let (mut all, mut from) = (Map::new(), RecordKey::new(0));
     while let Some(key) = block_on(store.next_key(from)).unwrap() {
-        let mut buffer = [0; 256];
+        let mut buffer = [0; 1024];
         let value = block_on(store.read(key, &mut buffer)).unwrap().unwrap();
         all.insert(key.get(), value.to_vec());
         from = key.offset(1).unwrap();
