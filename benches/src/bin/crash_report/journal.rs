@@ -20,14 +20,14 @@ const IN_ORDER: &[(u8, u8)] = &[(1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5)];
 
 const STABLE: Depths = [closed(2, 0), closed(5, 2)];
 const LONGER_WORDS: Depths = [closed(1, 0), closed(5, 2)];
-const ONE_UNSTABLE: Depths = [closed(1, 0), closed(2, 1)];
+const ONE_UNSTABLE: Depths = [closed(1, 0), closed(3, 1)];
 const BEYOND_LIMIT: Depths = [bounded(3, 1, 1_000), limit(3, 1, 100_000)];
 
 /// An issuer that waits for each answer; its messages are lost, and come again later.
 pub(crate) const ONE_BY_ONE: [Entry; 12] = on_every_flash!(
     "commands",
     one_by_one,
-    (4, 192, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
+    (4, 256, 4, 1, Config::UNSTABLE, ONE_UNSTABLE),
     (4, 256, 4, 2, Config::UNSTABLE, BEYOND_LIMIT),
     (4, 256, 4, 0, Config::STABLE, STABLE),
     (8, 320, 4, 0, Config::STABLE, LONGER_WORDS)
