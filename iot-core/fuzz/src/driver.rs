@@ -53,7 +53,30 @@ pub(crate) struct Driver {
     tickets: u64,
 }
 
+/// The kind of deed that is a record, in every target that begins with some.
+pub(crate) const RECORD: u8 = 0;
+
 impl Driver {
+    /// Takes the records that stand in front of the deeds, of which there are so many `kinds`: each in one of
+    /// `places` from `first` on. `None` when one is cut short.
+    pub(crate) fn begin(
+        input: &mut Input<'_>,
+        kinds: u8,
+        first: RecordKey,
+        places: u8,
+    ) -> Option<Self> {
+        let mut driver = Self::default();
+        while input.0.first().is_some_and(|kind| kind % kinds == RECORD) {
+            input.byte();
+            let (offset, value) = input.byte().zip(input.short())?;
+            let key = first.offset(u32::from(offset % places));
+            driver
+                .records
+                .insert(key.expect("a small key"), value.to_vec());
+        }
+        Some(driver)
+    }
+
     pub(crate) fn now(&self) -> Now {
         let wall = match self.wall {
             true => TimeBounds::exact(Timestamp::from_millis(self.now_ms)),

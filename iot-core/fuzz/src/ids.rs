@@ -7,13 +7,12 @@ use iot_core::command::{Admitted, Class, IdError, IdTable, Outcome, PendingId};
 use iot_core::engine::RecordKey;
 use iot_core::{Channel, Engine, Event, Message, Timestamp};
 
-use crate::driver::{Deed, Driver, End};
+use crate::driver::{Deed, Driver, End, RECORD};
 use crate::input::Input;
 
 const ID_BYTES: usize = 8;
 type Table = IdTable<3, ID_BYTES>;
 
-const RECORD: u8 = 0;
 const BYTES: u8 = 1;
 const ADMIT: u8 = 2;
 const STEP: u8 = 3;
@@ -57,17 +56,9 @@ struct World {
 /// over leaves no record. A damaged table takes nothing in and writes nothing.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    let mut driver = Driver::default();
-    while input.0.first().is_some_and(|kind| kind % KINDS == RECORD) {
-        input.byte();
-        let Some((offset, value)) = input.byte().zip(input.short()) else {
-            return;
-        };
-        let key = FIRST_RECORD.offset(u32::from(offset % 4));
-        driver
-            .records
-            .insert(key.expect("a small key"), value.to_vec());
-    }
+    let Some(driver) = Driver::begin(&mut input, KINDS, FIRST_RECORD, 4) else {
+        return;
+    };
     let mut world = World {
         trusted: driver.records.is_empty(),
         table: boot(&driver),

@@ -8,7 +8,7 @@ use iot_core::command::{
 use iot_core::engine::RecordKey;
 use iot_core::{CommandId, Engine, IssuerId, Timestamp};
 
-use crate::driver::{Deed, Driver, End};
+use crate::driver::{Deed, Driver, End, RECORD};
 use crate::input::Input;
 
 iot_core::commands! {
@@ -26,7 +26,6 @@ iot_core::commands! {
 
 type Jobs = Inbox<Job, 2, 8, 3, 16>;
 
-const RECORD: u8 = 0;
 const BYTES: u8 = 1;
 const REQUEST: u8 = 2;
 const STEP: u8 = 3;
@@ -63,17 +62,9 @@ struct World {
 /// of a transactional one at most once, and never tells two ends of one command. A damaged one runs nothing.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    let mut driver = Driver::default();
-    while input.0.first().is_some_and(|kind| kind % KINDS == RECORD) {
-        input.byte();
-        let Some((offset, value)) = input.byte().zip(input.short()) else {
-            return;
-        };
-        let key = FIRST_RECORD
-            .offset(u32::from(offset % 10))
-            .expect("a small key");
-        driver.records.insert(key, value.to_vec());
-    }
+    let Some(driver) = Driver::begin(&mut input, KINDS, FIRST_RECORD, 10) else {
+        return;
+    };
     let mut world = World {
         trusted: driver.records.is_empty(),
         jobs: boot(&driver),

@@ -6,7 +6,7 @@ use iot_core::command::{Answer, IssueError, Issuer, Outcome, Request, Response, 
 use iot_core::engine::RecordKey;
 use iot_core::{CommandId, Engine, IssuerId, Timestamp};
 
-use crate::driver::{Deed, Driver, End};
+use crate::driver::{Deed, Driver, End, RECORD};
 use crate::input::Input;
 
 iot_core::commands! {
@@ -20,7 +20,6 @@ iot_core::commands! {
 
 type Door = Issuer<Job, 3>;
 
-const RECORD: u8 = 0;
 const BYTES: u8 = 1;
 const ANSWER: u8 = 2;
 const STEP: u8 = 3;
@@ -50,17 +49,9 @@ struct World {
 /// has declared settled, and is not damaged after a restart. A damaged one issues nothing.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    let mut driver = Driver::default();
-    while input.0.first().is_some_and(|kind| kind % KINDS == RECORD) {
-        input.byte();
-        let Some((offset, value)) = input.byte().zip(input.short()) else {
-            return;
-        };
-        let key = FIRST_RECORD
-            .offset(u32::from(offset % 6))
-            .expect("a small key");
-        driver.records.insert(key, value.to_vec());
-    }
+    let Some(driver) = Driver::begin(&mut input, KINDS, FIRST_RECORD, 6) else {
+        return;
+    };
     let mut world = World {
         trusted: driver.records.is_empty(),
         door: boot(&driver),

@@ -324,7 +324,8 @@ impl<
 
     /// Like [`finish`](Self::finish), with an effect: `value` is written under `key` in the batch that
     /// records the outcome, so that both survive a power cut or neither does. An effect for which the storage has
-    /// no room is given up: the command ends as [`Outcome::NO_ROOM`], and nothing of it was written.
+    /// no room is given up: the command ends as [`Outcome::NO_ROOM`], and nothing of it was written. One that a driver
+    /// was dropped with may be on record, so it is not given up: it waits for room, and nothing is handed out before.
     ///
     /// # Errors
     ///

@@ -101,12 +101,14 @@ pub struct FlashRecords<F, const PAGES: usize, const KEYS: usize> {
 impl<F: NorFlash, const PAGES: usize, const KEYS: usize> FlashRecords<F, PAGES, KEYS> {
     /// Opens the store in `region` (bytes of the flash), and makes one where there is none.
     ///
-    /// What stands in the region and is no log cannot be told from one whose first opening was cut short: it is
-    /// erased, page by page. So check the region twice. Lend the driver (`&mut flash`) to keep it when this fails.
+    /// [When a log is made](super::log#when-a-log-is-made) says what is erased: a region that holds something else,
+    /// such as a bootloader, may look like one whose first opening was cut short. So check the region twice. Lend the
+    /// driver (`&mut flash`) to keep it when this fails.
     ///
     /// # Errors
     ///
-    /// [`FlashError`]; with [`FlashError::Keys`] nothing of what is stored was changed. A read that fails with an
+    /// [`FlashError`]; with [`FlashError::Keys`], and after [`LogError::Version`], [`LogError::Foreign`] and
+    /// [`LogError::Region`], nothing of what is stored was changed. A read that fails with an
     /// error of kind `Other` is tried once more; then its words count as damaged for good, so let the driver repeat
     /// what only the bus got wrong: [what an error means](super::log#what-an-error-of-the-flash-means).
     pub async fn open(
