@@ -19,7 +19,7 @@ use iot_core::storage::log::Config;
 
 use device::{Device, Store};
 use job::Job;
-pub(crate) use world::{Life, World};
+pub(crate) use world::{Life, Terms, World};
 use world::{SEQUENCES, Which};
 
 /// Lives of issuers that send commands to one device on flash.
@@ -32,8 +32,14 @@ pub(crate) struct Commands<const W: usize, const E: usize, const P: usize, const
 enum Move {
     /// A message arrives that says what is settled.
     Deliver(Which, u8),
+    /// The same, and it wants the command back.
+    TakeBack(Which, u8),
     Run,
     Finish(usize),
+    /// The device is told what time it is.
+    TellTime,
+    /// The moment comes of which the messages speak.
+    PassTime,
 }
 
 impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W, E, P, I> {
@@ -84,6 +90,19 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
                 Move::Deliver(Which { life: at, sequence }, settled)
             };
             moves.extend(arriving.iter().map(deliver));
+            if life.terms == Terms::TakenBack {
+                moves.extend(arriving.iter().map(|&(sequence, settled)| {
+                    Move::TakeBack(Which { life: at, sequence }, settled)
+                }));
+            }
+        }
+        if self.lives.iter().any(Life::is_timed) {
+            if !device.knows_the_time() {
+                moves.push(Move::TellTime);
+            }
+            if !world.has_come {
+                moves.push(Move::PassTime);
+            }
         }
         if device.has_started() {
             moves.push(Move::Run);
@@ -101,18 +120,29 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
         let lives = &self.lives;
         match step {
             Move::Deliver(which, settled) => device.deliver(lives, which, settled, world),
+            Move::TakeBack(which, settled) => device.take_back(lives, which, settled, world),
             Move::Run => device.run(lives, world),
             Move::Finish(at) => device.finish(lives, at, world),
+            Move::TellTime => device.is_told_the_time(lives, world),
+            Move::PassTime => {
+                world.update(|world| world.has_come = true);
+                if device.knows_the_time() {
+                    device.is_told_the_time(lives, world)?;
+                }
+                Ok(())
+            }
         }
     }
 
-    /// From here on no message is lost and no power is cut.
+    /// From here on no message is lost, no power is cut, and everybody knows that the moment has come.
     fn comes_to_rest(
         &self,
         device: &mut Device<W, E, P, I>,
         world: &WorldCell<World>,
     ) -> Result<(), Violation> {
         let lives = &self.lives;
+        world.update(|world| world.has_come = true);
+        device.is_told_the_time(lives, world)?;
         for at in 0..lives.len() {
             if lives[at + 1..]
                 .iter()
