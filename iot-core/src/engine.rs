@@ -59,6 +59,8 @@ pub enum Step<'b> {
     Idle,
     /// Make these records durable, all or none.
     Persist(Batch<'b>),
+    /// Read one of the engine's own records: what it keeps may be larger than its memory.
+    Read(RecordKey),
     /// Submit this message.
     Send(Message<'b>),
     /// Sign with the key in a slot.
@@ -98,6 +100,8 @@ impl<'b> Effect<'b> {
 pub enum Done<'a> {
     /// The batch is durable.
     Persisted,
+    /// Here is the record's value; `None` when there is no such record.
+    Read(Option<&'a [u8]>),
     /// The message was accepted for sending; its fate follows as [`Event::Settled`].
     Sent(Ticket),
     /// Here is the signature.

@@ -29,6 +29,7 @@ pub const OVERHEAD_BYTES: usize = MAX_PATH_BYTES + 24;
 
 /// The bytes are no request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[error("the message is not a request of version {VERSION}")]
 #[non_exhaustive]
 pub struct NotARequest;
@@ -48,6 +49,7 @@ pub struct NotARequest;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Request<'a> {
     /// What the response is matched by.
@@ -152,6 +154,7 @@ fn response(bytes: &[u8]) -> Option<(u64, Option<&[u8]>)> {
 
 /// Why an exchange failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RequestsError {
     /// No response came in time.
@@ -205,6 +208,7 @@ impl ExchangeError for RequestsError {
 /// # let _ = answer; }
 /// ```
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Requests<T, C, const BYTES: usize> {
     transport: T,
     timer: C,

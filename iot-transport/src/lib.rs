@@ -8,12 +8,15 @@ extern crate std;
 
 #[cfg(feature = "dynamic")]
 pub mod dynamic;
+pub mod envelope;
 pub mod exchange;
+pub mod gaps;
 #[cfg(feature = "gate")]
 pub mod gate;
 pub mod memory;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+pub mod outbox;
 #[cfg(feature = "mqtt")]
 mod timer;
 pub mod topic;

@@ -14,6 +14,7 @@ use iot_core::{Channel, Event, Fate, Message, Priority, Qos, Ticket};
 
 /// Why a call to an [`End`] failed; nothing was changed then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum MemoryError {
     /// Every place of the queue is taken by a message or by a fate that was not read.
@@ -113,6 +114,7 @@ struct State<const MESSAGES: usize, const BYTES: usize> {
 /// # Ok::<(), iot_transport::memory::MemoryError>(())
 /// ```
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Link<const MESSAGES: usize, const BYTES: usize> {
     state: RefCell<State<MESSAGES, BYTES>>,
 }
@@ -232,6 +234,7 @@ enum Found {
 
 /// One end of a [`Link`].
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct End<'l, const MESSAGES: usize, const BYTES: usize> {
     state: &'l RefCell<State<MESSAGES, BYTES>>,
     upper: bool,

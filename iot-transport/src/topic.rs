@@ -18,6 +18,7 @@ const PREFIX: &str = "iot/1/";
 
 /// Why a text is not one of our topics or filters, or could not be written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TopicError {
     /// It does not have the layout of this version.
@@ -67,6 +68,7 @@ fn direction_of(name: &str) -> Option<Direction> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Topic<'a> {
     /// Whose.
@@ -157,6 +159,7 @@ impl fmt::Display for Topic<'_> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Filter<'a> {
     /// The tenant; never a wildcard.

@@ -216,6 +216,13 @@ impl<T: Transport, R: Records, C: Timer, K: Keys, F: Effects> Node<T, R, C, K, F
                 }
                 Err(error) => return Err(NodeError::Records(error)),
             },
+            Step::Read(key) => match self.records.read(key, buffer).await {
+                Ok(value) => Done::Read(value),
+                Err(error) if error.kind() == RecordsErrorKind::Buffer => {
+                    Done::Failed(Failure::Buffer)
+                }
+                Err(error) => return Err(NodeError::Records(error)),
+            },
             Step::Send(message) => match self.transport.submit(&message).await {
                 Ok(ticket) => Done::Sent(ticket),
                 Err(error) => match error.kind() {

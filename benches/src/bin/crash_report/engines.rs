@@ -9,6 +9,7 @@ use crate::counter::Counter;
 use crate::entry::{Effort, Entry, Outcome};
 use crate::full::Crowd;
 use crate::log::Entries;
+use crate::outbox::Messages;
 use crate::records::Batches;
 
 /// The counter of the explorer's own tests: the yardstick for the explorer's speed.
@@ -160,6 +161,16 @@ pub(crate) const FULL: [Entry; 6] = on_every_flash!(
     (8, 192, 4, 0, Config::STABLE, LESS_CROWDED)
 );
 
+const MESSAGES: Depths = [closed(1, 0), closed(3, 1)];
+
+/// The outbox on records.
+pub(crate) const OUTBOX: [Entry; 6] = on_every_flash!(
+    "outbox",
+    forward,
+    (4, 224, 4, 0, Config::STABLE, MESSAGES),
+    (8, 256, 4, 0, Config::STABLE, MESSAGES)
+);
+
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
 
@@ -206,6 +217,18 @@ fn crowd<const W: usize, const E: usize, const P: usize>(
     } else {
         0
     };
+    explore(subject, (P, pages), effort, mode, config, depth)
+}
+
+fn forward<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Messages::<W, E, P>::new(depth.batches, spare(P));
+    let pages = subject.compactions(mode);
     explore(subject, (P, pages), effort, mode, config, depth)
 }
 

@@ -23,6 +23,7 @@ mod entry;
 mod full;
 mod journal;
 mod log;
+mod outbox;
 mod records;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,7 @@ const ENTRIES: &[&[Entry]] = &[
     &engines::FULL,
     &journal::ONE_BY_ONE,
     &journal::ANY_ORDER,
+    &engines::OUTBOX,
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,696 @@
+//! Store and forward: messages that outlive the link and the power, and a fate for each of them.
+//!
+//! [`Outbox`] is an [`Engine`](iot_core::Engine): a node drives it over any transport and any records. What was pushed
+//! is put on record, sent when there is a link, most urgent first, and sent again after a reboot until the next hop
+//! has acknowledged it. Every message that was [stored](Outbox::is_stored) ends in exactly one [`Fate`], which is on
+//! record before it is told and stays there until the application has read past it.
+//!
+//! Everything is bounded. What happens when there is no room is said for each channel with [`Overflow`]; nothing is
+//! ever dropped without a fate that says so.
+//!
+//! Each message travels in an [`Envelope`](crate::envelope::Envelope) with its sequence, so that a
+//! [`GapTracker`](crate::gaps::GapTracker) at the other end ignores what comes twice and names what will never come.
+//! The format of the records is in `outbox.cddl`.
+
+mod engine;
+mod fates;
+mod policy;
+mod record;
+mod slot;
+mod stage;
+
+use core::time::Duration;
+
+use iot_core::engine::{RecordKey, RecordRange};
+use iot_core::{Channel, Fate, Instant, Message, Now};
+
+pub use policy::Overflow;
+
+use self::engine::Doing;
+use self::fates::{Fates, GROUP};
+use self::policy::Policies;
+use self::slot::{Lengths, Parts, Slot, State};
+use self::stage::Stage;
+use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES};
+
+/// Names a message of an [`Outbox`], over all boots: its sequence in the outbox's stream.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Sequence(u64);
+
+impl Sequence {
+    /// The message that was kept as a number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number, from 1.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// A place among the fates, to read on from; keep it with what was done about them.
+///
+/// ```
+/// use iot_transport::outbox::Cursor;
+/// assert_eq!(Cursor::new(Cursor::START.get()), Cursor::START);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Cursor(u64);
+
+impl Cursor {
+    /// Before every fate.
+    pub const START: Self = Self(0);
+
+    /// The cursor that was kept as a number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// How many fates lie before it, as a number to keep.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Settled {
+    /// Which message.
+    pub sequence: Sequence,
+    /// How. What is not [`Delivered`](Fate::Delivered) was not acknowledged; it may have arrived all the same when it
+    /// was sent before its time ran out.
+    pub fate: Fate,
+    /// Where to read on.
+    pub cursor: Cursor,
+}
+
+/// Why a message was not taken; nothing was changed then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum PushError {
+    /// The records were not shown yet.
+    #[error("the outbox does not know its records: restore the node first")]
+    NotRestored,
+    /// The records are damaged, or of an outbox with more places.
+    #[error("the outbox cannot use its records: see is_damaged")]
+    Damaged,
+    /// No room, and nothing may be pushed out for it.
+    #[error("all {items} places or {bytes} bytes are taken: wait until messages are settled")]
+    Full {
+        /// How many messages it holds.
+        items: usize,
+        /// How many bytes of payload it holds.
+        bytes: usize,
+    },
+    /// Too many fates were not read.
+    #[error("{fates} fates were not read: call settled_after with the last cursor")]
+    Unread {
+        /// How many.
+        fates: usize,
+    },
+    /// Messages wait to be put on record.
+    #[error(
+        "the memory is taken by messages that are not stored yet: drive the node, then push again"
+    )]
+    Busy,
+    /// It can never be taken.
+    #[error("the message has {bytes} bytes: at most {limit} fit, addresses and contexts included")]
+    TooLarge {
+        /// How long it is, in all its parts.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A correlation or a trace context of a length that is not allowed.
+    #[error(
+        "a correlation has up to {MAX_CORRELATION_BYTES} bytes, a trace context {TRACE_BYTES} or none"
+    )]
+    Context,
+}
+
+/// What a message belongs to; it travels in the envelope and survives a reboot.
+///
+/// ```
+/// use iot_transport::outbox::Context;
+/// let context = Context::NONE.correlated(b"request-9");
+/// assert_eq!(context.correlation, b"request-9");
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Context<'a> {
+    /// Such as the number of a request, up to 16 bytes; empty for nothing.
+    pub correlation: &'a [u8],
+    /// W3C trace context: trace id (16 bytes), parent id (8), flags (1); empty for none.
+    pub trace: &'a [u8],
+}
+
+impl<'a> Context<'a> {
+    /// It belongs to nothing.
+    pub const NONE: Self = Self {
+        correlation: &[],
+        trace: &[],
+    };
+
+    /// Names what it belongs to.
+    #[must_use]
+    pub const fn correlated(mut self, correlation: &'a [u8]) -> Self {
+        self.correlation = correlation;
+        self
+    }
+
+    /// Adds a trace context.
+    #[must_use]
+    pub const fn traced(mut self, trace: &'a [u8]) -> Self {
+        self.trace = trace;
+        self
+    }
+}
+
+/// A store-and-forward queue of up to `ITEMS` messages (1,024 at most), with `BYTES` of memory for those that come in
+/// and go out; what is stored is read back when it is sent. See the [module](self) for what it guarantees.
+///
+/// A message may have up to `BYTES` bytes with address and context, and 65,535 of payload. The driver's buffer must
+/// hold it twice over its length with [`BUFFER_OVERHEAD`](Self::BUFFER_OVERHEAD).
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use iot_core::engine::RecordKey;
+/// use iot_core::node::{Node, block_on};
+/// use iot_core::sim::{Faults, SimClock, SimNetwork};
+/// use iot_core::storage::memory::MemoryRecords;
+/// use iot_core::{Channel, Fate, Message, port::{Timer, Transport}};
+/// use iot_transport::outbox::{Cursor, Outbox, Overflow};
+///
+/// let clock = SimClock::new();
+/// let (link, mut service) = SimNetwork::new(1, clock.clone(), Faults::NONE).link();
+/// let mut node = Node::new(link, MemoryRecords::new(), clock.clone());
+/// // The stream tells this life of the outbox from others: a random number will do.
+/// let mut outbox = Outbox::<16, 1_024>::new(RecordKey::new(0x8000), 0x5eed)
+///     .on(Channel::Telemetry, Overflow::Oldest);
+/// let mut buffer = [0; 2_048];
+/// block_on(async {
+///     node.restore(&mut (&mut outbox,), &mut buffer).await?;
+///     let sequence = outbox.push(clock.now(), &Message::telemetry(b"21.5").expires_in_h(24))?;
+///     let settled = loop {
+///         node.turn(&mut (&mut outbox,), &mut buffer).await?;
+/// #       let mut other = [0; 256];
+/// #       let mut next = core::pin::pin!(service.next(&mut other));
+/// #       core::future::poll_fn(|cx| core::task::Poll::Ready(next.as_mut().poll(cx).is_ready())).await;
+///         if let Some(settled) = outbox.settled_after(Cursor::START) { break settled }
+///     };
+///     assert_eq!((settled.sequence, settled.fate), (sequence, Fate::Delivered));
+///     Ok::<(), Box<dyn core::error::Error>>(())
+/// })?;
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Outbox<const ITEMS: usize, const BYTES: usize> {
+    first_record: RecordKey,
+    stream: u32,
+    policies: Policies,
+    limit_bytes: usize,
+    window: usize,
+    settle_within: Duration,
+    plain: bool,
+
+    slots: [Slot; ITEMS],
+    fates: Fates<ITEMS>,
+    stage: Stage<BYTES>,
+    next_sequence: u64,
+    doing: Doing,
+    /// Powered seconds of all boots before this one.
+    clock_base: u32,
+    /// The last powered second that is on record.
+    clock_durable: u32,
+    /// The head is on record.
+    has_head: bool,
+    /// Fates are to be put on record at this moment.
+    settle_at: Option<Instant>,
+    /// The storage is full: records of settled messages are removed.
+    crowded: bool,
+    /// It was full for several messages at once: one is tried.
+    single: bool,
+    no_storage: bool,
+    no_link: bool,
+    wake: Option<Instant>,
+    restored: bool,
+    damaged: bool,
+}
+
+impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
+    /// How many record keys it owns from the first on: no other engine may have them.
+    pub const RECORDS: u32 = FIRST_MESSAGE + MAX_ITEMS as u32;
+
+    /// How far its newest message may be ahead of its oldest: the window that a receiver must remember.
+    ///
+    /// When it comes near, the oldest message goes first, whatever its priority.
+    pub const SPAN: u64 = 4 * ITEMS as u64;
+
+    /// How much longer than a message the driver's buffer must be, at least.
+    pub const BUFFER_OVERHEAD: usize = 512;
+
+    /// An empty outbox whose records begin at `first_record`.
+    ///
+    /// `stream` tells the receiver this life of the outbox from an earlier one, whose records are gone: a random
+    /// number will do. Where there are records, theirs holds.
+    #[must_use]
+    pub const fn new(first_record: RecordKey, stream: u32) -> Self {
+        const {
+            assert!(
+                ITEMS > 0 && ITEMS <= MAX_ITEMS,
+                "an outbox has 1 to 1,024 places"
+            );
+            assert!(
+                BYTES > 0 && BYTES <= 65_536,
+                "an outbox has up to 64 KiB of memory"
+            );
+        }
+        Self {
+            first_record,
+            stream,
+            policies: Policies::new(),
+            limit_bytes: usize::MAX,
+            window: 8,
+            settle_within: Duration::from_secs(1),
+            plain: false,
+            slots: [Slot::FREE; ITEMS],
+            fates: Fates::new(),
+            stage: Stage::new(),
+            next_sequence: 1,
+            doing: Doing::Nothing,
+            clock_base: 0,
+            clock_durable: 0,
+            has_head: false,
+            settle_at: None,
+            crowded: false,
+            single: false,
+            no_storage: false,
+            no_link: false,
+            wake: None,
+            restored: false,
+            damaged: false,
+        }
+    }
+
+    /// Says what happens with messages of a channel when there is no room; [`Overflow::Newest`] where nothing is said.
+    #[must_use]
+    pub fn on(mut self, channel: Channel, overflow: Overflow) -> Self {
+        self.policies.set(channel, overflow);
+        self
+    }
+
+    /// Holds at most so many bytes of payload; without it, as many as the places give.
+    #[must_use]
+    pub const fn with_limit(mut self, bytes: usize) -> Self {
+        self.limit_bytes = bytes;
+        self
+    }
+
+    /// Hands the transport at most so many messages at a time (8 by default, at least 1): the more there are, the
+    /// longer an urgent one waits behind others.
+    #[must_use]
+    pub const fn with_window(mut self, messages: usize) -> Self {
+        self.window = if messages == 0 { 1 } else { messages };
+        self
+    }
+
+    /// Puts fates on record at the latest after `span` (a second by default, and up to 16 together): the longer it
+    /// waits, the less it writes, and the more is sent again after a power cut.
+    #[must_use]
+    pub const fn settles_within(mut self, span: Duration) -> Self {
+        self.settle_within = span;
+        self
+    }
+
+    /// Sends payloads as they are, for receivers that know no envelope; they cannot tell repetitions and gaps.
+    #[must_use]
+    pub const fn without_envelope(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// Takes a message; [`is_stored`](Self::is_stored) says when it is safe.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] says what to do; nothing was changed then.
+    pub fn push(&mut self, now: Now, message: &Message<'_>) -> Result<Sequence, PushError> {
+        self.push_with(now, message, Context::NONE)
+    }
+
+    /// Takes a message that belongs to something.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] says what to do; nothing was changed then.
+    pub fn push_with(
+        &mut self,
+        now: Now,
+        message: &Message<'_>,
+        context: Context<'_>,
+    ) -> Result<Sequence, PushError> {
+        if self.damaged {
+            return Err(PushError::Damaged);
+        }
+        if !self.restored {
+            return Err(PushError::NotRestored);
+        }
+        if context.correlation.len() > MAX_CORRELATION_BYTES
+            || !context.trace.is_empty() && context.trace.len() != TRACE_BYTES
+        {
+            return Err(PushError::Context);
+        }
+        let parts = Parts {
+            tenant: message.peer.map_or("", iot_core::Peer::tenant),
+            device: message.peer.map_or("", iot_core::Peer::device),
+            correlation: context.correlation,
+            trace: context.trace,
+            payload: message.payload,
+        };
+        let bytes = parts.as_array().iter().map(|part| part.len()).sum();
+        let limit = BYTES;
+        let lengths = parts.lengths().filter(|_| bytes <= limit);
+        let lengths = lengths.ok_or(PushError::TooLarge { bytes, limit })?;
+        let room = self.find_room(message, lengths)?;
+        if self.stage.room() < bytes {
+            self.keep_staged(&[]);
+        }
+        let staged = self.stage.add(&parts.as_array());
+        let staged = staged.ok_or(PushError::Busy)?;
+        let at = room.evict(self, now, message);
+        let clock = self.clock(now);
+        let life = message.expires_in.map(whole_seconds);
+        let sequence = self.next_sequence;
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Slot {
+                state: State::Staged { dead: slot.dead() },
+                writing: false,
+                sequence,
+                channel: message.channel,
+                priority: message.priority,
+                qos: message.qos,
+                expires: life.map_or(0, |life| clock.saturating_add(life)),
+                expires_wall: life.map_or(0, |life| wall_end(now, life)),
+                lengths,
+                at: Some(staged),
+            };
+        }
+        self.next_sequence += 1;
+        Ok(Sequence(sequence))
+    }
+
+    /// Whether a message is on record, so that it survives a power cut and has or gets a fate.
+    ///
+    /// What was not stored when the power was cut is gone, as if it had never been pushed. A message that the storage
+    /// had no room for is [`Refused`](Fate::Refused), which is on record like every fate.
+    #[must_use]
+    pub fn is_stored(&self, sequence: Sequence) -> bool {
+        let is_it = |slot: &&Slot| slot.is_live() && slot.sequence == sequence.0;
+        match self.slots.iter().find(is_it) {
+            Some(slot) => !slot.is_staged(),
+            // It was settled: safe when that is on record, or while its own record is there.
+            None => {
+                let mut pending = self.fates.durable..self.fates.next;
+                let number = pending.find(|number| {
+                    (self.fates.get(*number)).is_some_and(|ended| ended.sequence == sequence.0)
+                });
+                let is_there = |number| self.slots.iter().any(|slot| slot.dead() == Some(number));
+                sequence.0 < self.next_sequence && number.is_none_or(is_there)
+            }
+        }
+    }
+
+    /// The first fate after `cursor`; `None` when there is none on record yet. Fates before the cursor count as read:
+    /// their places are free.
+    ///
+    /// What was read is not told again in the same boot. After a reboot the fates of the last messages are there again:
+    /// go on with the cursor that was kept.
+    pub fn settled_after(&mut self, cursor: Cursor) -> Option<Settled> {
+        // A cursor of an outbox whose records are gone says nothing about this one.
+        let cursor = if cursor.0 > self.fates.next {
+            0
+        } else {
+            cursor.0
+        };
+        self.fates.read = self.fates.read.max(cursor.min(self.fates.durable));
+        let number = self.fates.read.max(cursor);
+        if number >= self.fates.durable {
+            // Somebody waits for it.
+            self.settle_at = (self.fates.next > self.fates.durable).then_some(Instant::ZERO);
+            return None;
+        }
+        let ended = self.fates.get(number)?;
+        Some(Settled {
+            sequence: Sequence(ended.sequence),
+            fate: ended.fate,
+            cursor: Cursor(number + 1),
+        })
+    }
+
+    /// How many messages have no fate yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_live()).count()
+    }
+
+    /// Whether every message has its fate.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes of payload wait for their fate.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let live = self.slots.iter().filter(|slot| slot.is_live());
+        live.map(|slot| usize::from(slot.lengths.payload)).sum()
+    }
+
+    /// Whether its records cannot be read, or are those of an outbox with more places. It takes and sends nothing
+    /// then, and changes no record: give it its old number of places, or remove the records of its range and with
+    /// them what was not sent.
+    #[must_use]
+    pub const fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// The stream of its messages.
+    #[must_use]
+    pub const fn stream(&self) -> u32 {
+        self.stream
+    }
+
+    /// What the device was powered, in seconds over all boots, as far as that is on record.
+    fn clock(&self, now: Now) -> u32 {
+        let here = u32::try_from(now.instant.as_millis() / 1_000).unwrap_or(u32::MAX);
+        self.clock_base.saturating_add(here)
+    }
+
+    const fn range(&self) -> RecordRange {
+        RecordRange::new(self.first_record, Self::RECORDS)
+    }
+
+    /// Finds a place for a message, or what must leave for it.
+    fn find_room(&self, message: &Message<'_>, lengths: Lengths) -> Result<Room, PushError> {
+        let live = self.len();
+        let unread = usize::try_from(self.fates.unread()).unwrap_or(usize::MAX);
+        let payload = usize::from(lengths.payload);
+        let full = PushError::Full {
+            items: live,
+            bytes: self.bytes(),
+        };
+        if payload > self.limit_bytes || self.next_sequence - self.floor() >= Self::SPAN {
+            return Err(full);
+        }
+        // A place for its own fate, and for that of each message that is not settled.
+        if live + unread >= 2 * ITEMS {
+            return Err(PushError::Unread { fates: unread });
+        }
+        let free = self.free_place();
+        let room = self.limit_bytes.saturating_sub(self.bytes());
+        if free.is_some() && payload <= room {
+            return Ok(Room { free, leaving: 0 });
+        }
+        let pushes = matches!(
+            self.policies.of(message.channel),
+            Overflow::Oldest | Overflow::LowestPriority
+        );
+        // What is not stored cannot leave yet.
+        let none = if pushes && self.slots.iter().any(Slot::is_staged) {
+            PushError::Busy
+        } else {
+            full
+        };
+        // How many must leave, in the order in which they would.
+        let (mut leaving, mut room, mut last) = (0, room, None);
+        while free.is_none() && leaving == 0 || payload > room {
+            let victim = self.victim(message, last).ok_or(none)?;
+            let slot = self.slots.get(victim).ok_or(full)?;
+            room += usize::from(slot.lengths.payload);
+            last = Some((slot.priority, slot.sequence));
+            leaving += 1;
+        }
+        Ok(Room { free, leaving })
+    }
+
+    /// The place that was free for the longest time: the record of a settled message must be written over before its
+    /// fate is forgotten.
+    fn free_place(&self) -> Option<usize> {
+        let free = (self.slots.iter().enumerate()).filter(|(_, slot)| !slot.is_live());
+        let since = |slot: &Slot| slot.dead().map_or(0, |number| number + 1);
+        free.min_by_key(|(_, slot)| since(slot)).map(|(at, _)| at)
+    }
+
+    /// The message that would leave for another, after the last one that would.
+    fn victim(
+        &self,
+        message: &Message<'_>,
+        after: Option<(iot_core::Priority, u64)>,
+    ) -> Option<usize> {
+        let overflow = self.policies.of(message.channel);
+        let may_leave = |slot: &Slot| match overflow {
+            Overflow::Oldest => slot.channel == message.channel,
+            Overflow::LowestPriority => {
+                slot.priority < message.priority
+                    && self.policies.of(slot.channel) != Overflow::Never
+            }
+            Overflow::Newest | Overflow::Never => false,
+        };
+        let order = |slot: &Slot| match overflow {
+            Overflow::LowestPriority => (slot.priority, slot.sequence),
+            _ => (iot_core::Priority::Low, slot.sequence),
+        };
+        let after = after.map(|(priority, sequence)| match overflow {
+            Overflow::LowestPriority => (priority, sequence),
+            _ => (iot_core::Priority::Low, sequence),
+        });
+        let slots = self.slots.iter().enumerate();
+        let candidates = slots.filter(|(at, slot)| {
+            slot.may_leave()
+                && may_leave(slot)
+                && !self.doing.concerns(*at)
+                && after.is_none_or(|after| order(slot) > after)
+        });
+        candidates
+            .min_by_key(|(_, slot)| order(slot))
+            .map(|(at, _)| at)
+    }
+
+    /// What lies below is settled, and that is on record: nothing below is ever sent again.
+    fn floor(&self) -> u64 {
+        let live = (self.slots.iter()).filter(|slot| slot.is_live());
+        let live = live.map(|slot| slot.sequence);
+        let pending = (self.fates.durable..self.fates.next)
+            .filter_map(|number| self.fates.get(number))
+            .map(|ended| ended.sequence);
+        live.chain(pending).min().unwrap_or(self.next_sequence)
+    }
+
+    /// A message ends.
+    fn settle(&mut self, now: Now, at: usize, fate: Fate) {
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        // What was never stored lies over an older record, which stays dead.
+        let dead = match slot.state {
+            State::Staged { dead } => dead,
+            _ => Some(self.fates.next),
+        };
+        let sequence = slot.sequence;
+        *slot = Slot {
+            state: State::Free { dead },
+            ..Slot::FREE
+        };
+        self.fates.add(sequence, fate);
+        if self.settle_at.is_none() {
+            self.settle_at = Some(now.instant.after(self.settle_within));
+        }
+    }
+
+    /// Frees the stage of everything that is stored, but for what is needed.
+    fn keep_staged(&mut self, needed: &[usize]) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if !slot.is_staged() && !needed.contains(&at) {
+                slot.at = None;
+            }
+        }
+        // In the order in which they lie: one after the other, always the next further back.
+        let Self { slots, stage, .. } = self;
+        stage.begin();
+        let mut behind = None;
+        while let Some(slot) = (slots.iter_mut())
+            .filter(|slot| slot.at.is_some() && slot.at > behind)
+            .min_by_key(|slot| slot.at)
+        {
+            behind = slot.at;
+            let len = slot.lengths.all();
+            if let Some(at) = &mut slot.at {
+                stage.keep(at, len);
+            }
+        }
+    }
+}
+
+/// Where a message goes, and how many leave for it.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    free: Option<usize>,
+    leaving: usize,
+}
+
+impl Room {
+    /// Lets them leave, and gives the place.
+    fn evict<const ITEMS: usize, const BYTES: usize>(
+        self,
+        outbox: &mut Outbox<ITEMS, BYTES>,
+        now: Now,
+        message: &Message<'_>,
+    ) -> usize {
+        let mut place = self.free;
+        for _ in 0..self.leaving {
+            if let Some(victim) = outbox.victim(message, None) {
+                outbox.settle(now, victim, Fate::Evicted);
+                place = place.or(Some(victim));
+            }
+        }
+        place.unwrap_or_default()
+    }
+}
+
+/// The first key of fates, of messages, and how many records of fates there may be.
+const FIRST_FATES: u32 = 1;
+const FATE_RECORDS: u32 = 256;
+const FIRST_MESSAGE: u32 = FIRST_FATES + FATE_RECORDS;
+/// The most places. The records of all of them are looked at, so that none is overlooked by a smaller outbox.
+const MAX_ITEMS: usize = 1_024;
+const _: () = assert!(
+    2 * MAX_ITEMS as u64 / GROUP + 2 < FATE_RECORDS as u64,
+    "fates come round too soon"
+);
+
+/// At least one: what is worth something for no time was worth something when it was pushed.
+fn whole_seconds(life: Duration) -> u32 {
+    let up = u64::from(life.subsec_nanos() > 0);
+    u32::try_from(life.as_secs().saturating_add(up).max(1)).unwrap_or(u32::MAX)
+}
+
+/// The latest moment at which a life that begins now can end, in seconds since 1970; 0 when nobody knows.
+fn wall_end(now: Now, life: u32) -> u64 {
+    let latest = now.wall.not_after().map(|moment| moment.as_secs() + 1);
+    latest.map_or(0, |latest| latest.saturating_add(life.into()))
+}
+
+#[cfg(test)]
+mod tests;

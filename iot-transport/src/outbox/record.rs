@@ -1,0 +1,234 @@
+//! What lies in the records of an outbox; the format is in `outbox.cddl` beside this file.
+
+use iot_core::codec::{Limits, check, encode_into};
+use iot_core::{Fate, Qos};
+use minicbor::Decoder;
+
+use super::fates::{Ended, GROUP};
+use super::policy::{channel_code, channel_of};
+use super::slot::{Parts, Slot, State};
+use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES, priority_code, priority_of};
+
+const VERSION: u8 = 1;
+const PLAIN: u64 = 4;
+const WITH_TERMS: u64 = 10;
+/// How many bytes a message's record has beyond the message, at most.
+#[cfg(test)]
+pub(super) const OVERHEAD_BYTES: usize = 1 + 1 + 9 + 2 + 5 + 9 + 2 + 2 + 1 + 2 + 3;
+/// The longest record of fates or head, in bytes.
+#[cfg(test)]
+pub(super) const SHORT_BYTES: usize = 1 + 1 + 5 + 9 + 9 + 2 + 10 * GROUP as usize;
+
+/// What a record holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) stream: u32,
+    /// In seconds that the device was powered.
+    pub(super) clock: u32,
+}
+
+type Written = Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>>;
+
+fn length<E>(encoded: Result<&[u8], E>) -> Option<usize> {
+    encoded.ok().map(<[u8]>::len)
+}
+
+impl Head {
+    pub(super) fn write(self, room: &mut [u8]) -> Option<usize> {
+        length(encode_into(room, |to| {
+            to.array(3)?
+                .u8(VERSION)?
+                .u32(self.stream)?
+                .u32(self.clock)?;
+            Ok(())
+        }))
+    }
+
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        let mut from = begin(value, 3, 3)?;
+        let head = Self {
+            stream: from.u32().ok()?,
+            clock: from.u32().ok()?,
+        };
+        (from.position() == value.len()).then_some(head)
+    }
+}
+
+/// Writes the fates with the numbers from `first` on.
+pub(super) fn write_fates(
+    room: &mut [u8],
+    clock: u32,
+    first: u64,
+    fates: impl Iterator<Item = Ended> + Clone,
+) -> Option<usize> {
+    let base = fates.clone().map(|ended| ended.sequence).min()?;
+    let mut bytes = [0; 10 * GROUP as usize];
+    let mut used = 0;
+    for Ended { sequence, fate } in fates {
+        let mut number = sequence
+            .checked_sub(base)?
+            .checked_mul(4)?
+            .checked_add(fate_code(fate))?;
+        loop {
+            let low = u8::try_from(number & 0x7F).ok()?;
+            number >>= 7;
+            *bytes.get_mut(used)? = low | if number > 0 { 0x80 } else { 0 };
+            used += 1;
+            if number == 0 {
+                break;
+            }
+        }
+    }
+    length(encode_into(room, |to| {
+        to.array(5)?
+            .u8(VERSION)?
+            .u32(clock)?
+            .u64(first)?
+            .u64(base)?;
+        to.bytes(bytes.get(..used).unwrap_or_default())?;
+        Ok(())
+    }))
+}
+
+/// Shows the fates of a record with their numbers, and gives its clock.
+pub(super) fn read_fates(value: &[u8], mut show: impl FnMut(u64, Ended)) -> Option<u32> {
+    let mut from = begin(value, 5, 5)?;
+    let (clock, first, base) = (from.u32().ok()?, from.u64().ok()?, from.u64().ok()?);
+    let fates = from.bytes().ok()?;
+    if from.position() != value.len() || first >= u64::MAX - GROUP {
+        return None;
+    }
+    // Twice, so that nothing is shown of a record that cannot be read to its end.
+    let mut count = 0;
+    each_fate(fates, base, |_| count += 1)?;
+    if !(1..=GROUP).contains(&count) || first / GROUP != (first + count - 1) / GROUP {
+        return None;
+    }
+    let mut number = first;
+    each_fate(fates, base, |ended| {
+        show(number, ended);
+        number += 1;
+    })?;
+    Some(clock)
+}
+
+fn each_fate(mut bytes: &[u8], base: u64, mut show: impl FnMut(Ended)) -> Option<()> {
+    while !bytes.is_empty() {
+        let (mut number, mut shift) = (0u64, 0);
+        loop {
+            let (byte, rest) = bytes.split_first()?;
+            bytes = rest;
+            let bits = u64::from(byte & 0x7F);
+            // In its shortest form, and within 64 bits.
+            if shift > 63 || bits << shift >> shift != bits || shift > 0 && *byte == 0 {
+                return None;
+            }
+            number |= bits << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        show(Ended {
+            sequence: base.checked_add(number / 4)?,
+            fate: fate_of(number % 4)?,
+        });
+    }
+    Some(())
+}
+
+const fn fate_code(fate: Fate) -> u64 {
+    match fate {
+        Fate::Delivered => 0,
+        Fate::Expired => 1,
+        Fate::Evicted => 2,
+        // `Fate` may grow; whatever is none of these did not arrive.
+        _ => 3,
+    }
+}
+
+const fn fate_of(code: u64) -> Option<Fate> {
+    Some(match code {
+        0 => Fate::Delivered,
+        1 => Fate::Expired,
+        2 => Fate::Evicted,
+        3 => Fate::Refused,
+        _ => return None,
+    })
+}
+
+/// Writes a message with its bytes.
+pub(super) fn write_message(room: &mut [u8], slot: &Slot, parts: &Parts<'_>) -> Option<usize> {
+    let qos = u16::from(slot.qos != Qos::AtMostOnce);
+    let channel = u16::from(channel_code(slot.channel));
+    let kind = u16::from(priority_code(slot.priority)) + 4 * qos + 8 * channel;
+    let is_plain = slot.expires == 0
+        && parts.tenant.is_empty()
+        && parts.device.is_empty()
+        && parts.correlation.is_empty()
+        && parts.trace.is_empty();
+    length(encode_into(room, |to| -> Written {
+        to.array(if is_plain { PLAIN } else { WITH_TERMS })?;
+        to.u8(VERSION)?.u64(slot.sequence)?.u16(kind)?;
+        if !is_plain {
+            to.u32(slot.expires)?.u64(slot.expires_wall)?;
+            to.str(parts.tenant)?.str(parts.device)?;
+            to.bytes(parts.correlation)?.bytes(parts.trace)?;
+        }
+        to.bytes(parts.payload)?;
+        Ok(())
+    }))
+}
+
+/// Reads a message: its place as it would be when it is stored, and its parts.
+pub(super) fn read_message(value: &[u8]) -> Option<(Slot, Parts<'_>)> {
+    check(value, Limits::new(value.len(), 2, 11)).ok()?;
+    let mut from = Decoder::new(value);
+    let fields = from.array().ok()??;
+    if from.u8().ok()? != VERSION || fields != PLAIN && fields != WITH_TERMS {
+        return None;
+    }
+    let (sequence, kind) = (from.u64().ok()?, from.u16().ok()?);
+    let mut slot = Slot {
+        state: State::Stored,
+        sequence,
+        channel: channel_of(u8::try_from(kind / 8).ok()?)?,
+        priority: priority_of(u8::try_from(kind % 4).ok()?)?,
+        qos: if kind / 4 % 2 == 0 {
+            Qos::AtMostOnce
+        } else {
+            Qos::AtLeastOnce
+        },
+        ..Slot::FREE
+    };
+    let mut parts = Parts {
+        tenant: "",
+        device: "",
+        correlation: &[],
+        trace: &[],
+        payload: &[],
+    };
+    if fields == WITH_TERMS {
+        slot.expires = from.u32().ok()?;
+        slot.expires_wall = from.u64().ok()?;
+        (parts.tenant, parts.device) = (from.str().ok()?, from.str().ok()?);
+        (parts.correlation, parts.trace) = (from.bytes().ok()?, from.bytes().ok()?);
+    }
+    parts.payload = from.bytes().ok()?;
+    slot.lengths = parts.lengths()?;
+    let is_valid = (1..u64::MAX).contains(&sequence)
+        && parts.correlation.len() <= MAX_CORRELATION_BYTES
+        && (parts.trace.is_empty() || parts.trace.len() == TRACE_BYTES)
+        && parts.tenant.is_empty() == parts.device.is_empty()
+        && from.position() == value.len();
+    is_valid.then_some((slot, parts))
+}
+
+fn begin(value: &[u8], fields: u64, items: usize) -> Option<Decoder<'_>> {
+    check(value, Limits::new(value.len(), 2, items + 1)).ok()?;
+    let mut from = Decoder::new(value);
+    (from.array().ok()? == Some(fields) && from.u8().ok()? == VERSION).then_some(from)
+}
+
+#[cfg(test)]
+mod tests;
