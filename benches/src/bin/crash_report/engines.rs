@@ -161,14 +161,22 @@ pub(crate) const FULL: [Entry; 6] = on_every_flash!(
     (8, 192, 4, 0, Config::STABLE, LESS_CROWDED)
 );
 
-const MESSAGES: Depths = [closed(1, 0), closed(3, 1)];
+const EXPIRING: Depths = [bounded(1, 0, 2_000), closed(1, 1)];
+const PUSHED_OUT: Depths = [bounded(2, 0, 2_000), closed(2, 1)];
 
 /// The outbox on records.
-pub(crate) const OUTBOX: [Entry; 6] = on_every_flash!(
+pub(crate) const OUTBOX: [&[Entry]; 2] = [&EXPIRING_MESSAGES, &PUSHED_OUT_MESSAGES];
+
+const EXPIRING_MESSAGES: [Entry; 6] = on_every_flash!(
     "outbox",
-    forward,
-    (4, 224, 4, 0, Config::STABLE, MESSAGES),
-    (8, 256, 4, 0, Config::STABLE, MESSAGES)
+    expire,
+    (4, 208, 4, 0, Config::STABLE, EXPIRING),
+    (8, 256, 4, 0, Config::STABLE, EXPIRING)
+);
+const PUSHED_OUT_MESSAGES: [Entry; 3] = on_every_flash!(
+    "outbox-pushed-out",
+    push_out,
+    (4, 208, 4, 0, Config::STABLE, PUSHED_OUT)
 );
 
 /// Pages that hold data; all others are spare.
@@ -220,16 +228,39 @@ fn crowd<const W: usize, const E: usize, const P: usize>(
     explore(subject, (P, pages), effort, mode, config, depth)
 }
 
-fn forward<const W: usize, const E: usize, const P: usize>(
+fn expire<const W: usize, const E: usize, const P: usize>(
     effort: Effort,
     mode: Mode,
     config: Config,
     depths: Depths,
 ) -> Outcome {
+    forward::<W, E, P>(effort, mode, config, depths, true)
+}
+
+fn push_out<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    forward::<W, E, P>(effort, mode, config, depths, false)
+}
+
+fn forward<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+    expire: bool,
+) -> Outcome {
     let depth = depths[effort as usize];
-    let subject = Messages::<W, E, P>::new(depth.batches, spare(P));
-    let pages = subject.compactions(mode);
-    explore(subject, (P, pages), effort, mode, config, depth)
+    let subject = Messages::<W, E, P>::new(depth.batches, expire, spare(P));
+    let pages = (P, subject.compactions(mode));
+    match subject.in_use(mode) {
+        Some(start) => explore_from(subject, start, pages, effort, config, depth),
+        // A script that fails without a cut fails here too, and tells where.
+        None => explore(subject, pages, effort, mode, config, depth),
+    }
 }
 
 pub(crate) fn explore<S, const W: usize, const E: usize>(

@@ -39,7 +39,8 @@ const ENTRIES: &[&[Entry]] = &[
     &engines::FULL,
     &journal::ONE_BY_ONE,
     &journal::ANY_ORDER,
-    &engines::OUTBOX,
+    engines::OUTBOX[0],
+    engines::OUTBOX[1],
 ];
 
 fn main() -> ExitCode {

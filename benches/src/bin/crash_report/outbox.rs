@@ -11,7 +11,7 @@ use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::node::block_on;
 use iot_core::port::Records as _;
 use iot_core::sim::SimFlash;
-use iot_core::sim::flash::Mode;
+use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::storage::log::Config;
 use iot_core::storage::records::FlashRecords;
@@ -22,6 +22,8 @@ use iot_transport::outbox::{Cursor, Outbox, Overflow, PushError};
 
 const ITEMS: usize = 2;
 const KEYS: usize = 8;
+/// How many messages were pushed before the exploration begins; all but the last have come to their end.
+const IN_USE: u16 = 4;
 const FIRST: RecordKey = RecordKey::new(0x100);
 /// Sequences that can be given out, with those that prove that it goes on.
 const SEQUENCES: usize = 12;
@@ -29,9 +31,11 @@ const SEQUENCES: usize = 12;
 type Store<const W: usize, const E: usize, const P: usize> = FlashRecords<SimFlash<W, E>, P, KEYS>;
 type Box = Outbox<ITEMS, 64>;
 
-/// So many messages are pushed; they differ in length, priority and life.
+/// So many messages are pushed, on a device that is in use; they differ in length, priority and life.
 pub(crate) struct Messages<const W: usize, const E: usize, const P: usize> {
     pushes: u16,
+    /// Some of them expire.
+    expire: bool,
     config: Config,
 }
 
@@ -199,7 +203,7 @@ impl<const W: usize, const E: usize, const P: usize> Device<W, E, P> {
         (1..=SEQUENCES as u64).map(iot_transport::outbox::Sequence::new)
     }
 
-    fn push(&mut self, world: &WorldCell<World>) -> Result<bool, Violation> {
+    fn push(&mut self, expires: bool, world: &WorldCell<World>) -> Result<bool, Violation> {
         let now = self.now();
         // Its number is known only afterwards: a copy tells.
         let mut trial = self.outbox.clone();
@@ -214,7 +218,7 @@ impl<const W: usize, const E: usize, const P: usize> Device<W, E, P> {
             1 => Priority::Low,
             _ => Priority::Normal,
         });
-        if sequence.is_multiple_of(2) {
+        if expires && sequence.is_multiple_of(2) {
             message = message.expires_in(Duration::from_secs(2));
         }
         if world.update(|world| world.of(sequence).map(|known| known.stored))? {
@@ -261,7 +265,7 @@ impl<const W: usize, const E: usize, const P: usize> Device<W, E, P> {
             if !self.outbox.is_empty() {
                 return Err(Violation::new("the outbox does not come to its end"));
             }
-            if round < 2 && !self.push(world)? {
+            if round < 2 && !self.push(false, world)? {
                 return Err(Violation::new("an empty outbox takes nothing"));
             }
         }
@@ -280,24 +284,48 @@ fn payload(sequence: u64) -> Vec<u8> {
 }
 
 impl<const W: usize, const E: usize, const P: usize> Messages<W, E, P> {
-    pub(crate) const fn new(pushes: u16, config: Config) -> Self {
-        Self { pushes, config }
+    pub(crate) const fn new(pushes: u16, expire: bool, config: Config) -> Self {
+        Self {
+            pushes,
+            expire,
+            config,
+        }
     }
 
-    /// How many pages are compacted when everything is pushed, acknowledged and read in turn.
+    /// How many pages are compacted when everything that is explored is pushed, acknowledged and read in turn.
     pub(crate) fn compactions(&self, mode: Mode) -> u64 {
+        let erases = |pushes| self.after(mode, pushes).map(|(erases, _)| erases);
+        match (erases(IN_USE), erases(IN_USE + self.pushes)) {
+            (Ok(before), Ok(after)) => after - before,
+            _ => 0,
+        }
+    }
+
+    /// A device in use: some messages have come to their end, and the last is on its way.
+    pub(crate) fn in_use(&self, mode: Mode) -> Option<(FlashImage<W, E>, World)> {
+        let (_, (image, mut world)) = self.after(mode, IN_USE).ok()?;
+        world.pushed = 0;
+        Some((image, world))
+    }
+
+    fn after(
+        &self,
+        mode: Mode,
+        pushes: u16,
+    ) -> Result<(u64, (FlashImage<W, E>, World)), Violation> {
         let world = WorldCell::new(World::default());
-        let run = || {
-            let flash = SimFlash::<W, E>::new(P as u16, mode);
-            let mut device = Device::<W, E, P>::boot(flash, self.config, &world)?;
-            for _ in 0..self.pushes {
-                device.push(&world)?;
+        let flash = SimFlash::<W, E>::new(P as u16, mode);
+        let mut device = Device::<W, E, P>::boot(flash, self.config, &world)?;
+        for _ in 0..pushes {
+            while !device.taken.is_empty() {
                 device.acknowledge(0, &world)?;
                 device.read(&world)?;
             }
-            Ok::<_, Violation>(device.store.flash().counters().erases)
-        };
-        run().map_or(0, |erases| erases.saturating_sub(P as u64 - 2))
+            device.push(self.expire, &world)?;
+        }
+        let flash = device.store.flash();
+        let known = world.read(Clone::clone);
+        Ok((flash.counters().erases, (flash.image().clone(), known)))
     }
 
     fn moves(&self, device: &Device<W, E, P>, world: &World) -> Vec<Move> {
@@ -305,7 +333,7 @@ impl<const W: usize, const E: usize, const P: usize> Messages<W, E, P> {
         if u16::from(world.pushed) < self.pushes {
             moves.push(Move::Push);
         }
-        if device.seconds < 4 && !device.outbox.is_empty() {
+        if self.expire && device.seconds < 4 && !device.outbox.is_empty() {
             moves.push(Move::Wait);
         }
         moves.push(Move::Read);
@@ -348,7 +376,7 @@ impl<const W: usize, const E: usize, const P: usize> Subject<W, E> for Messages<
         match moves.get(choice) {
             Some(Move::Push) => {
                 world.update(|world| world.pushed += 1);
-                session.push(world).map(drop)
+                session.push(self.expire, world).map(drop)
             }
             Some(Move::Acknowledge(at)) => session.acknowledge(*at, world),
             Some(Move::Read) => session.read(world),
