@@ -234,6 +234,9 @@ pub struct Outbox<const ITEMS: usize, const BYTES: usize> {
     clock_base: u32,
     /// The last powered second that is on record.
     clock_durable: u32,
+    /// No message expires earlier, by either clock; what was shown while restoring is looked at once.
+    soonest: u32,
+    soonest_wall: u64,
     /// The head is on record.
     has_head: bool,
     /// Fates are to be put on record at this moment.
@@ -292,6 +295,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             doing: Doing::Nothing,
             clock_base: 0,
             clock_durable: 0,
+            soonest: 0,
+            soonest_wall: 0,
             has_head: false,
             settle_at: None,
             crowded: false,
@@ -407,6 +412,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 at: Some(staged),
             };
         }
+        self.expects(at);
         self.next_sequence += 1;
         Ok(Sequence(sequence))
     }
@@ -504,13 +510,14 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     /// Finds a place for a message, or what must leave for it.
     fn find_room(&self, message: &Message<'_>, lengths: Lengths) -> Result<Room, PushError> {
-        let live = self.len();
+        let (mut live, mut bytes) = (0, 0);
+        for slot in self.slots.iter().filter(|slot| slot.is_live()) {
+            live += 1;
+            bytes += usize::from(slot.lengths.payload);
+        }
         let unread = usize::try_from(self.fates.unread()).unwrap_or(usize::MAX);
         let payload = usize::from(lengths.payload);
-        let full = PushError::Full {
-            items: live,
-            bytes: self.bytes(),
-        };
+        let full = PushError::Full { items: live, bytes };
         if payload > self.limit_bytes || self.next_sequence - self.floor() >= Self::SPAN {
             return Err(full);
         }
@@ -519,7 +526,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             return Err(PushError::Unread { fates: unread });
         }
         let free = self.free_place();
-        let room = self.limit_bytes.saturating_sub(self.bytes());
+        let room = self.limit_bytes.saturating_sub(bytes);
         if free.is_some() && payload <= room {
             return Ok(Room { free, leaving: 0 });
         }

@@ -250,6 +250,10 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         }
         let clock = self.clock(now);
         let wall = now.wall.not_before().as_secs();
+        if clock < self.soonest && wall < self.soonest_wall {
+            return;
+        }
+        (self.soonest, self.soonest_wall) = (u32::MAX, u64::MAX);
         for at in 0..ITEMS {
             let is_over = self.slots.get(at).is_some_and(|slot| {
                 let by_clock = slot.expires > 0 && clock >= slot.expires;
@@ -258,6 +262,17 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             });
             if is_over {
                 self.settle(now, at, Fate::Expired);
+            }
+            self.expects(at);
+        }
+    }
+
+    /// Looks again when the time of a message is over.
+    pub(super) fn expects(&mut self, at: usize) {
+        if let Some(slot) = self.slots.get(at).filter(|slot| slot.expires > 0) {
+            self.soonest = self.soonest.min(slot.expires);
+            if slot.expires_wall > 0 {
+                self.soonest_wall = self.soonest_wall.min(slot.expires_wall);
             }
         }
     }
@@ -273,7 +288,15 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 && self.slots.iter().any(expires);
             let staged = self.slots.iter().any(Slot::is_staged);
             let due = self.settle_at.is_some_and(|at| at <= now.instant);
-            let fates = (self.fates.group()).filter(|_| staged || due || self.fates.fills_group());
+            // A message takes the place of one whose fate is on record, at the latest with it.
+            let takes_place = |slot: &Slot| {
+                slot.is_staged()
+                    && slot
+                        .dead()
+                        .is_some_and(|number| number >= self.fates.durable)
+            };
+            let due = due || self.fates.fills_group() || self.slots.iter().any(takes_place);
+            let fates = self.fates.group().filter(|_| due);
             if staged || fates.is_some() || mark {
                 return Doing::Persist {
                     chosen: false,
@@ -281,8 +304,6 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                     clock,
                     fates,
                     spent: fates.and_then(|_| self.fates.spent_group()),
-                    // A message takes the place of one whose fate is in front of it, or was: never before that is
-                    // on record.
                     messages: fates.is_none_or(|(_, end)| end == self.fates.next)
                         && !(self.crowded && fates.is_some()),
                 };

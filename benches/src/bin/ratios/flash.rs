@@ -23,24 +23,24 @@ use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage};
 use sequential_storage::queue::{QueueConfig, QueueStorage};
 
-const BYTES: u32 = 0x8000;
-const PAGES: usize = 8;
+pub(crate) const BYTES: u32 = 0x8000;
+pub(crate) const PAGES: usize = 8;
 const PAGE: usize = BYTES as usize / PAGES;
-const VALUE: [u8; 128] = [0x5A; 128];
+pub(crate) const VALUE: [u8; 128] = [0x5A; 128];
 const KEYS: u32 = 16;
 /// Records read in one go.
 const READS: usize = 64;
 
 /// NOR flash with words of `WORD` bytes.
 #[derive(Clone)]
-struct Ram<const WORD: usize> {
+pub(crate) struct Ram<const WORD: usize> {
     bytes: Vec<u8>,
     programmed: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the operation lies outside of the flash")]
-struct Outside;
+pub(crate) struct Outside;
 
 impl NorFlashError for Outside {
     fn kind(&self) -> NorFlashErrorKind {
@@ -49,12 +49,17 @@ impl NorFlashError for Outside {
 }
 
 impl<const WORD: usize> Ram<WORD> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bytes = vec![0xFF; PAGE * PAGES];
         Self {
             bytes,
             programmed: 0,
         }
+    }
+
+    /// How many bytes were written to it.
+    pub(crate) const fn programmed(&self) -> usize {
+        self.programmed
     }
 
     fn part(&mut self, offset: u32, len: usize) -> Result<&mut [u8], Outside> {
@@ -100,7 +105,7 @@ impl<const WORD: usize> MultiwriteNorFlash for Ram<WORD> {}
 
 type OurLog<const WORD: usize> = Log<Ram<WORD>, PAGES>;
 type OurRecords = FlashRecords<Ram<4>, PAGES, { KEYS as usize }>;
-type Queue =
+pub(crate) type Queue =
     QueueStorage<Ram<4>, Cache<ArrayPageStates<PAGES>, ArrayPagePointers<PAGES>, Uncached>>;
 type Map = MapStorage<
     u32,
@@ -117,7 +122,7 @@ fn log<const WORD: usize>() -> Result<OurLog<WORD>, LogError<Outside>> {
     block_on(Log::open(Ram::new(), 0..BYTES, Config::new()))
 }
 
-fn queue() -> Queue {
+pub(crate) fn queue() -> Queue {
     let cache = Cache::new(ArrayPageStates::new(), ArrayPagePointers::new(), Uncached);
     QueueStorage::new(Ram::new(), QueueConfig::new(0..BYTES), cache)
 }
@@ -286,10 +291,10 @@ fn overhead<const WORD: usize>(name: &'static str, promised: u32) -> Result<Rati
         let mut log = log::<WORD>()?;
         let value = VALUE.get(..len).unwrap_or_default();
         append(&mut log, value)?;
-        let before = log.flash().programmed;
+        let before = log.flash().programmed();
         append(&mut log, value)?;
         let key = size_of::<RecordKey>();
-        worst = worst.max(log.flash().programmed - before - key - len);
+        worst = worst.max(log.flash().programmed() - before - key - len);
     }
     let (ours, promised) = (u32::try_from(worst)?.into(), promised.into());
     Ok(Ratio::new(name, ours, promised, "bytes", Goal::AtMost(1.0)))

@@ -4,6 +4,7 @@
 
 mod engine;
 mod flash;
+mod outbox;
 mod suit;
 mod twin;
 
@@ -14,7 +15,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 10] = [
+const ENTRIES: [Entry; 12] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -23,6 +24,8 @@ const ENTRIES: [Entry; 10] = [
     ("record_read", flash::record_read),
     ("log_overhead_4", flash::log_overhead_4),
     ("log_overhead_8", flash::log_overhead_8),
+    ("outbox_push_pop", outbox::outbox_push_pop),
+    ("outbox_overhead_4", outbox::outbox_overhead_4),
     ("suit_verify", suit::suit_verify),
     ("twin_document", twin::twin_document),
 ];
