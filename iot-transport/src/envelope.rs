@@ -7,11 +7,10 @@
 use core::time::Duration;
 
 use iot_core::Priority;
-use iot_core::codec::{EncodeError, Limits, check, encode_into};
-use minicbor::Decoder;
+use iot_core::codec::{EncodeError, FlatReader, FlatWriter};
 
 const VERSION: u8 = 1;
-const FIELDS: u64 = 9;
+const FIELDS: u8 = 9;
 /// The longest correlation in bytes.
 pub const MAX_CORRELATION_BYTES: usize = 16;
 /// The length of a trace context in bytes.
@@ -140,34 +139,25 @@ impl<'a> Envelope<'a> {
     ///
     /// [`NotAnEnvelope`] for anything that [`encode`](Self::encode) does not write.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, NotAnEnvelope> {
-        check(bytes, Limits::new(bytes.len(), 2, 10)).map_err(|_| NotAnEnvelope)?;
-        let envelope = Self::read(bytes).map_err(|_| NotAnEnvelope)?;
-        envelope.filter(Self::is_valid).ok_or(NotAnEnvelope)
-    }
-
-    fn read(bytes: &'a [u8]) -> Result<Option<Self>, minicbor::decode::Error> {
-        let mut from = Decoder::new(bytes);
-        if from.array()? != Some(FIELDS) || from.u8()? != VERSION {
-            return Ok(None);
-        }
+        let mut from = FlatReader::new(bytes);
+        from.array(FIELDS, VERSION);
         let position = Position {
-            stream: from.u32()?,
-            sequence: from.u64()?,
-            floor: from.u64()?,
+            stream: from.u32(),
+            sequence: from.uint(),
+            floor: from.uint(),
         };
-        let Some(priority) = priority_of(from.u8()?) else {
-            return Ok(None);
-        };
-        let life = Some(from.u64()?).filter(|&life| life > 0);
+        let priority = u8::try_from(from.uint()).ok().and_then(priority_of);
+        let life = Some(from.uint()).filter(|&life| life > 0);
         let envelope = Self {
             position,
-            priority,
+            priority: priority.ok_or(NotAnEnvelope)?,
             life: life.map(Duration::from_secs),
-            correlation: from.bytes()?,
-            trace: from.bytes()?,
-            payload: from.bytes()?,
+            correlation: from.bytes(),
+            trace: from.bytes(),
+            payload: from.bytes(),
         };
-        Ok((from.position() == bytes.len()).then_some(envelope))
+        let is_one = from.is_empty() && envelope.is_valid();
+        is_one.then_some(envelope).ok_or(NotAnEnvelope)
     }
 
     fn is_valid(&self) -> bool {
@@ -183,19 +173,20 @@ impl<'a> Envelope<'a> {
     /// [`EncodeError`] when `buffer` is too small (the payload and [`OVERHEAD_BYTES`] are always enough), or when a
     /// part does not have the length that it must have.
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
-        if !self.is_valid() {
-            return Err(EncodeError::new(buffer.len()));
+        let bytes = buffer.len();
+        let mut to = FlatWriter::new(buffer);
+        to.array(FIELDS, VERSION);
+        to.uint(self.position.stream.into());
+        to.uint(self.position.sequence);
+        to.uint(self.position.floor);
+        to.uint(priority_code(self.priority).into());
+        to.uint(self.life.map_or(0, |life| life.as_secs()));
+        for part in [self.correlation, self.trace, self.payload] {
+            to.bytes(part);
         }
-        encode_into(buffer, |to| {
-            to.array(FIELDS)?.u8(VERSION)?.u32(self.position.stream)?;
-            to.u64(self.position.sequence)?.u64(self.position.floor)?;
-            to.u8(priority_code(self.priority))?;
-            to.u64(self.life.map_or(0, |life| life.as_secs()))?;
-            to.bytes(self.correlation)?
-                .bytes(self.trace)?
-                .bytes(self.payload)?;
-            Ok(())
-        })
+        let used = to.finish().filter(|_| self.is_valid());
+        let written = used.and_then(|used| buffer.get(..used));
+        written.ok_or(EncodeError::new(bytes))
     }
 }
 

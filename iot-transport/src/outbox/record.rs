@@ -1,8 +1,7 @@
 //! What lies in the records of an outbox; the format is in `outbox.cddl` beside this file.
 
-use iot_core::codec::{Limits, check, encode_into};
+use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::{Fate, Qos};
-use minicbor::Decoder;
 
 use super::fates::{Ended, GROUP};
 use super::policy::{channel_code, channel_of};
@@ -10,8 +9,8 @@ use super::slot::{Parts, Slot, State};
 use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES, priority_code, priority_of};
 
 const VERSION: u8 = 1;
-const PLAIN: u64 = 4;
-const WITH_TERMS: u64 = 10;
+const PLAIN: u8 = 4;
+const WITH_TERMS: u8 = 10;
 /// How many bytes a message's record has beyond the message, at most.
 #[cfg(test)]
 pub(super) const OVERHEAD_BYTES: usize = 1 + 1 + 9 + 2 + 5 + 9 + 2 + 2 + 1 + 2 + 3;
@@ -27,30 +26,23 @@ pub(super) struct Head {
     pub(super) clock: u32,
 }
 
-type Written = Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>>;
-
-fn length<E>(encoded: Result<&[u8], E>) -> Option<usize> {
-    encoded.ok().map(<[u8]>::len)
-}
-
 impl Head {
     pub(super) fn write(self, room: &mut [u8]) -> Option<usize> {
-        length(encode_into(room, |to| {
-            to.array(3)?
-                .u8(VERSION)?
-                .u32(self.stream)?
-                .u32(self.clock)?;
-            Ok(())
-        }))
+        let mut to = FlatWriter::new(room);
+        to.array(3, VERSION);
+        to.uint(self.stream.into());
+        to.uint(self.clock.into());
+        to.finish()
     }
 
     pub(super) fn read(value: &[u8]) -> Option<Self> {
-        let mut from = begin(value, 3, 3)?;
+        let mut from = FlatReader::new(value);
+        from.array(3, VERSION);
         let head = Self {
-            stream: from.u32().ok()?,
-            clock: from.u32().ok()?,
+            stream: from.u32(),
+            clock: from.u32(),
         };
-        (from.position() == value.len()).then_some(head)
+        from.is_empty().then_some(head)
     }
 }
 
@@ -79,23 +71,21 @@ pub(super) fn write_fates(
             }
         }
     }
-    length(encode_into(room, |to| {
-        to.array(5)?
-            .u8(VERSION)?
-            .u32(clock)?
-            .u64(first)?
-            .u64(base)?;
-        to.bytes(bytes.get(..used).unwrap_or_default())?;
-        Ok(())
-    }))
+    let mut to = FlatWriter::new(room);
+    to.array(5, VERSION);
+    for number in [clock.into(), first, base] {
+        to.uint(number);
+    }
+    to.bytes(bytes.get(..used)?);
+    to.finish()
 }
 
 /// Shows the fates of a record with their numbers, and gives its clock.
 pub(super) fn read_fates(value: &[u8], mut show: impl FnMut(u64, Ended)) -> Option<u32> {
-    let mut from = begin(value, 5, 5)?;
-    let (clock, first, base) = (from.u32().ok()?, from.u64().ok()?, from.u64().ok()?);
-    let fates = from.bytes().ok()?;
-    if from.position() != value.len() || first >= u64::MAX - GROUP {
+    let mut from = FlatReader::new(value);
+    from.array(5, VERSION);
+    let (clock, first, base, fates) = (from.u32(), from.uint(), from.uint(), from.bytes());
+    if !from.is_empty() || first >= u64::MAX - GROUP {
         return None;
     }
     // Twice, so that nothing is shown of a record that cannot be read to its end.
@@ -159,36 +149,36 @@ const fn fate_of(code: u64) -> Option<Fate> {
 
 /// Writes a message with its bytes.
 pub(super) fn write_message(room: &mut [u8], slot: &Slot, parts: &Parts<'_>) -> Option<usize> {
-    let qos = u16::from(slot.qos != Qos::AtMostOnce);
-    let channel = u16::from(channel_code(slot.channel));
-    let kind = u16::from(priority_code(slot.priority)) + 4 * qos + 8 * channel;
+    let qos = u32::from(slot.qos != Qos::AtMostOnce);
+    let channel = u32::from(channel_code(slot.channel));
+    let kind = u32::from(priority_code(slot.priority)) + 4 * qos + 8 * channel;
     let is_plain = slot.expires == 0
         && parts.tenant.is_empty()
         && parts.device.is_empty()
         && parts.correlation.is_empty()
         && parts.trace.is_empty();
-    length(encode_into(room, |to| -> Written {
-        to.array(if is_plain { PLAIN } else { WITH_TERMS })?;
-        to.u8(VERSION)?.u64(slot.sequence)?.u16(kind)?;
-        if !is_plain {
-            to.u32(slot.expires)?.u64(slot.expires_wall)?;
-            to.str(parts.tenant)?.str(parts.device)?;
-            to.bytes(parts.correlation)?.bytes(parts.trace)?;
-        }
-        to.bytes(parts.payload)?;
-        Ok(())
-    }))
+    let mut to = FlatWriter::new(room);
+    to.array(if is_plain { PLAIN } else { WITH_TERMS }, VERSION);
+    to.uint(slot.sequence);
+    to.uint(kind.into());
+    if !is_plain {
+        to.uint(slot.expires.into());
+        to.uint(slot.expires_wall);
+        to.text(parts.tenant);
+        to.text(parts.device);
+        to.bytes(parts.correlation);
+        to.bytes(parts.trace);
+    }
+    to.bytes(parts.payload);
+    to.finish()
 }
 
 /// Reads a message: its place as it would be when it is stored, and its parts.
 pub(super) fn read_message(value: &[u8]) -> Option<(Slot, Parts<'_>)> {
-    check(value, Limits::new(value.len(), 2, 11)).ok()?;
-    let mut from = Decoder::new(value);
-    let fields = from.array().ok()??;
-    if from.u8().ok()? != VERSION || fields != PLAIN && fields != WITH_TERMS {
-        return None;
-    }
-    let (sequence, kind) = (from.u64().ok()?, from.u16().ok()?);
+    let is_plain = value.first().is_some_and(|head| head % 0x20 == PLAIN);
+    let mut from = FlatReader::new(value);
+    from.array(if is_plain { PLAIN } else { WITH_TERMS }, VERSION);
+    let (sequence, kind) = (from.uint(), from.u32());
     let mut slot = Slot {
         state: State::Stored,
         sequence,
@@ -208,26 +198,20 @@ pub(super) fn read_message(value: &[u8]) -> Option<(Slot, Parts<'_>)> {
         trace: &[],
         payload: &[],
     };
-    if fields == WITH_TERMS {
-        slot.expires = from.u32().ok()?;
-        slot.expires_wall = from.u64().ok()?;
-        (parts.tenant, parts.device) = (from.str().ok()?, from.str().ok()?);
-        (parts.correlation, parts.trace) = (from.bytes().ok()?, from.bytes().ok()?);
+    if !is_plain {
+        slot.expires = from.u32();
+        slot.expires_wall = from.uint();
+        (parts.tenant, parts.device) = (from.text(), from.text());
+        (parts.correlation, parts.trace) = (from.bytes(), from.bytes());
     }
-    parts.payload = from.bytes().ok()?;
+    parts.payload = from.bytes();
     slot.lengths = parts.lengths()?;
     let is_valid = (1..u64::MAX).contains(&sequence)
         && parts.correlation.len() <= MAX_CORRELATION_BYTES
         && (parts.trace.is_empty() || parts.trace.len() == TRACE_BYTES)
         && parts.tenant.is_empty() == parts.device.is_empty()
-        && from.position() == value.len();
+        && from.is_empty();
     is_valid.then_some((slot, parts))
-}
-
-fn begin(value: &[u8], fields: u64, items: usize) -> Option<Decoder<'_>> {
-    check(value, Limits::new(value.len(), 2, items + 1)).ok()?;
-    let mut from = Decoder::new(value);
-    (from.array().ok()? == Some(fields) && from.u8().ok()? == VERSION).then_some(from)
 }
 
 #[cfg(test)]

@@ -1,0 +1,231 @@
+//! The little CBOR that flat formats need (RFC 8949): integers, strings, flat arrays.
+//!
+//! A general decoder costs a chip as much flash as a whole engine. Both halves here are *sticky*: a failure is
+//! remembered, and asked for once, at the end. What is read must be in its shortest form, so there is one spelling of
+//! every value, and nothing to [`check`](super::check) first.
+
+use core::convert::Infallible;
+
+use minicbor::encode::Write;
+
+const UNSIGNED: u8 = 0 << 5;
+const BYTES: u8 = 2 << 5;
+const TEXT: u8 = 3 << 5;
+const ARRAY: u8 = 4 << 5;
+const NULL: u8 = 7 << 5 | 22;
+
+/// How many bytes follow the first of an argument's shortest head (§3).
+#[inline(never)]
+const fn following(argument: u64) -> usize {
+    match argument {
+        0..=23 => 0,
+        24..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
+    }
+}
+
+/// Reads items that are in their shortest form, and nothing else.
+///
+/// ```
+/// use iot_core::codec::FlatReader;
+/// let mut reader = FlatReader::new(&[0x83, 0x01, 0x18, 0x2a, 0x41, 0xff]);
+/// reader.array(3, 1);
+/// assert_eq!((reader.uint(), reader.bytes()), (42, &[0xff][..]));
+/// assert!(reader.is_empty());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FlatReader<'b> {
+    rest: &'b [u8],
+    failed: bool,
+}
+
+impl<'b> FlatReader<'b> {
+    /// Reads from the front of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'b [u8]) -> Self {
+        Self {
+            rest: bytes,
+            failed: false,
+        }
+    }
+
+    /// Reads an unsigned integer; 0 when there is none.
+    #[inline(never)]
+    pub fn uint(&mut self) -> u64 {
+        self.head(UNSIGNED)
+    }
+
+    /// Reads an unsigned integer of up to 32 bits; 0 when there is none.
+    #[inline(never)]
+    pub fn u32(&mut self) -> u32 {
+        let value = u32::try_from(self.uint());
+        self.failed |= value.is_err();
+        value.unwrap_or(0)
+    }
+
+    /// Reads a byte string; an empty one when there is none.
+    pub fn bytes(&mut self) -> &'b [u8] {
+        let len = self.head(BYTES);
+        self.take(usize::try_from(len).unwrap_or(usize::MAX))
+    }
+
+    /// Reads a text string; an empty one when there is none.
+    pub fn text(&mut self) -> &'b str {
+        let len = self.head(TEXT);
+        let text = core::str::from_utf8(self.take(usize::try_from(len).unwrap_or(usize::MAX)));
+        self.failed |= text.is_err();
+        text.unwrap_or_default()
+    }
+
+    /// Reads the head of an array of `items` (at most 23), and the number in front (at most 23), which tells versions
+    /// and kinds apart.
+    pub fn array(&mut self, items: u8, first: u8) {
+        let found = self.take(2) == [ARRAY | items, first];
+        self.require(found);
+    }
+
+    /// Fails unless `holds`.
+    pub const fn require(&mut self, holds: bool) {
+        self.failed |= !holds;
+    }
+
+    /// Whether everything was as it must be, to the end.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest() == Some(&[])
+    }
+
+    /// What was not read; `None` when something before it was not as it must be.
+    #[must_use]
+    pub fn rest(&self) -> Option<&'b [u8]> {
+        (!self.failed).then_some(self.rest)
+    }
+
+    fn head(&mut self, major: u8) -> u64 {
+        // Another major type leaves a bit above the argument.
+        let info = self.take(1).first().map_or(u8::MAX, |first| first ^ major);
+        if info < 24 {
+            return info.into();
+        }
+        // 24, 25, 26 and 27 stand for 1, 2, 4 and 8 bytes; nothing else passes what follows.
+        let bytes = 1 << (info % 8);
+        let followers = self.take(bytes).iter();
+        let argument = followers.fold(0, |value, &byte| value << 8 | u64::from(byte));
+        self.failed |= info > 27 || following(argument) != bytes;
+        argument
+    }
+
+    fn take(&mut self, len: usize) -> &'b [u8] {
+        let Some((taken, rest)) = self.rest.split_at_checked(len) else {
+            self.failed = true;
+            return &[];
+        };
+        self.rest = rest;
+        taken
+    }
+}
+
+/// Fills a buffer.
+///
+/// ```
+/// use iot_core::codec::FlatWriter;
+/// let mut buffer = [0; 8];
+/// let mut writer = FlatWriter::new(&mut buffer);
+/// writer.array(3, 1);
+/// writer.uint(42);
+/// writer.bytes(&[0xff]);
+/// assert_eq!(writer.finish(), Some(6));
+/// assert_eq!(buffer[..6], [0x83, 0x01, 0x18, 0x2a, 0x41, 0xff]);
+/// ```
+#[derive(Debug)]
+pub struct FlatWriter<'b> {
+    room: &'b mut [u8],
+    /// How long it became; more than the room when it did not fit.
+    used: usize,
+}
+
+impl<'b> FlatWriter<'b> {
+    /// Writes to the front of `room`.
+    #[must_use]
+    pub const fn new(room: &'b mut [u8]) -> Self {
+        Self { room, used: 0 }
+    }
+
+    /// Writes an unsigned integer.
+    #[inline(never)]
+    pub fn uint(&mut self, value: u64) {
+        self.head(UNSIGNED, value);
+    }
+
+    /// Writes a byte string.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.head(BYTES, bytes.len() as u64);
+        self.put(bytes);
+    }
+
+    /// Writes a text string.
+    pub fn text(&mut self, text: &str) {
+        self.head(TEXT, text.len() as u64);
+        self.put(text.as_bytes());
+    }
+
+    /// Writes the head of an array of `items` (at most 23), and the number in front (at most 23).
+    pub fn array(&mut self, items: u8, first: u8) {
+        self.put(&[ARRAY | items, first]);
+    }
+
+    /// Writes a value as its own type encodes it.
+    pub fn value(&mut self, value: &impl minicbor::Encode<()>) {
+        if minicbor::encode(value, Sink(self)).is_err() {
+            self.used = usize::MAX;
+        }
+    }
+
+    /// Writes a null.
+    pub fn null(&mut self) {
+        self.put(&[NULL]);
+    }
+
+    /// How many bytes were written; `None` when they did not fit.
+    #[must_use]
+    pub fn finish(self) -> Option<usize> {
+        (self.used <= self.room.len()).then_some(self.used)
+    }
+
+    fn head(&mut self, major: u8, argument: u64) {
+        let bytes = argument.to_be_bytes();
+        let [.., low] = bytes;
+        let following = following(argument);
+        let info = match following {
+            0 => u32::from(low),
+            // 1, 2, 4 and 8 bytes are 24, 25, 26 and 27.
+            _ => 24 + following.trailing_zeros(),
+        };
+        let [.., info] = info.to_be_bytes();
+        self.put(&[major | info]);
+        self.put(bytes.get(8 - following..).unwrap_or(&[]));
+    }
+
+    #[inline(never)]
+    fn put(&mut self, bytes: &[u8]) {
+        let room = self.room.get_mut(self.used..).unwrap_or(&mut []);
+        if let Some(room) = room.get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+        self.used = self.used.saturating_add(bytes.len());
+    }
+}
+
+/// Takes what a type encodes itself as.
+struct Sink<'w, 'b>(&'w mut FlatWriter<'b>);
+
+impl Write for Sink<'_, '_> {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.put(bytes);
+        Ok(())
+    }
+}
