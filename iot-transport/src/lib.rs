@@ -6,6 +6,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "dynamic")]
 pub mod dynamic;
 pub mod exchange;
@@ -14,6 +16,8 @@ pub mod gate;
 pub mod memory;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "mqtt")]
 mod timer;
 pub mod topic;
