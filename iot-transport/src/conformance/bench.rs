@@ -12,11 +12,9 @@ use core::time::Duration;
 use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
 use iot_core::{Channel, Message, Ticket};
 
-use super::log::{Logs, Side};
+use super::log::{Logs, PROBE, Side};
 use super::{Lack, Pace, Subject, Verdict};
 
-/// Nobody asks what became of these.
-const PROBE: &[u8] = b"probe";
 /// Payloads beyond this are not tried.
 pub(super) const MOST_BYTES: usize = 16 << 20;
 
@@ -67,8 +65,12 @@ impl<'s, S: Subject> Bench<'s, S> {
             bench.reach(side, side.channel(), PROBE).await?;
         }
         bench.settle().await?;
-        bench.logs.borrow_mut().device.heard.clear();
-        bench.logs.borrow_mut().service.heard.clear();
+        for side in Side::BOTH {
+            let mut logs = bench.logs.borrow_mut();
+            let log = logs.of_mut(side);
+            log.heard.clear();
+            log.open = true;
+        }
         Ok(bench)
     }
 
@@ -200,7 +202,10 @@ impl<'s, S: Subject> Bench<'s, S> {
                 return Ok(());
             }
         }
-        Err(failed(format!("nothing on {channel} reaches the {}", other.name())))
+        Err(failed(format!(
+            "nothing on {channel} reaches the {}",
+            other.name()
+        )))
     }
 
     /// Polls until every message of both ends has a fate.
@@ -227,7 +232,9 @@ impl<'s, S: Subject> Bench<'s, S> {
 
     /// Polls as long as it takes to be sure that nothing comes.
     pub(super) async fn quiet(&mut self, who: Who) -> Result<(), Verdict> {
-        self.drive(who, self.pace.quiet, |_| false).await.map(|_| ())
+        self.drive(who, self.pace.quiet, |_| false)
+            .await
+            .map(|_| ())
     }
 
     /// Polls until `done`, for at most `span`; whether it is done.
@@ -351,11 +358,17 @@ async fn listen<T: Transport>(
                 let log = logs.of_mut(side);
                 log.cramped += 1;
                 if log.cramped > 100 {
-                    return Err(failed(format!("the {} needs an endless buffer", side.name())));
+                    return Err(failed(format!(
+                        "the {} needs an endless buffer",
+                        side.name()
+                    )));
                 }
             }
             Err(error) => {
-                return Err(failed(format!("next of the {} failed: {error}", side.name())));
+                return Err(failed(format!(
+                    "next of the {} failed: {error}",
+                    side.name()
+                )));
             }
         }
         if done() {

@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use iot_core::{Channel, Event, Fate, Ticket};
 
+/// What finds out whether a new link carries messages; a repetition of it says nothing later.
+pub(super) const PROBE: &[u8] = b"probe";
+
 /// One end of the link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Side {
@@ -60,6 +63,8 @@ pub(super) struct Log {
     pub(super) heard: Vec<Heard>,
     pub(super) fates: Vec<(Ticket, Fate)>,
     pub(super) changes: Vec<Change>,
+    /// Whether the link is known to carry messages.
+    pub(super) open: bool,
     /// How often the buffer was too small.
     pub(super) cramped: usize,
 }
@@ -67,6 +72,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn note(&mut self, event: &Event<'_>) {
         match event {
+            Event::Message(message) if self.open && message.payload == PROBE => {}
             Event::Message(message) => self.heard.push(Heard {
                 channel: message.channel,
                 peer: message
@@ -100,7 +106,10 @@ impl Log {
     /// Whether each submitted message has a fate.
     pub(super) fn is_settled(&self) -> bool {
         self.fates.len() >= self.submitted.len()
-            && self.submitted.iter().all(|ticket| self.fate(*ticket).is_some())
+            && self
+                .submitted
+                .iter()
+                .all(|ticket| self.fate(*ticket).is_some())
     }
 }
 

@@ -41,9 +41,7 @@ impl Report {
 
     /// Every fact with its verdict, in the order in which they were shown.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, &Verdict)> {
-        self.verdicts
-            .iter()
-            .map(|(fact, verdict)| (*fact, verdict))
+        self.verdicts.iter().map(|(fact, verdict)| (*fact, verdict))
     }
 
     /// How `fact` came out; `None` when it was not asked for.

@@ -12,11 +12,21 @@ use super::world::{Letter, What, World, bit};
 /// A packet to an end.
 #[derive(Clone, Debug)]
 pub(super) enum Down {
-    Connack { resumed: bool },
+    Connack {
+        resumed: bool,
+    },
     /// Number zero is at most once: nobody acknowledges it.
-    Publish { id: u64, letter: Rc<Letter> },
-    Puback { ticket: u64, refused: bool },
-    Suback { channels: u8 },
+    Publish {
+        id: u64,
+        letter: Rc<Letter>,
+    },
+    Puback {
+        ticket: u64,
+        refused: bool,
+    },
+    Suback {
+        channels: u8,
+    },
 }
 
 impl Down {
@@ -126,9 +136,15 @@ impl World {
         let (tenant, from_device) = (from.tenant, from.device.is_some());
         let mut found = false;
         if from_device {
-            let count = self.tenants.get(tenant).map_or(0, |tenant| tenant.services.len());
+            let count = self
+                .tenants
+                .get(tenant)
+                .map_or(0, |tenant| tenant.services.len());
             for at in 0..count {
-                let service = self.tenants.get(tenant).and_then(|tenant| tenant.services.get(at));
+                let service = self
+                    .tenants
+                    .get(tenant)
+                    .and_then(|tenant| tenant.services.get(at));
                 if let Some(service) = service.copied() {
                     found |= self.enqueue(service, &letter);
                 }
@@ -194,7 +210,11 @@ impl World {
     }
 
     pub(super) fn send_again(&mut self, end: usize, epoch: u32, id: u64) {
-        let Some(session) = self.sessions.get(end).filter(|one| one.epoch() == Some(epoch)) else {
+        let Some(session) = self
+            .sessions
+            .get(end)
+            .filter(|one| one.epoch() == Some(epoch))
+        else {
             return;
         };
         let queued = session.sent_place(id).and_then(|at| session.queue.get(at));

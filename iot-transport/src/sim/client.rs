@@ -47,10 +47,19 @@ pub(super) struct Pending {
 /// What waits to be returned by `next`.
 #[derive(Debug)]
 pub(super) enum Ready {
-    Connected { resumed: bool },
+    Connected {
+        resumed: bool,
+    },
     Disconnected,
-    Settled { ticket: Ticket, fate: Fate },
-    Message { epoch: u32, id: u64, letter: Rc<Letter> },
+    Settled {
+        ticket: Ticket,
+        fate: Fate,
+    },
+    Message {
+        epoch: u32,
+        id: u64,
+        letter: Rc<Letter>,
+    },
 }
 
 /// At-most-once messages beyond so many events are dropped: their sender does not wait for anybody.
@@ -261,7 +270,11 @@ impl World {
     }
 
     pub(super) fn client_receives(&mut self, end: usize, epoch: u32, packet: Down) {
-        let Some(client) = self.clients.get_mut(end).filter(|client| client.epoch == epoch) else {
+        let Some(client) = self
+            .clients
+            .get_mut(end)
+            .filter(|client| client.epoch == epoch)
+        else {
             return;
         };
         match (packet, client.link) {
@@ -281,7 +294,11 @@ impl World {
             }
             (Down::Suback { channels }, Link::Up) => client.granted |= channels,
             (Down::Puback { ticket, refused }, Link::Up) => {
-                let fate = if refused { Fate::Refused } else { Fate::Delivered };
+                let fate = if refused {
+                    Fate::Refused
+                } else {
+                    Fate::Delivered
+                };
                 if client.settle(ticket, fate) {
                     self.counts.refused += u64::from(refused);
                     self.pump(end);
@@ -289,7 +306,11 @@ impl World {
             }
             (Down::Publish { id: 0, letter }, Link::Up) => {
                 if client.ready.len() < MOST_READY {
-                    client.tell(Ready::Message { epoch, id: 0, letter });
+                    client.tell(Ready::Message {
+                        epoch,
+                        id: 0,
+                        letter,
+                    });
                 } else {
                     self.counts.dropped += 1;
                 }

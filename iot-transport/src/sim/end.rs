@@ -72,7 +72,13 @@ impl End {
     ///
     /// Both sides notice after [`Rules::silence_ms`](super::Rules::silence_ms), or not at all when it heals before.
     pub fn set_silent(&self, silent: bool) {
-        self.with(|world, me| if silent { world.silence(me) } else { world.heal(me) });
+        self.with(|world, me| {
+            if silent {
+                world.silence(me)
+            } else {
+                world.heal(me)
+            }
+        });
     }
 
     /// Takes the link down at once and keeps it down, or lets it come back.
@@ -211,10 +217,14 @@ impl End {
                 let device = from.and_then(|from| from.device.clone());
                 let names = device.filter(|_| is_service).map(|device| (tenant, device));
                 let needed = letter.payload.len()
-                    + names.as_ref().map_or(0, |(tenant, device)| tenant.len() + device.len());
+                    + names
+                        .as_ref()
+                        .map_or(0, |(tenant, device)| tenant.len() + device.len());
                 if buffer.len() < needed {
                     if let Some(client) = world.clients.get_mut(self.me) {
-                        client.ready.push_front(Ready::Message { epoch, id, letter });
+                        client
+                            .ready
+                            .push_front(Ready::Message { epoch, id, letter });
                     }
                     return Err(SimError::Buffer { needed });
                 }
@@ -223,9 +233,13 @@ impl End {
                 if let Some(client) = world.clients.get_mut(self.me) {
                     client.handed = (id != 0).then_some((epoch, id));
                 }
-                let names = names.as_ref().map(|(tenant, device)| (&**tenant, &**device));
+                let names = names
+                    .as_ref()
+                    .map(|(tenant, device)| (&**tenant, &**device));
                 let message = copy(&letter, names, buffer);
-                message.map(Event::Message).ok_or(SimError::Buffer { needed })
+                message
+                    .map(Event::Message)
+                    .ok_or(SimError::Buffer { needed })
             }
             // `poll_ready` saw something, so nothing else is left.
             Some(Ready::Disconnected) | None => Ok(Event::Disconnected),
@@ -234,7 +248,11 @@ impl End {
 }
 
 /// The device that a message is for; `None` for the service, and for a device that nobody knows.
-fn address(world: &World, client: &Client, peer: Option<Peer<'_>>) -> Result<Option<usize>, SimError> {
+fn address(
+    world: &World,
+    client: &Client,
+    peer: Option<Peer<'_>>,
+) -> Result<Option<usize>, SimError> {
     match (&client.device, peer) {
         (Some(_), None) => Ok(None),
         (Some(own), Some(peer)) => {
@@ -250,7 +268,11 @@ fn address(world: &World, client: &Client, peer: Option<Peer<'_>>) -> Result<Opt
 }
 
 /// Copies a message to `buffer`: the payload, then the names.
-fn copy<'b>(letter: &Letter, names: Option<(&str, &str)>, buffer: &'b mut [u8]) -> Option<Message<'b>> {
+fn copy<'b>(
+    letter: &Letter,
+    names: Option<(&str, &str)>,
+    buffer: &'b mut [u8],
+) -> Option<Message<'b>> {
     let (payload, rest) = buffer.split_at_mut_checked(letter.payload.len())?;
     payload.copy_from_slice(&letter.payload);
     let qos = match letter.qos {

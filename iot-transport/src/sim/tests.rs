@@ -37,7 +37,6 @@ fn poll_next<'b>(end: &mut End, buffer: &'b mut [u8]) -> Option<Event<'b>> {
     }
 }
 
-
 /// Devices submit to one service under `weather`; at the end everything is calm and comes to rest.
 fn run(seed: u64, faults: Faults, weather: Weather, forgetful: bool) -> Outcome {
     let net = Net::new(seed, SimClock::new(), faults);
@@ -60,12 +59,17 @@ fn run(seed: u64, faults: Faults, weather: Weather, forgetful: bool) -> Outcome 
         }
         for (number, device) in devices.iter_mut().enumerate() {
             if round % 5 == 0 && round / 5 < EACH {
-                let payload = [u8::try_from(number).unwrap(), u8::try_from(round / 5).unwrap()];
+                let payload = [
+                    u8::try_from(number).unwrap(),
+                    u8::try_from(round / 5).unwrap(),
+                ];
                 let ticket = block_on(device.submit(&Message::telemetry(&payload))).unwrap();
                 sent.insert((number, ticket), payload);
             }
             while let Some(event) = poll_next(device, &mut buffer) {
-                outcome.transcript.extend(alloc::format!("{number}{event:?}").bytes());
+                outcome
+                    .transcript
+                    .extend(alloc::format!("{number}{event:?}").bytes());
                 if let Event::Settled { ticket, fate } = event {
                     let again = outcome.fates.insert((number, ticket), fate);
                     outcome.second_fates += usize::from(again.is_some());
@@ -73,7 +77,9 @@ fn run(seed: u64, faults: Faults, weather: Weather, forgetful: bool) -> Outcome 
             }
         }
         while let Some(event) = poll_next(&mut service, &mut buffer) {
-            outcome.transcript.extend(alloc::format!("s{event:?}").bytes());
+            outcome
+                .transcript
+                .extend(alloc::format!("s{event:?}").bytes());
             if let Event::Message(message) = event {
                 heard.insert(message.payload.to_vec());
             }
@@ -115,7 +121,10 @@ fn without_faults_everything_arrives_once_and_nothing_is_repeated() {
     assert_eq!(outcome.submitted, DEVICES * usize::try_from(EACH).unwrap());
     assert_eq!(outcome.fates.len(), outcome.submitted);
     assert_eq!(counts.handed, counts.submitted);
-    assert_eq!((counts.lost, counts.doubled, counts.resent, counts.cuts), (0, 0, 0, 0));
+    assert_eq!(
+        (counts.lost, counts.doubled, counts.resent, counts.cuts),
+        (0, 0, 0, 0)
+    );
     assert_eq!((outcome.lost_by_broker, outcome.silently_lost), (0, 0));
 }
 
@@ -147,7 +156,10 @@ fn every_kind_of_fault_fires() {
         sum.discarded + sum.unrouted,
     ];
     assert!(fired.iter().all(|times| *times > 0), "{sum:?}");
-    assert!(lost_by_broker > 0, "a broker that lost its sessions lost no message");
+    assert!(
+        lost_by_broker > 0,
+        "a broker that lost its sessions lost no message"
+    );
 }
 
 #[test]
@@ -169,7 +181,10 @@ fn a_broker_that_keeps_its_sessions_loses_nothing() {
         // Before the service has subscribed for the first time nobody keeps anything for it.
         let early = usize::try_from(outcome.counts.unrouted).unwrap();
         assert!(outcome.lost_by_broker <= early, "seed {seed}");
-        assert!(outcome.fates.values().all(|fate| *fate == Fate::Delivered), "seed {seed}");
+        assert!(
+            outcome.fates.values().all(|fate| *fate == Fate::Delivered),
+            "seed {seed}"
+        );
     }
 }
 
@@ -181,7 +196,10 @@ fn a_client_that_clears_its_messages_with_the_session_loses_some_under_the_same_
         assert_eq!(outcome.second_fates, 0);
         lost += outcome.silently_lost;
     }
-    assert!(lost > 100, "only {lost} messages were lost: the faults do not bite");
+    assert!(
+        lost > 100,
+        "only {lost} messages were lost: the faults do not bite"
+    );
 }
 
 #[test]

@@ -31,20 +31,53 @@ pub(super) struct Letter {
 /// What will happen. `epoch` is the number of the connection that it belongs to.
 #[derive(Debug)]
 pub(super) enum What {
-    ToBroker { end: usize, epoch: u32, packet: Up },
-    ToEnd { end: usize, epoch: u32, packet: Down },
+    ToBroker {
+        end: usize,
+        epoch: u32,
+        packet: Up,
+    },
+    ToEnd {
+        end: usize,
+        epoch: u32,
+        packet: Down,
+    },
     /// An end sends a message again unless it was acknowledged.
-    Resend { end: usize, epoch: u32, ticket: u64 },
+    Resend {
+        end: usize,
+        epoch: u32,
+        ticket: u64,
+    },
     /// The broker does.
-    Again { end: usize, epoch: u32, id: u64 },
+    Again {
+        end: usize,
+        epoch: u32,
+        id: u64,
+    },
     /// An end asks for its subscriptions again unless they were granted.
-    Ask { end: usize, epoch: u32 },
-    Dial { end: usize, epoch: u32 },
-    Expire { end: usize, ticket: u64 },
+    Ask {
+        end: usize,
+        epoch: u32,
+    },
+    Dial {
+        end: usize,
+        epoch: u32,
+    },
+    Expire {
+        end: usize,
+        ticket: u64,
+    },
     /// Both sides give a silent link up.
-    Silence { end: usize, epoch: u32 },
-    Heal { end: usize },
-    Storm { storm: Storm, season: u32 },
+    Silence {
+        end: usize,
+        epoch: u32,
+    },
+    Heal {
+        end: usize,
+    },
+    Storm {
+        storm: Storm,
+        season: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -141,7 +174,8 @@ impl World {
                 None => tenant.services.push(me),
             }
         }
-        self.clients.push(Client::new(number, tenant.into(), device));
+        self.clients
+            .push(Client::new(number, tenant.into(), device));
         self.sessions.push(Session::default());
         self.at(now, What::Dial { end: me, epoch: 0 });
         me
@@ -192,11 +226,13 @@ impl World {
 
     /// Takes `word` into the digest; FNV-1a over words.
     pub(super) const fn mix(&mut self, word: u64) {
-        self.digest = (self.digest ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        self.digest = (self.digest ^ word)
+            .wrapping_mul(0x0000_0100_0000_01b3)
+            .rotate_left(23);
     }
 
-    /// When a packet arrives that is sent now: never, once or twice.
-    fn ways(&mut self, end: usize) -> [Option<u64>; 2] {
+    /// When a packet arrives that is sent now: never, once, or twice where that is allowed.
+    fn ways(&mut self, end: usize, twice: bool) -> [Option<u64>; 2] {
         self.counts.packets += 1;
         let silent = self.clients.get(end).is_none_or(|client| client.silent);
         let faults = self.faults;
@@ -204,11 +240,15 @@ impl World {
             self.counts.lost += 1;
             return [None, None];
         }
-        let doubled = faults.duplicate > 0 && self.random.chance(faults.duplicate);
+        let doubled = twice && faults.duplicate > 0 && self.random.chance(faults.duplicate);
         self.counts.doubled += u64::from(doubled);
         let spread = u64::from(faults.delay_max_ms.saturating_sub(faults.delay_min_ms));
         let mut way = || {
-            let more = if spread > 0 { self.random.below(spread + 1) } else { 0 };
+            let more = if spread > 0 {
+                self.random.below(spread + 1)
+            } else {
+                0
+            };
             self.now + u64::from(faults.delay_min_ms) + more
         };
         let first = way();
@@ -216,7 +256,8 @@ impl World {
     }
 
     pub(super) fn to_broker(&mut self, end: usize, epoch: u32, packet: Up) {
-        let [first, second] = self.ways(end);
+        let once = matches!(&packet, Up::Publish { letter, .. } if letter.qos == Qos::AtMostOnce);
+        let [first, second] = self.ways(end, !once);
         if let Some(at) = second {
             let packet = packet.clone();
             self.at(at, What::ToBroker { end, epoch, packet });
@@ -227,7 +268,8 @@ impl World {
     }
 
     pub(super) fn to_end(&mut self, end: usize, epoch: u32, packet: Down) {
-        let [first, second] = self.ways(end);
+        let once = matches!(packet, Down::Publish { id: 0, .. });
+        let [first, second] = self.ways(end, !once);
         if let Some(at) = second {
             let packet = packet.clone();
             self.at(at, What::ToEnd { end, epoch, packet });

@@ -65,7 +65,9 @@ pub(super) async fn dropped_submit<S: Subject>(bench: &mut Bench<'_, S>) -> Show
     bench.pause().await;
     bench.send(Side::Device, b"kept").await?;
     let heard = |logs: &Logs| logs.service.heard(b"kept");
-    bench.until(Who::Both, "a message after the dropped one", heard).await?;
+    bench
+        .until(Who::Both, "a message after the dropped one", heard)
+        .await?;
     bench.settle().await?;
     bench.quiet(Who::Both).await?;
     let logs = bench.logs();

@@ -57,9 +57,7 @@ async fn traffic<S: Subject>(bench: &mut Bench<'_, S>) -> Result<Vec<Sent>, Verd
             });
         }
         // Some of it is under way when the link breaks.
-        bench
-            .drive(Who::Both, bench.pace().tick, |_| false)
-            .await?;
+        bench.drive(Who::Both, bench.pace().tick, |_| false).await?;
     }
     bench.settle().await?;
     Ok(sent)
@@ -80,7 +78,10 @@ pub(super) async fn one_fate<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
                 )));
             }
             if !log.submitted.contains(ticket) {
-                return Err(failed(format!("a fate of ticket {}, which was never given", ticket.get())));
+                return Err(failed(format!(
+                    "a fate of ticket {}, which was never given",
+                    ticket.get()
+                )));
             }
         }
         let mut tickets = log.submitted.clone();
@@ -110,11 +111,16 @@ pub(super) async fn delivered_after_return<S: Subject>(bench: &mut Bench<'_, S>)
         let other = side.other();
         let ticket = bench.send(side, b"in hand").await?;
         bench
-            .until(Who::Both, "the message", |logs| logs.of(other).heard(b"in hand"))
+            .until(Who::Both, "the message", |logs| {
+                logs.of(other).heard(b"in hand")
+            })
             .await?;
         bench.quiet(Who::Only(side)).await?;
         if let Some(fate) = bench.logs().of(side).fate(ticket) {
-            return Err(failed(format!("{fate:?} while the {} has the message in hand", other.name())));
+            return Err(failed(format!(
+                "{fate:?} while the {} has the message in hand",
+                other.name()
+            )));
         }
         bench.settle().await?;
     }
@@ -165,12 +171,16 @@ pub(super) async fn expiry<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
             .await?;
         let fate = bench.logs().of(side).fate(late);
         if fate != Some(Fate::Expired) {
-            return Err(failed(format!("the fate of a message without time is {fate:?}")));
+            return Err(failed(format!(
+                "the fate of a message without time is {fate:?}"
+            )));
         }
         bench.set_link(true).await;
         bench.settle().await?;
         let heard = |logs: &Logs| logs.of(side.other()).heard(b"timely");
-        bench.until(Who::Both, "the message that had time", heard).await?;
+        bench
+            .until(Who::Both, "the message that had time", heard)
+            .await?;
         bench.quiet(Who::Both).await?;
         let logs = bench.logs();
         if logs.of(side).fate(timely) != Some(Fate::Delivered) {

@@ -19,7 +19,9 @@ pub(super) async fn busy<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
         let other = side.other();
         let room = bench.limits(side).in_flight;
         if room > MOST_MESSAGES {
-            return Err(Verdict::NotShown("there is room for more than 2,000 messages"));
+            return Err(Verdict::NotShown(
+                "there is room for more than 2,000 messages",
+            ));
         }
         let cut = bench.has(Lack::Cut) && bench.has(Lack::Queue);
         if cut {
@@ -33,7 +35,9 @@ pub(super) async fn busy<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
             match bench.submit(side, message).await? {
                 Ok(_) => accepted.push(payload),
                 Err(kind) => {
-                    return Err(failed(format!("{kind:?} with {number} of {room} in flight")));
+                    return Err(failed(format!(
+                        "{kind:?} with {number} of {room} in flight"
+                    )));
                 }
             }
         }
@@ -87,11 +91,18 @@ pub(super) async fn too_large<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
         bench.send(side, b"short").await?;
         bench.settle().await?;
         let heard = |logs: &Logs| logs.of(other).heard(b"short");
-        bench.until(Who::Both, "a message after the refused one", heard).await?;
+        bench
+            .until(Who::Both, "a message after the refused one", heard)
+            .await?;
         bench.quiet(Who::Both).await?;
         untold(bench, side)?;
         let logs = bench.logs();
-        if logs.of(other).heard.iter().any(|heard| heard.payload != b"short") {
+        if logs
+            .of(other)
+            .heard
+            .iter()
+            .any(|heard| heard.payload != b"short")
+        {
             return Err(failed("something of the refused message arrived"));
         }
     }
@@ -101,7 +112,9 @@ pub(super) async fn too_large<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
 fn too_long<S: Subject>(bench: &Bench<'_, S>, side: Side) -> Result<Vec<u8>, Verdict> {
     let longest = bench.limits(side).payload_bytes;
     if longest > MOST_BYTES {
-        return Err(Verdict::NotShown("payloads of more than 16 MiB are not tried"));
+        return Err(Verdict::NotShown(
+            "payloads of more than 16 MiB are not tried",
+        ));
     }
     Ok(vec![0x5a; longest + 1])
 }
@@ -112,7 +125,10 @@ pub(super) async fn largest<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
         let mut payload = too_long(bench, side)?;
         let message = Message::new(side.channel(), &payload);
         if bench.submit(side, message).await?.is_ok() {
-            return Err(failed(format!("{} bytes are one more than stated, and were accepted", payload.len())));
+            return Err(failed(format!(
+                "{} bytes are one more than stated, and were accepted",
+                payload.len()
+            )));
         }
         payload.pop();
         bench.send(side, &payload).await?;
@@ -138,6 +154,8 @@ pub(super) async fn small_buffer<S: Subject>(bench: &mut Bench<'_, S>) -> Shown 
     }
     bench.resize_buffer(before);
     let heard = |logs: &Logs| logs.service.heard(&payload);
-    bench.until(Who::Both, "the message, with a larger buffer", heard).await?;
+    bench
+        .until(Who::Both, "the message, with a larger buffer", heard)
+        .await?;
     bench.settle().await
 }

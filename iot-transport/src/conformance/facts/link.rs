@@ -1,8 +1,9 @@
 //! What a broken link may and may not do.
 
 use alloc::format;
+use alloc::string::String;
 
-use iot_core::{Fate, Message, Qos};
+use iot_core::{Fate, Message, Qos, Ticket};
 
 use super::super::bench::{Bench, Who, failed};
 use super::super::log::{Change, Logs, Side};
@@ -22,7 +23,9 @@ pub(super) async fn handed_over_comes_again<S: Subject>(bench: &mut Bench<'_, S>
         let other = side.other();
         bench.send(side, b"in hand").await?;
         bench
-            .until(Who::Both, "the message", |logs| logs.of(other).heard(b"in hand"))
+            .until(Who::Both, "the message", |logs| {
+                logs.of(other).heard(b"in hand")
+            })
             .await?;
         // The other end has not come back: whatever acknowledges it from here on cannot arrive.
         break_and_mend(bench).await?;
@@ -39,19 +42,13 @@ pub(super) async fn handed_over_comes_again<S: Subject>(bench: &mut Bench<'_, S>
 pub(super) async fn at_most_once<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
     for side in Side::BOTH {
         let other = side.other();
-        let message = Message::new(side.channel(), b"once").with_qos(Qos::AtMostOnce);
-        let Ok(ticket) = bench.submit(side, message).await? else {
-            return Err(failed("a message at most once was refused"));
-        };
-        bench
-            .until(Who::Both, "the message", |logs| logs.of(other).heard(b"once"))
-            .await?;
+        let (payload, ticket) = arriving_once(bench, side).await?;
         break_and_mend(bench).await?;
         bench.reach(side, side.channel(), b"after").await?;
         bench.settle().await?;
         bench.quiet(Who::Both).await?;
         let logs = bench.logs();
-        let times = logs.of(other).count(b"once");
+        let times = logs.of(other).count(payload.as_bytes());
         if times != 1 {
             return Err(failed(format!("a message at most once came {times} times")));
         }
@@ -61,6 +58,26 @@ pub(super) async fn at_most_once<S: Subject>(bench: &mut Bench<'_, S>) -> Shown 
         }
     }
     Ok(())
+}
+
+/// Sends messages at most once until one arrives: each of them may be lost.
+async fn arriving_once<S: Subject>(
+    bench: &mut Bench<'_, S>,
+    side: Side,
+) -> Result<(String, Ticket), Verdict> {
+    let pace = bench.pace();
+    for number in 0..pace.patience.as_micros() / pace.quiet.as_micros().max(1) {
+        let payload = format!("once-{number}");
+        let message = Message::new(side.channel(), payload.as_bytes()).with_qos(Qos::AtMostOnce);
+        let Ok(ticket) = bench.submit(side, message).await? else {
+            return Err(failed("a message at most once was refused"));
+        };
+        let heard = |logs: &Logs| logs.of(side.other()).heard(payload.as_bytes());
+        if bench.drive(Who::Both, pace.quiet, heard).await? {
+            return Ok((payload, ticket));
+        }
+    }
+    Err(failed("no message at most once ever arrives"))
 }
 
 pub(super) async fn kept_while_down<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
@@ -80,7 +97,9 @@ pub(super) async fn kept_while_down<S: Subject>(bench: &mut Bench<'_, S>) -> Sho
     for side in Side::BOTH {
         for payload in [&b"first"[..], b"second"] {
             let heard = |logs: &Logs| logs.of(side.other()).heard(payload);
-            bench.until(Who::Both, "what was submitted meanwhile", heard).await?;
+            bench
+                .until(Who::Both, "what was submitted meanwhile", heard)
+                .await?;
         }
         let logs = bench.logs();
         let mut fates = logs.of(side).fates.iter();
@@ -97,7 +116,9 @@ pub(super) async fn told<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
         bench.set_link(false).await;
         bench
             .until(Who::Both, "Disconnected at both ends", |logs| {
-                Side::BOTH.into_iter().all(|side| disconnects(logs, side) >= cut)
+                Side::BOTH
+                    .into_iter()
+                    .all(|side| disconnects(logs, side) >= cut)
             })
             .await?;
         bench.set_link(true).await;
@@ -114,7 +135,10 @@ pub(super) async fn told<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
         for change in &logs.of(side).changes {
             let connected = matches!(change, Change::Connected { .. });
             if connected != expect_connected {
-                return Err(failed(format!("the {} was told {change:?} out of turn", side.name())));
+                return Err(failed(format!(
+                    "the {} was told {change:?} out of turn",
+                    side.name()
+                )));
             }
             expect_connected = !connected;
         }
