@@ -223,6 +223,10 @@ impl Net {
     }
 
     /// Moves the clock to the next thing that happens and lets it happen; false when nothing is left to.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "whoever steps a number of times does not ask"
+    )]
     pub fn step(&self) -> bool {
         let Some(at) = self.next_at() else {
             return false;

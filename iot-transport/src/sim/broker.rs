@@ -94,7 +94,7 @@ impl World {
                 }
             };
             session.connection = Some((epoch, resumed));
-            self.to_end(end, epoch, Down::Connack { resumed });
+            self.send_down(end, epoch, Down::Connack { resumed });
             self.flush(end);
             return;
         }
@@ -105,7 +105,7 @@ impl World {
             Up::Connect => {}
             Up::Subscribe { channels } => {
                 session.channels |= channels;
-                self.to_end(end, epoch, Down::Suback { channels });
+                self.send_down(end, epoch, Down::Suback { channels });
             }
             Up::Puback { id } => {
                 if let Some(at) = session.sent_place(id) {
@@ -122,7 +122,7 @@ impl World {
                     self.route(letter);
                 }
                 if answered {
-                    self.to_end(end, epoch, Down::Puback { ticket, refused });
+                    self.send_down(end, epoch, Down::Puback { ticket, refused });
                 }
             }
         }
@@ -167,7 +167,7 @@ impl World {
             match session.epoch() {
                 Some(epoch) => {
                     let letter = letter.clone();
-                    self.to_end(end, epoch, Down::Publish { id: 0, letter });
+                    self.send_down(end, epoch, Down::Publish { id: 0, letter });
                 }
                 None => self.counts.dropped += 1,
             }
@@ -204,7 +204,7 @@ impl World {
             }
             let (id, letter) = (queued.id, queued.letter.clone());
             session.sent += 1;
-            self.to_end(end, epoch, Down::Publish { id, letter });
+            self.send_down(end, epoch, Down::Publish { id, letter });
             self.after(resend_ms, What::Again { end, epoch, id });
         }
     }
@@ -221,7 +221,7 @@ impl World {
         if let Some(queued) = queued {
             let letter = queued.letter.clone();
             self.counts.resent += 1;
-            self.to_end(end, epoch, Down::Publish { id, letter });
+            self.send_down(end, epoch, Down::Publish { id, letter });
             self.after(self.rules.resend_ms, What::Again { end, epoch, id });
         }
     }

@@ -85,7 +85,8 @@ pub(super) struct Client {
     pub(super) wanted: u8,
     pub(super) granted: u8,
     pub(super) last_ticket: u64,
-    failures: u32,
+    /// Attempts to connect since the last one that was answered.
+    attempts: u32,
     pub(super) forgetful: bool,
     pub(super) waker: Option<Waker>,
 }
@@ -107,7 +108,7 @@ impl Client {
             wanted: 0,
             granted: 0,
             last_ticket: 0,
-            failures: 0,
+            attempts: 0,
             forgetful: false,
             waker: None,
         }
@@ -182,7 +183,7 @@ impl World {
                 client.on_wire += 1;
                 self.after(resend_ms, What::Resend { end, epoch, ticket });
             }
-            self.to_broker(end, epoch, Up::Publish { ticket, letter });
+            self.send_up(end, epoch, Up::Publish { ticket, letter });
         }
     }
 
@@ -196,7 +197,7 @@ impl World {
         };
         let letter = pending.letter.clone();
         self.counts.resent += 1;
-        self.to_broker(end, epoch, Up::Publish { ticket, letter });
+        self.send_up(end, epoch, Up::Publish { ticket, letter });
         self.after(self.rules.resend_ms, What::Resend { end, epoch, ticket });
     }
 
@@ -207,7 +208,7 @@ impl World {
         };
         let channels = client.wanted & !client.granted;
         if channels != 0 {
-            self.to_broker(end, epoch, Up::Subscribe { channels });
+            self.send_up(end, epoch, Up::Subscribe { channels });
             self.after(self.rules.resend_ms, What::Ask { end, epoch });
         }
     }
@@ -223,10 +224,10 @@ impl World {
         }
         client.epoch += 1;
         client.link = Link::Dialling;
-        client.failures = (client.failures + 1).min(3);
-        let (epoch, pause) = (client.epoch, retry_ms << client.failures);
+        client.attempts += 1;
+        let (epoch, pause) = (client.epoch, retry_ms << client.attempts.min(3));
         let pause = resend_ms + self.random.below(pause + 1);
-        self.to_broker(end, epoch, Up::Connect);
+        self.send_up(end, epoch, Up::Connect);
         self.after(pause, What::Dial { end, epoch });
     }
 
@@ -280,14 +281,17 @@ impl World {
         match (packet, client.link) {
             (Down::Connack { resumed }, Link::Dialling) => {
                 client.link = Link::Up;
-                client.failures = 0;
-                client.tell(Ready::Connected { resumed });
-                if !resumed {
+                // An earlier attempt may have made the session that this one found: its answer was lost, and
+                // with it the word that the subscriptions are gone.
+                let attempts = core::mem::take(&mut client.attempts);
+                let trusted = resumed && attempts == 1;
+                client.tell(Ready::Connected { resumed: trusted });
+                if !trusted {
                     client.granted = 0;
-                    if client.forgetful {
-                        self.counts.forgotten += client.pending.len() as u64;
-                        client.pending.clear();
-                    }
+                }
+                if !resumed && client.forgetful {
+                    self.counts.forgotten += client.pending.len() as u64;
+                    client.pending.clear();
                 }
                 self.ask(end, epoch);
                 self.pump(end);
@@ -315,10 +319,8 @@ impl World {
                     self.counts.dropped += 1;
                 }
             }
-            (Down::Publish { id, letter }, Link::Up) => {
-                if !client.holds(epoch, id) {
-                    client.tell(Ready::Message { epoch, id, letter });
-                }
+            (Down::Publish { id, letter }, Link::Up) if !client.holds(epoch, id) => {
+                client.tell(Ready::Message { epoch, id, letter });
             }
             _ => {}
         }

@@ -183,7 +183,7 @@ impl End {
                 && client.epoch == epoch
                 && client.link == Link::Up
             {
-                world.to_broker(me, epoch, Up::Puback { id });
+                world.send_up(me, epoch, Up::Puback { id });
             }
         });
     }

@@ -255,7 +255,7 @@ impl World {
         [Some(first), doubled.then(way)]
     }
 
-    pub(super) fn to_broker(&mut self, end: usize, epoch: u32, packet: Up) {
+    pub(super) fn send_up(&mut self, end: usize, epoch: u32, packet: Up) {
         let once = matches!(&packet, Up::Publish { letter, .. } if letter.qos == Qos::AtMostOnce);
         let [first, second] = self.ways(end, !once);
         if let Some(at) = second {
@@ -267,7 +267,7 @@ impl World {
         }
     }
 
-    pub(super) fn to_end(&mut self, end: usize, epoch: u32, packet: Down) {
+    pub(super) fn send_down(&mut self, end: usize, epoch: u32, packet: Down) {
         let once = matches!(packet, Down::Publish { id: 0, .. });
         let [first, second] = self.ways(end, !once);
         if let Some(at) = second {

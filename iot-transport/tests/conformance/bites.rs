@@ -39,7 +39,7 @@ const FOUND: [(Bug, Fact, bool); 26] = [
 
 /// Subjects take plain functions, so the bug travels in a static of this thread.
 fn report(bug: Bug, simulated: bool) -> Report {
-    use std::cell::Cell;
+    use core::cell::Cell;
     std::thread_local!(static BUG: Cell<Bug> = const { Cell::new(Bug::Nothing) });
     BUG.set(bug);
     if simulated {
