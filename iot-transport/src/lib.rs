@@ -13,6 +13,9 @@ pub mod dynamic;
 pub mod exchange;
 #[cfg(feature = "gate")]
 pub mod gate;
+#[cfg(feature = "alloc")]
+mod hand;
+pub mod layer;
 pub mod memory;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;

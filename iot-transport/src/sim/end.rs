@@ -5,11 +5,12 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 
 use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
-use iot_core::{Channel, Event, Message, Peer, Qos, Ticket};
+use iot_core::{Channel, Event, Message, Peer, Ticket};
 
 use super::Net;
 use super::client::{Client, Link, Pending, Ready, Up};
 use super::world::{Letter, What, World, bit};
+use crate::hand;
 
 /// Why a call to an [`End`] failed; nothing was changed then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -215,31 +216,28 @@ impl End {
                 let tenant = client.tenant_name.clone();
                 let from = world.clients.get(letter.from);
                 let device = from.and_then(|from| from.device.clone());
-                let names = device.filter(|_| is_service).map(|device| (tenant, device));
-                let needed = letter.payload.len()
-                    + names
-                        .as_ref()
-                        .map_or(0, |(tenant, device)| tenant.len() + device.len());
-                if buffer.len() < needed {
-                    if let Some(client) = world.clients.get_mut(self.me) {
-                        client
-                            .ready
-                            .push_front(Ready::Message { epoch, id, letter });
-                    }
+                let device = device.filter(|_| is_service);
+                let mut message = Message::new(letter.channel, &letter.payload)
+                    .with_priority(letter.priority)
+                    .with_qos(letter.qos);
+                message.peer = device
+                    .as_deref()
+                    .and_then(|name| Peer::parse(&tenant, name).ok());
+                let needed = hand::needed(&message);
+                let copied = hand::copy(&message, buffer);
+                let Some(client) = world.clients.get_mut(self.me) else {
+                    return Ok(Event::Disconnected);
+                };
+                let Some(copied) = copied else {
+                    client
+                        .ready
+                        .push_front(Ready::Message { epoch, id, letter });
                     return Err(SimError::Buffer { needed });
-                }
+                };
+                client.handed = (id != 0).then_some((epoch, id));
                 world.counts.handed += 1;
                 world.mix(0x4a ^ id);
-                if let Some(client) = world.clients.get_mut(self.me) {
-                    client.handed = (id != 0).then_some((epoch, id));
-                }
-                let names = names
-                    .as_ref()
-                    .map(|(tenant, device)| (&**tenant, &**device));
-                let message = copy(&letter, names, buffer);
-                message
-                    .map(Event::Message)
-                    .ok_or(SimError::Buffer { needed })
+                Ok(Event::Message(copied))
             }
             // `poll_ready` saw something, so nothing else is left.
             Some(Ready::Disconnected) | None => Ok(Event::Disconnected),
@@ -265,30 +263,6 @@ fn address(
         }
         (None, _) => Err(SimError::Address),
     }
-}
-
-/// Copies a message to `buffer`: the payload, then the names.
-fn copy<'b>(
-    letter: &Letter,
-    names: Option<(&str, &str)>,
-    buffer: &'b mut [u8],
-) -> Option<Message<'b>> {
-    let (payload, rest) = buffer.split_at_mut_checked(letter.payload.len())?;
-    payload.copy_from_slice(&letter.payload);
-    let qos = match letter.qos {
-        Qos::AtMostOnce => Qos::AtMostOnce,
-        _ => Qos::AtLeastOnce,
-    };
-    let mut message = Message::new(letter.channel, payload).with_qos(qos);
-    if let Some((tenant, device)) = names {
-        let (to_tenant, rest) = rest.split_at_mut_checked(tenant.len())?;
-        let to_device = rest.get_mut(..device.len())?;
-        to_tenant.copy_from_slice(tenant.as_bytes());
-        to_device.copy_from_slice(device.as_bytes());
-        let text = |bytes| core::str::from_utf8(bytes).ok();
-        message = message.to(Peer::parse(text(to_tenant)?, text(to_device)?).ok()?);
-    }
-    Some(message)
 }
 
 impl Transport for End {

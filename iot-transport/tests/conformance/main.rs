@@ -11,6 +11,7 @@
 
 mod bites;
 mod broken;
+mod layers;
 #[cfg(feature = "hub")]
 mod mqtt;
 #[cfg(feature = "hub")]
