@@ -36,7 +36,10 @@ step_tools() {
 step_fmt() {
     cargo fmt --all --check
     (cd examples/firmware && cargo fmt --check)
-    (cd iot-core/fuzz && cargo fmt --check)
+    local crate
+    for crate in $fuzz_crates; do
+        (cd "$crate/fuzz" && cargo fmt --check)
+    done
 }
 
 step_length() {
@@ -77,8 +80,10 @@ step_deny() {
 
 step_clippy() {
     cargo clippy --locked --quiet --keep-going --workspace --all-targets --all-features -- -D warnings
-    (cd iot-core/fuzz && CARGO_TARGET_DIR=$target/fuzz cargo clippy --locked --quiet --all-targets -- -D warnings)
     local crate core alloc set sets
+    for crate in $fuzz_crates; do
+        (cd "$crate/fuzz" && CARGO_TARGET_DIR=$target/fuzz cargo clippy --locked --quiet --all-targets -- -D warnings)
+    done
     sets=$(feature_sets)
     while read -r crate core alloc; do
         for set in "" "$core" "$alloc"; do
@@ -257,8 +262,10 @@ step_package() {
 
 # The seeds first: what the decoders' own encoders make must keep the claims without any luck.
 step_fuzz() {
-    local log=$target/ci-fuzz.log
-    (cd iot-core/fuzz && CARGO_TARGET_DIR=$target/fuzz cargo test --locked --quiet) 2>&1 | tee "$log"
+    local log=$target/ci-fuzz.log crate
+    for crate in $fuzz_crates; do
+        (cd "$crate/fuzz" && CARGO_TARGET_DIR=$target/fuzz cargo test --locked --quiet) 2>&1
+    done | tee "$log"
     passed_tests "$log" "$(fuzz_targets | wc -l)"
     fuzz_all 5
 }

@@ -179,7 +179,7 @@ fn entries<'a>(payload: &'a [u8], number: u64, expires_ms: Option<u64>) -> Vec<E
         Entry::NotSubscribed(Channel::Twin, TransportErrorKind::Other),
         Entry::Received(message),
         Entry::Settled(ticket, Fate::Evicted),
-        Entry::Connected(number % 2 == 0),
+        Entry::Connected(number.is_multiple_of(2)),
         Entry::Disconnected,
         Entry::Failed(TransportErrorKind::Closed),
     ]
