@@ -23,6 +23,11 @@ step_tools() {
     if ! has_rustup_target thumbv7em-none-eabi; then
         apt_missing /usr/bin/cargo:cargo-web /usr/bin/rustc:rustc-web /usr/lib/rustlib/src/rust:rust-web-src
     fi
+    # A client of another language, for the hub; in a folder of its own, which lib.sh puts on Python's path.
+    if ! python3 -c 'import paho.mqtt.client' 2>/dev/null; then
+        python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
+        python3 -m pip install --quiet --root-user-action ignore --target "$target/paho" paho-mqtt==2.1.0
+    fi
     local tool
     for tool in cargo-hack cargo-deny cargo-fuzz; do
         # The tools are not the project's code: a target folder of their own would only fill the disk.

@@ -18,9 +18,15 @@ fn every_entry_of_a_tape_is_as_described() {
     let entries = [
         ("opened", Entry::Opened(Limits::new(1_024, 4))),
         ("submitted", Entry::Submitted(plain, Ticket::new(u64::MAX))),
-        ("turned_away", Entry::TurnedAway(addressed, TransportErrorKind::Other)),
+        (
+            "turned_away",
+            Entry::TurnedAway(addressed, TransportErrorKind::Other),
+        ),
         ("subscribed", Entry::Subscribed(Channel::Twin)),
-        ("not_subscribed", Entry::NotSubscribed(Channel::Enrol, TransportErrorKind::Refused)),
+        (
+            "not_subscribed",
+            Entry::NotSubscribed(Channel::Enrol, TransportErrorKind::Refused),
+        ),
         ("received", Entry::Received(addressed)),
         ("received", Entry::Received(plain)),
         ("settled", Entry::Settled(Ticket::new(0), Fate::Refused)),
