@@ -12,6 +12,7 @@ export CARGO_TARGET_DIR=$target
 # Mosquitto lives in sbin; what cargo installs need not be on everybody's path.
 PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 export PATH
+export PYTHONPATH=$target/paho${PYTHONPATH:+:$PYTHONPATH}
 
 fail() {
     echo "error: $*" >&2
@@ -83,33 +84,40 @@ powerset() {
     rm -rf "$copy"
 }
 
-# fuzz_targets: their names, from the manifest; a file that the manifest does not name would never be run.
+# Each has a workspace of its own in its folder fuzz.
+fuzz_crates="iot-core iot-transport"
+
+# fuzz_targets: lines `crate target`, from the manifests; a file that none names would never be run.
 fuzz_targets() {
-    local listed files
-    listed=$(cd iot-core && cargo fuzz list)
-    files=$(find iot-core/fuzz/fuzz_targets -name '*.rs' -exec basename {} .rs \; | sort)
-    [ -n "$listed" ] || fail "there is no fuzz target"
-    [ "$(sort <<<"$listed")" = "$files" ] || fail "iot-core/fuzz/Cargo.toml does not name each file of fuzz_targets"
-    printf '%s\n' "$listed"
+    local crate listed files
+    for crate in $fuzz_crates; do
+        listed=$(cd "$crate" && cargo fuzz list)
+        files=$(find "$crate"/fuzz/fuzz_targets -name '*.rs' -exec basename {} .rs \; | sort)
+        [ -n "$listed" ] || fail "$crate has no fuzz target"
+        [ "$(sort <<<"$listed")" = "$files" ] || fail "$crate/fuzz/Cargo.toml does not name each file of fuzz_targets"
+        sed "s/^/$crate /" <<<"$listed"
+    done
 }
 
 # fuzz_all SECONDS: builds every fuzz target, then runs each so long, two at a time.
 # Without a sanitizer, because the code has no unsafe that it could watch: so any compiler will do.
 fuzz_all() {
-    local targets
+    local targets crate
     targets=$(fuzz_targets)
-    (cd iot-core && CARGO_TARGET_DIR=$target/fuzz cargo fuzz build --sanitizer none)
-    printf '%s\n' "$targets" | xargs -P 2 -I{} bash -c '. .ci/lib.sh; fuzz_one "$@"' .ci/lib.sh {} "$1"
+    for crate in $fuzz_crates; do
+        (cd "$crate" && CARGO_TARGET_DIR=$target/fuzz cargo fuzz build --sanitizer none)
+    done
+    printf '%s\n' "$targets" | xargs -P 2 -L 1 bash -c '. .ci/lib.sh; fuzz_one "$2" "$3" "$1"' .ci/lib.sh "$1"
 }
 
-# fuzz_one TARGET SECONDS: fails on a finding, and when nothing was executed. What was learnt is kept.
+# fuzz_one CRATE TARGET SECONDS: fails on a finding, and when nothing was executed. What was learnt is kept.
 fuzz_one() {
-    local corpus=$target/fuzz/corpus/$1 log=$target/fuzz/$1.log runs
+    local corpus=$target/fuzz/corpus/$1/$2 log=$target/fuzz/$1-$2.log runs
     mkdir -p "$corpus" "$target/fuzz/findings"
-    (cd iot-core && CARGO_TARGET_DIR=$target/fuzz cargo fuzz run --sanitizer none "$1" "$corpus" -- \
-        -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$target/fuzz/findings/$1-") >"$log" 2>&1 ||
-        { tail -40 "$log"; fail "the fuzz target $1 found an input that breaks a claim"; }
+    (cd "$1" && CARGO_TARGET_DIR=$target/fuzz cargo fuzz run --sanitizer none "$2" "$corpus" -- \
+        -max_total_time="$3" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$target/fuzz/findings/$2-") >"$log" 2>&1 ||
+        { tail -40 "$log"; fail "the fuzz target $2 found an input that breaks a claim"; }
     runs=$(sed -n 's/^Done \([0-9]*\) runs in .*/\1/p' "$log")
-    [ "${runs:-0}" -gt 0 ] || { tail -40 "$log"; fail "the fuzz target $1 executed nothing"; }
-    echo "$1: $runs executions in $2 s, no finding"
+    [ "${runs:-0}" -gt 0 ] || { tail -40 "$log"; fail "the fuzz target $2 executed nothing"; }
+    echo "$1 $2: $runs executions in $3 s, no finding"
 }

@@ -16,12 +16,17 @@ apt_missing() {
 step_tools() {
     apt_missing cc:gcc cc:libc6-dev c++:g++ python3:python3 qemu-system-arm:qemu-system-arm \
         arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi \
-        mosquitto:mosquitto mosquitto_pub:mosquitto-clients openssl:openssl ld.lld:lld
+        mosquitto:mosquitto mosquitto_pub:mosquitto-clients nats-server:nats-server openssl:openssl ld.lld:lld
     if ! command -v cargo >/dev/null; then
         apt_missing cargo:cargo-web cargo:rustc-web rustfmt:rustfmt-web cargo-clippy:rust-web-clippy
     fi
     if ! has_rustup_target thumbv7em-none-eabi; then
         apt_missing /usr/bin/cargo:cargo-web /usr/bin/rustc:rustc-web /usr/lib/rustlib/src/rust:rust-web-src
+    fi
+    # A client of another language, for the hub; in a folder of its own, which lib.sh puts on Python's path.
+    if ! python3 -c 'import paho.mqtt.client' 2>/dev/null; then
+        python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
+        python3 -m pip install --quiet --root-user-action ignore --target "$target/paho" paho-mqtt==2.1.0
     fi
     local tool
     for tool in cargo-hack cargo-deny cargo-fuzz; do
@@ -36,7 +41,10 @@ step_tools() {
 step_fmt() {
     cargo fmt --all --check
     (cd examples/firmware && cargo fmt --check)
-    (cd iot-core/fuzz && cargo fmt --check)
+    local crate
+    for crate in $fuzz_crates; do
+        (cd "$crate/fuzz" && cargo fmt --check)
+    done
 }
 
 step_length() {
@@ -77,8 +85,10 @@ step_deny() {
 
 step_clippy() {
     cargo clippy --locked --quiet --keep-going --workspace --all-targets --all-features -- -D warnings
-    (cd iot-core/fuzz && CARGO_TARGET_DIR=$target/fuzz cargo clippy --locked --quiet --all-targets -- -D warnings)
     local crate core alloc set sets
+    for crate in $fuzz_crates; do
+        (cd "$crate/fuzz" && CARGO_TARGET_DIR=$target/fuzz cargo clippy --locked --quiet --all-targets -- -D warnings)
+    done
     sets=$(feature_sets)
     while read -r crate core alloc; do
         for set in "" "$core" "$alloc"; do
@@ -257,8 +267,10 @@ step_package() {
 
 # The seeds first: what the decoders' own encoders make must keep the claims without any luck.
 step_fuzz() {
-    local log=$target/ci-fuzz.log
-    (cd iot-core/fuzz && CARGO_TARGET_DIR=$target/fuzz cargo test --locked --quiet) 2>&1 | tee "$log"
+    local log=$target/ci-fuzz.log crate
+    for crate in $fuzz_crates; do
+        (cd "$crate/fuzz" && CARGO_TARGET_DIR=$target/fuzz cargo test --locked --quiet) 2>&1
+    done | tee "$log"
     passed_tests "$log" "$(fuzz_targets | wc -l)"
     fuzz_all 5
 }

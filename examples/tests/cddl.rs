@@ -19,6 +19,7 @@ mod cddl {
     pub(crate) mod fleet;
     pub(crate) mod identity;
     pub(crate) mod schema;
+    pub(crate) mod tape;
     pub(crate) mod twin;
     pub(crate) mod update;
 }
@@ -27,14 +28,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
-use cddl::{commands, exchange, fleet, identity, twin, update};
+use cddl::{commands, exchange, fleet, identity, tape, twin, update};
 
-const CHECKED: [&Schema; 7] = [
+const CHECKED: [&Schema; 8] = [
     &commands::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &tape::SCHEMA,
     &twin::SCHEMA,
     &update::SCHEMA,
 ];

@@ -6,6 +6,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "dynamic")]
 pub mod dynamic;
 pub mod envelope;
@@ -13,10 +15,15 @@ pub mod exchange;
 pub mod gaps;
 #[cfg(feature = "gate")]
 pub mod gate;
+#[cfg(feature = "alloc")]
+mod hand;
+pub mod layer;
 pub mod memory;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod outbox;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "mqtt")]
 mod timer;
 pub mod topic;

@@ -11,6 +11,7 @@
 
 mod client;
 mod common;
+mod foreign;
 #[cfg(feature = "gate")]
 mod gate;
 mod hub;

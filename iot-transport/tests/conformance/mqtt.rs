@@ -1,0 +1,159 @@
+//! The MQTT client through our hub, Mosquitto and the gateway of NATS.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use iot_core::{DeviceId, Peer, TenantId};
+use iot_transport::conformance::{Lack, Pace, Subject, run};
+use iot_transport::mqtt::hub::Listening;
+use iot_transport::mqtt::{Client, Hub, Settings, Tcp, Version};
+
+use crate::assert_passed;
+use crate::server::{Front, Server, free_port};
+
+enum Broker {
+    Hub(Hub, Listening),
+    Process(Server),
+}
+
+impl Broker {
+    async fn hub() -> Self {
+        let hub = Hub::default();
+        let listening = hub.listen("127.0.0.1:0").await.unwrap();
+        Self::Hub(hub, listening)
+    }
+
+    async fn mosquitto() -> Self {
+        let port = free_port();
+        let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
+        Self::Process(Server::start("mosquitto", port, config).await)
+    }
+
+    async fn nats() -> Self {
+        let (port, own) = (free_port(), free_port());
+        let config = format!(
+            "server_name: test\nlisten: 127.0.0.1:{own}\njetstream {{ store_dir: \"FOLDER\" }}\n\
+             mqtt {{ host: 127.0.0.1, port: {port}, ack_wait: \"2s\" }}\n"
+        );
+        Self::Process(Server::start("nats-server", port, config).await)
+    }
+
+    const fn address(&self) -> SocketAddr {
+        match self {
+            Self::Hub(_, listening) => listening.address(),
+            Self::Process(server) => server.address,
+        }
+    }
+}
+
+struct Mqtt {
+    broker: Broker,
+    front: Front,
+    version: Version,
+    opened: u32,
+    names: (TenantId, DeviceId),
+}
+
+impl Mqtt {
+    async fn new(broker: Broker, version: Version) -> Self {
+        let front = Front::before(broker.address()).await;
+        Self {
+            broker,
+            front,
+            version,
+            opened: 0,
+            names: (TenantId::new("t").unwrap(), DeviceId::new("d").unwrap()),
+        }
+    }
+
+    fn client(&self, settings: Settings) -> Client<Tcp> {
+        let settings = settings
+            .with_version(self.version)
+            .with_retry(Duration::from_millis(10), Duration::from_millis(100))
+            .with_queue(100, 16 << 20)
+            .with_payload_limit(100_000);
+        Client::new(Tcp::new(self.front.address.to_string()), settings)
+    }
+}
+
+impl Subject for Mqtt {
+    type Device = Client<Tcp>;
+    type Service = Client<Tcp>;
+
+    async fn open(&mut self) -> (Client<Tcp>, Client<Tcp>) {
+        self.front.set_up(true);
+        // Names of their own keep what a broker stored for earlier ends away.
+        self.opened += 1;
+        let name = |kind: &str| format!("{kind}{}", self.opened);
+        self.names = (
+            TenantId::new(&name("tenant")).unwrap(),
+            DeviceId::new(&name("device")).unwrap(),
+        );
+        let (tenant, device) = self.names;
+        let service = DeviceId::new(&name("service")).unwrap();
+        (
+            self.client(Settings::device(tenant, device)),
+            self.client(Settings::service(tenant, service)),
+        )
+    }
+
+    async fn set_link(&mut self, _: &mut Client<Tcp>, _: &mut Client<Tcp>, up: bool) {
+        self.front.set_up(up);
+    }
+
+    async fn lose_session(&mut self, _: &mut Client<Tcp>, _: &mut Client<Tcp>) {
+        match &mut self.broker {
+            Broker::Hub(hub, _) => hub.restart_empty(),
+            Broker::Process(server) => server.restart_empty().await,
+        }
+    }
+
+    async fn pause(&mut self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+
+    fn peer(&self) -> Option<Peer<'_>> {
+        Some(Peer::new(&self.names.0, &self.names.1))
+    }
+
+    fn lacks(&self) -> &[Lack] {
+        &[Lack::EndToEnd]
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::NETWORK
+    }
+}
+
+async fn passes(broker: Broker, version: Version) {
+    let report = run(&mut Mqtt::new(broker, version).await).await;
+    assert_passed(&report, &[Lack::EndToEnd]);
+}
+
+#[tokio::test]
+async fn the_client_passes_through_the_hub_with_mqtt_3() {
+    passes(Broker::hub().await, Version::V3).await;
+}
+
+#[tokio::test]
+async fn the_client_passes_through_the_hub_with_mqtt_5() {
+    passes(Broker::hub().await, Version::V5).await;
+}
+
+#[tokio::test]
+#[ignore = "needs mosquitto"]
+async fn the_client_passes_through_mosquitto_with_mqtt_3() {
+    passes(Broker::mosquitto().await, Version::V3).await;
+}
+
+#[tokio::test]
+#[ignore = "needs mosquitto"]
+async fn the_client_passes_through_mosquitto_with_mqtt_5() {
+    passes(Broker::mosquitto().await, Version::V5).await;
+}
+
+#[tokio::test]
+#[ignore = "needs nats-server"]
+async fn the_client_passes_through_the_gateway_of_nats_with_mqtt_3() {
+    passes(Broker::nats().await, Version::V3).await;
+}
