@@ -14,6 +14,7 @@ pub mod gate;
 pub mod memory;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+pub mod session;
 #[cfg(feature = "mqtt")]
 mod timer;
 pub mod topic;

@@ -6,32 +6,39 @@
 //! its time ran out or it was refused; it is sent again after every broken link, also when the broker lost
 //! its session.
 
+mod clock;
 mod connect;
+mod flow;
+mod goodbye;
 mod link;
 mod outbox;
 mod settings;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use iot_core::authz::Direction;
 use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
-use iot_core::retry::Retry;
 use iot_core::{Channel, Event, Fate, Message, Peer, Qos, Ticket};
 use tokio::time::{Instant, timeout_at};
 
-use self::link::{Link, Timer};
+use self::clock::{Clock, Timer};
+use self::link::Link;
 use self::outbox::{Draft, Outbox};
 use self::settings::Side;
 use crate::mqtt::packet::{self, Publish};
+use crate::session::{self, Session};
 use crate::topic::{Filter, MAX_TOPIC_BYTES, Topic};
 
 pub use connect::{Connect, ConnectError, Dialling, Tcp};
 pub use settings::Settings;
+
+/// How many subscriptions there can be.
+const CHANNELS: usize = Channel::ALL.len();
 
 /// Why a call to a [`Client`] failed; nothing was changed then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -147,11 +154,12 @@ pub struct Client<C> {
     unread_fates: usize,
     /// What the last returned message is acknowledged with, and on which link it came.
     delivered: Option<(u64, u16)>,
-    subscriptions: BTreeMap<Channel, bool>,
+    /// When to dial, greet, subscribe, ping, send and give up.
+    session: Session<Channel, CHANNELS>,
+    clock: Clock,
     link: Link,
     /// Counts links, so that an acknowledgement never goes to another one than its message came from.
     link_number: u64,
-    retry: Retry,
     last_error: Option<ConnectError>,
     timer: Timer,
     stats: ClientStats,
@@ -172,16 +180,19 @@ impl<C: Connect> Client<C> {
     /// A client that connects through `connector` as soon as [`next`](Transport::next) is polled.
     #[must_use]
     pub fn new(connector: C, settings: Settings) -> Self {
+        let clock = Clock::start();
+        let mut session = Session::new(settings.terms());
+        session.start(clock.now());
         Self {
             connector,
             outbox: Outbox::default(),
             ready: VecDeque::new(),
             unread_fates: 0,
             delivered: None,
-            subscriptions: BTreeMap::new(),
-            link: Link::Down { until: None },
+            session,
+            clock,
+            link: Link::Down,
             link_number: 0,
-            retry: Retry::new(settings.retry),
             last_error: None,
             timer: Timer::default(),
             stats: ClientStats::default(),
@@ -230,7 +241,10 @@ impl<C: Connect> Client<C> {
         let goodbye = poll_fn(|cx| self.say_goodbye(cx));
         // The broker notices a missing goodbye by itself: not worth an error.
         let _ = timeout_at(deadline, goodbye).await;
-        self.link = Link::Down { until: None };
+        self.link = Link::Down;
+        self.session.stop();
+        self.session
+            .input(self.clock.now(), session::Event::Lost { wait: None });
         self.closed = true;
         self.ready
             .retain(|ready| matches!(ready, Ready::Settled { .. }));
@@ -406,8 +420,8 @@ impl<C: Connect> Transport for Client<C> {
         if self.closed {
             return Err(ClientError::Closed);
         }
-        self.subscriptions.entry(channel).or_insert(false);
-        self.send_subscription(channel);
+        // There is a place for every channel.
+        let _ = self.session.subscribe(channel);
         Ok(())
     }
 

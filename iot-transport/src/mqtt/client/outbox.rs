@@ -33,7 +33,6 @@ pub(super) struct Outbox {
     /// Was on a wire that broke: goes first, in its old order.
     again: VecDeque<u64>,
     by_id: BTreeMap<u16, u64>,
-    on_wire: usize,
     expiry: BTreeSet<(Instant, u64)>,
     last_ticket: u64,
     last_id: u16,
@@ -56,10 +55,6 @@ impl Outbox {
 
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    pub(super) const fn on_wire(&self) -> usize {
-        self.on_wire
     }
 
     pub(super) fn push(&mut self, draft: &Draft<'_>) -> Ticket {
@@ -113,7 +108,6 @@ impl Outbox {
         if let Some(id) = id {
             self.last_id = id;
             self.by_id.insert(id, ticket);
-            self.on_wire += 1;
         }
         if let Some(entry) = self.entries.get_mut(&ticket) {
             entry.id = id;
@@ -168,9 +162,6 @@ impl Outbox {
         if let Some(at) = entry.expires {
             self.expiry.remove(&(at, ticket));
         }
-        if entry.on_wire {
-            self.on_wire = self.on_wire.saturating_sub(1);
-        }
         self.forget_settled();
         Some(Ticket::new(ticket))
     }
@@ -200,7 +191,6 @@ impl Outbox {
         again.sort_unstable();
         self.again = again.into();
         self.by_id.retain(|_, ticket| *ticket != 0);
-        self.on_wire = 0;
     }
 
     /// Takes out one message whose time has run out and that is not on a wire.

@@ -8,6 +8,7 @@ use iot_core::retry::Policy;
 use iot_core::{DeviceId, TenantId};
 
 use crate::mqtt::packet::Version;
+use crate::session::Terms;
 
 /// Which end of the fleet a client is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -150,6 +151,13 @@ impl Settings {
     pub fn with_login(mut self, name: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
         self.login = Some((name.into(), password.into()));
         self
+    }
+
+    pub(super) const fn terms(&self) -> Terms {
+        Terms::new(self.retry)
+            .with_keep_alive(self.keep_alive)
+            .with_attempt(self.connect_timeout)
+            .with_window(self.window)
     }
 
     /// The longest packet to accept: the payload with room for topic and properties.
