@@ -25,7 +25,9 @@ use iot_core::retry::Policy;
 use session_world::day::{self, Network};
 use session_world::herd::{self, Herd};
 
-const POLICY: Policy = Policy::new(Duration::from_secs(1), Duration::from_secs(120));
+/// A fleet's pauses. The base is what a fleet is spread over when it returns from a short outage, and a base far
+/// below the cap brings waves: see `a_base_far_below_the_cap_brings_a_herd_back_in_waves`.
+const POLICY: Policy = Policy::new(Duration::from_secs(20), Duration::from_secs(120));
 
 fn sessions() -> usize {
     let usual = if cfg!(debug_assertions) {
@@ -38,7 +40,7 @@ fn sessions() -> usize {
 
 #[test]
 fn a_herd_that_lost_its_broker_comes_back_spread_out() {
-    for outage_s in [3, 5, 10, 20, 30, 60, 120, 300, 600, 3_600] {
+    for outage_s in [3, 10, 30, 60, 120, 600, 3_600] {
         let herd = Herd {
             sessions: sessions(),
             outage: Duration::from_secs(outage_s),
@@ -47,12 +49,23 @@ fn a_herd_that_lost_its_broker_comes_back_spread_out() {
         let back = herd.run(POLICY);
         println!("{} sessions, away for {outage_s} s: {back}", herd.sessions);
         assert_eq!(back.connects, herd.sessions, "somebody never came back");
-        assert!(back.failed > 0, "the outage hurt nobody");
         assert!(
-            back.peak as f64 <= 5.0 * back.mean,
+            back.ratio() <= 2.0,
             "the peak is more than twice the mean: {back}"
         );
     }
+}
+
+#[test]
+fn a_base_far_below_the_cap_brings_a_herd_back_in_waves() {
+    let herd = Herd {
+        sessions: 20_000,
+        outage: Duration::from_secs(60),
+        seed: 60,
+    };
+    let back = herd.run(Policy::new(herd::SECOND, 120 * herd::SECOND));
+    println!("with a base of a second: {back}");
+    assert!(back.ratio() > 2.0, "{back}");
 }
 
 #[test]
@@ -63,7 +76,7 @@ fn without_jitter_the_same_herd_comes_back_at_once() {
         outage: Duration::from_secs(60),
         seed: 1,
     };
-    let back = herd.run(Policy::new(herd::SECOND * 7, herd::SECOND * 7));
+    let back = herd.run(Policy::new(7 * herd::SECOND, 7 * herd::SECOND));
     assert_eq!(back.peak, herd.sessions, "{back}");
 }
 

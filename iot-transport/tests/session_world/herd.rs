@@ -36,6 +36,12 @@ pub(crate) struct Back {
     pub(crate) span_s: usize,
 }
 
+impl Back {
+    pub(crate) fn ratio(&self) -> f64 {
+        self.peak as f64 / self.mean
+    }
+}
+
 impl fmt::Display for Back {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -44,7 +50,7 @@ impl fmt::Display for Back {
             self.peak,
             self.mean,
             self.span_s,
-            self.peak as f64 / self.mean,
+            self.ratio(),
             self.failed
         )
     }
