@@ -6,8 +6,10 @@
 //! its time ran out or it was refused; it is sent again after every broken link, also when the broker lost
 //! its session.
 
+mod aliases;
 mod clock;
 mod connect;
+mod extras;
 mod flow;
 mod goodbye;
 mod link;
@@ -17,6 +19,8 @@ mod settings;
 pub mod tls;
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -24,17 +28,20 @@ use core::time::Duration;
 use iot_core::authz::Direction;
 use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
 use iot_core::{Channel, Event, Fate, Message, Peer, Qos, Ticket};
+use mqtt_protocol_core::mqtt::packet::Property;
 use tokio::time::{Instant, timeout_at};
 
 use self::clock::{Clock, Timer};
 use self::link::Link;
 use self::outbox::{Draft, Outbox};
 use self::settings::Side;
-use crate::mqtt::packet::{self, Publish};
+use crate::mqtt::packet::{self, Publish, Version};
+use crate::mqtt::reason::Reason;
 use crate::session::{self, Session};
 use crate::topic::{Filter, MAX_TOPIC_BYTES, Topic};
 
 pub use connect::{Connect, ConnectError, Dialling, Tcp};
+pub use extras::{Extras, Will};
 pub use settings::Settings;
 
 /// How many subscriptions there can be.
@@ -73,6 +80,11 @@ pub enum ClientError {
         /// How many were given.
         given: usize,
     },
+    /// User properties on MQTT 3.1.1, or one that is longer than 65,535 bytes or holds a NUL.
+    #[error(
+        "user properties need MQTT 5 and at most 65,535 bytes without NUL: set the version or shorten them"
+    )]
+    Properties,
     /// The client was closed.
     #[error("the client was closed")]
     Closed,
@@ -83,7 +95,7 @@ impl TransportError for ClientError {
         match self {
             Self::Busy { .. } => TransportErrorKind::Busy,
             Self::TooLarge { .. } => TransportErrorKind::TooLarge,
-            Self::Address => TransportErrorKind::Refused,
+            Self::Address | Self::Properties => TransportErrorKind::Refused,
             Self::Buffer { .. } => TransportErrorKind::Buffer,
             Self::Closed => TransportErrorKind::Closed,
         }
@@ -111,10 +123,19 @@ pub struct ClientStats {
 /// What waits to be returned by `next`.
 #[derive(Debug)]
 enum Ready {
-    Connected { resumed: bool },
+    Connected {
+        resumed: bool,
+    },
     Disconnected,
-    Settled { ticket: Ticket, fate: Fate },
-    Message { publish: Publish, link: u64 },
+    Settled {
+        ticket: Ticket,
+        fate: Fate,
+        reason: Option<Reason>,
+    },
+    Message {
+        publish: Publish,
+        link: u64,
+    },
 }
 
 /// An MQTT client that implements the core's [`Transport`].
@@ -163,6 +184,13 @@ pub struct Client<C> {
     last_error: Option<ConnectError>,
     timer: Timer,
     stats: ClientStats,
+    /// The last refused message whose fate was told.
+    refusal: Option<(Ticket, Reason)>,
+    /// Subscriptions that the broker refused on this link or the last one.
+    refused: Vec<(Channel, Reason)>,
+    /// What came with the message that was returned last.
+    properties: Vec<(String, String)>,
+    was_retained: bool,
     closed: bool,
 }
 
@@ -196,6 +224,10 @@ impl<C: Connect> Client<C> {
             last_error: None,
             timer: Timer::default(),
             stats: ClientStats::default(),
+            refusal: None,
+            refused: Vec::new(),
+            properties: Vec::new(),
+            was_retained: false,
             closed: false,
             settings,
         }
@@ -228,6 +260,73 @@ impl<C: Connect> Client<C> {
             Ok(outcome) => outcome,
             Err(_) => Err(self.last_error.take().unwrap_or(ConnectError::TimedOut)),
         }
+    }
+
+    /// Begins a new session at once, for which the connector is asked again: its credentials or address changed.
+    ///
+    /// It happens while [`next`](Transport::next) is polled. What is on the wire may be acknowledged for at most
+    /// `patience` before; nothing is lost either way, what is not acknowledged then is sent again.
+    pub fn reconnect(&mut self, patience: Duration) {
+        self.session.reconnect(self.clock.now(), patience);
+    }
+
+    /// The same through another connector; returns the old one.
+    ///
+    /// The link that stands is not touched before what is on it was acknowledged, or `patience` ran out.
+    pub fn reconnect_through(&mut self, connector: C, patience: Duration) -> C {
+        self.reconnect(patience);
+        core::mem::replace(&mut self.connector, connector)
+    }
+
+    /// Queues `message` with what MQTT can carry beside it; otherwise like [`submit`](Transport::submit).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; the message was not queued.
+    pub fn submit_with(
+        &mut self,
+        message: &Message<'_>,
+        extras: &Extras,
+    ) -> Result<Ticket, ClientError> {
+        if self.closed {
+            return Err(ClientError::Closed);
+        }
+        let told = extras.properties.is_empty() || self.settings.version == Version::V5;
+        if extras.too_long || !told {
+            return Err(ClientError::Properties);
+        }
+        let limit = self.settings.payload_bytes;
+        let bytes = message
+            .payload
+            .len()
+            .saturating_add(extras.properties.len());
+        if bytes > limit {
+            return Err(ClientError::TooLarge { bytes, limit });
+        }
+        // Fates that nobody read count as well: otherwise a caller that only submits grows without bound.
+        let waiting = self.outbox.len() + self.unread_fates;
+        if waiting >= self.settings.queue_messages
+            || self.outbox.bytes().saturating_add(bytes) > self.settings.queue_bytes
+        {
+            return Err(ClientError::Busy { waiting });
+        }
+        let mut buffer = [0; MAX_TOPIC_BYTES];
+        let topic = self
+            .settings
+            .topic(message.peer, message.channel)?
+            .write(&mut buffer)
+            .map_err(|_| ClientError::Address)?;
+        Ok(self.outbox.push(&Draft {
+            topic,
+            payload: message.payload,
+            qos: message.qos,
+            priority: message.priority,
+            retain: extras.retain,
+            properties: &extras.properties,
+            expires: message
+                .expires_in
+                .and_then(|span| Instant::now().checked_add(span)),
+        }))
     }
 
     /// Sends what can be sent, says goodbye and gives the link up, for at most `patience`.
@@ -278,14 +377,36 @@ impl<C: Connect> Client<C> {
 
     fn settle(&mut self, ticket: Ticket, fate: Fate) {
         self.unread_fates += 1;
-        self.ready.push_back(Ready::Settled { ticket, fate });
+        let reason = None;
+        self.ready.push_back(Ready::Settled {
+            ticket,
+            fate,
+            reason,
+        });
+    }
+
+    fn refuse(&mut self, ticket: Ticket, reason: Reason) {
+        self.unread_fates += 1;
+        let (fate, reason) = (Fate::Refused, Some(reason));
+        self.ready.push_back(Ready::Settled {
+            ticket,
+            fate,
+            reason,
+        });
     }
 
     /// Copies the first ready event into the caller's buffer.
     fn hand_over<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
         match self.ready.pop_front() {
             Some(Ready::Connected { resumed }) => Ok(Event::Connected { resumed }),
-            Some(Ready::Settled { ticket, fate }) => {
+            Some(Ready::Settled {
+                ticket,
+                fate,
+                reason,
+            }) => {
+                if let Some(reason) = reason {
+                    self.refusal = Some((ticket, reason));
+                }
                 self.unread_fates = self.unread_fates.saturating_sub(1);
                 Ok(Event::Settled { ticket, fate })
             }
@@ -302,6 +423,9 @@ impl<C: Connect> Client<C> {
                 };
                 self.delivered = publish.id().map(|id| (link, id));
                 self.stats.received += 1;
+                self.was_retained = publish.retain();
+                self.properties.clear();
+                self.properties.extend(user_properties(&publish));
                 Ok(Event::Message(message))
             }
             // `poll_ready` returned because something was ready, so nothing else is left.
@@ -356,6 +480,34 @@ impl<C> Client<C> {
         self.last_error.as_ref()
     }
 
+    /// Which message was refused last among those whose fate was told, and why.
+    #[must_use]
+    pub const fn last_refusal(&self) -> Option<(Ticket, Reason)> {
+        self.refusal
+    }
+
+    /// Why the broker refused the subscription to `channel`; it is asked again with the next session.
+    #[must_use]
+    pub fn subscription_refusal(&self, channel: Channel) -> Option<Reason> {
+        let mut refused = self.refused.iter();
+        refused
+            .find(|(known, _)| *known == channel)
+            .map(|(_, reason)| *reason)
+    }
+
+    /// The user properties of the message that was returned last, in their order (MQTT 5).
+    pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether the message that was returned last is one that the broker had kept.
+    #[must_use]
+    pub const fn was_retained(&self) -> bool {
+        self.was_retained
+    }
+
     /// What the client has done so far.
     #[must_use]
     pub const fn stats(&self) -> ClientStats {
@@ -367,47 +519,7 @@ impl<C: Connect> Transport for Client<C> {
     type Error = ClientError;
 
     async fn submit(&mut self, message: &Message<'_>) -> Result<Ticket, ClientError> {
-        if self.closed {
-            return Err(ClientError::Closed);
-        }
-        let limit = self.settings.payload_bytes;
-        let bytes = message.payload.len();
-        if bytes > limit {
-            return Err(ClientError::TooLarge { bytes, limit });
-        }
-        // Fates that nobody read count as well: otherwise a caller that only submits grows without bound.
-        let waiting = self.outbox.len() + self.unread_fates;
-        if waiting >= self.settings.queue_messages
-            || self.outbox.bytes().saturating_add(bytes) > self.settings.queue_bytes
-        {
-            return Err(ClientError::Busy { waiting });
-        }
-        let (peer, direction) = match (&self.settings.side, message.peer) {
-            (Side::Device(tenant, device), given) => {
-                let own = Peer::new(tenant, device);
-                match given {
-                    Some(other) if other != own => return Err(ClientError::Address),
-                    _ => (own, Direction::Up),
-                }
-            }
-            (Side::Service(tenant), Some(peer)) if peer.tenant() == tenant.as_str() => {
-                (peer, Direction::Down)
-            }
-            (Side::Service(_), _) => return Err(ClientError::Address),
-        };
-        let mut buffer = [0; MAX_TOPIC_BYTES];
-        let topic = Topic::new(peer, message.channel, direction)
-            .write(&mut buffer)
-            .map_err(|_| ClientError::Address)?;
-        Ok(self.outbox.push(&Draft {
-            topic,
-            payload: message.payload,
-            qos: message.qos,
-            priority: message.priority,
-            expires: message
-                .expires_in
-                .and_then(|span| Instant::now().checked_add(span)),
-        }))
+        self.submit_with(message, &Extras::default())
     }
 
     async fn next<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
@@ -428,6 +540,16 @@ impl<C: Connect> Transport for Client<C> {
     fn limits(&self) -> Limits {
         Limits::new(self.settings.payload_bytes, self.settings.queue_messages)
     }
+}
+
+fn user_properties(publish: &Publish) -> impl Iterator<Item = (String, String)> {
+    publish
+        .properties()
+        .iter()
+        .filter_map(|property| match property {
+            Property::UserProperty(pair) => Some((pair.key().into(), pair.val().into())),
+            _ => None,
+        })
 }
 
 /// Copies a message to `buffer`: the names first when the caller needs them, then the payload.

@@ -11,6 +11,7 @@
 
 mod client;
 mod common;
+mod features;
 #[cfg(feature = "gate")]
 mod gate;
 mod hub;

@@ -12,6 +12,7 @@ use super::link::Link;
 use super::{Client, Ready};
 use crate::mqtt::packet::client::{Reply, decode, put_pingreq, put_subscribe};
 use crate::mqtt::packet::{self, Outgoing, PacketError, Version};
+use crate::mqtt::reason::Reason;
 use crate::session::{Event, Step};
 use crate::topic::MAX_TOPIC_BYTES;
 
@@ -109,20 +110,22 @@ impl<C: Connect> Client<C> {
             let Some(entry) = self.outbox.get(ticket) else {
                 return;
             };
+            let (topic, alias) = up.aliases.choose(&entry.topic);
             let packet = Outgoing {
-                topic: &entry.topic,
+                topic,
                 payload: &entry.payload,
                 id: entry.id,
                 dup: again,
-                retain: false,
-                properties: &[],
+                retain: entry.retain,
+                properties: &entry.properties,
                 expiry_s: entry
                     .expires
                     .map(|at| seconds_up(at.saturating_duration_since(now))),
+                alias,
             };
             if packet.bytes(self.settings.version) > up.packet_limit {
                 if let Some(ticket) = self.outbox.remove(ticket) {
-                    self.settle(ticket, Fate::Refused);
+                    self.refuse(ticket, Reason::TooLarge);
                 }
                 continue;
             }
@@ -131,6 +134,9 @@ impl<C: Connect> Client<C> {
                 return;
             }
             packet.put(self.settings.version, &mut up.wire.out);
+            if alias.is_some() {
+                up.aliases.sent(&entry.topic);
+            }
             self.stats.sent += 1;
             self.stats.resent += u64::from(again);
             if entry.qos == Qos::AtMostOnce
@@ -163,19 +169,22 @@ impl<C: Connect> Client<C> {
             Reply::Puback { id, code } => {
                 if let Some(ticket) = self.outbox.acknowledge(id) {
                     self.session.input(self.clock.now(), Event::Acknowledged);
-                    let fate = if code < 0x80 {
-                        Fate::Delivered
+                    if code < 0x80 {
+                        self.settle(ticket, Fate::Delivered);
                     } else {
-                        Fate::Refused
-                    };
-                    self.settle(ticket, fate);
+                        self.refuse(ticket, Reason::of(code));
+                    }
                 }
                 Ok(())
             }
             Reply::Suback { id, codes } => {
                 self.outbox.release(id);
                 if let Some(key) = up.subscribing.remove(&id) {
-                    let granted = codes.iter().all(|code| *code < 0x80);
+                    let refusal = codes.iter().copied().find(|code| *code >= 0x80);
+                    let granted = refusal.is_none();
+                    self.refused.retain(|(channel, _)| *channel != key);
+                    self.refused
+                        .extend(refusal.map(|code| (key, Reason::of(code))));
                     self.stats.refused_subscriptions += u64::from(!granted);
                     let answer = Event::Subscribed { key, granted };
                     self.session.input(self.clock.now(), answer);

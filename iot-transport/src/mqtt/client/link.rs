@@ -6,16 +6,18 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 
-use iot_core::{Channel, Fate};
+use iot_core::{Channel, Fate, Qos};
 use tokio::time::Instant;
 
+use super::aliases::Aliases;
 use super::clock::{Spread, earliest};
 use super::connect::{Connect, ConnectError, Dialling};
 use super::{Client, Ready};
 use crate::mqtt::packet::PacketError;
-use crate::mqtt::packet::client::{Connack, Hello, Reply, decode};
+use crate::mqtt::packet::client::{Connack, Hello, Reply, Testament, decode};
 use crate::mqtt::wire::{Io, Wire};
 use crate::session::{Event, Reason, Step, Welcome};
+use crate::topic::MAX_TOPIC_BYTES;
 
 /// What there is of a link; where it stands, the session knows.
 pub(super) enum Link {
@@ -30,6 +32,7 @@ pub(super) enum Link {
 pub(super) struct Up {
     pub(super) wire: Wire<Box<dyn Io>>,
     pub(super) packet_limit: usize,
+    pub(super) aliases: Aliases,
     /// The bytes read and written that the session knows of.
     pub(super) seen: (u64, u64),
     /// Whether the DISCONNECT is in the buffer, or out.
@@ -101,6 +104,18 @@ impl<C: Connect> Client<C> {
             return Ok(());
         };
         let settings = &self.settings;
+        let mut room = [0; MAX_TOPIC_BYTES];
+        let will = settings.will.as_ref().and_then(|will| {
+            // It was addressed when it was set: see `Settings::with_will`.
+            let topic = settings.will_topic(will).ok()?.write(&mut room).ok()?;
+            Some(Testament {
+                topic,
+                payload: &will.payload,
+                at_least_once: will.qos != Qos::AtMostOnce,
+                retain: will.retain,
+                delay_s: u32::try_from(will.delay.as_secs()).unwrap_or(u32::MAX),
+            })
+        });
         let mut wire = Wire::new(stream, settings.packet_bytes());
         let hello = Hello {
             version: settings.version,
@@ -114,6 +129,8 @@ impl<C: Connect> Client<C> {
                 .login
                 .as_ref()
                 .map(|(name, password)| (name.as_str(), password.as_slice())),
+            will,
+            properties: &settings.properties,
         };
         hello.put(&mut wire.out)?;
         self.link = Link::Greeting(wire);
@@ -158,6 +175,7 @@ impl<C: Connect> Client<C> {
             seen: wire.traffic,
             wire,
             packet_limit: connack.packet_limit,
+            aliases: Aliases::new(connack.aliases.min(self.settings.aliases)),
             parting: false,
             subscribing: BTreeMap::new(),
         }));

@@ -17,6 +17,9 @@ pub(super) struct Entry {
     pub(super) topic: String,
     pub(super) payload: Box<[u8]>,
     pub(super) qos: Qos,
+    pub(super) retain: bool,
+    /// Encoded user properties.
+    pub(super) properties: Box<[u8]>,
     pub(super) expires: Option<Instant>,
     /// The packet identifier, once it was on a wire; it stays the message's own until its fate is known.
     pub(super) id: Option<u16>,
@@ -45,7 +48,15 @@ pub(super) struct Draft<'a> {
     pub(super) payload: &'a [u8],
     pub(super) qos: Qos,
     pub(super) priority: Priority,
+    pub(super) retain: bool,
+    pub(super) properties: &'a [u8],
     pub(super) expires: Option<Instant>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.properties.len()
+    }
 }
 
 impl Outbox {
@@ -60,7 +71,7 @@ impl Outbox {
     pub(super) fn push(&mut self, draft: &Draft<'_>) -> Ticket {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
-        self.bytes += draft.payload.len();
+        self.bytes += draft.payload.len() + draft.properties.len();
         if let Some(at) = draft.expires {
             self.expiry.insert((at, ticket));
         }
@@ -70,6 +81,8 @@ impl Outbox {
                 topic: draft.topic.into(),
                 payload: draft.payload.into(),
                 qos: draft.qos,
+                retain: draft.retain,
+                properties: draft.properties.into(),
                 expires: draft.expires,
                 id: None,
                 on_wire: false,
@@ -155,7 +168,7 @@ impl Outbox {
     /// Takes a message out; its fate is the caller's to tell.
     pub(super) fn remove(&mut self, ticket: u64) -> Option<Ticket> {
         let entry = self.entries.remove(&ticket)?;
-        self.bytes = self.bytes.saturating_sub(entry.payload.len());
+        self.bytes = self.bytes.saturating_sub(entry.bytes());
         if let Some(id) = entry.id {
             self.by_id.remove(&id);
         }
@@ -240,6 +253,8 @@ mod tests {
                 payload: b"x",
                 qos: Qos::AtLeastOnce,
                 priority: Priority::Normal,
+                retain: false,
+                properties: &[],
                 expires: Some(at),
             })
         };
