@@ -106,7 +106,7 @@ pub struct Session<K, const SUBSCRIPTIONS: usize> {
     attempt_ms: u32,
     most_in_flight: u16,
     phase: Phase,
-    /// The step that was handed out and is not done. Any event that makes it stale takes it back.
+    /// The step that was handed out and is not done; it counts only where it is still of use.
     offered: Option<Step<K>>,
     subscriptions: Table<K, SUBSCRIPTIONS>,
     window: Window,
@@ -229,7 +229,9 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
             (Phase::Opened { until }, Some(Step::Greet)) => {
                 self.phase = Phase::Greeting { until: *until };
             }
-            (_, Some(Step::Subscribe(key))) => self.subscriptions.asked(key),
+            // The binding was already dialling when it was told to stop.
+            (Phase::Stopped, Some(Step::Dial)) => self.phase = Phase::Closing(Reason::Stopped),
+            (Phase::Up { .. }, Some(Step::Subscribe(key))) => self.subscriptions.asked(key),
             (Phase::Up { life, .. } | Phase::Draining { life, .. }, Some(Step::Ping)) => {
                 life.pinged(now);
             }
@@ -332,13 +334,11 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
         if let Some(wait) = wait {
             self.retry.wait_at_least(wait);
         }
-        self.offered = None;
         self.window = Window::new(self.most_in_flight);
     }
 
     /// Closes the stream if there is one; goes on with `otherwise` if there is none.
     const fn leave(&mut self, reason: Reason, otherwise: Phase) {
-        self.offered = None;
         self.phase = match self.phase {
             Phase::Stopped | Phase::Waiting { .. } | Phase::Failed | Phase::GaveUp => otherwise,
             _ => Phase::Closing(reason),

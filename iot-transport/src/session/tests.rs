@@ -375,6 +375,21 @@ fn who_is_stopped_says_goodbye_and_stays_away() {
 }
 
 #[test]
+fn who_is_stopped_while_the_binding_begins_to_dial_closes_that_stream() {
+    let mut session = Four::new(TERMS);
+    session.start(at(0));
+    assert_eq!(session.step(at(0), &mut Fixed(0, 0)), Step::Dial);
+    session.stop();
+    session.done(at(0));
+    assert_eq!(take(&mut session, at(0)), Step::Close(Reason::Stopped));
+    session.start(at(0));
+    assert_eq!(session.step(at(0), &mut Fixed(0, 0)), Step::Dial);
+    session.reconnect(at(0), S);
+    session.done(at(0));
+    assert_eq!(take(&mut session, at(0)), Step::Idle, "two dials at once");
+}
+
+#[test]
 fn a_subscription_without_a_place_is_refused_and_a_known_one_needs_none() {
     let mut session = up(&[1, 2, 3, 4]);
     let full = SubscribeError { capacity: 4 };

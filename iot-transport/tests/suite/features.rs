@@ -360,7 +360,7 @@ async fn a_reconnect_at_any_moment_loses_nothing_and_sends_nothing_twice() {
         let mut service = listener(&hub, &listening, version, Channel::Telemetry).await;
         let mut device = device(listening.address(), "d1", version);
         let sending = async {
-            let (mut fates, mut submitted, mut swaps) = (BTreeSet::new(), 0_usize, 0);
+            let (mut fates, mut submitted, mut swaps) = (BTreeSet::new(), 0_usize, 0_u64);
             let mut buffer = [0; 64];
             while fates.len() < MESSAGES {
                 while submitted < MESSAGES && submitted < fates.len() + 100 {
@@ -368,12 +368,26 @@ async fn a_reconnect_at_any_moment_loses_nothing_and_sends_nothing_twice() {
                     device.submit(&Message::telemetry(&payload)).await.unwrap();
                     submitted += 1;
                 }
-                if let Event::Settled { ticket, fate } = device.next(&mut buffer).await.unwrap() {
-                    assert_eq!(fate, Fate::Delivered);
-                    assert!(fates.insert(ticket), "a ticket met two fates");
-                    if fates.len() % 60 == 0 {
-                        swaps += 1;
-                        device.reconnect_through(tcp(&listening), PATIENCE);
+                let event = {
+                    let mut next = core::pin::pin!(device.next(&mut buffer));
+                    match futures::poll!(next.as_mut()) {
+                        Poll::Ready(event) => Some(event.unwrap()),
+                        Poll::Pending => None,
+                    }
+                };
+                match event {
+                    Some(Event::Settled { ticket, fate }) => {
+                        assert_eq!(fate, Fate::Delivered);
+                        assert!(fates.insert(ticket), "a ticket met two fates");
+                    }
+                    Some(_) => {}
+                    None => {
+                        // Everything that fits is on the wire, and nothing of it is acknowledged.
+                        if device.is_connected() && fates.len() as u64 >= 50 * swaps {
+                            swaps += 1;
+                            device.reconnect_through(tcp(&listening), PATIENCE);
+                        }
+                        tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                 }
             }
@@ -381,7 +395,7 @@ async fn a_reconnect_at_any_moment_loses_nothing_and_sends_nothing_twice() {
         };
         let (swaps, heard) = tokio::join!(sending, drain(&mut service, MESSAGES));
         assert_eq!(heard.len(), MESSAGES);
-        assert!(device.stats().connections >= swaps, "{:?}", device.stats());
+        assert!(swaps >= 5 && device.stats().connections >= swaps);
         assert_eq!(device.stats().resent, 0, "what was on the wire was cut off");
         assert_eq!(hub.stats().published, MESSAGES as u64);
     }

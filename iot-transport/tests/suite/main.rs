@@ -9,6 +9,8 @@
     reason = "these are tests, helpers included"
 )]
 
+#[cfg(feature = "sim")]
+mod acceptance;
 mod client;
 mod common;
 mod features;
@@ -16,6 +18,8 @@ mod features;
 mod gate;
 mod hub;
 mod mosquitto;
+#[cfg(feature = "gate")]
+mod mosquitto_tls;
 mod mqtt;
 #[cfg(feature = "gate")]
 mod revoked;
