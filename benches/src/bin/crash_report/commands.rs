@@ -13,7 +13,7 @@ mod world;
 use iot_core::node::block_on;
 use iot_core::port::Records as _;
 use iot_core::sim::SimFlash;
-use iot_core::sim::flash::Mode;
+use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::storage::log::Config;
 
@@ -49,21 +49,33 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
 
     /// How many pages the script compacts when it runs once, in order, and without a cut.
     pub(crate) fn compactions(&self, mode: Mode) -> u64 {
+        let erases = self.after(mode, usize::MAX).map(|(erases, _)| erases);
+        erases.map_or(0, |erases| erases.saturating_sub(P as u64 - 2))
+    }
+
+    /// A device in use: `sent` messages of each life were carried out without a cut, and have never been lost.
+    pub(crate) fn in_use(&self, mode: Mode, sent: usize) -> Option<(FlashImage<W, E>, World)> {
+        Some(self.after(mode, sent).ok()?.1)
+    }
+
+    fn after(
+        &self,
+        mode: Mode,
+        sent: usize,
+    ) -> Result<(u64, (FlashImage<W, E>, World)), Violation> {
         let world = WorldCell::new(World::default());
-        let run = || {
-            let flash = SimFlash::<W, E>::new(P as u16, mode);
-            let mut device: Device<W, E, P, I> =
-                Device::boot(&self.lives, flash, self.config, &world)?;
-            for (at, life) in self.lives.iter().enumerate() {
-                for &(sequence, settled) in life.sends {
-                    let which = Which { life: at, sequence };
-                    device.deliver(&self.lives, which, settled, &world)?;
-                    device.carry_out(&self.lives, &world)?;
-                }
+        let flash = SimFlash::<W, E>::new(P as u16, mode);
+        let mut device: Device<W, E, P, I> = Device::boot(&self.lives, flash, self.config, &world)?;
+        for (at, life) in self.lives.iter().enumerate() {
+            for &(sequence, settled) in life.sends.iter().take(sent) {
+                let which = Which { life: at, sequence };
+                device.deliver(&self.lives, which, settled, &world)?;
+                device.carry_out(&self.lives, &world)?;
             }
-            Ok::<_, Violation>(device.store.flash().counters().erases)
-        };
-        run().map_or(0, |erases| erases.saturating_sub(P as u64 - 2))
+        }
+        let flash = device.store.flash();
+        let known = world.read(Clone::clone);
+        Ok((flash.counters().erases, (flash.image().clone(), known)))
     }
 
     fn moves(&self, device: &Device<W, E, P, I>, world: &World) -> Vec<Move> {

@@ -211,14 +211,37 @@ fn crowd<const W: usize, const E: usize, const P: usize>(
 
 pub(crate) fn explore<S, const W: usize, const E: usize>(
     subject: S,
-    (pages, retired): (usize, u64),
+    pages: (usize, u64),
     effort: Effort,
     mode: Mode,
-    mut config: Config,
+    config: Config,
     depth: Depth,
 ) -> Outcome
 where
     S: Subject<W, E, World: Default>,
+{
+    let start = FlashImage::<W, E>::new(pages.0 as u16, mode);
+    explore_from(
+        subject,
+        (start, S::World::default()),
+        pages,
+        effort,
+        config,
+        depth,
+    )
+}
+
+/// Explores what may come after `start`.
+pub(crate) fn explore_from<S, const W: usize, const E: usize>(
+    subject: S,
+    (start, world): (FlashImage<W, E>, S::World),
+    (pages, retired): (usize, u64),
+    effort: Effort,
+    mut config: Config,
+    depth: Depth,
+) -> Outcome
+where
+    S: Subject<W, E>,
 {
     let cuts = match effort {
         Effort::Quick => 500,
@@ -227,8 +250,7 @@ where
     config.audit = effort == Effort::Full;
     config.merged_samples = 100;
     config.states = depth.budget.unwrap_or(20_000_000);
-    let start = FlashImage::<W, E>::new(pages as u16, mode);
-    let explorer = Explorer::new(subject, start, S::World::default(), config);
+    let explorer = Explorer::new(subject, start, world, config);
     let outcome = Outcome::of(explorer, cuts).with_pages(pages, retired, depth.pages);
     match depth.budget {
         Some(_) if depth.limit => outcome.may_stay_open().beyond_claims(),

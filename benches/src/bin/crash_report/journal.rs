@@ -5,7 +5,9 @@ use iot_core::sim::flash::Mode;
 use iot_core::sim::power::Config;
 
 use crate::commands::{Commands, Life, Terms};
-use crate::engines::{Depths, bounded, closed, explore, limit, on_every_flash, reordered, spare};
+use crate::engines::{
+    Depths, bounded, closed, explore, explore_from, limit, on_every_flash, reordered, spare,
+};
 use crate::entry::{Effort, Entry, Outcome};
 
 const MIXED: &[Class] = &[
@@ -136,7 +138,15 @@ fn one_by_one<const W: usize, const E: usize, const P: usize>(
         in_order: true,
         ..life(1, 1, &IN_ORDER[..commands])
     };
-    scripted::<W, E, P, 1>(effort, mode, config, &[life], depths)
+    let subject = Commands::<W, E, P, 1>::new(vec![life], spare(P));
+    let pages = (P, subject.compactions(mode));
+    let depth = depths[effort as usize];
+    // With unstable words, what is in front of the compaction is explored by the quick run.
+    let used = usize::from(config.unstable_units == 1 && effort == Effort::Full);
+    match subject.in_use(mode, used) {
+        Some(start) => explore_from(subject, start, pages, effort, config, depth),
+        None => explore(subject, pages, effort, mode, config, depth),
+    }
 }
 
 fn scripted<const W: usize, const E: usize, const P: usize, const I: usize>(
