@@ -9,11 +9,13 @@
 mod aliases;
 mod clock;
 mod connect;
+mod error;
 mod extras;
 mod flow;
 mod goodbye;
 mod link;
 mod outbox;
+mod receive;
 mod settings;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -26,9 +28,8 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use iot_core::authz::Direction;
-use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
-use iot_core::{Channel, Event, Fate, Message, Peer, Qos, Ticket};
-use mqtt_protocol_core::mqtt::packet::Property;
+use iot_core::port::{Limits, Transport};
+use iot_core::{Channel, Event, Fate, Message, Peer, Ticket};
 use tokio::time::{Instant, timeout_at};
 
 use self::clock::{Clock, Timer};
@@ -38,69 +39,15 @@ use self::settings::Side;
 use crate::mqtt::packet::{self, Publish, Version};
 use crate::mqtt::reason::Reason;
 use crate::session::{self, Session};
-use crate::topic::{Filter, MAX_TOPIC_BYTES, Topic};
+use crate::topic::{Filter, MAX_TOPIC_BYTES};
 
 pub use connect::{Connect, ConnectError, Dialling, Tcp};
+pub use error::ClientError;
 pub use extras::{Extras, Will};
 pub use settings::Settings;
 
 /// How many subscriptions there can be.
 const CHANNELS: usize = Channel::ALL.len();
-
-/// Why a call to a [`Client`] failed; nothing was changed then.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The queue is full.
-    #[error(
-        "{waiting} messages wait for their fate: submit again when one is settled, or raise the queue"
-    )]
-    Busy {
-        /// How many wait.
-        waiting: usize,
-    },
-    /// The payload is longer than the limit.
-    #[error("the payload has {bytes} bytes: the limit is {limit}; split it or raise the limit")]
-    TooLarge {
-        /// How long it is.
-        bytes: usize,
-        /// The limit in force.
-        limit: usize,
-    },
-    /// A service's message names no device of its own tenant, or a device's message names another device.
-    #[error("the message is not addressed to a device of this client: set its peer")]
-    Address,
-    /// The caller's buffer is too small for the message that arrived.
-    #[error(
-        "the message needs a buffer of {needed} bytes, {given} were given: call again with more"
-    )]
-    Buffer {
-        /// How many bytes are needed.
-        needed: usize,
-        /// How many were given.
-        given: usize,
-    },
-    /// User properties on MQTT 3.1.1, or one that is longer than 65,535 bytes or holds a NUL.
-    #[error(
-        "user properties need MQTT 5 and at most 65,535 bytes without NUL: set the version or shorten them"
-    )]
-    Properties,
-    /// The client was closed.
-    #[error("the client was closed")]
-    Closed,
-}
-
-impl TransportError for ClientError {
-    fn kind(&self) -> TransportErrorKind {
-        match self {
-            Self::Busy { .. } => TransportErrorKind::Busy,
-            Self::TooLarge { .. } => TransportErrorKind::TooLarge,
-            Self::Address | Self::Properties => TransportErrorKind::Refused,
-            Self::Buffer { .. } => TransportErrorKind::Buffer,
-            Self::Closed => TransportErrorKind::Closed,
-        }
-    }
-}
 
 /// What a client has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -265,7 +212,8 @@ impl<C: Connect> Client<C> {
     /// Begins a new session at once, for which the connector is asked again: its credentials or address changed.
     ///
     /// It happens while [`next`](Transport::next) is polled. What is on the wire may be acknowledged for at most
-    /// `patience` before; nothing is lost either way, what is not acknowledged then is sent again.
+    /// `patience` before; with none the link is cut at once. Nothing is lost either way: what is not acknowledged
+    /// by then is sent again.
     pub fn reconnect(&mut self, patience: Duration) {
         self.session.reconnect(self.clock.now(), patience);
     }
@@ -395,59 +343,6 @@ impl<C: Connect> Client<C> {
         });
     }
 
-    /// Copies the first ready event into the caller's buffer.
-    fn hand_over<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
-        match self.ready.pop_front() {
-            Some(Ready::Connected { resumed }) => Ok(Event::Connected { resumed }),
-            Some(Ready::Settled {
-                ticket,
-                fate,
-                reason,
-            }) => {
-                if let Some(reason) = reason {
-                    self.refusal = Some((ticket, reason));
-                }
-                self.unread_fates = self.unread_fates.saturating_sub(1);
-                Ok(Event::Settled { ticket, fate })
-            }
-            Some(Ready::Message { publish, link }) => {
-                let given = buffer.len();
-                let Some(message) = copy(
-                    &publish,
-                    matches!(self.settings.side, Side::Service(_)),
-                    buffer,
-                ) else {
-                    let needed = publish.payload().len() + publish.topic().len();
-                    self.ready.push_front(Ready::Message { publish, link });
-                    return Err(ClientError::Buffer { needed, given });
-                };
-                self.delivered = publish.id().map(|id| (link, id));
-                self.stats.received += 1;
-                self.was_retained = publish.retain();
-                self.properties.clear();
-                self.properties.extend(user_properties(&publish));
-                Ok(Event::Message(message))
-            }
-            // `poll_ready` returned because something was ready, so nothing else is left.
-            Some(Ready::Disconnected) | None => Ok(Event::Disconnected),
-        }
-    }
-
-    /// Whether a received topic is for this client.
-    fn is_ours(&self, topic: &str) -> bool {
-        let Ok(topic) = Topic::parse(topic) else {
-            return false;
-        };
-        match &self.settings.side {
-            Side::Device(tenant, device) => {
-                topic.direction == Direction::Down && topic.peer == Peer::new(tenant, device)
-            }
-            Side::Service(tenant) => {
-                topic.direction == Direction::Up && topic.peer.tenant() == tenant.as_str()
-            }
-        }
-    }
-
     fn filter(&self, channel: Channel) -> Filter<'_> {
         match &self.settings.side {
             Side::Device(tenant, device) => Filter::device(Peer::new(tenant, device), channel),
@@ -540,41 +435,4 @@ impl<C: Connect> Transport for Client<C> {
     fn limits(&self) -> Limits {
         Limits::new(self.settings.payload_bytes, self.settings.queue_messages)
     }
-}
-
-fn user_properties(publish: &Publish) -> impl Iterator<Item = (String, String)> {
-    publish
-        .properties()
-        .iter()
-        .filter_map(|property| match property {
-            Property::UserProperty(pair) => Some((pair.key().into(), pair.val().into())),
-            _ => None,
-        })
-}
-
-/// Copies a message to `buffer`: the names first when the caller needs them, then the payload.
-fn copy<'b>(publish: &Publish, with_peer: bool, buffer: &'b mut [u8]) -> Option<Message<'b>> {
-    let topic = Topic::parse(publish.topic()).ok()?;
-    let payload = publish.payload().as_slice();
-    let (names, rest) = if with_peer {
-        let names = topic.peer.tenant().len() + topic.peer.device().len();
-        buffer.split_at_mut_checked(names)?
-    } else {
-        buffer.split_at_mut_checked(0)?
-    };
-    let rest = rest.get_mut(..payload.len())?;
-    rest.copy_from_slice(payload);
-    let mut message = Message::new(topic.channel, rest).with_qos(match publish.qos() {
-        0 => Qos::AtMostOnce,
-        _ => Qos::AtLeastOnce,
-    });
-    if with_peer {
-        let (tenant, device) = names.split_at_mut_checked(topic.peer.tenant().len())?;
-        tenant.copy_from_slice(topic.peer.tenant().as_bytes());
-        device.copy_from_slice(topic.peer.device().as_bytes());
-        let tenant = core::str::from_utf8(tenant).ok()?;
-        let device = core::str::from_utf8(device).ok()?;
-        message = message.to(Peer::parse(tenant, device).ok()?);
-    }
-    Some(message)
 }

@@ -13,6 +13,8 @@
 mod acceptance;
 mod client;
 mod common;
+#[cfg(feature = "gate")]
+mod credentials;
 mod features;
 #[cfg(feature = "gate")]
 mod gate;
