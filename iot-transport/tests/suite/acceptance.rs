@@ -25,7 +25,7 @@ use crate::mosquitto::{Mosquitto, listen};
 
 const VERSIONS: [Version; 2] = [Version::V3, Version::V5];
 /// The full counts take minutes.
-const LONG: Duration = Duration::from_secs(1_800);
+const LONG: Duration = Duration::from_secs(600);
 
 fn messages() -> usize {
     env::var("IOT_MESSAGES").map_or(4_000, |count| count.parse().unwrap())
