@@ -22,6 +22,7 @@ pub mod memory;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod outbox;
+pub mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "mqtt")]

@@ -7,12 +7,14 @@ pub mod client;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub(crate) mod packet;
+pub mod reason;
 pub(crate) mod wire;
 
 #[cfg(feature = "tls")]
 pub use client::tls::Tls;
-pub use client::{Client, Connect, ConnectError, Settings, Tcp};
+pub use client::{Client, Connect, ConnectError, Extras, Settings, Tcp, Will};
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use packet::{PacketError, Version};
+pub use reason::Reason;
 pub use wire::Io;

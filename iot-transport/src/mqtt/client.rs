@@ -6,82 +6,48 @@
 //! its time ran out or it was refused; it is sent again after every broken link, also when the broker lost
 //! its session.
 
+mod aliases;
+mod clock;
 mod connect;
+mod error;
+mod extras;
+mod flow;
+mod goodbye;
 mod link;
 mod outbox;
+mod receive;
 mod settings;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use iot_core::authz::Direction;
-use iot_core::port::{Limits, Transport, TransportError, TransportErrorKind};
-use iot_core::retry::Retry;
-use iot_core::{Channel, Event, Fate, Message, Peer, Qos, Ticket};
+use iot_core::port::{Limits, Transport};
+use iot_core::{Channel, Event, Fate, Message, Peer, Ticket};
 use tokio::time::{Instant, timeout_at};
 
-use self::link::{Link, Timer};
+use self::clock::{Clock, Timer};
+use self::link::Link;
 use self::outbox::{Draft, Outbox};
 use self::settings::Side;
-use crate::mqtt::packet::{self, Publish};
-use crate::topic::{Filter, MAX_TOPIC_BYTES, Topic};
+use crate::mqtt::packet::{self, Publish, Version};
+use crate::mqtt::reason::Reason;
+use crate::session::{self, Session};
+use crate::topic::{Filter, MAX_TOPIC_BYTES};
 
 pub use connect::{Connect, ConnectError, Dialling, Tcp};
+pub use error::ClientError;
+pub use extras::{Extras, Will};
 pub use settings::Settings;
 
-/// Why a call to a [`Client`] failed; nothing was changed then.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The queue is full.
-    #[error(
-        "{waiting} messages wait for their fate: submit again when one is settled, or raise the queue"
-    )]
-    Busy {
-        /// How many wait.
-        waiting: usize,
-    },
-    /// The payload is longer than the limit.
-    #[error("the payload has {bytes} bytes: the limit is {limit}; split it or raise the limit")]
-    TooLarge {
-        /// How long it is.
-        bytes: usize,
-        /// The limit in force.
-        limit: usize,
-    },
-    /// A service's message names no device of its own tenant, or a device's message names another device.
-    #[error("the message is not addressed to a device of this client: set its peer")]
-    Address,
-    /// The caller's buffer is too small for the message that arrived.
-    #[error(
-        "the message needs a buffer of {needed} bytes, {given} were given: call again with more"
-    )]
-    Buffer {
-        /// How many bytes are needed.
-        needed: usize,
-        /// How many were given.
-        given: usize,
-    },
-    /// The client was closed.
-    #[error("the client was closed")]
-    Closed,
-}
-
-impl TransportError for ClientError {
-    fn kind(&self) -> TransportErrorKind {
-        match self {
-            Self::Busy { .. } => TransportErrorKind::Busy,
-            Self::TooLarge { .. } => TransportErrorKind::TooLarge,
-            Self::Address => TransportErrorKind::Refused,
-            Self::Buffer { .. } => TransportErrorKind::Buffer,
-            Self::Closed => TransportErrorKind::Closed,
-        }
-    }
-}
+/// How many subscriptions there can be.
+const CHANNELS: usize = Channel::ALL.len();
 
 /// What a client has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -104,10 +70,19 @@ pub struct ClientStats {
 /// What waits to be returned by `next`.
 #[derive(Debug)]
 enum Ready {
-    Connected { resumed: bool },
+    Connected {
+        resumed: bool,
+    },
     Disconnected,
-    Settled { ticket: Ticket, fate: Fate },
-    Message { publish: Publish, link: u64 },
+    Settled {
+        ticket: Ticket,
+        fate: Fate,
+        reason: Option<Reason>,
+    },
+    Message {
+        publish: Publish,
+        link: u64,
+    },
 }
 
 /// An MQTT client that implements the core's [`Transport`].
@@ -147,14 +122,22 @@ pub struct Client<C> {
     unread_fates: usize,
     /// What the last returned message is acknowledged with, and on which link it came.
     delivered: Option<(u64, u16)>,
-    subscriptions: BTreeMap<Channel, bool>,
+    /// When to dial, greet, subscribe, ping, send and give up.
+    session: Session<Channel, CHANNELS>,
+    clock: Clock,
     link: Link,
     /// Counts links, so that an acknowledgement never goes to another one than its message came from.
     link_number: u64,
-    retry: Retry,
     last_error: Option<ConnectError>,
     timer: Timer,
     stats: ClientStats,
+    /// The last refused message whose fate was told.
+    refusal: Option<(Ticket, Reason)>,
+    /// Subscriptions that the broker refused on this link or the last one.
+    refused: Vec<(Channel, Reason)>,
+    /// What came with the message that was returned last.
+    properties: Vec<(String, String)>,
+    was_retained: bool,
     closed: bool,
 }
 
@@ -172,19 +155,26 @@ impl<C: Connect> Client<C> {
     /// A client that connects through `connector` as soon as [`next`](Transport::next) is polled.
     #[must_use]
     pub fn new(connector: C, settings: Settings) -> Self {
+        let clock = Clock::start();
+        let mut session = Session::new(settings.terms());
+        session.start(clock.now());
         Self {
             connector,
             outbox: Outbox::default(),
             ready: VecDeque::new(),
             unread_fates: 0,
             delivered: None,
-            subscriptions: BTreeMap::new(),
-            link: Link::Down { until: None },
+            session,
+            clock,
+            link: Link::Down,
             link_number: 0,
-            retry: Retry::new(settings.retry),
             last_error: None,
             timer: Timer::default(),
             stats: ClientStats::default(),
+            refusal: None,
+            refused: Vec::new(),
+            properties: Vec::new(),
+            was_retained: false,
             closed: false,
             settings,
         }
@@ -219,6 +209,74 @@ impl<C: Connect> Client<C> {
         }
     }
 
+    /// Begins a new session at once, for which the connector is asked again: its credentials or address changed.
+    ///
+    /// It happens while [`next`](Transport::next) is polled. What is on the wire may be acknowledged for at most
+    /// `patience` before; with none the link is cut at once. Nothing is lost either way: what is not acknowledged
+    /// by then is sent again.
+    pub fn reconnect(&mut self, patience: Duration) {
+        self.session.reconnect(self.clock.now(), patience);
+    }
+
+    /// The same through another connector; returns the old one.
+    ///
+    /// The link that stands is not touched before what is on it was acknowledged, or `patience` ran out.
+    pub fn reconnect_through(&mut self, connector: C, patience: Duration) -> C {
+        self.reconnect(patience);
+        core::mem::replace(&mut self.connector, connector)
+    }
+
+    /// Queues `message` with what MQTT can carry beside it; otherwise like [`submit`](Transport::submit).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; the message was not queued.
+    pub fn submit_with(
+        &mut self,
+        message: &Message<'_>,
+        extras: &Extras,
+    ) -> Result<Ticket, ClientError> {
+        if self.closed {
+            return Err(ClientError::Closed);
+        }
+        let told = extras.properties.is_empty() || self.settings.version == Version::V5;
+        if extras.too_long || !told {
+            return Err(ClientError::Properties);
+        }
+        let limit = self.settings.payload_bytes;
+        let bytes = message
+            .payload
+            .len()
+            .saturating_add(extras.properties.len());
+        if bytes > limit {
+            return Err(ClientError::TooLarge { bytes, limit });
+        }
+        // Fates that nobody read count as well: otherwise a caller that only submits grows without bound.
+        let waiting = self.outbox.len() + self.unread_fates;
+        if waiting >= self.settings.queue_messages
+            || self.outbox.bytes().saturating_add(bytes) > self.settings.queue_bytes
+        {
+            return Err(ClientError::Busy { waiting });
+        }
+        let mut buffer = [0; MAX_TOPIC_BYTES];
+        let topic = self
+            .settings
+            .topic(message.peer, message.channel)?
+            .write(&mut buffer)
+            .map_err(|_| ClientError::Address)?;
+        Ok(self.outbox.push(&Draft {
+            topic,
+            payload: message.payload,
+            qos: message.qos,
+            priority: message.priority,
+            retain: extras.retain,
+            properties: &extras.properties,
+            expires: message
+                .expires_in
+                .and_then(|span| Instant::now().checked_add(span)),
+        }))
+    }
+
     /// Sends what can be sent, says goodbye and gives the link up, for at most `patience`.
     ///
     /// Afterwards [`next`](Transport::next) still tells the fates that are known, then it and every other call
@@ -230,7 +288,10 @@ impl<C: Connect> Client<C> {
         let goodbye = poll_fn(|cx| self.say_goodbye(cx));
         // The broker notices a missing goodbye by itself: not worth an error.
         let _ = timeout_at(deadline, goodbye).await;
-        self.link = Link::Down { until: None };
+        self.link = Link::Down;
+        self.session.stop();
+        self.session
+            .input(self.clock.now(), session::Event::Lost { wait: None });
         self.closed = true;
         self.ready
             .retain(|ready| matches!(ready, Ready::Settled { .. }));
@@ -264,50 +325,22 @@ impl<C: Connect> Client<C> {
 
     fn settle(&mut self, ticket: Ticket, fate: Fate) {
         self.unread_fates += 1;
-        self.ready.push_back(Ready::Settled { ticket, fate });
+        let reason = None;
+        self.ready.push_back(Ready::Settled {
+            ticket,
+            fate,
+            reason,
+        });
     }
 
-    /// Copies the first ready event into the caller's buffer.
-    fn hand_over<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
-        match self.ready.pop_front() {
-            Some(Ready::Connected { resumed }) => Ok(Event::Connected { resumed }),
-            Some(Ready::Settled { ticket, fate }) => {
-                self.unread_fates = self.unread_fates.saturating_sub(1);
-                Ok(Event::Settled { ticket, fate })
-            }
-            Some(Ready::Message { publish, link }) => {
-                let given = buffer.len();
-                let Some(message) = copy(
-                    &publish,
-                    matches!(self.settings.side, Side::Service(_)),
-                    buffer,
-                ) else {
-                    let needed = publish.payload().len() + publish.topic().len();
-                    self.ready.push_front(Ready::Message { publish, link });
-                    return Err(ClientError::Buffer { needed, given });
-                };
-                self.delivered = publish.id().map(|id| (link, id));
-                self.stats.received += 1;
-                Ok(Event::Message(message))
-            }
-            // `poll_ready` returned because something was ready, so nothing else is left.
-            Some(Ready::Disconnected) | None => Ok(Event::Disconnected),
-        }
-    }
-
-    /// Whether a received topic is for this client.
-    fn is_ours(&self, topic: &str) -> bool {
-        let Ok(topic) = Topic::parse(topic) else {
-            return false;
-        };
-        match &self.settings.side {
-            Side::Device(tenant, device) => {
-                topic.direction == Direction::Down && topic.peer == Peer::new(tenant, device)
-            }
-            Side::Service(tenant) => {
-                topic.direction == Direction::Up && topic.peer.tenant() == tenant.as_str()
-            }
-        }
+    fn refuse(&mut self, ticket: Ticket, reason: Reason) {
+        self.unread_fates += 1;
+        let (fate, reason) = (Fate::Refused, Some(reason));
+        self.ready.push_back(Ready::Settled {
+            ticket,
+            fate,
+            reason,
+        });
     }
 
     fn filter(&self, channel: Channel) -> Filter<'_> {
@@ -342,6 +375,34 @@ impl<C> Client<C> {
         self.last_error.as_ref()
     }
 
+    /// Which message was refused last among those whose fate was told, and why.
+    #[must_use]
+    pub const fn last_refusal(&self) -> Option<(Ticket, Reason)> {
+        self.refusal
+    }
+
+    /// Why the broker refused the subscription to `channel`; it is asked again with the next session.
+    #[must_use]
+    pub fn subscription_refusal(&self, channel: Channel) -> Option<Reason> {
+        let mut refused = self.refused.iter();
+        refused
+            .find(|(known, _)| *known == channel)
+            .map(|(_, reason)| *reason)
+    }
+
+    /// The user properties of the message that was returned last, in their order (MQTT 5).
+    pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether the message that was returned last is one that the broker had kept.
+    #[must_use]
+    pub const fn was_retained(&self) -> bool {
+        self.was_retained
+    }
+
     /// What the client has done so far.
     #[must_use]
     pub const fn stats(&self) -> ClientStats {
@@ -353,47 +414,7 @@ impl<C: Connect> Transport for Client<C> {
     type Error = ClientError;
 
     async fn submit(&mut self, message: &Message<'_>) -> Result<Ticket, ClientError> {
-        if self.closed {
-            return Err(ClientError::Closed);
-        }
-        let limit = self.settings.payload_bytes;
-        let bytes = message.payload.len();
-        if bytes > limit {
-            return Err(ClientError::TooLarge { bytes, limit });
-        }
-        // Fates that nobody read count as well: otherwise a caller that only submits grows without bound.
-        let waiting = self.outbox.len() + self.unread_fates;
-        if waiting >= self.settings.queue_messages
-            || self.outbox.bytes().saturating_add(bytes) > self.settings.queue_bytes
-        {
-            return Err(ClientError::Busy { waiting });
-        }
-        let (peer, direction) = match (&self.settings.side, message.peer) {
-            (Side::Device(tenant, device), given) => {
-                let own = Peer::new(tenant, device);
-                match given {
-                    Some(other) if other != own => return Err(ClientError::Address),
-                    _ => (own, Direction::Up),
-                }
-            }
-            (Side::Service(tenant), Some(peer)) if peer.tenant() == tenant.as_str() => {
-                (peer, Direction::Down)
-            }
-            (Side::Service(_), _) => return Err(ClientError::Address),
-        };
-        let mut buffer = [0; MAX_TOPIC_BYTES];
-        let topic = Topic::new(peer, message.channel, direction)
-            .write(&mut buffer)
-            .map_err(|_| ClientError::Address)?;
-        Ok(self.outbox.push(&Draft {
-            topic,
-            payload: message.payload,
-            qos: message.qos,
-            priority: message.priority,
-            expires: message
-                .expires_in
-                .and_then(|span| Instant::now().checked_add(span)),
-        }))
+        self.submit_with(message, &Extras::default())
     }
 
     async fn next<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
@@ -406,39 +427,12 @@ impl<C: Connect> Transport for Client<C> {
         if self.closed {
             return Err(ClientError::Closed);
         }
-        self.subscriptions.entry(channel).or_insert(false);
-        self.send_subscription(channel);
+        // There is a place for every channel.
+        let _ = self.session.subscribe(channel);
         Ok(())
     }
 
     fn limits(&self) -> Limits {
         Limits::new(self.settings.payload_bytes, self.settings.queue_messages)
     }
-}
-
-/// Copies a message to `buffer`: the names first when the caller needs them, then the payload.
-fn copy<'b>(publish: &Publish, with_peer: bool, buffer: &'b mut [u8]) -> Option<Message<'b>> {
-    let topic = Topic::parse(publish.topic()).ok()?;
-    let payload = publish.payload().as_slice();
-    let (names, rest) = if with_peer {
-        let names = topic.peer.tenant().len() + topic.peer.device().len();
-        buffer.split_at_mut_checked(names)?
-    } else {
-        buffer.split_at_mut_checked(0)?
-    };
-    let rest = rest.get_mut(..payload.len())?;
-    rest.copy_from_slice(payload);
-    let mut message = Message::new(topic.channel, rest).with_qos(match publish.qos() {
-        0 => Qos::AtMostOnce,
-        _ => Qos::AtLeastOnce,
-    });
-    if with_peer {
-        let (tenant, device) = names.split_at_mut_checked(topic.peer.tenant().len())?;
-        tenant.copy_from_slice(topic.peer.tenant().as_bytes());
-        device.copy_from_slice(topic.peer.device().as_bytes());
-        let tenant = core::str::from_utf8(tenant).ok()?;
-        let device = core::str::from_utf8(device).ok()?;
-        message = message.to(Peer::parse(tenant, device).ok()?);
-    }
-    Some(message)
 }

@@ -41,6 +41,7 @@ pub struct HubSettings {
     window: u16,
     sessions: usize,
     filters: usize,
+    aliases: u16,
     retained: (usize, usize),
     connect_timeout: Duration,
     write_timeout: Duration,
@@ -59,6 +60,7 @@ impl Default for HubSettings {
             window: 64,
             sessions: 100_000,
             filters: 64,
+            aliases: 16,
             retained: (100_000, 64 << 20),
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
@@ -99,6 +101,13 @@ impl HubSettings {
     #[must_use]
     pub const fn with_sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
+        self
+    }
+
+    /// Sets for how many topics each client may use a number (MQTT 5); 16 by default, at most 64.
+    #[must_use]
+    pub fn with_topic_aliases(mut self, topics: u16) -> Self {
+        self.aliases = topics.min(64);
         self
     }
 

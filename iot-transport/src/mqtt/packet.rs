@@ -128,6 +128,12 @@ impl Publish {
             Self::V5(packet) => packet.payload(),
         }
     }
+    pub(crate) fn retain(&self) -> bool {
+        match self {
+            Self::V3(packet) => packet.retain(),
+            Self::V5(packet) => packet.retain(),
+        }
+    }
     pub(crate) fn qos(&self) -> u8 {
         match self {
             Self::V3(packet) => packet.qos() as u8,
@@ -237,11 +243,15 @@ pub(crate) struct Outgoing<'a> {
     /// Encoded properties without expiry; MQTT 5 only.
     pub(crate) properties: &'a [u8],
     pub(crate) expiry_s: Option<u32>,
+    /// The topic's alias; MQTT 5 only. With an empty topic the alias stands for it.
+    pub(crate) alias: Option<u16>,
 }
 
 impl Outgoing<'_> {
     fn properties_bytes(&self) -> usize {
-        self.properties.len() + if self.expiry_s.is_some() { 5 } else { 0 }
+        self.properties.len()
+            + if self.expiry_s.is_some() { 5 } else { 0 }
+            + if self.alias.is_some() { 3 } else { 0 }
     }
 
     fn body_bytes(&self, version: Version) -> usize {
@@ -279,6 +289,10 @@ impl Outgoing<'_> {
             if let Some(seconds) = self.expiry_s {
                 out.push(2);
                 out.extend_from_slice(&seconds.to_be_bytes());
+            }
+            if let Some(alias) = self.alias {
+                out.push(35);
+                out.extend_from_slice(&alias.to_be_bytes());
             }
         }
         out.extend_from_slice(self.payload);

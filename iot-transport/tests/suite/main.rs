@@ -9,13 +9,20 @@
     reason = "these are tests, helpers included"
 )]
 
+#[cfg(feature = "sim")]
+mod acceptance;
 mod client;
 mod common;
+#[cfg(feature = "gate")]
+mod credentials;
+mod features;
 mod foreign;
 #[cfg(feature = "gate")]
 mod gate;
 mod hub;
 mod mosquitto;
+#[cfg(feature = "gate")]
+mod mosquitto_tls;
 mod mqtt;
 #[cfg(feature = "gate")]
 mod revoked;

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use iot_core::port::Transport;
@@ -30,6 +31,16 @@ pub(crate) struct Mosquitto {
 
 impl Mosquitto {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more lines of configuration.
+    pub(crate) async fn start_with(lines: &str) -> Self {
+        Self::start_in(|_| lines.into()).await
+    }
+
+    /// With more lines of configuration, and files beside it.
+    pub(crate) async fn start_in(prepare: impl FnOnce(&Path) -> String) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -37,8 +48,9 @@ impl Mosquitto {
         let mut file = std::fs::File::create(folder.path().join("conf")).unwrap();
         writeln!(
             file,
-            "listener {} 127.0.0.1\nallow_anonymous true",
-            address.port()
+            "listener {} 127.0.0.1\nallow_anonymous true\n{}",
+            address.port(),
+            prepare(folder.path())
         )
         .unwrap();
         let mut broker = Self {
@@ -76,7 +88,7 @@ impl Mosquitto {
     }
 }
 
-async fn listen(service: &mut impl Transport<Error: core::fmt::Debug>) {
+pub(crate) async fn listen(service: &mut impl Transport<Error: core::fmt::Debug>) {
     service.subscribe(Channel::Telemetry).await.unwrap();
     // Mosquitto answers in order: once this is acknowledged the subscription stands.
     let probe = Message::new(Channel::Health, b"").to(Peer::parse("acme", "nobody").unwrap());

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::common::{self, PATIENCE, service_settings, tenant};
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 type Names = HashMap<Vec<u8>, Result<Principal, Refusal>>;
 

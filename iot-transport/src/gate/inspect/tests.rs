@@ -26,6 +26,8 @@ fn connect_as(version: Version, client_id: &str, login: Option<(&str, &[u8])>) -
         receive_maximum: 10,
         packet_limit: 10_000,
         login,
+        will: None,
+        properties: &[],
     };
     hello.put(&mut bytes).unwrap();
     bytes
@@ -41,6 +43,7 @@ fn publish(version: Version, topic: &str, properties: &[u8]) -> Vec<u8> {
         retain: false,
         properties,
         expiry_s: None,
+        alias: None,
     };
     packet.put(version, &mut bytes);
     bytes

@@ -8,6 +8,7 @@ use std::io;
 use tokio::net::TcpStream;
 
 use crate::mqtt::packet::PacketError;
+use crate::mqtt::reason::Reason;
 use crate::mqtt::wire::Io;
 
 /// A stream in the making.
@@ -96,7 +97,7 @@ pub enum ConnectError {
     )]
     Lost(#[source] io::Error),
     /// The broker said no.
-    #[error("the broker refused the session with code {code:#04x} ({}): {}", meaning(*code).0, meaning(*code).1)]
+    #[error("the broker refused the session with code {code:#04x}, {}", Reason::of(*code))]
     Refused {
         /// The return code (MQTT 3.1.1 §3.2.2.3) or reason code (MQTT 5 §3.2.2.2).
         code: u8,
@@ -117,9 +118,17 @@ impl ConnectError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Lost(_) | Self::TimedOut => true,
-            // 3: server unavailable; 0x88 to 0x97: unavailable, busy, quota; 0x9f: rate exceeded.
-            Self::Refused { code } => matches!(code, 3 | 0x88 | 0x89 | 0x97 | 0x9f),
+            Self::Refused { code } => Reason::of(*code).is_transient(),
             Self::Tls(_) | Self::Protocol(_) => false,
+        }
+    }
+
+    /// The broker's reason, where it gave one.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Refused { code } => Some(Reason::of(*code)),
+            _ => None,
         }
     }
 
@@ -136,19 +145,5 @@ impl ConnectError {
             io::ErrorKind::InvalidData => Self::Tls(error),
             _ => Self::Lost(error),
         }
-    }
-}
-
-const fn meaning(code: u8) -> (&'static str, &'static str) {
-    match code {
-        1 | 0x84 => ("unsupported protocol version", "set the other MQTT version"),
-        2 | 0x85 => ("client id not valid", "use the name in the certificate"),
-        3 | 0x88 | 0x89 => ("server unavailable", "try again later"),
-        4 | 0x86 => ("bad user name or password", "check the login"),
-        5 | 0x87 => ("not authorised", "check the identity and the policy"),
-        0x8a => ("banned", "ask the operator"),
-        0x95 => ("packet too large", "lower the limits"),
-        0x97 | 0x9f => ("quota or rate exceeded", "try again later"),
-        _ => ("see the MQTT standard", "ask the operator"),
     }
 }

@@ -17,6 +17,9 @@ pub(super) struct Entry {
     pub(super) topic: String,
     pub(super) payload: Box<[u8]>,
     pub(super) qos: Qos,
+    pub(super) retain: bool,
+    /// Encoded user properties.
+    pub(super) properties: Box<[u8]>,
     pub(super) expires: Option<Instant>,
     /// The packet identifier, once it was on a wire; it stays the message's own until its fate is known.
     pub(super) id: Option<u16>,
@@ -33,7 +36,6 @@ pub(super) struct Outbox {
     /// Was on a wire that broke: goes first, in its old order.
     again: VecDeque<u64>,
     by_id: BTreeMap<u16, u64>,
-    on_wire: usize,
     expiry: BTreeSet<(Instant, u64)>,
     last_ticket: u64,
     last_id: u16,
@@ -46,7 +48,15 @@ pub(super) struct Draft<'a> {
     pub(super) payload: &'a [u8],
     pub(super) qos: Qos,
     pub(super) priority: Priority,
+    pub(super) retain: bool,
+    pub(super) properties: &'a [u8],
     pub(super) expires: Option<Instant>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.properties.len()
+    }
 }
 
 impl Outbox {
@@ -58,14 +68,10 @@ impl Outbox {
         self.bytes
     }
 
-    pub(super) const fn on_wire(&self) -> usize {
-        self.on_wire
-    }
-
     pub(super) fn push(&mut self, draft: &Draft<'_>) -> Ticket {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
-        self.bytes += draft.payload.len();
+        self.bytes += draft.payload.len() + draft.properties.len();
         if let Some(at) = draft.expires {
             self.expiry.insert((at, ticket));
         }
@@ -75,6 +81,8 @@ impl Outbox {
                 topic: draft.topic.into(),
                 payload: draft.payload.into(),
                 qos: draft.qos,
+                retain: draft.retain,
+                properties: draft.properties.into(),
                 expires: draft.expires,
                 id: None,
                 on_wire: false,
@@ -113,7 +121,6 @@ impl Outbox {
         if let Some(id) = id {
             self.last_id = id;
             self.by_id.insert(id, ticket);
-            self.on_wire += 1;
         }
         if let Some(entry) = self.entries.get_mut(&ticket) {
             entry.id = id;
@@ -161,15 +168,12 @@ impl Outbox {
     /// Takes a message out; its fate is the caller's to tell.
     pub(super) fn remove(&mut self, ticket: u64) -> Option<Ticket> {
         let entry = self.entries.remove(&ticket)?;
-        self.bytes = self.bytes.saturating_sub(entry.payload.len());
+        self.bytes = self.bytes.saturating_sub(entry.bytes());
         if let Some(id) = entry.id {
             self.by_id.remove(&id);
         }
         if let Some(at) = entry.expires {
             self.expiry.remove(&(at, ticket));
-        }
-        if entry.on_wire {
-            self.on_wire = self.on_wire.saturating_sub(1);
         }
         self.forget_settled();
         Some(Ticket::new(ticket))
@@ -200,7 +204,6 @@ impl Outbox {
         again.sort_unstable();
         self.again = again.into();
         self.by_id.retain(|_, ticket| *ticket != 0);
-        self.on_wire = 0;
     }
 
     /// Takes out one message whose time has run out and that is not on a wire.
@@ -250,6 +253,8 @@ mod tests {
                 payload: b"x",
                 qos: Qos::AtLeastOnce,
                 priority: Priority::Normal,
+                retain: false,
+                properties: &[],
                 expires: Some(at),
             })
         };

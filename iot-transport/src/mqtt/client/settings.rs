@@ -4,10 +4,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use iot_core::authz::Direction;
 use iot_core::retry::Policy;
-use iot_core::{DeviceId, TenantId};
+use iot_core::{Channel, DeviceId, Peer, TenantId};
 
+use super::ClientError;
+use super::extras::Will;
 use crate::mqtt::packet::Version;
+use crate::session::Terms;
+use crate::topic::Topic;
 
 /// Which end of the fleet a client is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +50,9 @@ pub struct Settings {
     pub(super) window: u16,
     pub(super) retry: Policy,
     pub(super) login: Option<(String, Vec<u8>)>,
+    pub(super) will: Option<Will>,
+    pub(super) properties: Vec<(String, String)>,
+    pub(super) aliases: u16,
 }
 
 impl Settings {
@@ -74,6 +82,9 @@ impl Settings {
             window: 64,
             retry: Policy::new(Duration::from_millis(250), Duration::from_secs(30)),
             login: None,
+            will: None,
+            properties: Vec::new(),
+            aliases: 16,
         }
     }
 
@@ -150,6 +161,76 @@ impl Settings {
     pub fn with_login(mut self, name: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
         self.login = Some((name.into(), password.into()));
         self
+    }
+
+    pub(super) const fn terms(&self) -> Terms {
+        Terms::new(self.retry)
+            .with_keep_alive(self.keep_alive)
+            .with_attempt(self.connect_timeout)
+            .with_window(self.window)
+    }
+
+    /// Sets what the broker publishes when the client vanishes without a goodbye.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Address`] when it is not addressed to a device of this client, and
+    /// [`ClientError::TooLarge`] when it is longer than 65,535 bytes.
+    pub fn with_will(mut self, will: Will) -> Result<Self, ClientError> {
+        let (bytes, limit) = (will.payload.len(), usize::from(u16::MAX));
+        if bytes > limit {
+            return Err(ClientError::TooLarge { bytes, limit });
+        }
+        self.will_topic(&will)?;
+        self.will = Some(will);
+        Ok(self)
+    }
+
+    /// Adds a user property that the broker is told with every connect (MQTT 5 only).
+    #[must_use]
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets for how many topics a number may stand on the wire (MQTT 5), if the broker allows as many; 16 by
+    /// default, at most 64, as many as the gate lets through.
+    #[must_use]
+    pub fn with_topic_aliases(mut self, topics: u16) -> Self {
+        self.aliases = topics.min(64);
+        self
+    }
+
+    /// Where a message goes.
+    pub(super) fn topic<'a>(
+        &'a self,
+        peer: Option<Peer<'a>>,
+        channel: Channel,
+    ) -> Result<Topic<'a>, ClientError> {
+        let (peer, direction) = match (&self.side, peer) {
+            (Side::Device(tenant, device), given) => {
+                let own = Peer::new(tenant, device);
+                match given {
+                    Some(other) if other != own => return Err(ClientError::Address),
+                    _ => (own, Direction::Up),
+                }
+            }
+            (Side::Service(tenant), Some(peer)) if peer.tenant() == tenant.as_str() => {
+                (peer, Direction::Down)
+            }
+            (Side::Service(_), _) => return Err(ClientError::Address),
+        };
+        Ok(Topic::new(peer, channel, direction))
+    }
+
+    pub(super) fn will_topic<'a>(&'a self, will: &'a Will) -> Result<Topic<'a>, ClientError> {
+        let peer = match &will.peer {
+            None => None,
+            Some((tenant, device)) => {
+                Some(Peer::parse(tenant, device).map_err(|_| ClientError::Address)?)
+            }
+        };
+        self.topic(peer, will.channel)
     }
 
     /// The longest packet to accept: the payload with room for topic and properties.

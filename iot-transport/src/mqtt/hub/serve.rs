@@ -1,6 +1,7 @@
 //! One connection to the hub.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
@@ -91,6 +92,8 @@ struct Connection<'h, S> {
     wake: Arc<Notify>,
     window: usize,
     packet_limit: usize,
+    /// What stands for which topic, at most as many as the settings allow.
+    aliases: BTreeMap<u16, Arc<str>>,
     keep_alive: Option<Duration>,
     last_received: Instant,
     last_written: Instant,
@@ -108,6 +111,7 @@ pub(super) async fn serve<S: Io>(hub: &Hub, stream: S) {
         wake: Arc::new(Notify::new()),
         window: usize::from(settings.window),
         packet_limit: usize::MAX,
+        aliases: BTreeMap::new(),
         keep_alive: None,
         last_received: now,
         last_written: now,
@@ -310,6 +314,7 @@ impl<S: Io> Connection<'_, S> {
                 session_present: present,
                 receive_maximum: settings.window,
                 packet_limit: u32::try_from(settings.packet_bytes).unwrap_or(u32::MAX),
+                aliases: settings.aliases,
                 assigned: assigned.as_deref(),
             },
         )?;
@@ -332,11 +337,7 @@ impl<S: Io> Connection<'_, S> {
         if publish.qos() == 2 {
             return Err(End::Fault(0x9b));
         }
-        if publish.alias().is_some() {
-            // None was granted: the CONNACK names no alias maximum, which means zero.
-            return Err(End::Fault(0x94));
-        }
-        let letter = letter(publish);
+        let letter = letter(self.topic(publish)?, publish);
         count(&shared.counters.published, 1);
         let reached = shared.board.publish(
             &letter,
@@ -350,6 +351,22 @@ impl<S: Io> Connection<'_, S> {
             packet::put_puback(&mut self.wire.out, self.version, id, code);
         }
         Ok(())
+    }
+
+    /// The topic that a PUBLISH names, or that its alias stands for.
+    fn topic(&mut self, publish: &Publish) -> Result<Arc<str>, End> {
+        let most = self.hub.shared.settings.aliases;
+        let unknown = End::Fault(0x94);
+        match (publish.alias(), publish.topic()) {
+            (None, topic) => Ok(topic.into()),
+            (Some(alias), _) if alias == 0 || alias > most => Err(unknown),
+            (Some(alias), "") => self.aliases.get(&alias).cloned().ok_or(unknown),
+            (Some(alias), topic) => {
+                let topic: Arc<str> = topic.into();
+                self.aliases.insert(alias, topic.clone());
+                Ok(topic)
+            }
+        }
     }
 
     fn subscribe(&mut self, id: u16, wishes: &[Wish], session: &Arc<Session>) -> Result<(), End> {
@@ -461,6 +478,7 @@ fn outgoing(letter: &Letter, id: Option<u16>, dup: bool) -> Outgoing<'_> {
         expiry_s: letter
             .expires
             .map(|at| u32::try_from(left(at)).unwrap_or(u32::MAX)),
+        alias: None,
     }
 }
 
@@ -469,7 +487,7 @@ fn put_letter(out: &mut Vec<u8>, version: Version, letter: &Letter, id: Option<u
 }
 
 /// A received message as the hub keeps it: properties that travel on stay encoded, the expiry is counted here.
-fn letter(publish: &Publish) -> Letter {
+fn letter(topic: Arc<str>, publish: &Publish) -> Letter {
     let mut expires = None;
     let mut kept = Vec::new();
     for property in publish.properties() {
@@ -486,7 +504,7 @@ fn letter(publish: &Publish) -> Letter {
         }
     }
     Letter {
-        topic: publish.topic().into(),
+        topic,
         payload: publish.payload().clone(),
         qos: publish.qos(),
         retain: publish.retain(),

@@ -1,10 +1,11 @@
 //! What a client reads and writes.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use mqtt_protocol_core::mqtt::packet::{
     MaximumPacketSize, Property, Qos, ReceiveMaximum, SessionExpiryInterval, SubEntry, SubOpts,
-    v3_1_1, v5_0,
+    UserProperty, WillDelayInterval, v3_1_1, v5_0,
 };
 
 use super::{
@@ -20,6 +21,8 @@ pub(crate) struct Connack {
     pub(crate) receive_maximum: u16,
     pub(crate) packet_limit: usize,
     pub(crate) keep_alive_s: Option<u16>,
+    /// How many topic aliases the broker keeps for us.
+    pub(crate) aliases: u16,
 }
 
 /// A packet from a broker.
@@ -56,6 +59,7 @@ fn decode_connack(version: Version, body: &[u8]) -> Result<Connack, PacketError>
                 receive_maximum: u16::MAX,
                 packet_limit: usize::MAX,
                 keep_alive_s: None,
+                aliases: 0,
             })
         }
         Version::V5 => {
@@ -70,6 +74,14 @@ fn decode_connack(version: Version, body: &[u8]) -> Result<Connack, PacketError>
                     Property::ServerKeepAlive(seconds) => Some(seconds.val()),
                     _ => None,
                 }),
+                aliases: packet
+                    .props()
+                    .iter()
+                    .find_map(|property| match property {
+                        Property::TopicAliasMaximum(count) => Some(count.val()),
+                        _ => None,
+                    })
+                    .unwrap_or(0),
             })
         }
     }
@@ -108,6 +120,30 @@ pub(crate) struct Hello<'a> {
     pub(crate) receive_maximum: u16,
     pub(crate) packet_limit: u32,
     pub(crate) login: Option<(&'a str, &'a [u8])>,
+    pub(crate) will: Option<Testament<'a>>,
+    /// User properties; MQTT 5 only.
+    pub(crate) properties: &'a [(String, String)],
+}
+
+/// What the broker is to publish when the client vanishes.
+#[derive(Debug)]
+pub(crate) struct Testament<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    pub(crate) at_least_once: bool,
+    pub(crate) retain: bool,
+    /// After how long; MQTT 5 only.
+    pub(crate) delay_s: u32,
+}
+
+impl Testament<'_> {
+    const fn qos(&self) -> Qos {
+        if self.at_least_once {
+            Qos::AtLeastOnce
+        } else {
+            Qos::AtMostOnce
+        }
+    }
 }
 
 impl Hello<'_> {
@@ -118,21 +154,38 @@ impl Hello<'_> {
                     .client_id(self.client_id)?
                     .clean_session(self.clean)
                     .keep_alive(self.keep_alive_s);
+                if let Some(will) = &self.will {
+                    packet = packet.will_message(
+                        will.topic,
+                        will.payload.to_vec(),
+                        will.qos(),
+                        will.retain,
+                    )?;
+                }
                 if let Some((name, password)) = self.login {
                     packet = packet.user_name(name)?.password(password.to_vec())?;
                 }
                 put(out, &packet.build()?);
             }
             Version::V5 => {
+                let mut properties: Vec<Property> = alloc::vec![
+                    SessionExpiryInterval::new(self.session_expiry_s)?.into(),
+                    ReceiveMaximum::new(self.receive_maximum)?.into(),
+                    MaximumPacketSize::new(self.packet_limit)?.into(),
+                ];
+                for (name, value) in self.properties {
+                    properties.push(UserProperty::new(name.as_str(), value.as_str())?.into());
+                }
                 let mut packet = v5_0::Connect::builder()
                     .client_id(self.client_id)?
                     .clean_start(self.clean)
                     .keep_alive(self.keep_alive_s)
-                    .props(alloc::vec![
-                        SessionExpiryInterval::new(self.session_expiry_s)?.into(),
-                        ReceiveMaximum::new(self.receive_maximum)?.into(),
-                        MaximumPacketSize::new(self.packet_limit)?.into(),
-                    ]);
+                    .props(properties);
+                if let Some(will) = &self.will {
+                    packet = packet
+                        .will_message(will.topic, will.payload.to_vec(), will.qos(), will.retain)?
+                        .will_props(alloc::vec![WillDelayInterval::new(will.delay_s)?.into()]);
+                }
                 if let Some((name, password)) = self.login {
                     packet = packet.user_name(name)?.password(password.to_vec())?;
                 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use mqtt_protocol_core::mqtt::packet::{
     AssignedClientIdentifier, MaximumPacketSize, MaximumQos, MqttString, Property, ReceiveMaximum,
-    SharedSubscriptionAvailable, SubscriptionIdentifierAvailable, v3_1_1, v5_0,
+    SharedSubscriptionAvailable, SubscriptionIdentifierAvailable, TopicAliasMaximum, v3_1_1, v5_0,
 };
 use mqtt_protocol_core::mqtt::result_code::{
     ConnectReasonCode, ConnectReturnCode, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
@@ -48,15 +48,6 @@ pub(crate) struct Wish {
     pub(crate) retain_as_published: bool,
     /// Whether retained messages are wanted: 0 always, 1 when the subscription is new, 2 never.
     pub(crate) retained: u8,
-}
-
-impl Publish {
-    pub(crate) fn retain(&self) -> bool {
-        match self {
-            Self::V3(packet) => packet.retain(),
-            Self::V5(packet) => packet.retain(),
-        }
-    }
 }
 
 /// A packet from a client.
@@ -221,6 +212,7 @@ pub(crate) struct Welcome<'a> {
     pub(crate) session_present: bool,
     pub(crate) receive_maximum: u16,
     pub(crate) packet_limit: u32,
+    pub(crate) aliases: u16,
     /// The client id the hub gave to a client without one.
     pub(crate) assigned: Option<&'a str>,
 }
@@ -242,6 +234,7 @@ pub(crate) fn put_connack(
             let mut properties: Vec<Property> = alloc::vec![
                 ReceiveMaximum::new(welcome.receive_maximum)?.into(),
                 MaximumPacketSize::new(welcome.packet_limit)?.into(),
+                TopicAliasMaximum::new(welcome.aliases)?.into(),
                 MaximumQos::new(1)?.into(),
                 SharedSubscriptionAvailable::new(0)?.into(),
                 SubscriptionIdentifierAvailable::new(0)?.into(),

@@ -26,7 +26,7 @@ proptest! {
     ) {
         let version = if five { Version::V5 } else { Version::V3 };
         let sent = Outgoing {
-            topic: &topic, payload: &payload, id, dup, retain, properties: &[], expiry_s,
+            topic: &topic, payload: &payload, id, dup, retain, properties: &[], expiry_s, alias: None,
         };
         let mut bytes = Vec::new();
         sent.put(version, &mut bytes);
