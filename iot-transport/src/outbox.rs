@@ -254,7 +254,7 @@ pub struct Outbox<const ITEMS: usize, const BYTES: usize> {
 
 impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
     /// How many record keys it owns from the first on: no other engine may have them.
-    pub const RECORDS: u32 = FIRST_MESSAGE + MAX_ITEMS as u32;
+    pub const RECORDS: u32 = FIRST_MESSAGE + MAX_PLACES;
 
     /// How far its newest message may be ahead of its oldest: the window that a receiver must remember.
     ///
@@ -681,7 +681,8 @@ const FIRST_FATES: u32 = 1;
 const FATE_RECORDS: u32 = 256;
 const FIRST_MESSAGE: u32 = FIRST_FATES + FATE_RECORDS;
 /// The most places. The records of all of them are looked at, so that none is overlooked by a smaller outbox.
-const MAX_ITEMS: usize = 1_024;
+const MAX_PLACES: u32 = 1_024;
+const MAX_ITEMS: usize = MAX_PLACES as usize;
 const _: () = assert!(
     2 * MAX_ITEMS as u64 / GROUP + 2 < FATE_RECORDS as u64,
     "fates come round too soon"

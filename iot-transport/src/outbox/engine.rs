@@ -59,11 +59,7 @@ impl<const ITEMS: usize, const BYTES: usize> Engine for Outbox<ITEMS, BYTES> {
 
     fn input(&mut self, now: Now, event: &Event<'_>) {
         match *event {
-            Event::Record { key, value } => {
-                if self.show(key, value).is_none() {
-                    self.damaged = true;
-                }
-            }
+            Event::Record { key, value } => self.damaged |= self.show(key, value).is_none(),
             Event::Restored => self.restored(),
             Event::Settled { ticket, fate } => {
                 self.no_link = false;

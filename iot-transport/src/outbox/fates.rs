@@ -3,7 +3,8 @@
 use iot_core::Fate;
 
 /// How many fates lie in one record.
-pub(super) const GROUP: u64 = 16;
+pub(super) const GROUP_LEN: usize = 16;
+pub(super) const GROUP: u64 = GROUP_LEN as u64;
 
 /// The fate of one message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

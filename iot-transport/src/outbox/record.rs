@@ -3,7 +3,7 @@
 use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::{Fate, Qos};
 
-use super::fates::{Ended, GROUP};
+use super::fates::{Ended, GROUP, GROUP_LEN};
 use super::policy::{channel_code, channel_of};
 use super::slot::{Parts, Slot, State};
 use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES, priority_code, priority_of};
@@ -16,7 +16,7 @@ const WITH_TERMS: u8 = 10;
 pub(super) const OVERHEAD_BYTES: usize = 1 + 1 + 9 + 2 + 5 + 9 + 2 + 2 + 1 + 2 + 3;
 /// The longest record of fates or head, in bytes.
 #[cfg(test)]
-pub(super) const SHORT_BYTES: usize = 1 + 1 + 5 + 9 + 9 + 2 + 10 * GROUP as usize;
+pub(super) const SHORT_BYTES: usize = 1 + 1 + 5 + 9 + 9 + 2 + 10 * GROUP_LEN;
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ pub(super) fn write_fates(
     fates: impl Iterator<Item = Ended> + Clone,
 ) -> Option<usize> {
     let base = fates.clone().map(|ended| ended.sequence).min()?;
-    let mut bytes = [0; 10 * GROUP as usize];
+    let mut bytes = [0; 10 * GROUP_LEN];
     let mut used = 0;
     for Ended { sequence, fate } in fates {
         let mut number = sequence

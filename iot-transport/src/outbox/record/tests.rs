@@ -8,7 +8,7 @@ fn fates() -> impl Strategy<Value = Vec<Ended>> {
         sequence,
         fate: fate_of(code).unwrap(),
     });
-    proptest::collection::vec(ended, 1..=GROUP as usize)
+    proptest::collection::vec(ended, 1..=GROUP_LEN)
 }
 
 proptest! {
