@@ -117,8 +117,10 @@ fn what_was_in_flight_is_sent_again_after_a_reboot_under_the_same_number() {
 #[test]
 fn time_that_the_device_was_off_counts_only_where_it_is_proved() {
     for (wall, expected) in [(None, 0), (Some(1_000 + 70), 1)] {
-        let mut outside = Outside::default();
-        outside.wall = Some(1_000);
+        let mut outside = Outside {
+            wall: Some(1_000),
+            ..Outside::default()
+        };
         let mut outbox = outside.boot(empty::<4, 256>());
         outside.is_up = false;
         let message = Message::telemetry(b"1").expires_in(Duration::from_secs(60));
