@@ -7,8 +7,17 @@
 //!
 //! `IOT_SCHEDULES` says how many; 2,000 otherwise.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail loudly, and its numbers are small"
+)]
+
+extern crate alloc;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::time::Duration;
 
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::time::TimeBounds;
