@@ -10,7 +10,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod envelope;
 pub mod exchange;
+pub mod outbox;
 pub mod tape;
 pub mod topic;
 
