@@ -13,13 +13,13 @@ mod world;
 use iot_core::node::block_on;
 use iot_core::port::Records as _;
 use iot_core::sim::SimFlash;
-use iot_core::sim::flash::Mode;
+use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::storage::log::Config;
 
 use device::{Device, Store};
 use job::Job;
-pub(crate) use world::{Life, World};
+pub(crate) use world::{Life, Terms, World};
 use world::{SEQUENCES, Which};
 
 /// Lives of issuers that send commands to one device on flash.
@@ -32,8 +32,14 @@ pub(crate) struct Commands<const W: usize, const E: usize, const P: usize, const
 enum Move {
     /// A message arrives that says what is settled.
     Deliver(Which, u8),
+    /// The same, and it wants the command back.
+    TakeBack(Which, u8),
     Run,
     Finish(usize),
+    /// The device is told what time it is.
+    TellTime,
+    /// The moment comes of which the messages speak.
+    PassTime,
 }
 
 impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W, E, P, I> {
@@ -43,21 +49,33 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
 
     /// How many pages the script compacts when it runs once, in order, and without a cut.
     pub(crate) fn compactions(&self, mode: Mode) -> u64 {
+        let erases = self.after(mode, usize::MAX).map(|(erases, _)| erases);
+        erases.map_or(0, |erases| erases.saturating_sub(P as u64 - 2))
+    }
+
+    /// A device in use: `sent` messages of each life were carried out without a cut, and have never been lost.
+    pub(crate) fn in_use(&self, mode: Mode, sent: usize) -> Option<(FlashImage<W, E>, World)> {
+        Some(self.after(mode, sent).ok()?.1)
+    }
+
+    fn after(
+        &self,
+        mode: Mode,
+        sent: usize,
+    ) -> Result<(u64, (FlashImage<W, E>, World)), Violation> {
         let world = WorldCell::new(World::default());
-        let run = || {
-            let flash = SimFlash::<W, E>::new(P as u16, mode);
-            let mut device: Device<W, E, P, I> =
-                Device::boot(&self.lives, flash, self.config, &world)?;
-            for (at, life) in self.lives.iter().enumerate() {
-                for &(sequence, settled) in life.sends {
-                    let which = Which { life: at, sequence };
-                    device.deliver(&self.lives, which, settled, &world)?;
-                    device.carry_out(&self.lives, &world)?;
-                }
+        let flash = SimFlash::<W, E>::new(P as u16, mode);
+        let mut device: Device<W, E, P, I> = Device::boot(&self.lives, flash, self.config, &world)?;
+        for (at, life) in self.lives.iter().enumerate() {
+            for &(sequence, settled) in life.sends.iter().take(sent) {
+                let which = Which { life: at, sequence };
+                device.deliver(&self.lives, which, settled, &world)?;
+                device.carry_out(&self.lives, &world)?;
             }
-            Ok::<_, Violation>(device.store.flash().counters().erases)
-        };
-        run().map_or(0, |erases| erases.saturating_sub(P as u64 - 2))
+        }
+        let flash = device.store.flash();
+        let known = world.read(Clone::clone);
+        Ok((flash.counters().erases, (flash.image().clone(), known)))
     }
 
     fn moves(&self, device: &Device<W, E, P, I>, world: &World) -> Vec<Move> {
@@ -84,6 +102,19 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
                 Move::Deliver(Which { life: at, sequence }, settled)
             };
             moves.extend(arriving.iter().map(deliver));
+            if life.terms == Terms::TakenBack {
+                moves.extend(arriving.iter().map(|&(sequence, settled)| {
+                    Move::TakeBack(Which { life: at, sequence }, settled)
+                }));
+            }
+        }
+        if self.lives.iter().any(Life::is_timed) {
+            if !device.knows_the_time() {
+                moves.push(Move::TellTime);
+            }
+            if !world.has_come {
+                moves.push(Move::PassTime);
+            }
         }
         if device.has_started() {
             moves.push(Move::Run);
@@ -101,18 +132,29 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Commands<W,
         let lives = &self.lives;
         match step {
             Move::Deliver(which, settled) => device.deliver(lives, which, settled, world),
+            Move::TakeBack(which, settled) => device.take_back(lives, which, settled, world),
             Move::Run => device.run(lives, world),
             Move::Finish(at) => device.finish(lives, at, world),
+            Move::TellTime => device.is_told_the_time(lives, world),
+            Move::PassTime => {
+                world.update(|world| world.has_come = true);
+                if device.knows_the_time() {
+                    device.is_told_the_time(lives, world)?;
+                }
+                Ok(())
+            }
         }
     }
 
-    /// From here on no message is lost and no power is cut.
+    /// From here on no message is lost, no power is cut, and everybody knows that the moment has come.
     fn comes_to_rest(
         &self,
         device: &mut Device<W, E, P, I>,
         world: &WorldCell<World>,
     ) -> Result<(), Violation> {
         let lives = &self.lives;
+        world.update(|world| world.has_come = true);
+        device.is_told_the_time(lives, world)?;
         for at in 0..lives.len() {
             if lives[at + 1..]
                 .iter()

@@ -7,6 +7,7 @@ use iot_core::storage::log::Config as LogConfig;
 
 use crate::counter::Counter;
 use crate::entry::{Effort, Entry, Outcome};
+use crate::full::Crowd;
 use crate::log::Entries;
 use crate::records::Batches;
 
@@ -147,6 +148,18 @@ pub(crate) const RECORDS: [Entry; 18] = on_every_flash!(
     (8, 192, 4, 0, Config::STABLE, STABLE)
 );
 
+/// Enough to fill it, so that something is refused, and to make room again.
+const CROWDED: Depths = [closed(3, 0), closed(5, 1)];
+const LESS_CROWDED: Depths = [closed(3, 0), closed(4, 0)];
+
+/// Records on flash that is nearly full.
+pub(crate) const FULL: [Entry; 6] = on_every_flash!(
+    "records-full",
+    crowd,
+    (4, 160, 4, 0, Config::STABLE, CROWDED),
+    (8, 192, 4, 0, Config::STABLE, LESS_CROWDED)
+);
+
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
 
@@ -178,26 +191,66 @@ fn commit<const W: usize, const E: usize, const P: usize>(
     explore(subject, (P, pages), effort, mode, config, depth)
 }
 
-pub(crate) fn explore<S, const W: usize, const E: usize>(
-    subject: S,
-    (pages, retired): (usize, u64),
+fn crowd<const W: usize, const E: usize, const P: usize>(
     effort: Effort,
     mode: Mode,
-    mut config: Config,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Crowd::<W, E, P>::new(depth.batches, spare(P));
+    let (erased, refused) = subject.without_cuts(mode);
+    // Where nothing is refused, nothing is shown.
+    let pages = if refused > 0 {
+        erased.saturating_sub(IN_USE.into())
+    } else {
+        0
+    };
+    explore(subject, (P, pages), effort, mode, config, depth)
+}
+
+pub(crate) fn explore<S, const W: usize, const E: usize>(
+    subject: S,
+    pages: (usize, u64),
+    effort: Effort,
+    mode: Mode,
+    config: Config,
     depth: Depth,
 ) -> Outcome
 where
     S: Subject<W, E, World: Default>,
 {
+    let start = FlashImage::<W, E>::new(pages.0 as u16, mode);
+    explore_from(
+        subject,
+        (start, S::World::default()),
+        pages,
+        effort,
+        config,
+        depth,
+    )
+}
+
+/// Explores what may come after `start`.
+pub(crate) fn explore_from<S, const W: usize, const E: usize>(
+    subject: S,
+    (start, world): (FlashImage<W, E>, S::World),
+    (pages, retired): (usize, u64),
+    effort: Effort,
+    mut config: Config,
+    depth: Depth,
+) -> Outcome
+where
+    S: Subject<W, E>,
+{
     let cuts = match effort {
         Effort::Quick => 500,
-        Effort::Full => 100_000,
+        Effort::Full => 50_000,
     };
     config.audit = effort == Effort::Full;
     config.merged_samples = 100;
     config.states = depth.budget.unwrap_or(20_000_000);
-    let start = FlashImage::<W, E>::new(pages as u16, mode);
-    let explorer = Explorer::new(subject, start, S::World::default(), config);
+    let explorer = Explorer::new(subject, start, world, config);
     let outcome = Outcome::of(explorer, cuts).with_pages(pages, retired, depth.pages);
     match depth.budget {
         Some(_) if depth.limit => outcome.may_stay_open().beyond_claims(),

@@ -27,6 +27,9 @@ pub(crate) struct Entry {
     pub(crate) run: fn(Effort) -> Outcome,
 }
 
+/// Of how many violations the way is told.
+const SHOWN: usize = 3;
+
 /// What a run gave.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
@@ -132,8 +135,12 @@ impl Outcome {
         let mut text = String::new();
         let failures = self.report.failures.iter().chain(&self.random.failure);
         // Writing to a string cannot fail.
-        for failure in failures {
+        for failure in failures.clone().take(SHOWN) {
             let _ = write!(text, "{name}: {failure}");
+        }
+        let more = failures.count().saturating_sub(SHOWN);
+        if more > 0 {
+            let _ = writeln!(text, "{name}: {more} more violations");
         }
         if self.limit && self.report.failures.is_empty() {
             let _ = writeln!(text, "{name}: the documented limit is none: claim more");

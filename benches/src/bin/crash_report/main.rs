@@ -20,6 +20,7 @@ mod commands;
 mod counter;
 mod engines;
 mod entry;
+mod full;
 mod journal;
 mod log;
 mod records;
@@ -34,6 +35,7 @@ const ENTRIES: &[&[Entry]] = &[
     &engines::COUNTER,
     &engines::LOG,
     &engines::RECORDS,
+    &engines::FULL,
     &journal::ONE_BY_ONE,
     &journal::ANY_ORDER,
 ];

@@ -1,8 +1,5 @@
 //! A device: the real inbox on real records on flash, and its driver.
 
-use core::fmt::Write as _;
-use core::hash::Hasher;
-
 use iot_core::codec::encode_into;
 use iot_core::command::{Class, Inbox, Outcome, Request, Response};
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
@@ -15,7 +12,7 @@ use iot_core::storage::records::FlashRecords;
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, Instant, IssuerId, Message, Now, Ticket};
 
-use super::world::{COMMANDS, Life, Which, World};
+use super::world::{COMMANDS, Life, MOMENT, Terms, Which, World, truth};
 use super::{Job, effects};
 
 const WINDOW: usize = 4;
@@ -35,9 +32,12 @@ pub(crate) struct Device<const W: usize, const E: usize, const P: usize, const I
     inbox: Inbox<Job, I, WINDOW, RESULTS, EFFECT_BYTES>,
     /// What its handlers are at.
     pub(crate) running: Vec<Which>,
+    /// What it knows of the time.
+    now: Now,
 }
 
-const NOW: Now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+/// No boot knows the time before it is told.
+const BOOTED: Now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
 
 impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E, P, I> {
     /// Boots, looks whether everything is there, and does what is then due.
@@ -64,10 +64,10 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
         {
             let value = block_on(store.read(key, &mut buffer)).map_err(Violation::new)?;
             let value = value.unwrap_or_default();
-            inbox.input(NOW, &Event::Record { key, value });
+            inbox.input(BOOTED, &Event::Record { key, value });
             from = key.offset(1);
         }
-        inbox.input(NOW, &Event::Restored);
+        inbox.input(BOOTED, &Event::Restored);
         if inbox.is_damaged() {
             return Err(Violation::new("the inbox cannot read its records"));
         }
@@ -75,6 +75,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
             store,
             inbox,
             running: Vec::new(),
+            now: BOOTED,
         };
         device.pump(lives, world)?;
         Ok(device)
@@ -88,6 +89,45 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
         settled: u8,
         world: &WorldCell<World>,
     ) -> Result<(), Violation> {
+        self.receive(lives, which, world, |request| {
+            request.settled_below(settled.into())
+        })
+    }
+
+    /// The wish to take a command back arrives.
+    pub(crate) fn take_back(
+        &mut self,
+        lives: &[Life],
+        which: Which,
+        settled: u8,
+        world: &WorldCell<World>,
+    ) -> Result<(), Violation> {
+        self.receive(lives, which, world, |request| {
+            request.settled_below(settled.into()).cancel()
+        })
+    }
+
+    /// Somebody tells the device what time it is.
+    pub(crate) fn is_told_the_time(
+        &mut self,
+        lives: &[Life],
+        world: &WorldCell<World>,
+    ) -> Result<(), Violation> {
+        self.now.wall = world.read(|world| truth(world.has_come));
+        self.pump(lives, world)
+    }
+
+    pub(crate) fn knows_the_time(&self) -> bool {
+        self.now.wall != BOOTED.wall
+    }
+
+    fn receive(
+        &mut self,
+        lives: &[Life],
+        which: Which,
+        world: &WorldCell<World>,
+        says: impl for<'b> FnOnce(Request<'b>) -> Request<'b>,
+    ) -> Result<(), Violation> {
         let life = lives[which.life];
         let job = Job {
             class: life.class(which.sequence),
@@ -100,11 +140,16 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
         let (mut command, mut bytes) = ([0; 32], [0; 128]);
         let command = encode_into(&mut command, |out| out.encode(job)?.ok());
         let command = command.map_err(Violation::new)?;
-        let request = Request::new(which.id(lives), command).settled_below(settled.into());
+        let request = says(Request::new(which.id(lives), command));
+        let request = match life.terms(which.sequence) {
+            Terms::Expires => request.expires_at(Some(MOMENT)),
+            Terms::NotBefore => request.not_before(Some(MOMENT)),
+            Terms::Now | Terms::TakenBack => request,
+        };
         let len = request.encode(&mut bytes);
         let len = len.ok_or_else(|| Violation::new("a request is too long"))?;
         let message = Message::new(Channel::Command, &bytes[..len]);
-        self.inbox.input(NOW, &Event::Message(message));
+        self.inbox.input(self.now, &Event::Message(message));
         self.pump(lives, world)
     }
 
@@ -124,7 +169,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
         };
         let which = Which::of(job.id, lives)?;
         world.update(|world| {
-            world.begins(lives, which)?;
+            world.begins(lives, which, job.resumed)?;
             match job.command.class {
                 Class::Transactional => Ok(()),
                 // A probe that tells the truth.
@@ -179,7 +224,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
     fn pump(&mut self, lives: &[Life], world: &WorldCell<World>) -> Result<(), Violation> {
         let mut buffer = [0; 512];
         loop {
-            let done = match self.inbox.step(NOW, &mut buffer) {
+            let done = match self.inbox.step(self.now, &mut buffer) {
                 Step::Idle => return Ok(()),
                 Step::Persist(batch) => {
                     let effective = batch.iter().any(|(key, _)| key == EFFECTS);
@@ -198,24 +243,14 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
                 }
                 _ => Done::Failed(Failure::Effect),
             };
-            self.inbox.done(NOW, done);
+            self.inbox.done(self.now, done);
         }
     }
 
     /// Adds what is in RAM, but for what the flash tells.
     pub(crate) fn add(&self, key: &mut KeyHasher) {
-        let mut all = Text(key);
-        // It cannot fail: the hasher takes everything.
-        let _ = write!(all, "{:?}{:?}", self.inbox, self.running);
-    }
-}
-
-/// Text that is hashed instead of kept.
-struct Text<'k>(&'k mut KeyHasher);
-
-impl core::fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
+        // In one piece: a word of the hash for each comma would cost a quarter of the run.
+        let text = format!("{:?}{:?}{:?}", self.inbox, self.running, self.now);
+        key.bytes(text.as_bytes());
     }
 }

@@ -1,7 +1,10 @@
 //! What the outside knows of each command, and what it may demand.
 
+use core::hash::{Hash, Hasher};
+
 use iot_core::command::{Answer, Class, Outcome, Reason};
 use iot_core::sim::power::Violation;
+use iot_core::time::{TimeBounds, Timestamp};
 use iot_core::{CommandId, IssuerId};
 
 /// Lives of issuers in a script, at most.
@@ -27,11 +30,45 @@ pub(crate) struct Life {
     pub(crate) in_order: bool,
     /// It sends nothing before everything of the lives in front of it has ended.
     pub(crate) in_turn: bool,
+    /// What else its messages say.
+    pub(crate) terms: Terms,
+}
+
+/// What an issuer demands of the commands of its script.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Terms {
+    /// That they are carried out.
+    Now,
+    /// That none starts at [`MOMENT`] or later.
+    Expires,
+    /// That none starts before [`MOMENT`].
+    NotBefore,
+    /// That they are carried out, and at any time that they are not.
+    TakenBack,
+}
+
+/// The moment of which the messages speak.
+pub(crate) const MOMENT: Timestamp = Timestamp::from_secs(2);
+
+/// What time it is before that moment has come, and after.
+pub(crate) const fn truth(has_come: bool) -> TimeBounds {
+    TimeBounds::exact(Timestamp::from_secs(if has_come { 3 } else { 1 }))
 }
 
 impl Life {
     pub(crate) fn class(&self, sequence: u8) -> Class {
         self.classes[usize::from(sequence - 1) % self.classes.len()]
+    }
+
+    /// What it demands of this command; of the one beyond its script, which proves that it goes on, nothing.
+    pub(crate) fn terms(&self, sequence: u8) -> Terms {
+        let is_scripted = self.sends.iter().any(|(sent, _)| *sent == sequence);
+        if is_scripted { self.terms } else { Terms::Now }
+    }
+
+    /// Whether it matters what time it is.
+    pub(crate) const fn is_timed(&self) -> bool {
+        matches!(self.terms, Terms::Expires | Terms::NotBefore)
     }
 }
 
@@ -63,7 +100,7 @@ impl Which {
 }
 
 /// What is known of one command.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Deed {
     /// How often it took effect; 2 stands for more.
     effects: u8,
@@ -73,12 +110,27 @@ struct Deed {
     over: bool,
 }
 
+impl Hash for Deed {
+    // In one word: a world is hashed whenever it changes.
+    fn hash<H: Hasher>(&self, key: &mut H) {
+        let flags = [self.done, self.doubt, self.over].map(u8::from);
+        key.write_u32(u32::from_le_bytes([
+            self.effects,
+            flags[0],
+            flags[1],
+            flags[2],
+        ]));
+    }
+}
+
 /// What is known outside the device.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct World {
     deeds: [Deed; COMMANDS],
     /// The newest life of each issuer of which a command has run, as an index of the script, from 1.
     newest: [u8; LIVES],
+    /// The moment of which the messages speak has come.
+    pub(crate) has_come: bool,
 }
 
 impl World {
@@ -96,10 +148,24 @@ impl World {
     }
 
     /// A handler begins.
-    pub(crate) fn begins(&mut self, lives: &[Life], which: Which) -> Result<(), Violation> {
+    pub(crate) fn begins(
+        &mut self,
+        lives: &[Life],
+        which: Which,
+        resumed: bool,
+    ) -> Result<(), Violation> {
         let deed = self.deeds[which.index()];
         if deed.done || deed.doubt || deed.over {
             return wrong("ran after its end was told", which);
+        }
+        match lives[which.life].terms(which.sequence) {
+            Terms::Expires if self.has_come && !resumed => {
+                return wrong("started although its time was over", which);
+            }
+            Terms::NotBefore if !self.has_come => {
+                return wrong("started before its time", which);
+            }
+            _ => {}
         }
         let issuer = lives[which.life].issuer as usize - 1;
         let life = which.life as u8 + 1;
@@ -153,12 +219,14 @@ impl World {
         which: Which,
         answer: &Answer,
     ) -> Result<(), Violation> {
-        let class = lives[which.life].class(which.sequence);
+        let life = lives[which.life];
+        let (class, terms) = (life.class(which.sequence), life.terms(which.sequence));
         let deed = &mut self.deeds[which.index()];
         let Answer::Ended(outcome) = answer else {
             return Ok(());
         };
         match outcome {
+            Outcome::Done(_) if deed.over => wrong("was done after it was over", which),
             Outcome::Done(_) if deed.doubt => wrong("was done after it was in doubt", which),
             Outcome::Done(_) if deed.effects == 0 => wrong("was done without an effect", which),
             Outcome::Done(_) => {
@@ -169,6 +237,20 @@ impl World {
             Outcome::InDoubt if class != Class::Opaque => wrong("is in doubt", which),
             Outcome::InDoubt => {
                 deed.doubt = true;
+                Ok(())
+            }
+            // Nothing is on record of an idempotent command before its end, so it may have run before a cut.
+            Outcome::Expired | Outcome::Cancelled
+                if deed.done || deed.doubt || deed.effects > 0 && class != Class::Idempotent =>
+            {
+                wrong(&format!("ended as {outcome:?} after it took effect"), which)
+            }
+            Outcome::Expired if terms == Terms::Expires && self.has_come => {
+                deed.over = true;
+                Ok(())
+            }
+            Outcome::Cancelled if terms == Terms::TakenBack => {
+                deed.over = true;
                 Ok(())
             }
             Outcome::Forgotten
