@@ -158,6 +158,7 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
                 self.phase = Phase::Draining { until, life };
             }
             Phase::Draining { .. } => {}
+            Phase::GaveUp => self.start(now),
             _ => self.leave(Reason::Asked, Phase::Waiting { until: now }),
         }
     }
@@ -184,7 +185,15 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
     }
 
     /// Takes in what happened. What does not fit where the session stands is ignored.
+    ///
+    /// What only a step can have caused stands for its [`done`](Self::done): a binding that dials and waits may
+    /// tell the outcome alone.
     pub fn input(&mut self, now: Instant, event: Event<K>) {
+        match (self.offered, event) {
+            (Some(Step::Dial), Event::Opened | Event::Lost { .. })
+            | (Some(Step::Greet), Event::Welcomed(_)) => self.done(now),
+            _ => {}
+        }
         match (&mut self.phase, event) {
             (Phase::Dialling { until }, Event::Opened) => {
                 self.phase = Phase::Opened { until: *until };

@@ -277,8 +277,16 @@ fn a_spent_budget_ends_the_attempts_until_it_is_started_again() {
     assert_eq!(take(&mut session, back), Step::Idle);
     assert_eq!(session.state(), State::GaveUp);
     assert_eq!(session.deadline(), None);
-    session.start(back);
-    assert_eq!(take(&mut session, back), Step::Dial);
+    for again in [Session::start, |session: &mut Four, now| {
+        session.reconnect(now, S)
+    }] {
+        let mut session = session;
+        again(&mut session, back);
+        assert_eq!(take(&mut session, back), Step::Dial);
+        session.input(back, LOST);
+        // The budget is whole again.
+        assert!(pause(&mut session, back) >= S);
+    }
 }
 
 #[test]
@@ -356,6 +364,21 @@ fn a_reconnect_does_not_wait_for_ever() {
     session.reconnect(at(15), 10 * S);
     assert_eq!(take(&mut session, at(15)), Step::Close(Reason::Asked));
     assert_eq!(take(&mut session, at(15)), Step::Dial);
+}
+
+#[test]
+fn the_outcome_of_a_step_stands_for_its_being_done() {
+    let (mut session, mut entropy) = (Four::new(TERMS), Fixed(7, 0));
+    session.start(at(0));
+    assert_eq!(session.step(at(0), &mut entropy), Step::Dial);
+    session.input(at(0), LOST);
+    // Otherwise it would dial again at once, for ever.
+    let back = at(0) + pause(&mut session, at(0));
+    assert_eq!(session.step(back, &mut entropy), Step::Dial);
+    session.input(back, Event::Opened);
+    assert_eq!(session.step(back, &mut entropy), Step::Greet);
+    session.input(back, Event::Welcomed(Welcome::new(true)));
+    assert_eq!(session.state(), State::Up);
 }
 
 #[test]

@@ -434,6 +434,33 @@ async fn a_broker_that_is_not_there_is_told_when_patience_ends() {
     assert!(error.to_string().contains("check its address"), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_gives_up_when_it_was_told_to_and_begins_again_when_asked() {
+    let dials = Arc::new(AtomicUsize::new(0));
+    let counter = dials.clone();
+    let nowhere = move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { Err::<DuplexStream, _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+    };
+    let mut device = Client::new(nowhere, device_settings("d1").with_attempts(3));
+    for round in 1..=2 {
+        let error = device.connected(PATIENCE).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Unreachable(_)), "{error}");
+        while !device.has_given_up() {
+            let mut buffer = [0; 64];
+            let some = Duration::from_millis(50);
+            assert!(
+                tokio::time::timeout(some, device.next(&mut buffer))
+                    .await
+                    .is_err()
+            );
+        }
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(dials.load(Ordering::Relaxed), 3 * round);
+        device.reconnect(Duration::ZERO);
+    }
+}
+
 #[tokio::test]
 async fn a_service_needs_a_peer_of_its_own_tenant() {
     let mut service = Client::new(Tcp::new("127.0.0.1:1"), service_settings());
