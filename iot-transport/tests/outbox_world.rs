@@ -5,7 +5,7 @@
 //! schedules with a client that drops what is pending when the broker has lost its session (as well-known clients do)
 //! lose messages without a word, which shows that the faults bite.
 //!
-//! `IOT_SCHEDULES` says how many; 2,000 otherwise.
+//! `IOT_SCHEDULES` says how many; 10,000 otherwise.
 
 #![allow(
     clippy::unwrap_used,
@@ -426,7 +426,7 @@ fn run(seed: u64, client: Client) -> usize {
 
 fn schedules() -> u64 {
     let said = std::env::var("IOT_SCHEDULES").ok();
-    said.and_then(|said| said.parse().ok()).unwrap_or(2_000)
+    said.and_then(|said| said.parse().ok()).unwrap_or(10_000)
 }
 
 #[test]
