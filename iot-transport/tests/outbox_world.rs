@@ -448,7 +448,7 @@ fn every_message_has_one_fate_and_the_gaps_agree_whatever_breaks() {
 
 #[test]
 fn a_client_that_forgets_with_the_broker_loses_messages_under_the_same_schedules() {
-    let count = schedules().min(10_000);
+    let count = schedules().min(2_000);
     let lost: usize = (0..count).map(|seed| run(seed, Client::Forgets)).sum();
     println!("control schedules={count} lost={lost}");
     assert!(lost > 0, "the faults do not bite");
