@@ -10,7 +10,7 @@
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::time::Instant;
 
 use iot_core::node::block_on;
@@ -88,7 +88,7 @@ fn run(seed: u64, forgetful: bool, sum: &mut Sum) -> Result<(), Box<dyn core::er
         device.danger_forget_with_session();
     }
     net.set_weather(STORM);
-    let (mut arrived, mut told) = (BTreeSet::new(), Vec::new());
+    let (mut arrived, mut told) = (HashSet::new(), Vec::new());
     let mut buffer = [0; 64];
     for round in 0..200_u8 {
         if round < MESSAGES {
