@@ -425,3 +425,39 @@ fn it_is_small() {
     let bytes = size_of::<Session<u8, 8>>();
     assert!(bytes <= 200, "{bytes} bytes");
 }
+
+/// Chooses the pause, and waits for its end.
+fn after_pause(session: &mut Four, now: Instant) -> Instant {
+    assert_eq!(take(session, now), Step::Idle);
+    session.deadline().unwrap()
+}
+
+#[test]
+fn a_session_that_an_unanswered_greeting_may_have_made_is_not_believed() {
+    let mut session = up(&[1, 2]);
+    let mut now = Instant::ZERO;
+    // The other end lost everything; a greeting made it a new session, and the answer was lost.
+    session.input(now, Event::Lost { wait: None });
+    for is_answered in [false, true] {
+        now = after_pause(&mut session, now);
+        assert_eq!(take(&mut session, now), Step::Dial);
+        session.input(now, Event::Opened);
+        assert_eq!(take(&mut session, now), Step::Greet);
+        session.input(
+            now,
+            if is_answered {
+                Event::Welcomed(Welcome::new(true))
+            } else {
+                Event::Lost { wait: None }
+            },
+        );
+    }
+    assert!(!session.is_resumed() && !session.is_subscribed(1));
+    assert_eq!(take(&mut session, now), Step::Subscribe(1));
+
+    // The next one is believed again.
+    session.input(now, Event::Lost { wait: None });
+    now = after_pause(&mut session, now);
+    welcome(&mut session, now, Welcome::new(true));
+    assert!(session.is_resumed());
+}

@@ -82,6 +82,9 @@ struct Binding {
     /// What was asked for on this link, or was granted before and is remembered there.
     known: BTreeSet<u8>,
     draining: bool,
+    /// A greeting may be out on this stream, and on so many since the last answer.
+    opened: bool,
+    unanswered: u32,
     /// A link ended and the next step chooses the pause.
     failed: bool,
     /// When the pause was chosen.
@@ -107,6 +110,8 @@ impl Binding {
             granted: BTreeSet::new(),
             known: BTreeSet::new(),
             draining: false,
+            opened: false,
+            unanswered: 0,
             failed: false,
             ended: None,
             told: Duration::ZERO,
@@ -118,6 +123,7 @@ impl Binding {
             (self.failed, self.ended) = (failed, None);
         }
         (self.stream, self.greeted, self.up) = (false, false, false);
+        self.opened = false;
         (self.in_flight, self.window, self.draining) = (0, 0, false);
         self.known.clear();
     }
@@ -205,6 +211,10 @@ impl Binding {
             Act::Opened => {
                 self.caused(Step::Dial);
                 self.session.input(now, Event::Opened);
+                if self.stream && !self.opened && self.session.state() == State::Connecting {
+                    self.opened = true;
+                    self.unanswered += 1;
+                }
             }
             Act::Welcomed { resumed, window } => {
                 self.caused(Step::Greet);
@@ -214,9 +224,11 @@ impl Binding {
                 if took {
                     assert_eq!(self.session.state(), State::Up);
                     (self.up, self.window) = (true, window.clamp(1, 3));
-                    if !resumed {
+                    // Only the session that no other greeting can have made is ours.
+                    if !(resumed && self.unanswered == 1) {
                         self.granted.clear();
                     }
+                    self.unanswered = 0;
                     self.known = self.granted.clone();
                 }
             }
