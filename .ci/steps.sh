@@ -198,6 +198,7 @@ step_firmware() {
     printf '%s\n' "$output"
     grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
     .ci/powercut 3
+    .ci/uplink 3
 }
 
 # Every state that power cuts can lead to, in the small scopes; the large ones are in .ci/deep.

@@ -19,7 +19,7 @@ pub mod gate;
 mod hand;
 pub mod layer;
 pub mod memory;
-#[cfg(feature = "mqtt")]
+#[cfg(any(feature = "mqtt", feature = "chip"))]
 pub mod mqtt;
 pub mod outbox;
 pub mod session;

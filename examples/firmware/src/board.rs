@@ -3,12 +3,12 @@
 //! This is the only file of the project with `unsafe` in it.
 #![allow(
     unsafe_code,
-    reason = "the stack can only be gauged through raw memory"
+    reason = "the stack can only be gauged, and registers reached, through raw memory"
 )]
 
 use core::ffi::CStr;
 use core::panic::PanicInfo;
-use core::ptr::{read_volatile, write_volatile};
+use core::ptr::{self, read_volatile, write_volatile};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::syst::SystClkSource;
@@ -186,6 +186,51 @@ impl File {
     fn seek(&mut self, offset: usize) -> bool {
         // SAFETY: the call takes two numbers and touches no memory of this program.
         unsafe { syscall(nr::SEEK, &[self.0, offset]) == 0 }
+    }
+}
+
+/// The first UART (LM3S6965 data sheet, chapter 12): bytes from and to the outside.
+#[derive(Debug)]
+pub struct Port(());
+
+impl Port {
+    const DATA: *mut u32 = ptr::with_exposed_provenance_mut(0x4000_C000);
+    const FLAGS: *const u32 = ptr::with_exposed_provenance(0x4000_C018);
+    const LINE: *mut u32 = ptr::with_exposed_provenance_mut(0x4000_C02C);
+    const CONTROL: *mut u32 = ptr::with_exposed_provenance_mut(0x4000_C030);
+    const RECEIVE_EMPTY: u32 = 1 << 4;
+    const TRANSMIT_FULL: u32 = 1 << 5;
+
+    /// Eight bits, no parity, with queues; both ways are open.
+    #[must_use]
+    pub fn open() -> Self {
+        // SAFETY: both are registers of the UART, which nothing but this type uses.
+        unsafe {
+            write_volatile(Self::LINE, 0x70);
+            write_volatile(Self::CONTROL, 0x301);
+        }
+        Self(())
+    }
+
+    /// The next byte, if there is one.
+    pub fn get(&mut self) -> Option<u8> {
+        // SAFETY: both are registers of the UART; reading the data takes the byte, which is there.
+        unsafe {
+            (read_volatile(Self::FLAGS) & Self::RECEIVE_EMPTY == 0)
+                .then(|| read_volatile(Self::DATA) as u8)
+        }
+    }
+
+    /// Sends a byte, if there is room for it.
+    pub fn put(&mut self, byte: u8) -> bool {
+        // SAFETY: both are registers of the UART; writing the data sends the byte, for which there is room.
+        unsafe {
+            let room = read_volatile(Self::FLAGS) & Self::TRANSMIT_FULL == 0;
+            if room {
+                write_volatile(Self::DATA, byte.into());
+            }
+            room
+        }
     }
 }
 

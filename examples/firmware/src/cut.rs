@@ -12,8 +12,6 @@ use crate::board::{File, exit, print};
 
 /// Bytes of a page.
 pub const PAGE: usize = 512;
-/// Bytes of the flash.
-pub const BYTES: usize = 4 * PAGE;
 const WORD: usize = 4;
 
 /// How many operations there is power for.
@@ -44,6 +42,7 @@ pub fn cut() -> ! {
 #[derive(Debug)]
 pub struct FileFlash<'s> {
     file: File,
+    bytes: usize,
     supply: &'s Supply,
 }
 
@@ -58,11 +57,15 @@ impl NorFlashError for Broken {
 }
 
 impl<'s> FileFlash<'s> {
-    /// Opens the file.
+    /// Opens the file, which has so many bytes.
     #[must_use]
-    pub fn open(supply: &'s Supply) -> Option<Self> {
+    pub fn open(supply: &'s Supply, bytes: usize) -> Option<Self> {
         let file = File::open(c"flash.bin")?;
-        Some(Self { file, supply })
+        Some(Self {
+            file,
+            bytes,
+            supply,
+        })
     }
 }
 
@@ -79,7 +82,7 @@ impl ReadNorFlash for FileFlash<'_> {
     }
 
     fn capacity(&self) -> usize {
-        BYTES
+        self.bytes
     }
 }
 

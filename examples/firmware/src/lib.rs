@@ -10,4 +10,5 @@ pub mod fixture;
 pub mod flash;
 pub mod release;
 pub mod service;
+pub mod uart;
 pub mod world;

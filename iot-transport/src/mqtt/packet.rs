@@ -15,16 +15,7 @@ use mqtt_protocol_core::mqtt::ArcPayload;
 use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait, Property, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError};
 
-/// Which MQTT is spoken.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Version {
-    /// MQTT 3.1.1, which every broker speaks.
-    #[default]
-    V3,
-    /// MQTT 5: refusals carry a reason, expiry and limits are told to the broker.
-    V5,
-}
+pub(crate) use super::version::Version;
 
 /// Why bytes are not MQTT that we accept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

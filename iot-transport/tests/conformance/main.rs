@@ -11,6 +11,8 @@
 
 mod bites;
 mod broken;
+#[cfg(all(feature = "hub", feature = "chip"))]
+mod chip;
 mod layers;
 #[cfg(feature = "hub")]
 mod mqtt;

@@ -14,25 +14,25 @@ use iot_transport::mqtt::{Client, Hub, Settings, Tcp, Version};
 use crate::assert_passed;
 use crate::server::{Front, Server, free_port};
 
-enum Broker {
+pub(crate) enum Broker {
     Hub(Hub, Listening),
     Process(Server),
 }
 
 impl Broker {
-    async fn hub() -> Self {
+    pub(crate) async fn hub() -> Self {
         let hub = Hub::default();
         let listening = hub.listen("127.0.0.1:0").await.unwrap();
         Self::Hub(hub, listening)
     }
 
-    async fn mosquitto() -> Self {
+    pub(crate) async fn mosquitto() -> Self {
         let port = free_port();
         let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");
         Self::Process(Server::start("mosquitto", port, config).await)
     }
 
-    async fn nats() -> Self {
+    pub(crate) async fn nats() -> Self {
         let (port, own) = (free_port(), free_port());
         let config = format!(
             "server_name: test\nlisten: 127.0.0.1:{own}\njetstream {{ store_dir: \"FOLDER\" }}\n\
@@ -41,10 +41,17 @@ impl Broker {
         Self::Process(Server::start("nats-server", port, config).await)
     }
 
-    const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         match self {
             Self::Hub(_, listening) => listening.address(),
             Self::Process(server) => server.address,
+        }
+    }
+
+    pub(crate) async fn restart_empty(&mut self) {
+        match self {
+            Self::Hub(hub, _) => hub.restart_empty(),
+            Self::Process(server) => server.restart_empty().await,
         }
     }
 }
@@ -110,10 +117,7 @@ impl<W: Transport> Subject for Mqtt<W> {
     }
 
     async fn lose_session(&mut self, _: &mut W, _: &mut W) {
-        match &mut self.broker {
-            Broker::Hub(hub, _) => hub.restart_empty(),
-            Broker::Process(server) => server.restart_empty().await,
-        }
+        self.broker.restart_empty().await;
     }
 
     async fn pause(&mut self, span: Duration) {

@@ -14,7 +14,7 @@ use iot_core::storage::records::FlashRecords;
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, CommandId, Instant, IssuerId, Message, Now, Ticket};
 use iot_firmware::board::{Board, argument, exit};
-use iot_firmware::cut::{BYTES, FileFlash, Supply, World};
+use iot_firmware::cut::{FileFlash, PAGE, Supply, World};
 
 iot_core::commands! {
     enum Job {
@@ -29,6 +29,8 @@ iot_core::commands! {
     }
 }
 
+/// Bytes of the flash.
+const BYTES: usize = 4 * PAGE;
 /// Commands in all; the command's number is its sequence.
 const COMMANDS: usize = 24;
 /// The effects of transactional commands are records from here on.
@@ -57,7 +59,7 @@ fn main() -> ! {
 
 /// A boot, and all commands that have not ended, from the first on.
 async fn run(supply: &Supply) -> Result<[(&'static str, usize); 3], &'static str> {
-    let flash = FileFlash::open(supply).ok_or("flash")?;
+    let flash = FileFlash::open(supply, BYTES).ok_or("flash")?;
     let world = World::open(supply).ok_or("world")?;
     let store = Store::open(flash, 0..BYTES as u32, Config::new());
     let mut device = Device {
