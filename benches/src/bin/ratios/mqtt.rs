@@ -4,8 +4,9 @@
 //! broker has acknowledged. Both keep up to 100 messages under way, and take turns before the same Mosquitto.
 
 use core::error::Error;
+use core::net::SocketAddr;
 use core::time::Duration;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use iot_benches::{Goal, Ratio};
