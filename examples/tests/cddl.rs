@@ -15,9 +15,11 @@
 mod cddl {
     pub(crate) mod commands;
     pub(crate) mod engine;
+    pub(crate) mod envelope;
     pub(crate) mod exchange;
     pub(crate) mod fleet;
     pub(crate) mod identity;
+    pub(crate) mod outbox;
     pub(crate) mod schema;
     pub(crate) mod tape;
     pub(crate) mod twin;
@@ -28,14 +30,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
-use cddl::{commands, exchange, fleet, identity, tape, twin, update};
+use cddl::{commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
 
-const CHECKED: [&Schema; 8] = [
+const CHECKED: [&Schema; 10] = [
     &commands::SCHEMA,
+    &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &outbox::SCHEMA,
     &tape::SCHEMA,
     &twin::SCHEMA,
     &update::SCHEMA,
