@@ -32,7 +32,10 @@ impl Stream for Broker {
             _ => ANSWERS.len(),
         };
         let mut count = 0;
-        for (to, from) in room.iter_mut().zip(ANSWERS.get(self.said..there).unwrap_or(&[])) {
+        for (to, from) in room
+            .iter_mut()
+            .zip(ANSWERS.get(self.said..there).unwrap_or(&[]))
+        {
             *to = opaque(*from);
             count += 1;
         }
@@ -67,12 +70,15 @@ fn run() -> Option<(usize, usize)> {
     let tenant = TenantId::new(opaque("acme")).ok()?;
     let device = DeviceId::new(opaque("d1")).ok()?;
     let broker = Broker { said: 0, heard: 0 };
-    let settings = opaque(Settings::device(tenant, device));
+    let settings = Settings::device(tenant, device);
     let timer = PollTimer::new(now);
-    let mut client = Client::<_, _, _, 8, 512, 256>::new(broker, timer, Jitter::default(), settings);
+    let mut client =
+        Client::<_, _, _, 8, 512, 256>::new(broker, timer, Jitter::default(), settings);
     let mut buffer = [0; 128];
     let (mut messages, mut delivered) = (0, 0);
-    poll(client.subscribe(opaque(Channel::Command))).ok()?.ok()?;
+    poll(client.subscribe(opaque(Channel::Command)))
+        .ok()?
+        .ok()?;
     opaque(poll(client.submit(&Message::telemetry(opaque(b"21.5")))).is_ok());
     for _ in 0..8 {
         match poll(client.next(&mut buffer)) {

@@ -18,10 +18,7 @@ fn main() -> ! {
     let Some(board) = Board::start() else {
         exit(false)
     };
-    let retry = opaque(Policy::new(
-        Duration::from_secs(1),
-        Duration::from_secs(60),
-    ));
+    let retry = opaque(Policy::new(Duration::from_secs(1), Duration::from_secs(60)));
     let mut session = Link::new(Terms::new(retry).with_window(opaque(4)));
     let (dials, pings) = run(&mut session);
     let facts = [("dials", dials), ("pings", pings)];

@@ -66,8 +66,8 @@ fn run(supply: &Supply, operations: u32) -> Result<[(&'static str, usize); 2], S
     let client = Client::<_, _, _, 8, 512, 256>::new(uart, timer, Jitter::default(), settings);
 
     let mut node = Node::new(client, store, timer);
-    let mut outbox = Messages::new(RecordKey::new(0x100), 0x5eed)
-        .settles_within(Duration::from_millis(20));
+    let mut outbox =
+        Messages::new(RecordKey::new(0x100), 0x5eed).settles_within(Duration::from_millis(20));
     let mut buffer = [0; 1_536];
     let mut engines = (&mut outbox,);
     poll(node.restore(&mut engines, &mut buffer))?.map_err(|_| Stuck("restore"))?;
@@ -80,7 +80,10 @@ fn run(supply: &Supply, operations: u32) -> Result<[(&'static str, usize); 2], S
         payload[..4].copy_from_slice(&operations.to_be_bytes());
         payload[4..].copy_from_slice(&pushed.to_be_bytes());
         if pushed < MESSAGES {
-            match engines.0.push(node.timer().now(), &Message::telemetry(&payload)) {
+            match engines
+                .0
+                .push(node.timer().now(), &Message::telemetry(&payload))
+            {
                 Ok(sequence) => (last, pushed) = (sequence.get(), pushed + 1),
                 // Fates of the last boot are there again after a reboot; they are read below.
                 Err(PushError::Full { .. } | PushError::Busy | PushError::Unread { .. }) => {}
