@@ -519,7 +519,9 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         let unread = usize::try_from(self.fates.unread()).unwrap_or(usize::MAX);
         let payload = usize::from(lengths.payload);
         let full = PushError::Full { items: live, bytes };
-        if payload > self.limit_bytes || self.next_sequence - self.floor() >= Self::SPAN {
+        let span = self.next_sequence - self.floor();
+        // The last number is never given out.
+        if payload > self.limit_bytes || span >= Self::SPAN || self.next_sequence == u64::MAX {
             return Err(full);
         }
         // A place for its own fate, and for that of each message that is not settled.

@@ -110,6 +110,13 @@ pub struct Session<K, const SUBSCRIPTIONS: usize> {
     offered: Option<Step<K>>,
     subscriptions: Table<K, SUBSCRIPTIONS>,
     window: Window,
+    /// A greeting may be out that was not answered.
+    greeted: bool,
+    /// One before it was not answered either: the session that the other end remembers may be the one that this one
+    /// made, and know nothing of ours.
+    doubted: bool,
+    /// The other end remembers our session, and that is to be believed.
+    resumed: bool,
 }
 
 impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
@@ -125,6 +132,9 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
             offered: None,
             subscriptions: Table::new(),
             window: Window::new(terms.window),
+            greeted: false,
+            doubted: false,
+            resumed: false,
         }
     }
 
@@ -158,6 +168,7 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
                 self.phase = Phase::Draining { until, life };
             }
             Phase::Draining { .. } => {}
+            Phase::GaveUp => self.start(now),
             _ => self.leave(Reason::Asked, Phase::Waiting { until: now }),
         }
     }
@@ -184,10 +195,21 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
     }
 
     /// Takes in what happened. What does not fit where the session stands is ignored.
+    ///
+    /// What only a step can have caused stands for its [`done`](Self::done): a binding that dials and waits may
+    /// tell the outcome alone.
     pub fn input(&mut self, now: Instant, event: Event<K>) {
+        match (self.offered, event) {
+            (Some(Step::Dial), Event::Opened | Event::Lost { .. })
+            | (Some(Step::Greet), Event::Welcomed(_)) => self.done(now),
+            _ => {}
+        }
         match (&mut self.phase, event) {
             (Phase::Dialling { until }, Event::Opened) => {
                 self.phase = Phase::Opened { until: *until };
+                // From here on a greeting may get through, whatever this side learns of it.
+                self.doubted |= self.greeted;
+                self.greeted = true;
             }
             (Phase::Greeting { .. }, Event::Welcomed(welcome)) => self.welcome(now, welcome),
             (
@@ -306,6 +328,15 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
         self.subscriptions.is_granted(key)
     }
 
+    /// Whether the other end has kept this session, with its subscriptions and what it had not acknowledged.
+    ///
+    /// What it says of itself is not believed when an earlier greeting was never answered: that one may have made
+    /// the session that it remembers.
+    #[must_use]
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// How many attempts failed in a row.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
@@ -318,7 +349,9 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
             life: Life::new(now, self.keep_alive_ms, welcome.keep_alive),
         };
         self.window = Window::new(self.most_in_flight.min(welcome.window));
-        self.subscriptions.welcomed(welcome.resumed);
+        self.resumed = welcome.resumed && !self.doubted;
+        (self.greeted, self.doubted) = (false, false);
+        self.subscriptions.welcomed(self.resumed);
     }
 
     /// The link is gone, whoever ended it.

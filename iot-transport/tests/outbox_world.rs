@@ -5,7 +5,7 @@
 //! schedules with a client that drops what is pending when the broker has lost its session (as well-known clients do)
 //! lose messages without a word, which shows that the faults bite.
 //!
-//! `IOT_SCHEDULES` says how many; 2,000 otherwise.
+//! `IOT_SCHEDULES` says how many; 10,000 otherwise.
 
 #![allow(
     clippy::unwrap_used,
@@ -426,7 +426,7 @@ fn run(seed: u64, client: Client) -> usize {
 
 fn schedules() -> u64 {
     let said = std::env::var("IOT_SCHEDULES").ok();
-    said.and_then(|said| said.parse().ok()).unwrap_or(2_000)
+    said.and_then(|said| said.parse().ok()).unwrap_or(10_000)
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn every_message_has_one_fate_and_the_gaps_agree_whatever_breaks() {
 
 #[test]
 fn a_client_that_forgets_with_the_broker_loses_messages_under_the_same_schedules() {
-    let count = schedules().min(10_000);
+    let count = schedules().min(2_000);
     let lost: usize = (0..count).map(|seed| run(seed, Client::Forgets)).sum();
     println!("control schedules={count} lost={lost}");
     assert!(lost > 0, "the faults do not bite");

@@ -11,7 +11,9 @@
 #![forbid(unsafe_code)]
 
 pub mod chip;
+pub mod envelope;
 pub mod exchange;
+pub mod outbox;
 pub mod tape;
 pub mod topic;
 

@@ -186,8 +186,8 @@ impl<C: Connect> Client<C> {
     ///
     /// # Errors
     ///
-    /// At once an error that waiting cannot cure, otherwise the last one when `patience` ran out. The client
-    /// stays usable and would go on trying.
+    /// At once an error that waiting cannot cure, or the last one when it has given up; otherwise the last one
+    /// when `patience` ran out. The client stays usable and would go on trying.
     pub async fn connected(&mut self, patience: Duration) -> Result<(), ConnectError> {
         let deadline = Instant::now() + patience;
         let attempt = poll_fn(|cx| {
@@ -195,10 +195,13 @@ impl<C: Connect> Client<C> {
                 if self.is_connected() {
                     return Poll::Ready(Ok(()));
                 }
-                if let Some(error) = self.last_error.take_if(|error| !error.is_transient()) {
+                let pending = self.progress(cx).is_pending();
+                let gave_up = self.has_given_up();
+                let is_over = |error: &mut ConnectError| gave_up || !error.is_transient();
+                if let Some(error) = self.last_error.take_if(is_over) {
                     return Poll::Ready(Err(error));
                 }
-                if self.progress(cx).is_pending() {
+                if pending {
                     return Poll::Pending;
                 }
             }
@@ -361,6 +364,12 @@ impl<C> Client<C> {
     #[must_use]
     pub const fn is_connected(&self) -> bool {
         matches!(self.link, Link::Up(_))
+    }
+
+    /// Whether as many attempts failed as [`Settings::with_attempts`] allows, and nothing is tried any more.
+    #[must_use]
+    pub fn has_given_up(&self) -> bool {
+        self.session.state() == session::State::GaveUp
     }
 
     /// How many messages wait for their fate.

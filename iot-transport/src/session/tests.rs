@@ -277,8 +277,16 @@ fn a_spent_budget_ends_the_attempts_until_it_is_started_again() {
     assert_eq!(take(&mut session, back), Step::Idle);
     assert_eq!(session.state(), State::GaveUp);
     assert_eq!(session.deadline(), None);
-    session.start(back);
-    assert_eq!(take(&mut session, back), Step::Dial);
+    for again in [Session::start, |session: &mut Four, now| {
+        session.reconnect(now, S)
+    }] {
+        let mut session = session;
+        again(&mut session, back);
+        assert_eq!(take(&mut session, back), Step::Dial);
+        session.input(back, LOST);
+        // The budget is whole again.
+        assert!(pause(&mut session, back) >= S);
+    }
 }
 
 #[test]
@@ -359,6 +367,21 @@ fn a_reconnect_does_not_wait_for_ever() {
 }
 
 #[test]
+fn the_outcome_of_a_step_stands_for_its_being_done() {
+    let (mut session, mut entropy) = (Four::new(TERMS), Fixed(7, 0));
+    session.start(at(0));
+    assert_eq!(session.step(at(0), &mut entropy), Step::Dial);
+    session.input(at(0), LOST);
+    // Otherwise it would dial again at once, for ever.
+    let back = at(0) + pause(&mut session, at(0));
+    assert_eq!(session.step(back, &mut entropy), Step::Dial);
+    session.input(back, Event::Opened);
+    assert_eq!(session.step(back, &mut entropy), Step::Greet);
+    session.input(back, Event::Welcomed(Welcome::new(true)));
+    assert_eq!(session.state(), State::Up);
+}
+
+#[test]
 fn who_is_stopped_says_goodbye_and_stays_away() {
     let mut session = up(&[]);
     session.stop();
@@ -401,4 +424,40 @@ fn a_subscription_without_a_place_is_refused_and_a_known_one_needs_none() {
 fn it_is_small() {
     let bytes = size_of::<Session<u8, 8>>();
     assert!(bytes <= 200, "{bytes} bytes");
+}
+
+/// Chooses the pause, and waits for its end.
+fn after_pause(session: &mut Four, now: Instant) -> Instant {
+    assert_eq!(take(session, now), Step::Idle);
+    session.deadline().unwrap()
+}
+
+#[test]
+fn a_session_that_an_unanswered_greeting_may_have_made_is_not_believed() {
+    let mut session = up(&[1, 2]);
+    let mut now = Instant::ZERO;
+    // The other end lost everything; a greeting made it a new session, and the answer was lost.
+    session.input(now, Event::Lost { wait: None });
+    for is_answered in [false, true] {
+        now = after_pause(&mut session, now);
+        assert_eq!(take(&mut session, now), Step::Dial);
+        session.input(now, Event::Opened);
+        assert_eq!(take(&mut session, now), Step::Greet);
+        session.input(
+            now,
+            if is_answered {
+                Event::Welcomed(Welcome::new(true))
+            } else {
+                Event::Lost { wait: None }
+            },
+        );
+    }
+    assert!(!session.is_resumed() && !session.is_subscribed(1));
+    assert_eq!(take(&mut session, now), Step::Subscribe(1));
+
+    // The next one is believed again.
+    session.input(now, Event::Lost { wait: None });
+    now = after_pause(&mut session, now);
+    welcome(&mut session, now, Welcome::new(true));
+    assert!(session.is_resumed());
 }

@@ -263,3 +263,31 @@ fn an_end_that_reboots_forgets_everything_but_its_session() {
     }
     assert_eq!(times, 3, "what was in hand comes again after each boot");
 }
+
+#[test]
+fn a_message_at_most_once_never_arrives_twice_although_packets_do() {
+    let net = Net::new(5, SimClock::new(), Faults::new(100, 300, 0, 50));
+    let mut service = net.service("acme").unwrap();
+    let mut device = net.device("acme", "d").unwrap();
+    block_on(service.subscribe(Channel::Telemetry)).unwrap();
+    net.advance(Duration::from_secs(10));
+    let (mut heard, mut buffer) = (BTreeMap::new(), [0; 64]);
+    for number in 0..200 {
+        let message =
+            Message::telemetry(core::slice::from_ref(&number)).with_qos(iot_core::Qos::AtMostOnce);
+        block_on(device.submit(&message)).unwrap();
+        net.advance(Duration::from_millis(100));
+        while poll_next(&mut device, &mut buffer).is_some() {}
+        while let Some(event) = poll_next(&mut service, &mut buffer) {
+            if let Event::Message(message) = event {
+                *heard.entry(message.payload[0]).or_insert(0) += 1;
+            }
+        }
+    }
+    assert!(heard.values().all(|times| *times == 1), "{heard:?}");
+    assert!(
+        heard.len() > 100 && heard.len() < 200,
+        "loss goes unnoticed, and some is lost"
+    );
+    assert!(net.counts().doubled > 0);
+}

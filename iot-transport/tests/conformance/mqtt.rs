@@ -3,8 +3,11 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use iot_core::{DeviceId, Peer, TenantId};
+use iot_core::port::Transport;
+use iot_core::{DeviceId, Message, Peer, TenantId};
+use iot_transport::TokioTimer;
 use iot_transport::conformance::{Lack, Pace, Subject, run};
+use iot_transport::layer::{ByteBudget, Layered as _, Limited, Measured, Meter};
 use iot_transport::mqtt::hub::Listening;
 use iot_transport::mqtt::{Client, Hub, Settings, Tcp, Version};
 
@@ -53,19 +56,21 @@ impl Broker {
     }
 }
 
-struct Mqtt {
+struct Mqtt<W> {
     broker: Broker,
+    wrap: fn(Client<Tcp>) -> W,
     front: Front,
     version: Version,
     opened: u32,
     names: (TenantId, DeviceId),
 }
 
-impl Mqtt {
-    async fn new(broker: Broker, version: Version) -> Self {
+impl<W> Mqtt<W> {
+    async fn new(broker: Broker, version: Version, wrap: fn(Client<Tcp>) -> W) -> Self {
         let front = Front::before(broker.address()).await;
         Self {
             broker,
+            wrap,
             front,
             version,
             opened: 0,
@@ -73,21 +78,24 @@ impl Mqtt {
         }
     }
 
-    fn client(&self, settings: Settings) -> Client<Tcp> {
+    fn client(&self, settings: Settings) -> W {
         let settings = settings
             .with_version(self.version)
             .with_retry(Duration::from_millis(10), Duration::from_millis(100))
             .with_queue(100, 16 << 20)
             .with_payload_limit(100_000);
-        Client::new(Tcp::new(self.front.address.to_string()), settings)
+        (self.wrap)(Client::new(
+            Tcp::new(self.front.address.to_string()),
+            settings,
+        ))
     }
 }
 
-impl Subject for Mqtt {
-    type Device = Client<Tcp>;
-    type Service = Client<Tcp>;
+impl<W: Transport> Subject for Mqtt<W> {
+    type Device = W;
+    type Service = W;
 
-    async fn open(&mut self) -> (Client<Tcp>, Client<Tcp>) {
+    async fn open(&mut self) -> (W, W) {
         self.front.set_up(true);
         // Names of their own keep what a broker stored for earlier ends away.
         self.opened += 1;
@@ -104,11 +112,11 @@ impl Subject for Mqtt {
         )
     }
 
-    async fn set_link(&mut self, _: &mut Client<Tcp>, _: &mut Client<Tcp>, up: bool) {
+    async fn set_link(&mut self, _: &mut W, _: &mut W, up: bool) {
         self.front.set_up(up);
     }
 
-    async fn lose_session(&mut self, _: &mut Client<Tcp>, _: &mut Client<Tcp>) {
+    async fn lose_session(&mut self, _: &mut W, _: &mut W) {
         self.broker.restart_empty().await;
     }
 
@@ -130,8 +138,42 @@ impl Subject for Mqtt {
 }
 
 async fn passes(broker: Broker, version: Version) {
-    let report = run(&mut Mqtt::new(broker, version).await).await;
+    let report = run(&mut Mqtt::new(broker, version, |client| client).await).await;
     assert_passed(&report, &[Lack::EndToEnd]);
+}
+
+/// What a gateway builds: a budget and a meter over the client, moved to a task of its own.
+fn gateway(client: Client<Tcp>) -> Measured<Limited<Client<Tcp>, TokioTimer>, TokioTimer> {
+    let timer = TokioTimer::new();
+    client
+        .layer(ByteBudget::per_day(20_000_000, timer))
+        .layer(Meter::new(timer))
+}
+
+#[tokio::test]
+async fn a_budget_and_a_meter_over_the_client_pass_through_the_hub() {
+    let mut subject = Mqtt::new(Broker::hub().await, Version::V5, gateway).await;
+    assert_passed(&run(&mut subject).await, &[Lack::EndToEnd]);
+    let (mut device, _service) = subject.open().await;
+    let spawned = tokio::spawn(async move {
+        let mut buffer = [0; 64];
+        device.submit(&Message::telemetry(b"21.5")).await.unwrap();
+        while device.readings().delivered == 0 {
+            device.next(&mut buffer).await.unwrap();
+        }
+        *device.readings()
+    });
+    let readings = spawned.await.unwrap();
+    assert_eq!((readings.submitted, readings.latency.count()), (1, 1));
+}
+
+#[cfg(feature = "dynamic")]
+#[tokio::test]
+async fn the_boxed_client_passes_through_the_hub() {
+    use iot_transport::dynamic::DynTransport;
+    let boxed = |client| -> Box<dyn DynTransport> { Box::new(client) };
+    let mut subject = Mqtt::new(Broker::hub().await, Version::V3, boxed).await;
+    assert_passed(&run(&mut subject).await, &[Lack::EndToEnd]);
 }
 
 #[tokio::test]

@@ -434,6 +434,33 @@ async fn a_broker_that_is_not_there_is_told_when_patience_ends() {
     assert!(error.to_string().contains("check its address"), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_gives_up_when_it_was_told_to_and_begins_again_when_asked() {
+    let dials = Arc::new(AtomicUsize::new(0));
+    let counter = dials.clone();
+    let nowhere = move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { Err::<DuplexStream, _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+    };
+    let mut device = Client::new(nowhere, device_settings("d1").with_attempts(3));
+    for round in 1..=2 {
+        let error = device.connected(PATIENCE).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Unreachable(_)), "{error}");
+        while !device.has_given_up() {
+            let mut buffer = [0; 64];
+            let some = Duration::from_millis(50);
+            assert!(
+                tokio::time::timeout(some, device.next(&mut buffer))
+                    .await
+                    .is_err()
+            );
+        }
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(dials.load(Ordering::Relaxed), 3 * round);
+        device.reconnect(Duration::ZERO);
+    }
+}
+
 #[tokio::test]
 async fn a_service_needs_a_peer_of_its_own_tenant() {
     let mut service = Client::new(Tcp::new("127.0.0.1:1"), service_settings());
@@ -444,4 +471,65 @@ async fn a_service_needs_a_peer_of_its_own_tenant() {
     }
     service.close(PATIENCE).await;
     assert_eq!(service.submit(&plain).await, Err(ClientError::Closed));
+}
+
+/// Reads one packet: its first byte and its body.
+async fn packet(server: &mut DuplexStream) -> Option<(u8, Vec<u8>)> {
+    let first = server.read_u8().await.ok()?;
+    // None of this test is longer than one byte of length can say.
+    let mut body = vec![0; server.read_u8().await.ok()?.into()];
+    server.read_exact(&mut body).await.ok()?;
+    Some((first, body))
+}
+
+#[test]
+fn a_session_that_an_attempt_without_an_answer_made_is_not_believed() {
+    let (tries, subscribed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counter, told) = (tries.clone(), subscribed.clone());
+    let connector = scripted(move |mut server: DuplexStream| {
+        let (number, told) = (counter.fetch_add(1, Ordering::Relaxed), told.clone());
+        async move {
+            packet(&mut server).await;
+            match number {
+                // A good session with its subscription; then the broker loses everything.
+                0 => {
+                    server.write_all(&[0x20, 2, 0, 0]).await.unwrap();
+                    let (_, body) = packet(&mut server).await.unwrap();
+                    server
+                        .write_all(&[0x90, 3, body[0], body[1], 1])
+                        .await
+                        .unwrap();
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                // It makes a new session, and the answer is lost.
+                1 => {}
+                // It finds that one.
+                _ => {
+                    server.write_all(&[0x20, 2, 1, 0]).await.unwrap();
+                    while let Some((first, _)) = packet(&mut server).await {
+                        told.fetch_add(usize::from(first == 0x82), Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+    });
+    paused().block_on(async {
+        let mut device = Client::new(connector, device_settings("d1"));
+        device.subscribe(Channel::Command).await.unwrap();
+        let (mut buffer, mut links) = ([0; 256], Vec::new());
+        let events = async {
+            loop {
+                if let Event::Connected { resumed } = device.next(&mut buffer).await.unwrap() {
+                    links.push(resumed);
+                }
+            }
+        };
+        assert!(
+            tokio::time::timeout(Duration::from_secs(20), events)
+                .await
+                .is_err()
+        );
+        assert_eq!(links, [false, false]);
+    });
+    assert_eq!(subscribed.load(Ordering::Relaxed), 1, "the client is deaf");
 }

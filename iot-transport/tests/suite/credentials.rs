@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use iot_core::port::Transport;
-use iot_core::{Event, Fate, Message, Role};
+use iot_core::{Event, Fate, Message, Principal, Role};
+use iot_transport::gate::Refusal;
 use iot_transport::mqtt::{Client, ConnectError, Tls, Version};
 
 use crate::common::{PATIENCE, device_settings, drain, settled, until};
@@ -16,6 +17,14 @@ async fn load(device: &mut Client<Tls>) {
         let number = number.to_be_bytes();
         device.submit(&Message::telemetry(&number)).await.unwrap();
     }
+}
+
+/// Nobody knows `device` by these certificates any more.
+fn forget(site: &Site, device: &str, certificates: &[Vec<u8>]) {
+    let is_it =
+        |who: &Result<Principal, Refusal>| who.is_ok_and(|who| who.device.as_str() == device);
+    let mut known = site.pki.names.lock().unwrap();
+    known.retain(|certificate, who| !(certificates.contains(certificate) && is_it(who)));
 }
 
 #[tokio::test]
@@ -35,11 +44,7 @@ async fn a_renewed_certificate_is_shown_from_the_chosen_moment_on_and_nothing_is
         // From now on whoever shows the old certificate is turned away.
         let names: Vec<_> = site.pki.names.lock().unwrap().keys().cloned().collect();
         *current.lock().unwrap() = site.pki.client("d1", Role::Device);
-        let is_d1 =
-            |who: &Result<iot_core::Principal, _>| who.is_ok_and(|who| who.device.as_str() == "d1");
-        let mut known = site.pki.names.lock().unwrap();
-        known.retain(|certificate, who| !(names.contains(certificate) && is_d1(who)));
-        drop(known);
+        forget(&site, "d1", &names);
         device.reconnect(PATIENCE);
 
         let mut buffer = [0; 64];

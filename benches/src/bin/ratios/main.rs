@@ -4,6 +4,7 @@
 
 mod engine;
 mod flash;
+mod mqtt;
 mod outbox;
 mod suit;
 mod twin;
@@ -15,7 +16,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 12] = [
+const ENTRIES: [Entry; 13] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -26,6 +27,7 @@ const ENTRIES: [Entry; 12] = [
     ("log_overhead_8", flash::log_overhead_8),
     ("outbox_push_pop", outbox::outbox_push_pop),
     ("outbox_overhead_4", outbox::outbox_overhead_4),
+    ("mqtt_publish", mqtt::mqtt_publish),
     ("suit_verify", suit::suit_verify),
     ("twin_document", twin::twin_document),
 ];

@@ -179,8 +179,8 @@ impl<C: Connect> Client<C> {
             parting: false,
             subscribing: BTreeMap::new(),
         }));
-        let resumed = connack.session_present;
-        let mut welcome = Welcome::new(resumed).with_window(connack.receive_maximum);
+        let mut welcome =
+            Welcome::new(connack.session_present).with_window(connack.receive_maximum);
         if let Some(seconds) = connack.keep_alive_s {
             welcome = welcome.with_keep_alive(Duration::from_secs(seconds.into()));
         }
@@ -189,6 +189,7 @@ impl<C: Connect> Client<C> {
         self.link_number += 1;
         self.last_error = None;
         self.stats.connections += 1;
+        let resumed = self.session.is_resumed();
         self.ready.push_back(Ready::Connected { resumed });
     }
 

@@ -156,6 +156,16 @@ impl Settings {
         self
     }
 
+    /// Gives up after `attempts` failed attempts in a row; for ever is the default.
+    ///
+    /// Then nothing is tried until [`Client::reconnect`](super::Client::reconnect); messages keep waiting, and
+    /// expire. Call it behind [`with_retry`](Self::with_retry), which sets the default again.
+    #[must_use]
+    pub const fn with_attempts(mut self, attempts: u32) -> Self {
+        self.retry = self.retry.attempts(attempts);
+        self
+    }
+
     /// Sets a user name and password.
     #[must_use]
     pub fn with_login(mut self, name: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
