@@ -322,6 +322,12 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
         self.window.in_flight()
     }
 
+    /// How many messages may be on the wire unacknowledged, as both ends allow.
+    #[must_use]
+    pub const fn window(&self) -> u16 {
+        self.window.most()
+    }
+
     /// Whether the other end has granted the subscription, as far as this side knows.
     #[must_use]
     pub fn is_subscribed(&self, key: K) -> bool {

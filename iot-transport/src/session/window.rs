@@ -45,6 +45,11 @@ impl Window {
         self.in_flight < self.most
     }
 
+    /// How many may be on the wire at a time.
+    pub(super) const fn most(&self) -> u16 {
+        self.most
+    }
+
     pub(super) const fn in_flight(&self) -> u16 {
         self.in_flight
     }

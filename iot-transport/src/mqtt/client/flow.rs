@@ -96,12 +96,18 @@ impl<C: Connect> Client<C> {
     }
 
     /// Encodes waiting messages while the window and the buffer have room.
+    ///
+    /// A window that was full is filled again when half of it is free: whoever sends as fast as the other end
+    /// acknowledges writes many messages at once instead of one for each acknowledgement.
     pub(super) fn fill(&mut self, now: Instant) {
+        let (in_flight, window) = (self.session.in_flight(), self.session.window());
         loop {
             let Link::Up(up) = &mut self.link else {
                 return;
             };
-            if up.wire.backlog() >= BACKLOG_BYTES || !self.session.may_publish() {
+            up.full &= in_flight > window / 2;
+            if up.full || up.wire.backlog() >= BACKLOG_BYTES || !self.session.may_publish() {
+                up.full |= self.session.in_flight() >= window;
                 return;
             }
             let Some((ticket, again)) = self.outbox.next() else {

@@ -37,6 +37,8 @@ pub(super) struct Up {
     pub(super) seen: (u64, u64),
     /// Whether the DISCONNECT is in the buffer, or out.
     pub(super) parting: bool,
+    /// The window was full, and not half of it is free yet.
+    pub(super) full: bool,
     /// Subscriptions on their way, by packet identifier.
     pub(super) subscribing: BTreeMap<u16, Channel>,
 }
@@ -177,6 +179,7 @@ impl<C: Connect> Client<C> {
             packet_limit: connack.packet_limit,
             aliases: Aliases::new(connack.aliases.min(self.settings.aliases)),
             parting: false,
+            full: false,
             subscribing: BTreeMap::new(),
         }));
         let mut welcome =
