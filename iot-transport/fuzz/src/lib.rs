@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chip;
 pub mod envelope;
 pub mod exchange;
 pub mod outbox;

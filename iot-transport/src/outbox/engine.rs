@@ -7,11 +7,11 @@ use iot_core::engine::{
 };
 use iot_core::{Channel, Fate, Instant, Message, Now, Peer, Ticket};
 
-use super::fates::GROUP;
+use super::fates::{Ended, GROUP, GROUP_LEN};
 use super::record::{self, Head};
-use super::slot::{Slot, State};
-use super::{FATE_RECORDS, FIRST_FATES, FIRST_MESSAGE, Outbox};
-use crate::envelope::{Envelope, Position};
+use super::slot::{Slot, State, find, least};
+use super::{FATE_RECORDS, FIRST_FATES, FIRST_MESSAGE, Outbox, seconds_of};
+use crate::envelope::{Envelope, Position, priority_code};
 
 /// How long it waits when storage or transport said no and nothing else happens.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -158,12 +158,13 @@ impl<const ITEMS: usize, const BYTES: usize> Engine for Outbox<ITEMS, BYTES> {
         if !self.restored || self.damaged {
             return None;
         }
-        let expiries = self
-            .slots
-            .iter()
-            .filter(|slot| slot.expires > 0 && slot.is_live());
-        let expiries = expiries.filter(|slot| !matches!(slot.state, State::InFlight(_)));
-        let expiry = expiries.map(|slot| slot.expires).min();
+        let soonest = least(&self.slots, &|_, slot| {
+            let waits = slot.is_live() && !matches!(slot.state, State::InFlight(_));
+            (slot.expires > 0 && waits).then_some((0, slot.expires.into()))
+        });
+        let expiry = soonest
+            .and_then(|at| self.slots.get(at))
+            .map(|slot| slot.expires);
         let mark = expiry.map(|_| self.clock_durable.saturating_add(CLOCK_MARK));
         let clock = [expiry, mark].into_iter().flatten().min();
         let clock = clock.map(|second| {
@@ -226,7 +227,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     fn ended(&mut self, now: Now, ticket: Ticket, fate: Fate) {
         let is_it = |slot: &Slot| slot.state == State::InFlight(ticket);
-        let Some(at) = self.slots.iter().position(is_it) else {
+        let Some(at) = find(&self.slots, &is_it) else {
             return;
         };
         if fate == Fate::Evicted {
@@ -245,7 +246,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             (self.wake, self.no_storage, self.no_link) = (None, false, false);
         }
         let clock = self.clock(now);
-        let wall = now.wall.not_before().as_secs();
+        let wall = seconds_of(now.wall.not_before().as_millis());
         if clock < self.soonest && wall < self.soonest_wall {
             return;
         }
@@ -275,14 +276,13 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     fn choose(&mut self, now: Now) -> Doing {
         if !self.no_storage {
-            if self.crowded && self.slots.iter().any(|slot| self.is_removable(slot)) {
+            if self.crowded && self.has(&|slot| self.is_removable(slot)) {
                 return Doing::Remove { chosen: false };
             }
             let clock = self.clock(now);
             let expires = |slot: &Slot| slot.is_live() && slot.expires > 0;
-            let mark = clock >= self.clock_durable.saturating_add(CLOCK_MARK)
-                && self.slots.iter().any(expires);
-            let staged = self.slots.iter().any(Slot::is_staged);
+            let mark = clock >= self.clock_durable.saturating_add(CLOCK_MARK) && self.has(&expires);
+            let staged = self.has(&Slot::is_staged);
             let due = self.settle_at.is_some_and(|at| at <= now.instant);
             // A message takes the place of one whose fate is on record, at the latest with it.
             let takes_place = |slot: &Slot| {
@@ -291,7 +291,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                         .dead()
                         .is_some_and(|number| number >= self.fates.durable)
             };
-            let due = due || self.fates.fills_group() || self.slots.iter().any(takes_place);
+            let due = due || self.fates.fills_group() || self.has(&takes_place);
             let fates = self.fates.group().filter(|_| due);
             if staged || fates.is_some() || mark {
                 return Doing::Persist {
@@ -316,13 +316,16 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         // The newest must not run away from the oldest: the receiver remembers so much and no more.
         let floor = self.floor();
         let stretched = self.next_sequence - floor >= Self::SPAN / 2;
-        let stored = self.slots.iter().enumerate();
-        let stored = stored.filter(|(_, slot)| slot.state == State::Stored);
-        let urgency = |slot: &Slot| {
+        let at = least(&self.slots, &|_, slot| {
             let holds_up = stretched && slot.sequence == floor;
-            (holds_up, slot.priority, core::cmp::Reverse(slot.sequence))
-        };
-        let (at, slot) = stored.max_by_key(|(_, slot)| urgency(slot))?;
+            let rank = if holds_up {
+                0
+            } else {
+                4 - priority_code(slot.priority)
+            };
+            (slot.state == State::Stored).then_some((rank, slot.sequence))
+        })?;
+        let slot = self.slots.get(at)?;
         let (len, loaded) = (slot.lengths.all(), slot.at.is_some());
         if loaded {
             return Some(Doing::Send(at));
@@ -331,6 +334,10 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             self.keep_staged(&[]);
         }
         (self.stage.room() >= len).then_some(Doing::Read(at))
+    }
+
+    fn has(&self, is_it: &dyn Fn(&Slot) -> bool) -> bool {
+        find(&self.slots, is_it).is_some()
     }
 
     /// Whether its record is of no use: its message has a fate, and that is on record.
@@ -369,15 +376,21 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 stream: self.stream,
                 clock,
             };
-            batch
-                .put_with(self.first_record, |room| head.write(room))
-                .ok()?;
+            put(&mut batch, self.first_record, &|room| head.write(room))?;
             is_empty = false;
         }
         if let Some((first, end)) = fates {
-            let ended = (first..end).filter_map(|number| self.fates.get(number));
+            let mut ended = [Ended::NONE; GROUP_LEN];
+            let mut count = 0;
+            for number in first..end {
+                if let (Some(found), Some(place)) = (self.fates.get(number), ended.get_mut(count)) {
+                    *place = found;
+                    count += 1;
+                }
+            }
+            let ended = ended.get(..count)?;
             let write = |room: &mut [u8]| record::write_fates(room, clock, first, ended);
-            batch.put_with(self.group_key(first / GROUP)?, write).ok()?;
+            put(&mut batch, self.group_key(first / GROUP)?, &write)?;
             if let Some(group) = spent {
                 batch.remove(self.group_key(group)?).ok()?;
             }
@@ -385,18 +398,20 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         }
         if messages {
             let mut behind = 0;
-            while let Some((at, slot)) = (self.slots.iter().enumerate())
-                .filter(|(_, slot)| {
-                    slot.is_staged() && slot.sequence > behind && (slot.writing || !chosen)
-                })
-                .min_by_key(|(_, slot)| slot.sequence)
-            {
+            loop {
+                let next = least(&self.slots, &|_, slot| {
+                    let wanted = slot.is_staged() && (slot.writing || !chosen);
+                    (wanted && slot.sequence > behind).then_some((0, slot.sequence))
+                });
+                let Some((at, slot)) = next.and_then(|at| Some((at, self.slots.get(at)?))) else {
+                    break;
+                };
                 behind = slot.sequence;
                 let parts = slot
                     .lengths
                     .split(self.stage.get(slot.at?, slot.lengths.all())?)?;
                 let write = |room: &mut [u8]| record::write_message(room, slot, &parts);
-                if batch.put_with(self.key(at)?, write).is_err() {
+                if put(&mut batch, self.key(at)?, &write).is_none() {
                     if chosen {
                         return None;
                     }
@@ -501,12 +516,12 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
     fn not_persisted(&mut self, now: Now, had_fates: bool, failure: Failure) {
         let writing = self.slots.iter().filter(|slot| slot.writing).count();
         if failure == Failure::StorageFull {
-            if self.slots.iter().any(|slot| self.is_removable(slot)) || had_fates && writing > 0 {
+            if self.has(&|slot| self.is_removable(slot)) || had_fates && writing > 0 {
                 // First what is of no use, then fates by themselves.
                 self.crowded = true;
             } else if writing > 1 {
                 self.single = true;
-            } else if let Some(at) = self.slots.iter().position(|slot| slot.writing) {
+            } else if let Some(at) = find(&self.slots, &|slot| slot.writing) {
                 self.refuse(now, at);
             } else {
                 self.no_storage = true;
@@ -514,12 +529,10 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             }
         } else if failure == Failure::Buffer && writing == 0 && !had_fates {
             // Not one fits the driver's buffer, and none ever will.
-            let staged = self
-                .slots
-                .iter()
-                .enumerate()
-                .filter(|(_, slot)| slot.is_staged());
-            if let Some((at, _)) = staged.min_by_key(|(_, slot)| slot.sequence) {
+            let oldest = least(&self.slots, &|_, slot| {
+                slot.is_staged().then_some((0, slot.sequence))
+            });
+            if let Some(at) = oldest {
                 self.refuse(now, at);
             }
         } else {
@@ -550,8 +563,20 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         Some(())
     }
 
+    // Not inlined, on purpose: it is worth 90 bytes of flash.
+    #[inline(never)]
     fn pause(&mut self, now: Now) {
         let wake = now.instant.after(PAUSE);
         self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
     }
+}
+
+/// Puts what `write` writes into the batch; one copy of that code serves all kinds of records.
+#[inline(never)]
+fn put(
+    batch: &mut BatchWriter<'_>,
+    key: RecordKey,
+    write: &dyn Fn(&mut [u8]) -> Option<usize>,
+) -> Option<()> {
+    batch.put_with(key, write).ok()
 }

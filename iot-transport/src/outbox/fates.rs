@@ -14,7 +14,7 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    const NONE: Self = Self {
+    pub(super) const NONE: Self = Self {
         sequence: 0,
         fate: Fate::Delivered,
     };
@@ -55,6 +55,7 @@ impl<const ITEMS: usize> Fates<ITEMS> {
     }
 
     /// The fate with that number, while it is remembered.
+    #[inline(never)]
     pub(super) fn get(&self, number: u64) -> Option<Ended> {
         let place = Self::place(number);
         let is_it = self.numbers.as_flattened().get(place) == Some(&number);

@@ -47,16 +47,17 @@ impl Head {
 }
 
 /// Writes the fates with the numbers from `first` on.
+#[inline(never)]
 pub(super) fn write_fates(
     room: &mut [u8],
     clock: u32,
     first: u64,
-    fates: impl Iterator<Item = Ended> + Clone,
+    fates: &[Ended],
 ) -> Option<usize> {
-    let base = fates.clone().map(|ended| ended.sequence).min()?;
+    let base = fates.iter().map(|ended| ended.sequence).min()?;
     let mut bytes = [0; 10 * GROUP_LEN];
     let mut used = 0;
-    for Ended { sequence, fate } in fates {
+    for &Ended { sequence, fate } in fates {
         let mut number = sequence
             .checked_sub(base)?
             .checked_mul(4)?
@@ -76,7 +77,7 @@ pub(super) fn write_fates(
     for number in [clock.into(), first, base] {
         to.uint(number);
     }
-    to.bytes(bytes.get(..used)?);
+    put_bytes(&mut to, bytes.get(..used)?);
     to.finish()
 }
 
@@ -84,25 +85,26 @@ pub(super) fn write_fates(
 pub(super) fn read_fates(value: &[u8], mut show: impl FnMut(u64, Ended)) -> Option<u32> {
     let mut from = FlatReader::new(value);
     from.array(5, VERSION);
-    let (clock, first, base, fates) = (from.u32(), from.uint(), from.uint(), from.bytes());
+    let (clock, first, base, fates) = (from.u32(), from.uint(), from.uint(), bytes_of(&mut from));
     if !from.is_empty() || first >= u64::MAX - GROUP {
         return None;
     }
     // Twice, so that nothing is shown of a record that cannot be read to its end.
     let mut count = 0;
-    each_fate(fates, base, |_| count += 1)?;
+    each_fate(fates, base, &mut |_| count += 1)?;
     if !(1..=GROUP).contains(&count) || first / GROUP != (first + count - 1) / GROUP {
         return None;
     }
     let mut number = first;
-    each_fate(fates, base, |ended| {
+    each_fate(fates, base, &mut |ended| {
         show(number, ended);
         number += 1;
     })?;
     Some(clock)
 }
 
-fn each_fate(mut bytes: &[u8], base: u64, mut show: impl FnMut(Ended)) -> Option<()> {
+#[inline(never)]
+fn each_fate(mut bytes: &[u8], base: u64, show: &mut dyn FnMut(Ended)) -> Option<()> {
     while !bytes.is_empty() {
         let (mut number, mut shift) = (0u64, 0);
         loop {
@@ -148,6 +150,7 @@ const fn fate_of(code: u64) -> Option<Fate> {
 }
 
 /// Writes a message with its bytes.
+#[inline(never)]
 pub(super) fn write_message(room: &mut [u8], slot: &Slot, parts: &Parts<'_>) -> Option<usize> {
     let qos = u32::from(slot.qos != Qos::AtMostOnce);
     let channel = u32::from(channel_code(slot.channel));
@@ -164,12 +167,12 @@ pub(super) fn write_message(room: &mut [u8], slot: &Slot, parts: &Parts<'_>) -> 
     if !is_plain {
         to.uint(slot.expires.into());
         to.uint(slot.expires_wall);
-        to.text(parts.tenant);
-        to.text(parts.device);
-        to.bytes(parts.correlation);
-        to.bytes(parts.trace);
+        put_text(&mut to, parts.tenant);
+        put_text(&mut to, parts.device);
+        put_bytes(&mut to, parts.correlation);
+        put_bytes(&mut to, parts.trace);
     }
-    to.bytes(parts.payload);
+    put_bytes(&mut to, parts.payload);
     to.finish()
 }
 
@@ -201,10 +204,10 @@ pub(super) fn read_message(value: &[u8]) -> Option<(Slot, Parts<'_>)> {
     if !is_plain {
         slot.expires = from.u32();
         slot.expires_wall = from.uint();
-        (parts.tenant, parts.device) = (from.text(), from.text());
-        (parts.correlation, parts.trace) = (from.bytes(), from.bytes());
+        (parts.tenant, parts.device) = (text_of(&mut from), text_of(&mut from));
+        (parts.correlation, parts.trace) = (bytes_of(&mut from), bytes_of(&mut from));
     }
-    parts.payload = from.bytes();
+    parts.payload = bytes_of(&mut from);
     slot.lengths = parts.lengths()?;
     let is_valid = (1..u64::MAX).contains(&sequence)
         && parts.correlation.len() <= MAX_CORRELATION_BYTES
@@ -212,6 +215,28 @@ pub(super) fn read_message(value: &[u8]) -> Option<(Slot, Parts<'_>)> {
         && parts.tenant.is_empty() == parts.device.is_empty()
         && from.is_empty();
     is_valid.then_some((slot, parts))
+}
+
+// Not inlined, on purpose: a record of a message has five strings, and each cost its own copy of this.
+
+#[inline(never)]
+fn put_bytes(to: &mut FlatWriter<'_>, bytes: &[u8]) {
+    to.bytes(bytes);
+}
+
+#[inline(never)]
+fn put_text(to: &mut FlatWriter<'_>, text: &str) {
+    to.text(text);
+}
+
+#[inline(never)]
+fn bytes_of<'b>(from: &mut FlatReader<'b>) -> &'b [u8] {
+    from.bytes()
+}
+
+#[inline(never)]
+fn text_of<'b>(from: &mut FlatReader<'b>) -> &'b str {
+    from.text()
 }
 
 #[cfg(test)]

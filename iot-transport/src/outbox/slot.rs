@@ -142,3 +142,27 @@ impl Slot {
         matches!(self.state, State::Stored)
     }
 }
+
+/// Where the slot is for which `order` says least; those for which it says nothing are passed over.
+// One loop for all questions, on purpose: each of its own was 100 to 200 bytes of flash.
+#[inline(never)]
+pub(super) fn least(
+    slots: &[Slot],
+    order: &dyn Fn(usize, &Slot) -> Option<(u8, u64)>,
+) -> Option<usize> {
+    let mut best: Option<(usize, (u8, u64))> = None;
+    for (at, slot) in slots.iter().enumerate() {
+        if let Some(here) = order(at, slot)
+            && best.is_none_or(|(_, least)| here < least)
+        {
+            best = Some((at, here));
+        }
+    }
+    best.map(|(at, _)| at)
+}
+
+/// Where the first slot is of which `is_it` holds.
+#[inline(never)]
+pub(super) fn find(slots: &[Slot], is_it: &dyn Fn(&Slot) -> bool) -> Option<usize> {
+    slots.iter().position(is_it)
+}

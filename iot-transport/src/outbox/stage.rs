@@ -59,7 +59,14 @@ impl<const BYTES: usize> Stage<BYTES> {
             && self.used <= from
             && from + len <= BYTES
         {
-            self.bytes.copy_within(from..from + len, self.used);
+            // Towards the front, byte by byte: `copy_within` can do both ways, which costs a chip 700 bytes of flash.
+            for offset in 0..len {
+                if let Some(&byte) = self.bytes.get(from + offset)
+                    && let Some(place) = self.bytes.get_mut(self.used + offset)
+                {
+                    *place = byte;
+                }
+            }
             *at = to;
             self.used += len;
         }

@@ -70,7 +70,7 @@ fn run() -> Option<(usize, usize)> {
     let tenant = TenantId::new(opaque("acme")).ok()?;
     let device = DeviceId::new(opaque("d1")).ok()?;
     let broker = Broker { said: 0, heard: 0 };
-    let settings = opaque(Settings::device(tenant, device));
+    let settings = Settings::device(tenant, device);
     let timer = PollTimer::new(now);
     let mut client =
         Client::<_, _, _, 8, 512, 256>::new(broker, timer, Jitter::default(), settings);

@@ -203,12 +203,8 @@ impl Desk {
 
 fn publish(id: u8, payload: &[u8]) -> Vec<u8> {
     let length = 2 + TOPIC.len() + 2 + 1 + payload.len();
-    let mut packet = vec![
-        0x32,
-        u8::try_from(length).unwrap(),
-        0,
-        u8::try_from(TOPIC.len()).unwrap(),
-    ];
+    let byte = |length| u8::try_from(length).unwrap();
+    let mut packet = vec![0x32, byte(length), 0, byte(TOPIC.len())];
     packet.extend_from_slice(TOPIC);
     packet.extend_from_slice(&[0, id, 0]);
     packet.extend_from_slice(payload);

@@ -16,7 +16,7 @@ proptest! {
     fn fates_survive_the_round_trip_and_no_cut_is_read(clock: u32, group in 0..1_000_000u64, fates in fates()) {
         let first = (group + 1) * GROUP - fates.len() as u64;
         let mut room = [0; SHORT_BYTES];
-        let len = write_fates(&mut room, clock, first, fates.iter().copied()).unwrap();
+        let len = write_fates(&mut room, clock, first, &fates).unwrap();
         let mut read = Vec::new();
         let found = read_fates(&room[..len], |number, ended| read.push((number, ended)));
         prop_assert_eq!(found, Some(clock));

@@ -111,8 +111,9 @@ where
             // To a broker that lost the session it is new.
             again: slot.again && resumed,
             expiry_s: slot.expires.map(|at| {
-                let span = at.since(now).as_millis().div_ceil(1_000);
-                u32::try_from(span).unwrap_or(u32::MAX)
+                let span = at.since(now);
+                let up = u64::from(span.subsec_nanos() > 0);
+                u32::try_from(span.as_secs().saturating_add(up)).unwrap_or(u32::MAX)
             }),
         };
         self.head.publish(self.settings.version, &publish);
