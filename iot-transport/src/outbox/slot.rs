@@ -143,13 +143,13 @@ impl Slot {
     }
 }
 
+/// What decides between slots: the least goes first, and one without an order not at all.
+type Order<'o> = &'o dyn Fn(usize, &Slot) -> Option<(u8, u64)>;
+
 /// Where the slot is for which `order` says least; those for which it says nothing are passed over.
 // One loop for all questions, on purpose: each of its own was 100 to 200 bytes of flash.
 #[inline(never)]
-pub(super) fn least(
-    slots: &[Slot],
-    order: &dyn Fn(usize, &Slot) -> Option<(u8, u64)>,
-) -> Option<usize> {
+pub(super) fn least(slots: &[Slot], order: Order<'_>) -> Option<usize> {
     let mut best: Option<(usize, (u8, u64))> = None;
     for (at, slot) in slots.iter().enumerate() {
         if let Some(here) = order(at, slot)
