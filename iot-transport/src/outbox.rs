@@ -29,7 +29,7 @@ pub use policy::Overflow;
 use self::engine::Doing;
 use self::fates::{Fates, GROUP};
 use self::policy::Policies;
-use self::slot::{Lengths, Parts, Slot, State, find, least};
+use self::slot::{Lengths, Parts, Slot, State, least};
 use self::stage::Stage;
 use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES, priority_code};
 
@@ -538,7 +538,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             Overflow::Oldest | Overflow::LowestPriority
         );
         // What is not stored cannot leave yet.
-        let none = if pushes && find(&self.slots, &Slot::is_staged).is_some() {
+        let none = if pushes && self.slots.iter().any(Slot::is_staged) {
             PushError::Busy
         } else {
             full
@@ -558,10 +558,9 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
     /// The place that was free for the longest time: the record of a settled message must be written over before its
     /// fate is forgotten.
     fn free_place(&self) -> Option<usize> {
-        least(&self.slots, &|_, slot| {
-            let since = slot.dead().map_or(0, |number| number + 1);
-            (!slot.is_live()).then_some((0, since))
-        })
+        let free = (self.slots.iter().enumerate()).filter(|(_, slot)| !slot.is_live());
+        let since = |slot: &Slot| slot.dead().map_or(0, |number| number + 1);
+        free.min_by_key(|(_, slot)| since(slot)).map(|(at, _)| at)
     }
 
     /// The message that would leave for another, after the last one that would.
@@ -601,11 +600,9 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     /// What lies below is settled, and that is on record: nothing below is ever sent again.
     fn floor(&self) -> u64 {
-        let oldest = least(&self.slots, &|_, slot| {
-            slot.is_live().then_some((0, slot.sequence))
-        });
-        let oldest = oldest.and_then(|at| self.slots.get(at));
-        let mut floor = oldest.map_or(self.next_sequence, |slot| slot.sequence);
+        let live = (self.slots.iter()).filter(|slot| slot.is_live());
+        let oldest = live.map(|slot| slot.sequence).min();
+        let mut floor = oldest.unwrap_or(self.next_sequence);
         for number in self.fates.durable..self.fates.next {
             if let Some(ended) = self.fates.get(number) {
                 floor = floor.min(ended.sequence);
@@ -646,14 +643,10 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         let Self { slots, stage, .. } = self;
         stage.begin();
         let mut behind = None;
-        let next = |slots: &[Slot], behind| {
-            least(slots, &|_, slot| {
-                slot.at
-                    .filter(|at| Some(*at) > behind)
-                    .map(|at| (0, at.into()))
-            })
-        };
-        while let Some(slot) = next(slots, behind).and_then(|at| slots.get_mut(at)) {
+        while let Some(slot) = (slots.iter_mut())
+            .filter(|slot| slot.at.is_some() && slot.at > behind)
+            .min_by_key(|slot| slot.at)
+        {
             behind = slot.at;
             let len = slot.lengths.all();
             if let Some(at) = &mut slot.at {
@@ -705,6 +698,10 @@ const _: () = assert!(
 // A division of 64 bits costs a chip 470 bytes; this is the one by hand, 16 bits at a time.
 #[inline(never)]
 fn seconds_of(millis: u64) -> u64 {
+    // A device is seldom up for 49 days.
+    if let Ok(millis) = u32::try_from(millis) {
+        return (millis / 1_000).into();
+    }
     let (mut seconds, mut rest) = (0_u64, 0_u32);
     for shift in [48, 32, 16, 0] {
         let part = u32::try_from(millis >> shift & 0xFFFF).unwrap_or_default();

@@ -9,9 +9,9 @@ use iot_core::{Channel, Fate, Instant, Message, Now, Peer, Ticket};
 
 use super::fates::{Ended, GROUP, GROUP_LEN};
 use super::record::{self, Head};
-use super::slot::{Slot, State, find, least};
+use super::slot::{Slot, State, least};
 use super::{FATE_RECORDS, FIRST_FATES, FIRST_MESSAGE, Outbox, seconds_of};
-use crate::envelope::{Envelope, Position, priority_code};
+use crate::envelope::{Envelope, Position};
 
 /// How long it waits when storage or transport said no and nothing else happens.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -227,7 +227,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     fn ended(&mut self, now: Now, ticket: Ticket, fate: Fate) {
         let is_it = |slot: &Slot| slot.state == State::InFlight(ticket);
-        let Some(at) = find(&self.slots, &is_it) else {
+        let Some(at) = self.slots.iter().position(is_it) else {
             return;
         };
         if fate == Fate::Evicted {
@@ -276,13 +276,14 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     fn choose(&mut self, now: Now) -> Doing {
         if !self.no_storage {
-            if self.crowded && self.has(&|slot| self.is_removable(slot)) {
+            if self.crowded && self.slots.iter().any(|slot| self.is_removable(slot)) {
                 return Doing::Remove { chosen: false };
             }
             let clock = self.clock(now);
             let expires = |slot: &Slot| slot.is_live() && slot.expires > 0;
-            let mark = clock >= self.clock_durable.saturating_add(CLOCK_MARK) && self.has(&expires);
-            let staged = self.has(&Slot::is_staged);
+            let mark = clock >= self.clock_durable.saturating_add(CLOCK_MARK)
+                && self.slots.iter().any(expires);
+            let staged = self.slots.iter().any(Slot::is_staged);
             let due = self.settle_at.is_some_and(|at| at <= now.instant);
             // A message takes the place of one whose fate is on record, at the latest with it.
             let takes_place = |slot: &Slot| {
@@ -291,7 +292,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                         .dead()
                         .is_some_and(|number| number >= self.fates.durable)
             };
-            let due = due || self.fates.fills_group() || self.has(&takes_place);
+            let due = due || self.fates.fills_group() || self.slots.iter().any(takes_place);
             let fates = self.fates.group().filter(|_| due);
             if staged || fates.is_some() || mark {
                 return Doing::Persist {
@@ -316,16 +317,13 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         // The newest must not run away from the oldest: the receiver remembers so much and no more.
         let floor = self.floor();
         let stretched = self.next_sequence - floor >= Self::SPAN / 2;
-        let at = least(&self.slots, &|_, slot| {
+        let stored = self.slots.iter().enumerate();
+        let stored = stored.filter(|(_, slot)| slot.state == State::Stored);
+        let urgency = |slot: &Slot| {
             let holds_up = stretched && slot.sequence == floor;
-            let rank = if holds_up {
-                0
-            } else {
-                4 - priority_code(slot.priority)
-            };
-            (slot.state == State::Stored).then_some((rank, slot.sequence))
-        })?;
-        let slot = self.slots.get(at)?;
+            (holds_up, slot.priority, core::cmp::Reverse(slot.sequence))
+        };
+        let (at, slot) = stored.max_by_key(|(_, slot)| urgency(slot))?;
         let (len, loaded) = (slot.lengths.all(), slot.at.is_some());
         if loaded {
             return Some(Doing::Send(at));
@@ -334,10 +332,6 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             self.keep_staged(&[]);
         }
         (self.stage.room() >= len).then_some(Doing::Read(at))
-    }
-
-    fn has(&self, is_it: &dyn Fn(&Slot) -> bool) -> bool {
-        find(&self.slots, is_it).is_some()
     }
 
     /// Whether its record is of no use: its message has a fate, and that is on record.
@@ -398,14 +392,12 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         }
         if messages {
             let mut behind = 0;
-            loop {
-                let next = least(&self.slots, &|_, slot| {
-                    let wanted = slot.is_staged() && (slot.writing || !chosen);
-                    (wanted && slot.sequence > behind).then_some((0, slot.sequence))
-                });
-                let Some((at, slot)) = next.and_then(|at| Some((at, self.slots.get(at)?))) else {
-                    break;
-                };
+            while let Some((at, slot)) = (self.slots.iter().enumerate())
+                .filter(|(_, slot)| {
+                    slot.is_staged() && slot.sequence > behind && (slot.writing || !chosen)
+                })
+                .min_by_key(|(_, slot)| slot.sequence)
+            {
                 behind = slot.sequence;
                 let parts = slot
                     .lengths
@@ -516,12 +508,12 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
     fn not_persisted(&mut self, now: Now, had_fates: bool, failure: Failure) {
         let writing = self.slots.iter().filter(|slot| slot.writing).count();
         if failure == Failure::StorageFull {
-            if self.has(&|slot| self.is_removable(slot)) || had_fates && writing > 0 {
+            if self.slots.iter().any(|slot| self.is_removable(slot)) || had_fates && writing > 0 {
                 // First what is of no use, then fates by themselves.
                 self.crowded = true;
             } else if writing > 1 {
                 self.single = true;
-            } else if let Some(at) = find(&self.slots, &|slot| slot.writing) {
+            } else if let Some(at) = self.slots.iter().position(|slot| slot.writing) {
                 self.refuse(now, at);
             } else {
                 self.no_storage = true;

@@ -55,7 +55,6 @@ impl<const ITEMS: usize> Fates<ITEMS> {
     }
 
     /// The fate with that number, while it is remembered.
-    #[inline(never)]
     pub(super) fn get(&self, number: u64) -> Option<Ended> {
         let place = Self::place(number);
         let is_it = self.numbers.as_flattened().get(place) == Some(&number);

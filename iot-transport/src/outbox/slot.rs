@@ -143,13 +143,14 @@ impl Slot {
     }
 }
 
-/// What decides between slots: the least goes first, and one without an order not at all.
-type Order<'o> = &'o dyn Fn(usize, &Slot) -> Option<(u8, u64)>;
+/// What ranks slots: a rank, then a number; nothing for those that do not count.
+pub(super) type Order<'o> = dyn Fn(usize, &Slot) -> Option<(u8, u64)> + 'o;
 
-/// Where the slot is for which `order` says least; those for which it says nothing are passed over.
-// One loop for all questions, on purpose: each of its own was 100 to 200 bytes of flash.
+/// Where the slot is for which `order` says least.
+// One loop for what is asked seldom, on purpose: each of its own was 100 to 200 bytes of flash. What every message
+// asks has a loop of its own, because a call for each slot takes longer than all the rest.
 #[inline(never)]
-pub(super) fn least(slots: &[Slot], order: Order<'_>) -> Option<usize> {
+pub(super) fn least(slots: &[Slot], order: &Order<'_>) -> Option<usize> {
     let mut best: Option<(usize, (u8, u64))> = None;
     for (at, slot) in slots.iter().enumerate() {
         if let Some(here) = order(at, slot)
@@ -159,10 +160,4 @@ pub(super) fn least(slots: &[Slot], order: Order<'_>) -> Option<usize> {
         }
     }
     best.map(|(at, _)| at)
-}
-
-/// Where the first slot is of which `is_it` holds.
-#[inline(never)]
-pub(super) fn find(slots: &[Slot], is_it: &dyn Fn(&Slot) -> bool) -> Option<usize> {
-    slots.iter().position(is_it)
 }
