@@ -181,7 +181,7 @@ impl<'a> Context<'a> {
 /// and go out; what is stored is read back when it is sent. See the [module](self) for what it guarantees.
 ///
 /// A message may have up to `BYTES` bytes with address and context, and 65,535 of payload. The driver's buffer must
-/// hold it twice over its length with [`BUFFER_OVERHEAD`](Self::BUFFER_OVERHEAD).
+/// have `BYTES` and [`BUFFER_OVERHEAD`](Self::BUFFER_OVERHEAD): a message that does not fit it is refused.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -261,7 +261,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
     /// When it comes near, the oldest message goes first, whatever its priority.
     pub const SPAN: u64 = 4 * ITEMS as u64;
 
-    /// How much longer than a message the driver's buffer must be, at least.
+    /// How much longer than the longest message the driver's buffer must be, at least.
     pub const BUFFER_OVERHEAD: usize = 512;
 
     /// An empty outbox whose records begin at `first_record`.
@@ -390,7 +390,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         let lengths = lengths.ok_or(PushError::TooLarge { bytes, limit })?;
         let room = self.find_room(message, lengths)?;
         if self.stage.room() < bytes {
-            self.keep_staged(&[]);
+            self.keep_staged();
         }
         let staged = self.stage.add(&parts.as_array());
         let staged = staged.ok_or(PushError::Busy)?;
@@ -632,10 +632,11 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         }
     }
 
-    /// Frees the stage of everything that is stored, but for what is needed.
-    fn keep_staged(&mut self, needed: &[usize]) {
+    /// Frees the stage of everything that is stored, but for what the driver was asked to send.
+    fn keep_staged(&mut self) {
+        let doing = self.doing;
         for (at, slot) in self.slots.iter_mut().enumerate() {
-            if !slot.is_staged() && !needed.contains(&at) {
+            if !slot.is_staged() && !doing.concerns(at) {
                 slot.at = None;
             }
         }

@@ -329,7 +329,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             return Some(Doing::Send(at));
         }
         if self.stage.room() < len {
-            self.keep_staged(&[]);
+            self.keep_staged();
         }
         (self.stage.room() >= len).then_some(Doing::Read(at))
     }

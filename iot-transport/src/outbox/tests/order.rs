@@ -184,6 +184,25 @@ fn an_oldest_message_that_never_gets_its_turn_gets_it_before_the_window_is_full(
 }
 
 #[test]
+fn what_is_being_sent_stays_when_a_push_between_needs_its_memory() {
+    let mut outside = Outside::up();
+    let mut outbox = outside.boot(empty::<4, 64>());
+    let now = outside.now();
+    outbox.push(now, &Message::telemetry(&[1; 30])).unwrap();
+    assert_eq!(outside.one(&mut outbox, true), Some(true));
+    // A driver that was dropped here asks again.
+    let mut buffer = [0; 256];
+    assert!(matches!(outbox.step(now, &mut buffer), Step::Send(_)));
+    outbox.push(now, &Message::telemetry(&[2; 30])).unwrap();
+    let third = outbox.push(now, &Message::telemetry(&[3; 30]));
+    assert_eq!(third, Err(PushError::Busy));
+    assert!(matches!(outbox.step(now, &mut buffer), Step::Send(_)));
+    outside.drive(&mut outbox);
+    assert_eq!(outside.sent, [1, 2]);
+    assert_eq!(ends(&mut outside, &mut outbox), []);
+}
+
+#[test]
 fn a_transport_that_makes_room_for_others_is_given_the_message_again() {
     let mut outside = Outside::up();
     let mut outbox = outside.boot(empty::<4, 256>());
