@@ -374,6 +374,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             is_empty = false;
         }
         if let Some((first, end)) = fates {
+            // What ended since the driver was first asked may have taken the place of the oldest: nobody needs those.
+            let first = first.max(self.fates.first());
             let mut ended = [Ended::NONE; GROUP_LEN];
             let mut count = 0;
             for number in first..end {

@@ -12,6 +12,8 @@ type Tested = Outbox<ITEMS, 128>;
 enum Move {
     Push(u8, u8, u8, usize),
     Steps(usize),
+    /// A driver asks, and is dropped before it does anything.
+    Ask,
     Link(bool),
     Settle(usize, u8),
     Wait(u64),
@@ -25,6 +27,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let any_move = prop_oneof![
         4 => (0..3u8, 0..4u8, 0..3u8, 0..60usize).prop_map(|(a, b, c, d)| Move::Push(a, b, c, d)),
         4 => (0..6usize).prop_map(Move::Steps),
+        2 => Just(Move::Ask),
         1 => any::<bool>().prop_map(Move::Link),
         3 => (0..4usize, 0..8u8).prop_map(|(at, fate)| Move::Settle(at, fate)),
         1 => (0..400u64).prop_map(Move::Wait),
@@ -47,6 +50,10 @@ fn tested() -> Tested {
 struct Known {
     stored: BTreeSet<u64>,
     acknowledged: BTreeSet<u64>,
+    /// The hop said no to these.
+    refused: BTreeSet<u64>,
+    /// The storage may have been too small for any.
+    cramped: bool,
     told: BTreeMap<u64, Fate>,
     cursor: Cursor,
     floor: u64,
@@ -87,6 +94,8 @@ impl Known {
             let before = self.told.insert(sequence, fate);
             assert_eq!(before, None, "{sequence} has two fates");
             assert!(fate != Fate::Delivered || self.acknowledged.contains(&sequence));
+            let may_be = self.cramped || self.refused.contains(&sequence);
+            assert!(fate != Fate::Refused || may_be, "nobody refused {sequence}");
             self.cursor = settled.cursor;
         }
     }
@@ -147,6 +156,10 @@ fn run(moves: Vec<Move>) {
                     outside.one(&mut outbox, true);
                 }
             }
+            Move::Ask => {
+                let mut buffer = [0; 1_024];
+                let _ = outbox.step(outside.now(), &mut buffer);
+            }
             Move::Link(up) => {
                 outside.is_up = up;
                 if up {
@@ -155,8 +168,10 @@ fn run(moves: Vec<Move>) {
             }
             Move::Settle(at, code) if at < outside.taken.len() => {
                 let sequence = outside.taken[at].1;
-                if fate(code) == Fate::Delivered {
-                    known.acknowledged.insert(sequence);
+                match fate(code) {
+                    Fate::Delivered => drop(known.acknowledged.insert(sequence)),
+                    Fate::Refused => drop(known.refused.insert(sequence)),
+                    _ => {}
                 }
                 outside.acknowledge(&mut outbox, at, fate(code));
                 known.looked_at = outside.taken.len();
@@ -177,7 +192,7 @@ fn run(moves: Vec<Move>) {
                 known.read_again(&mut outbox);
             }
             Move::Read => known.read(&mut outbox),
-            Move::Room(bytes) => outside.room = Some(bytes),
+            Move::Room(bytes) => (outside.room, known.cramped) = (Some(bytes), true),
         }
         known.look(&outside, &outbox, pushed);
     }
