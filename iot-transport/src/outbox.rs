@@ -685,13 +685,13 @@ impl Room {
 
 /// The first key of fates, of messages, and how many records of fates there may be.
 const FIRST_FATES: u32 = 1;
-const FATE_RECORDS: u32 = 256;
+const FATE_RECORDS: u32 = 512;
 const FIRST_MESSAGE: u32 = FIRST_FATES + FATE_RECORDS;
 /// The most places. The records of all of them are looked at, so that none is overlooked by a smaller outbox.
 const MAX_PLACES: u32 = 1_024;
 const MAX_ITEMS: usize = MAX_PLACES as usize;
 const _: () = assert!(
-    2 * MAX_ITEMS as u64 / GROUP + 2 < FATE_RECORDS as u64,
+    4 * MAX_ITEMS as u64 / GROUP + 2 < FATE_RECORDS as u64,
     "fates come round too soon"
 );
 

@@ -67,7 +67,7 @@ fn every_record_of_an_outbox_is_as_described() {
     for (key, value) in &records {
         let rule = match key {
             0 => "outbox-head",
-            1..257 => "outbox-fates",
+            1..513 => "outbox-fates",
             _ => "outbox-message",
         };
         SCHEMA.holds(rule, value);

@@ -23,7 +23,7 @@ fn parse(data: &[u8]) -> (Records, &[u8]) {
         };
         let (value, more) = more.split_at(usize::from(len).min(more.len()));
         records.insert(
-            FIRST + u32::from(u16::from_be_bytes([a, b])) % 1_281,
+            FIRST + u32::from(u16::from_be_bytes([a, b])) % 1_537,
             value.to_vec(),
         );
         rest = more;

@@ -374,7 +374,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             is_empty = false;
         }
         if let Some((first, end)) = fates {
-            // What ended since the driver was first asked may have taken the place of the oldest: nobody needs those.
+            // What ended since the driver was first asked may have taken the place of the oldest in the ring. Those have
+            // no record of a message any more, and were read.
             let first = first.max(self.fates.first());
             let mut ended = [Ended::NONE; GROUP_LEN];
             let mut count = 0;

@@ -20,12 +20,15 @@ impl Ended {
     };
 }
 
-/// The last 2 × `ITEMS` fates, by their number.
+/// The last 4 × `ITEMS` fates, by their number.
+///
+/// Half of them may be unread. The others are written again with their record until another message lies where theirs
+/// did: that takes up to 2 × `ITEMS` more, and up to `ITEMS` while the other message is not on record itself.
 #[derive(Clone, Debug)]
 pub(super) struct Fates<const ITEMS: usize> {
-    ring: [[Ended; 2]; ITEMS],
+    ring: [[Ended; 4]; ITEMS],
     /// The numbers of the fates in the ring, while records are shown in any order.
-    numbers: [[u64; 2]; ITEMS],
+    numbers: [[u64; 4]; ITEMS],
     /// The number of the next fate.
     pub(super) next: u64,
     /// Fates below are on record.
@@ -37,12 +40,14 @@ pub(super) struct Fates<const ITEMS: usize> {
 }
 
 impl<const ITEMS: usize> Fates<ITEMS> {
-    pub(super) const CAPACITY: u64 = 2 * ITEMS as u64;
+    pub(super) const CAPACITY: u64 = 4 * ITEMS as u64;
+    /// How many fates may be unread, with those that are still to come.
+    pub(super) const UNREAD: u64 = 2 * ITEMS as u64;
 
     pub(super) const fn new() -> Self {
         Self {
-            ring: [[Ended::NONE; 2]; ITEMS],
-            numbers: [[u64::MAX; 2]; ITEMS],
+            ring: [[Ended::NONE; 4]; ITEMS],
+            numbers: [[u64::MAX; 4]; ITEMS],
             next: 0,
             durable: 0,
             read: 0,
@@ -87,7 +92,7 @@ impl<const ITEMS: usize> Fates<ITEMS> {
         }
         self.next = self.next.max(number + 1);
         self.durable = self.next;
-        self.read = self.next.saturating_sub(Self::CAPACITY);
+        self.read = self.next.saturating_sub(Self::UNREAD);
     }
 
     /// The lowest number that is remembered.

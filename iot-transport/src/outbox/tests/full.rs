@@ -222,7 +222,7 @@ fn fates_that_nobody_reads_count_and_then_nothing_is_taken() {
 fn a_storage_that_is_full_is_cleared_of_what_is_settled_and_then_refuses_with_a_fate() {
     let mut outside = Outside::up();
     let mut outbox = outside.boot(empty::<8, 512>());
-    outside.room = Some(250);
+    outside.room = Some(280);
     for sequence in 1..=40 {
         outbox
             .push(outside.now(), &Message::telemetry(&[1; 60]))

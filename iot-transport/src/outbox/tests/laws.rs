@@ -85,7 +85,7 @@ impl Known {
             self.floor = self.floor.max(floor);
         }
         self.looked_at = outside.taken.len();
-        assert!(outbox.len() <= ITEMS && outside.records.len() <= ITEMS + 1 + 2 * ITEMS / 16 + 3);
+        assert!(outbox.len() <= ITEMS && outside.records.len() <= ITEMS + 1 + 4 * ITEMS / 16 + 3);
     }
 
     fn read(&mut self, outbox: &mut Tested) {
