@@ -14,8 +14,10 @@
 
 mod engine;
 mod fates;
+mod names;
 mod policy;
 mod record;
+mod room;
 mod slot;
 mod stage;
 
@@ -24,158 +26,15 @@ use core::time::Duration;
 use iot_core::engine::{RecordKey, RecordRange};
 use iot_core::{Channel, Fate, Instant, Message, Now};
 
+pub use names::{Context, Cursor, PushError, Sequence, Settled};
 pub use policy::Overflow;
 
 use self::engine::Doing;
 use self::fates::{Fates, GROUP};
 use self::policy::Policies;
-use self::slot::{Lengths, Parts, Slot, State, least};
+use self::slot::{Parts, Slot, State};
 use self::stage::Stage;
-use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES, priority_code};
-
-/// Names a message of an [`Outbox`], over all boots: its sequence in the outbox's stream.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Sequence(u64);
-
-impl Sequence {
-    /// The message that was kept as a number.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number, from 1.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-/// A place among the fates, to read on from; keep it with what was done about them.
-///
-/// ```
-/// use iot_transport::outbox::Cursor;
-/// assert_eq!(Cursor::new(Cursor::START.get()), Cursor::START);
-/// ```
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Cursor(u64);
-
-impl Cursor {
-    /// Before every fate.
-    pub const START: Self = Self(0);
-
-    /// The cursor that was kept as a number.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// How many fates lie before it, as a number to keep.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-/// How a message ended.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub struct Settled {
-    /// Which message.
-    pub sequence: Sequence,
-    /// How. What is not [`Delivered`](Fate::Delivered) was not acknowledged; it may have arrived all the same when it
-    /// was sent before its time ran out.
-    pub fate: Fate,
-    /// Where to read on.
-    pub cursor: Cursor,
-}
-
-/// Why a message was not taken; nothing was changed then.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum PushError {
-    /// The records were not shown yet.
-    #[error("the outbox does not know its records: restore the node first")]
-    NotRestored,
-    /// The records are damaged, or of an outbox with more places.
-    #[error("the outbox cannot use its records: see is_damaged")]
-    Damaged,
-    /// No room, and nothing may be pushed out for it.
-    #[error("all {items} places or {bytes} bytes are taken: wait until messages are settled")]
-    Full {
-        /// How many messages it holds.
-        items: usize,
-        /// How many bytes of payload it holds.
-        bytes: usize,
-    },
-    /// Too many fates were not read.
-    #[error("{fates} fates were not read: call settled_after with the last cursor")]
-    Unread {
-        /// How many.
-        fates: usize,
-    },
-    /// Messages wait to be put on record.
-    #[error(
-        "the memory is taken by messages that are not stored yet: drive the node, then push again"
-    )]
-    Busy,
-    /// It can never be taken.
-    #[error("the message has {bytes} bytes: at most {limit} fit, addresses and contexts included")]
-    TooLarge {
-        /// How long it is, in all its parts.
-        bytes: usize,
-        /// How long it may be.
-        limit: usize,
-    },
-    /// A correlation or a trace context of a length that is not allowed.
-    #[error(
-        "a correlation has up to {MAX_CORRELATION_BYTES} bytes, a trace context {TRACE_BYTES} or none"
-    )]
-    Context,
-}
-
-/// What a message belongs to; it travels in the envelope and survives a reboot.
-///
-/// ```
-/// use iot_transport::outbox::Context;
-/// let context = Context::NONE.correlated(b"request-9");
-/// assert_eq!(context.correlation, b"request-9");
-/// ```
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub struct Context<'a> {
-    /// Such as the number of a request, up to 16 bytes; empty for nothing.
-    pub correlation: &'a [u8],
-    /// W3C trace context: trace id (16 bytes), parent id (8), flags (1); empty for none.
-    pub trace: &'a [u8],
-}
-
-impl<'a> Context<'a> {
-    /// It belongs to nothing.
-    pub const NONE: Self = Self {
-        correlation: &[],
-        trace: &[],
-    };
-
-    /// Names what it belongs to.
-    #[must_use]
-    pub const fn correlated(mut self, correlation: &'a [u8]) -> Self {
-        self.correlation = correlation;
-        self
-    }
-
-    /// Adds a trace context.
-    #[must_use]
-    pub const fn traced(mut self, trace: &'a [u8]) -> Self {
-        self.trace = trace;
-        self
-    }
-}
+use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES};
 
 /// A store-and-forward queue of up to `ITEMS` messages (1,024 at most), with `BYTES` of memory for those that come in
 /// and go out; what is stored is read back when it is sent. See the [module](self) for what it guarantees.
@@ -509,95 +368,6 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         RecordRange::new(self.first_record, Self::RECORDS)
     }
 
-    /// Finds a place for a message, or what must leave for it.
-    fn find_room(&self, message: &Message<'_>, lengths: Lengths) -> Result<Room, PushError> {
-        let (mut live, mut bytes) = (0, 0);
-        for slot in self.slots.iter().filter(|slot| slot.is_live()) {
-            live += 1;
-            bytes += usize::from(slot.lengths.payload);
-        }
-        let unread = usize::try_from(self.fates.unread()).unwrap_or(usize::MAX);
-        let payload = usize::from(lengths.payload);
-        let full = PushError::Full { items: live, bytes };
-        let span = self.next_sequence - self.floor();
-        // The last number is never given out.
-        if payload > self.limit_bytes || span >= Self::SPAN || self.next_sequence == u64::MAX {
-            return Err(full);
-        }
-        // A place for its own fate, and for that of each message that is not settled.
-        if live + unread >= 2 * ITEMS {
-            return Err(PushError::Unread { fates: unread });
-        }
-        let free = self.free_place();
-        let room = self.limit_bytes.saturating_sub(bytes);
-        if free.is_some() && payload <= room {
-            return Ok(Room { free, leaving: 0 });
-        }
-        let pushes = matches!(
-            self.policies.of(message.channel),
-            Overflow::Oldest | Overflow::LowestPriority
-        );
-        // What is not stored cannot leave yet.
-        let none = if pushes && self.slots.iter().any(Slot::is_staged) {
-            PushError::Busy
-        } else {
-            full
-        };
-        // How many must leave, in the order in which they would.
-        let (mut leaving, mut room, mut last) = (0, room, None);
-        while free.is_none() && leaving == 0 || payload > room {
-            let victim = self.victim(message, last).ok_or(none)?;
-            let slot = self.slots.get(victim).ok_or(full)?;
-            room += usize::from(slot.lengths.payload);
-            last = Some((slot.priority, slot.sequence));
-            leaving += 1;
-        }
-        Ok(Room { free, leaving })
-    }
-
-    /// The place that was free for the longest time: the record of a settled message must be written over before its
-    /// fate is forgotten.
-    fn free_place(&self) -> Option<usize> {
-        let free = (self.slots.iter().enumerate()).filter(|(_, slot)| !slot.is_live());
-        let since = |slot: &Slot| slot.dead().map_or(0, |number| number + 1);
-        free.min_by_key(|(_, slot)| since(slot)).map(|(at, _)| at)
-    }
-
-    /// The message that would leave for another, after the last one that would.
-    fn victim(
-        &self,
-        message: &Message<'_>,
-        after: Option<(iot_core::Priority, u64)>,
-    ) -> Option<usize> {
-        let overflow = self.policies.of(message.channel);
-        let by_priority = overflow == Overflow::LowestPriority;
-        let order = |priority, sequence| {
-            let rank = if by_priority {
-                priority_code(priority)
-            } else {
-                0
-            };
-            (rank, sequence)
-        };
-        let after = after.map(|(priority, sequence)| order(priority, sequence));
-        least(&self.slots, &|at, slot| {
-            let may_leave = match overflow {
-                Overflow::Oldest => slot.channel == message.channel,
-                Overflow::LowestPriority => {
-                    slot.priority < message.priority
-                        && self.policies.of(slot.channel) != Overflow::Never
-                }
-                Overflow::Newest | Overflow::Never => false,
-            };
-            let here = order(slot.priority, slot.sequence);
-            let leaves = slot.may_leave()
-                && may_leave
-                && !self.doing.concerns(at)
-                && after.is_none_or(|after| here > after);
-            leaves.then_some(here)
-        })
-    }
-
     /// What lies below is settled, and that is on record: nothing below is ever sent again.
     fn floor(&self) -> u64 {
         let live = (self.slots.iter()).filter(|slot| slot.is_live());
@@ -654,32 +424,6 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 stage.keep(at, len);
             }
         }
-    }
-}
-
-/// Where a message goes, and how many leave for it.
-#[derive(Clone, Copy, Debug)]
-struct Room {
-    free: Option<usize>,
-    leaving: usize,
-}
-
-impl Room {
-    /// Lets them leave, and gives the place.
-    fn evict<const ITEMS: usize, const BYTES: usize>(
-        self,
-        outbox: &mut Outbox<ITEMS, BYTES>,
-        now: Now,
-        message: &Message<'_>,
-    ) -> usize {
-        let mut place = self.free;
-        for _ in 0..self.leaving {
-            if let Some(victim) = outbox.victim(message, None) {
-                outbox.settle(now, victim, Fate::Evicted);
-                place = place.or(Some(victim));
-            }
-        }
-        place.unwrap_or_default()
     }
 }
 
