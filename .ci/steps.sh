@@ -252,12 +252,18 @@ step_ratios() {
     grep -qE '^[a-z0-9_-]+ ours=[0-9.]+ peer=[0-9.]+ unit=.* goal=.* (ok|short)$' "$log" || fail "no ratio was measured"
 }
 
+# Nothing of an earlier run may serve: cargo unpacks a workspace's own packages under its home, builds them
+# once, and knows both by name and version alone, so a package would be proved against a dependency of yesterday.
 step_package() {
-    local wanted crates found
+    local wanted crate crates found room=$target/packaged
     wanted=$(published | wc -l)
-    rm -f "$target"/package/*.crate
-    cargo package --locked --quiet --allow-dirty --workspace --exclude iot-benches --exclude iot-examples
-    crates=("$target"/package/*.crate)
+    rm -rf "$room"
+    for crate in $(published); do
+        rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$crate"-[0-9]*
+    done
+    cargo package --locked --quiet --allow-dirty --workspace --exclude iot-benches --exclude iot-examples \
+        --target-dir "$room"
+    crates=("$room"/package/*.crate)
     [ ${#crates[@]} -eq "$wanted" ] || fail "${#crates[@]} packages were made, $wanted are published"
     found=$(mktemp -d)
     for crate in "${crates[@]}"; do tar -xzf "$crate" -C "$found" --wildcards '*/Cargo.toml'; done
