@@ -370,6 +370,8 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
             Phase::Stopped | Phase::Waiting { .. } | Phase::Failed | Phase::GaveUp => return,
             _ => Phase::Failed,
         };
+        // What was handed out for this link is not owed to the next.
+        self.offered = None;
         if let Some(wait) = wait {
             self.retry.wait_at_least(wait);
         }
