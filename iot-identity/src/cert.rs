@@ -7,6 +7,9 @@ pub mod csr;
 mod view;
 
 #[cfg(feature = "cert")]
+pub mod path;
+
+#[cfg(feature = "cert")]
 mod anchors;
 #[cfg(feature = "cert")]
 mod authority;

@@ -6,6 +6,9 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "support/pem.rs"]
+mod pem;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -112,7 +115,7 @@ fn requests_with_other_keys_or_broken_structure_are_refused_by_name() {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let bytes = std::fs::read(&path).unwrap();
         let der = if name.ends_with(".pem") {
-            unpem(&bytes)
+            pem::decode(core::str::from_utf8(&bytes).unwrap())
         } else {
             bytes
         };
@@ -123,31 +126,6 @@ fn requests_with_other_keys_or_broken_structure_are_refused_by_name() {
     assert_eq!(of("ec_sha256.der"), RequestError::Key);
     assert_eq!(of("rsa_sha256.der"), RequestError::Key);
     assert!(seen.len() > 20, "{}", seen.len());
-}
-
-fn unpem(text: &[u8]) -> Vec<u8> {
-    let text = core::str::from_utf8(text).unwrap();
-    let body = text
-        .lines()
-        .skip_while(|line| !line.starts_with("-----BEGIN"));
-    let body: String = body
-        .skip(1)
-        .take_while(|line| !line.starts_with("-----"))
-        .collect();
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => u32::from(byte - b'A'),
-        b'a'..=b'z' => u32::from(byte - b'a') + 26,
-        b'0'..=b'9' => u32::from(byte - b'0') + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let mut out = Vec::new();
-    for chunk in body.trim_end_matches('=').as_bytes().chunks(4) {
-        let bits = chunk.iter().fold(0, |bits, &byte| bits << 6 | digit(byte));
-        let bits = bits << (6 * (4 - chunk.len()));
-        out.extend_from_slice(&bits.to_be_bytes()[1..chunk.len()]);
-    }
-    out
 }
 
 fn openssl(arguments: &[&str]) -> String {
