@@ -2,6 +2,7 @@
 #![cfg(feature = "cert")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test may fail loudly"
 )]
@@ -9,8 +10,9 @@
 #[path = "support/pem.rs"]
 mod pem;
 
+use core::time::Duration;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use iot_core::Timestamp;
 use iot_core::time::TimeBounds;

@@ -36,10 +36,6 @@ pub(crate) fn name(attributes: &[(&[u8], u8, &str)]) -> Vec<u8> {
     seq(&attributes.iter().map(set).collect::<Vec<_>>())
 }
 
-pub(crate) fn common_name(text: &str) -> Vec<u8> {
-    name(&[(COMMON_NAME, UTF8, text)])
-}
-
 /// An `Extension`.
 pub(crate) fn extension(kind: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
     let critical = if critical { tlv(1, &[0xff]) } else { vec![] };
@@ -125,7 +121,13 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// An end entity's, or with `path_len` an authority's.
-    pub(crate) fn new(subject: Vec<u8>, key: &Key, issuer: &[u8], by: &Key, authority: bool) -> Self {
+    pub(crate) fn new(
+        subject: Vec<u8>,
+        key: &Key,
+        issuer: &[u8],
+        by: &Key,
+        authority: bool,
+    ) -> Self {
         let mut extensions = vec![
             (35, standard(35, false, &seq(&[tlv(0x80, &by.id())]))),
             (14, standard(14, false, &tlv(4, &key.id()))),
@@ -155,7 +157,8 @@ impl Draft {
     /// Puts an extension in the place of the one of this number, or behind the others.
     pub(crate) fn put(&mut self, number: u8, critical: bool, content: &[u8]) {
         self.take(number);
-        self.extensions.push((number, standard(number, critical, content)));
+        self.extensions
+            .push((number, standard(number, critical, content)));
     }
 
     pub(crate) fn take(&mut self, number: u8) {

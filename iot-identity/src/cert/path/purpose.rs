@@ -51,11 +51,11 @@ impl Purpose<'_> {
             })
     }
 
-    /// Whether an authority may certify it.
+    /// Whether an authority may certify it. One that says its purposes has to name this one: "any" says nothing.
     pub(super) fn allows_authority(&self, authority: &Certificate<'_>) -> bool {
         let list = authority.extensions.purposes;
         match (self.id(), list) {
-            (Some(id), Some(list)) => purposes(list).any(|one| one == id || one == ANY),
+            (Some(id), Some(list)) => purposes(list).any(|one| one == id),
             _ => true,
         }
     }

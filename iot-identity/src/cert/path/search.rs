@@ -221,12 +221,14 @@ fn intermediates(path: &[Certificate<'_>]) -> usize {
 const fn rank(error: &PathError) -> u8 {
     match error {
         PathError::NoAnchor => 0,
-        PathError::Authority(_) => 1,
-        PathError::PathLength | PathError::Purpose | PathError::NameConstraints => 2,
-        PathError::Signature => 3,
-        PathError::Expired | PathError::NotYetValid => 4,
-        PathError::TimeUncertain => 5,
-        PathError::Status(_) => 6,
-        _ => 7,
+        // Most often it is only not the issuer that was sought.
+        PathError::Authority(Defect::KeyIdentifier) => 1,
+        PathError::Authority(_) => 2,
+        PathError::PathLength | PathError::Purpose | PathError::NameConstraints => 3,
+        PathError::Signature => 4,
+        PathError::Expired | PathError::NotYetValid => 5,
+        PathError::TimeUncertain => 6,
+        PathError::Status(_) => 7,
+        _ => 8,
     }
 }
