@@ -6,12 +6,14 @@
     reason = "a test may fail loudly"
 )]
 
+extern crate alloc;
+
 #[path = "support/chains.rs"]
 mod chains;
 #[path = "support/forge.rs"]
 mod forge;
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -182,8 +184,10 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
+type Proof = fn(&Chain) -> bool;
+
 /// What OpenSSL says where we say nothing, and the proof that it is wrong.
-const LAXER: &[(&str, fn(&Chain) -> bool, &str)] = &[(
+const LAXER: &[(&str, Proof, &str)] = &[(
     "certificate has expired",
     |chain| ours_at(chain, NOW + 1) == Err(PathError::Expired),
     "RFC 5280 §4.1.2.5: \"from notBefore through notAfter, inclusive\"",
@@ -269,7 +273,7 @@ fn theirs(folder: &Path, chain: &Chain) -> Result<(), String> {
             command.args(["-purpose", "sslserver", "-verify_ip", name]);
         }
     }
-    command.arg(write("leaf", std::slice::from_ref(&chain.leaf)));
+    command.arg(write("leaf", core::slice::from_ref(&chain.leaf)));
     let output = command.output().unwrap();
     if output.status.success() {
         return Ok(());

@@ -89,7 +89,7 @@ const CHANGES: &[(&str, Change)] = &[
 ];
 
 pub(crate) fn keys() -> Vec<Key> {
-    let new = |n: usize| Key::new(if n % 3 == 0 { EcdsaP256Sha256 } else { Ed25519 });
+    let new = |n: u8| Key::new(if n < 3 { EcdsaP256Sha256 } else { Ed25519 });
     (0..9).map(new).collect()
 }
 
