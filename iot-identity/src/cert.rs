@@ -36,7 +36,7 @@ pub use anchors::{AdmitError, AnchorError, MAX_CHAIN, TrustAnchors, VerifiedPeer
 #[cfg(feature = "cert")]
 pub use authority::{Authority, IssueError};
 #[cfg(feature = "cert")]
-pub use request::{Request, RequestError};
+pub use request::{CertificationRequest, Request, RequestError, RequestedExtension};
 #[cfg(feature = "cert")]
 pub use trust::Trust;
 #[cfg(feature = "cert")]

@@ -60,7 +60,7 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
     ),
     (
         "Authority(KeyIdentifier)",
-        &["key identifier", "encoding"],
+        &["bit", "key identifier", "encoding"],
         "RFC 5280 §4.2.1.1 and §4.2.1.2: in all certificates, non-critical, and that of the issuer",
     ),
     (
@@ -90,7 +90,7 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
     ),
     (
         "NoAnchor",
-        &["issuer"],
+        &["bit", "issuer"],
         "RFC 5280 §7.1: names that are equal but for case or kind of string; ours are copied",
     ),
     (
@@ -110,7 +110,7 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
     ),
     (
         "Authority(Serial)",
-        &["serial"],
+        &["bit", "serial"],
         "RFC 5280 §4.1.2.2: positive, at most 20 octets",
     ),
     (
@@ -120,7 +120,7 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
     ),
     (
         "Authority(Dates)",
-        &["form of a date"],
+        &["bit", "form of a date"],
         "RFC 5280 §4.1.2.5: UTCTime through 2049",
     ),
     (
@@ -140,7 +140,7 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
     ),
     (
         "Authority(BasicConstraints)",
-        &["encoding", "basic constraints"],
+        &["bit", "encoding", "basic constraints"],
         "X.690 §11.1 and §11.5: a true is ff, a default is not written",
     ),
     (
@@ -150,7 +150,7 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
     ),
     (
         "Authority(KeyUsage)",
-        &["encoding", "key usage"],
+        &["bit", "encoding", "key usage"],
         "X.690 §11.2.2: trailing zeros are not written; RFC 5280 §4.2.1.3: in every authority's certificate",
     ),
     (

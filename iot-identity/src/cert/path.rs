@@ -9,19 +9,19 @@
 //! anchor with a purpose, no wildcard directly below a top-level domain, no common name of a server that is an
 //! address its alternative names lack, and names compared byte by byte from one certificate to the next.
 
-mod certificate;
+pub(super) mod certificate;
 mod constraints;
 mod crl;
 mod defect;
-mod directory;
-mod encoding;
-mod extensions;
+pub(super) mod directory;
+pub(super) mod encoding;
+pub(super) mod extensions;
 mod general_name;
 mod limits;
 mod profile;
 mod purpose;
 mod search;
-mod signature;
+pub(super) mod signature;
 
 use alloc::vec::Vec;
 

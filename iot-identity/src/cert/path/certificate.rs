@@ -29,25 +29,25 @@ pub(super) struct Certificate<'a> {
 
 /// Something signed: a certificate or a list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Signed<'a> {
-    pub(super) message: &'a [u8],
+pub(in crate::cert) struct Signed<'a> {
+    pub(in crate::cert) message: &'a [u8],
     /// The content of the `AlgorithmIdentifier`.
-    pub(super) algorithm: &'a [u8],
-    pub(super) signature: &'a [u8],
+    pub(in crate::cert) algorithm: &'a [u8],
+    pub(in crate::cert) signature: &'a [u8],
 }
 
 /// A `SubjectPublicKeyInfo`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Key<'a> {
-    pub(super) whole: &'a [u8],
+pub(in crate::cert) struct Key<'a> {
+    pub(in crate::cert) whole: &'a [u8],
     /// The content of the `AlgorithmIdentifier`.
-    pub(super) algorithm: &'a [u8],
-    pub(super) bits: &'a [u8],
+    pub(in crate::cert) algorithm: &'a [u8],
+    pub(in crate::cert) bits: &'a [u8],
 }
 
 impl<'a> Signed<'a> {
     /// The three fields that everything signed in X.509 has, and nothing behind them.
-    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
+    pub(in crate::cert) fn read(der: &'a [u8]) -> Option<Self> {
         let mut outer = Reader::new(der);
         let mut inner = outer.enter(SEQUENCE)?;
         let message = inner.whole(SEQUENCE)?;
@@ -64,7 +64,7 @@ impl<'a> Signed<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    pub(super) fn read(der: &'a [u8]) -> Result<Self, Defect> {
+    pub(in crate::cert) fn read(der: &'a [u8]) -> Result<Self, Defect> {
         if der.len() > MAX_CERTIFICATE_BYTES {
             return Err(Defect::TooLarge);
         }
@@ -148,7 +148,7 @@ fn validity(dates: &mut Reader<'_>) -> Option<(Timestamp, Timestamp)> {
     (dates.is_empty() && from <= to).then_some((from, to))
 }
 
-fn key(whole: &[u8]) -> Option<Key<'_>> {
+pub(in crate::cert) fn key(whole: &[u8]) -> Option<Key<'_>> {
     let mut outer = Reader::new(whole);
     let mut inner = outer.enter(SEQUENCE)?;
     let algorithm = inner.content(SEQUENCE)?;
@@ -167,6 +167,6 @@ pub(super) fn is_empty(name: &[u8]) -> bool {
 }
 
 /// Whether DER is a `Name`: sets of at least one attribute, each of a kind and a value.
-pub(super) fn is_name(whole: &[u8]) -> bool {
+pub(in crate::cert) fn is_name(whole: &[u8]) -> bool {
     super::directory::attributes(whole).all(|attribute| attribute.is_some())
 }

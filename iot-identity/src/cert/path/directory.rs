@@ -5,20 +5,20 @@ use alloc::string::String;
 use super::encoding::{IA5_STRING, OID, PRINTABLE_STRING};
 use crate::der::{Reader, SEQUENCE, SET, UTF8_STRING};
 
-pub(super) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+pub(in crate::cert) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 pub(super) const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 
 /// One attribute of a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Attribute<'a> {
-    pub(super) kind: &'a [u8],
-    pub(super) tag: u8,
-    pub(super) value: &'a [u8],
+pub(in crate::cert) struct Attribute<'a> {
+    pub(in crate::cert) kind: &'a [u8],
+    pub(in crate::cert) tag: u8,
+    pub(in crate::cert) value: &'a [u8],
 }
 
 impl<'a> Attribute<'a> {
     /// Its text; `None` when it is written in none of the strings that the profile allows.
-    pub(super) fn text(&self) -> Option<&'a str> {
+    pub(in crate::cert) fn text(&self) -> Option<&'a str> {
         matches!(self.tag, UTF8_STRING | PRINTABLE_STRING | IA5_STRING).then_some(())?;
         core::str::from_utf8(self.value).ok()
     }
@@ -48,7 +48,7 @@ fn folded(text: &str) -> String {
 }
 
 /// The attributes of a whole `Name`, set by set; `None` for what is no attribute, which is the last.
-pub(super) fn attributes(name: &[u8]) -> impl Iterator<Item = Option<Attribute<'_>>> {
+pub(in crate::cert) fn attributes(name: &[u8]) -> impl Iterator<Item = Option<Attribute<'_>>> {
     let mut sets = Reader::new(name).enter(SEQUENCE);
     let mut failed = sets.is_none();
     let mut set = Reader::new(&[]);

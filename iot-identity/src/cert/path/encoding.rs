@@ -7,7 +7,7 @@ use crate::der::{
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const NULL: u8 = 0x05;
-pub(super) const OID: u8 = 0x06;
+pub(in crate::cert) const OID: u8 = 0x06;
 pub(super) const PRINTABLE_STRING: u8 = 0x13;
 pub(super) const IA5_STRING: u8 = 0x16;
 
@@ -15,7 +15,7 @@ pub(super) const IA5_STRING: u8 = 0x16;
 const MAX_DEPTH: u8 = 16;
 
 /// Whether `bytes` are exactly one DER value; the content of OCTET STRINGs and of primitive context tags is not read.
-pub(super) fn is_der(bytes: &[u8]) -> bool {
+pub(in crate::cert) fn is_der(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
     value(&mut reader, MAX_DEPTH).is_some() && reader.is_empty()
 }

@@ -131,7 +131,7 @@ impl<'a> Extensions<'a> {
 }
 
 /// One `Extension`: its kind, whether it is critical, and what its OCTET STRING holds.
-pub(super) fn extension<'a>(list: &mut Reader<'a>) -> Option<(&'a [u8], bool, &'a [u8])> {
+pub(in crate::cert) fn extension<'a>(list: &mut Reader<'a>) -> Option<(&'a [u8], bool, &'a [u8])> {
     let mut one = list.enter(SEQUENCE)?;
     let kind = one.content(OID)?;
     let (tag, content, _) = one.any()?;
@@ -145,7 +145,7 @@ pub(super) fn extension<'a>(list: &mut Reader<'a>) -> Option<(&'a [u8], bool, &'
 }
 
 /// The content of the one value that `bytes` are.
-pub(super) fn only(bytes: &[u8], tag: u8) -> Option<&[u8]> {
+pub(in crate::cert) fn only(bytes: &[u8], tag: u8) -> Option<&[u8]> {
     let mut reader = Reader::new(bytes);
     let content = reader.content(tag)?;
     reader.is_empty().then_some(content)

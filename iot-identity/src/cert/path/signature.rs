@@ -22,7 +22,11 @@ pub static COMMON_ALGORITHMS: Algorithms = &[
     webpki::ring::RSA_PKCS1_2048_8192_SHA512,
 ];
 
-pub(super) fn verifies(algorithms: Algorithms, key: &Key<'_>, signed: &Signed<'_>) -> bool {
+pub(in crate::cert) fn verifies(
+    algorithms: Algorithms,
+    key: &Key<'_>,
+    signed: &Signed<'_>,
+) -> bool {
     algorithms.iter().any(|algorithm| {
         *algorithm.signature_alg_id() == *signed.algorithm
             && *algorithm.public_key_alg_id() == *key.algorithm
@@ -33,8 +37,15 @@ pub(super) fn verifies(algorithms: Algorithms, key: &Key<'_>, signed: &Signed<'_
 }
 
 /// Whether any of the algorithms is for such a key.
-pub(super) fn knows(algorithms: Algorithms, key: &Key<'_>) -> bool {
+pub(in crate::cert) fn knows(algorithms: Algorithms, key: &Key<'_>) -> bool {
     algorithms
         .iter()
         .any(|algorithm| *algorithm.public_key_alg_id() == *key.algorithm)
+}
+
+/// Whether any of the algorithms is the one that was signed with.
+pub(in crate::cert) fn signs(algorithms: Algorithms, signed: &Signed<'_>) -> bool {
+    algorithms
+        .iter()
+        .any(|algorithm| *algorithm.signature_alg_id() == *signed.algorithm)
 }
