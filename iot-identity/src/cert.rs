@@ -7,6 +7,8 @@ pub mod csr;
 mod view;
 
 #[cfg(feature = "cert")]
+pub mod lint;
+#[cfg(feature = "cert")]
 pub mod path;
 
 #[cfg(feature = "cert")]

@@ -16,10 +16,10 @@ mod defect;
 pub(super) mod directory;
 pub(super) mod encoding;
 pub(super) mod extensions;
-mod general_name;
+pub(super) mod general_name;
 mod limits;
-mod profile;
-mod purpose;
+pub(super) mod profile;
+pub(super) mod purpose;
 mod search;
 pub(super) mod signature;
 

@@ -15,16 +15,16 @@ const CONTEXT_3: u8 = 0xa3;
 
 /// The fields that a path is judged by; all of them point into the bytes that came.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Certificate<'a> {
-    pub(super) der: &'a [u8],
-    pub(super) signed: Signed<'a>,
-    pub(super) serial: &'a [u8],
-    pub(super) issuer: &'a [u8],
-    pub(super) subject: &'a [u8],
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
-    pub(super) key: Key<'a>,
-    pub(super) extensions: Extensions<'a>,
+pub(in crate::cert) struct Certificate<'a> {
+    pub(in crate::cert) der: &'a [u8],
+    pub(in crate::cert) signed: Signed<'a>,
+    pub(in crate::cert) serial: &'a [u8],
+    pub(in crate::cert) issuer: &'a [u8],
+    pub(in crate::cert) subject: &'a [u8],
+    pub(in crate::cert) not_before: Timestamp,
+    pub(in crate::cert) not_after: Timestamp,
+    pub(in crate::cert) key: Key<'a>,
+    pub(in crate::cert) extensions: Extensions<'a>,
 }
 
 /// Something signed: a certificate or a list.
@@ -114,7 +114,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// "A certificate is self-issued if the same DN appears in the subject and issuer fields" (RFC 5280 §6.1).
-    pub(super) fn is_self_issued(&self) -> bool {
+    pub(in crate::cert) fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
     }
 }
@@ -162,7 +162,7 @@ pub(in crate::cert) fn key(whole: &[u8]) -> Option<Key<'_>> {
     })
 }
 
-pub(super) fn is_empty(name: &[u8]) -> bool {
+pub(in crate::cert) fn is_empty(name: &[u8]) -> bool {
     name == [SEQUENCE, 0]
 }
 

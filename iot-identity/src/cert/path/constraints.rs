@@ -13,7 +13,7 @@ const EXCLUDED: u8 = 0xa1;
 
 /// The subtrees of one authority, each a run of `GeneralSubtree`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NameConstraints<'a> {
+pub(in crate::cert) struct NameConstraints<'a> {
     permitted: &'a [u8],
     excluded: &'a [u8],
 }

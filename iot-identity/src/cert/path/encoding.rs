@@ -5,10 +5,10 @@ use crate::der::{
 };
 
 pub(super) const BOOLEAN: u8 = 0x01;
-pub(super) const OCTET_STRING: u8 = 0x04;
+pub(in crate::cert) const OCTET_STRING: u8 = 0x04;
 pub(super) const NULL: u8 = 0x05;
 pub(in crate::cert) const OID: u8 = 0x06;
-pub(super) const PRINTABLE_STRING: u8 = 0x13;
+pub(in crate::cert) const PRINTABLE_STRING: u8 = 0x13;
 pub(super) const IA5_STRING: u8 = 0x16;
 
 // No certificate nests deeper; each level is one of the stack's.

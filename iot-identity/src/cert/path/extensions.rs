@@ -16,53 +16,61 @@ const CRL_SIGN: u16 = 1 << 6;
 
 /// What is understood of a certificate's extensions.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Extensions<'a> {
-    pub(super) authority_key: Option<AuthorityKey<'a>>,
-    pub(super) subject_key: Option<&'a [u8]>,
-    pub(super) basic: Option<Basic>,
-    pub(super) key_usage: Option<KeyUsage>,
+pub(in crate::cert) struct Extensions<'a> {
+    pub(in crate::cert) authority_key: Option<AuthorityKey<'a>>,
+    pub(in crate::cert) subject_key: Option<&'a [u8]>,
+    pub(in crate::cert) basic: Option<Basic>,
+    pub(in crate::cert) key_usage: Option<KeyUsage>,
     /// The content of the sequence of purposes.
-    pub(super) purposes: Option<&'a [u8]>,
+    pub(in crate::cert) purposes: Option<&'a [u8]>,
     /// The content of the sequence of names, and whether it is critical.
-    pub(super) names: Option<(&'a [u8], bool)>,
-    pub(super) constraints: Option<NameConstraints<'a>>,
+    pub(in crate::cert) names: Option<(&'a [u8], bool)>,
+    pub(in crate::cert) constraints: Option<NameConstraints<'a>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AuthorityKey<'a> {
-    pub(super) key: Option<&'a [u8]>,
+pub(in crate::cert) struct AuthorityKey<'a> {
+    pub(in crate::cert) key: Option<&'a [u8]>,
     /// It also names the issuer's certificate.
-    pub(super) certificate: bool,
+    pub(in crate::cert) certificate: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Basic {
-    pub(super) critical: bool,
-    pub(super) authority: bool,
-    pub(super) path_len: Option<u8>,
+pub(in crate::cert) struct Basic {
+    pub(in crate::cert) critical: bool,
+    pub(in crate::cert) authority: bool,
+    pub(in crate::cert) path_len: Option<u8>,
 }
 
 /// The bits of a key usage, the first one lowest.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeyUsage(u16);
+pub(in crate::cert) struct KeyUsage {
+    bits: u16,
+    critical: bool,
+}
 
 impl KeyUsage {
-    pub(super) const fn signs(self) -> bool {
-        self.0 & 1 != 0
+    pub(in crate::cert) const fn signs(self) -> bool {
+        self.bits & 1 != 0
     }
 
-    pub(super) const fn signs_certificates(self) -> bool {
-        self.0 & KEY_CERT_SIGN != 0
+    /// Critical, digitalSignature, and at most keyEncipherment and keyAgreement beside it.
+    pub(in crate::cert) const fn is_device(self) -> bool {
+        self.critical && self.bits & 1 == 1 && self.bits & !0b1_0101 == 0
     }
 
-    pub(super) const fn signs_lists(self) -> bool {
-        self.0 & CRL_SIGN != 0
+    pub(in crate::cert) const fn signs_certificates(self) -> bool {
+        self.bits & KEY_CERT_SIGN != 0
+    }
+
+    pub(in crate::cert) const fn signs_lists(self) -> bool {
+        self.bits & CRL_SIGN != 0
     }
 }
 
 impl<'a> Extensions<'a> {
     /// Reads the content of the sequence of extensions.
-    pub(super) fn read(mut list: Reader<'a>) -> Result<Self, Defect> {
+    pub(in crate::cert) fn read(mut list: Reader<'a>) -> Result<Self, Defect> {
         let mut found = Self::default();
         let mut seen = Vec::new();
         // "This field … is a SEQUENCE of one or more certificate extensions" (RFC 5280 §4.1.2.9).
@@ -93,7 +101,7 @@ impl<'a> Extensions<'a> {
             }
             [0x55, 0x1d, 15] => {
                 der(Defect::KeyUsage)?;
-                self.key_usage = Some(key_usage(content).ok_or(Defect::KeyUsage)?);
+                self.key_usage = Some(key_usage(content, critical).ok_or(Defect::KeyUsage)?);
             }
             [0x55, 0x1d, 17] => {
                 der(Defect::AlternativeName)?;
@@ -151,7 +159,7 @@ pub(in crate::cert) fn only(bytes: &[u8], tag: u8) -> Option<&[u8]> {
     reader.is_empty().then_some(content)
 }
 
-fn key_usage(content: &[u8]) -> Option<KeyUsage> {
+fn key_usage(content: &[u8], critical: bool) -> Option<KeyUsage> {
     // "At least one of the bits MUST be set"; and DER leaves out trailing zeros (X.690 §11.2.2).
     match *only(content, BIT_STRING)? {
         [unused, ref bits @ .., last] if last.trailing_zeros() == u32::from(unused) => {
@@ -161,7 +169,7 @@ fn key_usage(content: &[u8]) -> Option<KeyUsage> {
                 _ => return None,
             };
             let bits = u16::from(first.reverse_bits()) | u16::from(second.reverse_bits()) << 8;
-            Some(KeyUsage(bits))
+            Some(KeyUsage { bits, critical })
         }
         _ => None,
     }
@@ -198,7 +206,7 @@ fn basic(content: &[u8], critical: bool) -> Option<Basic> {
     (inner.is_empty() && found.authority).then_some(found)
 }
 
-pub(super) fn authority_key(content: &[u8]) -> Option<AuthorityKey<'_>> {
+pub(in crate::cert) fn authority_key(content: &[u8]) -> Option<AuthorityKey<'_>> {
     let mut inner = Reader::new(only(content, SEQUENCE)?);
     let mut found = AuthorityKey {
         key: None,

@@ -9,7 +9,7 @@ use crate::der::Reader;
 
 /// One name, by its form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum GeneralName<'a> {
+pub(in crate::cert) enum GeneralName<'a> {
     Email(&'a str),
     Dns(&'a str),
     /// A whole `Name`.
@@ -22,7 +22,7 @@ pub(super) enum GeneralName<'a> {
 
 impl<'a> GeneralName<'a> {
     /// Reads the form only: what a name may look like depends on where it stands.
-    pub(super) fn read(reader: &mut Reader<'a>) -> Option<Self> {
+    pub(in crate::cert) fn read(reader: &mut Reader<'a>) -> Option<Self> {
         let (tag, content, _) = reader.any()?;
         let text = || {
             let text = core::str::from_utf8(content).ok()?;
@@ -69,7 +69,7 @@ impl<'a> GeneralName<'a> {
 }
 
 /// All names of a sequence's content; `None` for one that cannot be read, which is the last.
-pub(super) fn all(names: &[u8]) -> impl Iterator<Item = Option<GeneralName<'_>>> {
+pub(in crate::cert) fn all(names: &[u8]) -> impl Iterator<Item = Option<GeneralName<'_>>> {
     let mut reader = Reader::new(names);
     let mut failed = false;
     core::iter::from_fn(move || {
@@ -83,7 +83,7 @@ pub(super) fn all(names: &[u8]) -> impl Iterator<Item = Option<GeneralName<'_>>>
 }
 
 /// Whether a sequence's content is at least one name, and each is legal.
-pub(super) fn check(names: &[u8]) -> Result<(), Defect> {
+pub(in crate::cert) fn check(names: &[u8]) -> Result<(), Defect> {
     let mut count = 0;
     for name in all(names) {
         if !name.is_some_and(GeneralName::is_legal) {
@@ -101,7 +101,7 @@ pub(super) fn check(names: &[u8]) -> Result<(), Defect> {
 }
 
 /// The "preferred name syntax" (RFC 1034 §3.5), with `_` as it is in use; an address in digits is no host.
-pub(super) fn is_host(text: &str) -> bool {
+pub(in crate::cert) fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -115,7 +115,7 @@ pub(super) fn is_host(text: &str) -> bool {
 }
 
 /// `local@host`; quoted local parts are not in use.
-pub(super) fn is_mailbox(text: &str) -> bool {
+pub(in crate::cert) fn is_mailbox(text: &str) -> bool {
     text.split_once('@').is_some_and(|(local, host)| {
         let printable = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte);
         (1..=64).contains(&local.len()) && local.bytes().all(printable) && is_host(host)

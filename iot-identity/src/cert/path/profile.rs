@@ -32,7 +32,7 @@ pub(super) fn anchor(certificate: &Certificate<'_>, algorithms: Algorithms) -> R
 }
 
 /// The certificate at the end of a chain.
-pub(super) fn leaf(certificate: &Certificate<'_>) -> Result<(), Defect> {
+pub(in crate::cert) fn leaf(certificate: &Certificate<'_>) -> Result<(), Defect> {
     let extensions = &certificate.extensions;
     if extensions.basic.is_some_and(|basic| basic.authority) {
         return Err(Defect::AuthorityAsLeaf);

@@ -86,6 +86,11 @@ impl Purpose<'_> {
     }
 }
 
+/// Whether a list of purposes has that of a TLS client.
+pub(in crate::cert) fn has_client(list: &[u8]) -> bool {
+    purposes(list).any(|purpose| purpose == CLIENT_AUTH)
+}
+
 fn purposes(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut reader = Reader::new(list);
     core::iter::from_fn(move || reader.content(OID))
