@@ -182,6 +182,22 @@ fn what_a_request_asks_for_is_returned_and_not_certified() {
 }
 
 #[test]
+fn a_key_for_which_anybody_can_sign_is_no_key_to_possess() {
+    // The neutral element: for it, one signature is right over every message.
+    let signature = [&[1][..], &[0; 63]].concat();
+    let key = PublicKey::new(SignatureAlgorithm::Ed25519, &signature[..32]).unwrap();
+    let message = forge::seq(&[
+        vec![2, 1, 0],
+        forge::name(&[(forge::COMMON_NAME, forge::UTF8, "boiler-7")]),
+        key.spki_parts().concat(),
+        vec![0xa0, 0],
+    ]);
+    let algorithm = forge::seq(&[forge::tlv(6, &[0x2b, 0x65, 0x70])]);
+    let der = forge::signed(message, algorithm, &signature);
+    assert_eq!(Request::parse(&der), Err(RequestError::Key));
+}
+
+#[test]
 fn x509_cert_reads_what_we_write() {
     let device = DeviceId::new("boiler-7").unwrap();
     for algorithm in [

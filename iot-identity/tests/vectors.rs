@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 
 use iot_core::crypto::{Mac, SignatureAlgorithm, Verifier};
+use iot_identity::cert::path::OWN_ALGORITHMS;
 use iot_identity::key::PublicKey;
 use iot_identity::{ring, rustcrypto};
 use serde_json::Value;
@@ -75,6 +76,26 @@ fn both_providers_judge_p256_signatures_as_wycheproof_does() {
 fn both_providers_judge_ed25519_signatures_as_wycheproof_does() {
     let (valid, invalid) = signatures("ed25519_test.json", SignatureAlgorithm::Ed25519);
     assert!(valid > 70 && invalid > 50, "{valid} {invalid}");
+}
+
+/// Certificates and requests carry P-256 signatures in DER; only one provider verifies them.
+#[test]
+#[ignore = "needs IOT_VECTORS"]
+fn signatures_in_certificates_are_judged_as_wycheproof_does() {
+    let (mut valid, mut invalid) = (0, 0);
+    let p256 = OWN_ALGORITHMS[0];
+    for group in groups("ecdsa_secp256r1_sha256_test.json") {
+        let key = PublicKey::from_spki(&hex(&group["publicKeyDer"])).unwrap();
+        for case in group["tests"].as_array().unwrap() {
+            let good = case["result"] == "valid";
+            let (message, signature) = (hex(&case["msg"]), hex(&case["sig"]));
+            let found = p256.verify_signature(key.as_bytes(), &message, &signature);
+            assert_eq!(found.is_ok(), good, "{case}");
+            *(if good { &mut valid } else { &mut invalid }) += 1;
+        }
+    }
+    println!("wycheproof ecdsa in DER valid={valid} invalid={invalid}");
+    assert!(valid > 100 && invalid > 200, "{valid} {invalid}");
 }
 
 #[test]

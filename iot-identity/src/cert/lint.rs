@@ -134,7 +134,8 @@ pub fn ldevid(der: &[u8]) -> Vec<Finding> {
             GeneralName::Uri(uri) => Some(uri),
             _ => None,
         });
-    if !one(uris).is_some_and(|uri| uri.strip_prefix(DEVICE).is_some_and(|id| !id.is_empty())) {
+    let device = one(uris).and_then(|uri| uri.strip_prefix(DEVICE));
+    if device.is_none_or(str::is_empty) {
         found.push(Finding::DeviceName);
     }
     if !certificate
