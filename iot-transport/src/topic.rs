@@ -10,10 +10,10 @@
 //! | channel | up: the device sends | down: the service sends | payload | format |
 //! |---|---|---|---|---|
 //! | `twin` | reports, and what it knows of the desired half | changes of the desired half | one message of the twin | `iot-twin/src/sync/wire.cddl` |
-//! | `command` | answers | commands, cancels, questions | a row of them | `iot-core/src/command/command.cddl` |
-//! | `telemetry` | measurements | nothing | the application's, such as SenML (RFC 8428) | none of ours |
+//! | `command` | answers | commands, cancels | one or more of them | `iot-core/src/command/command.cddl` |
+//! | `telemetry` | measurements | nothing of ours | the application's, such as SenML (RFC 8428) | none of ours |
 //! | `update` | requests for blocks, reports | offers, blocks, aborts | one message of the updater | `iot-ota/src/update/update.cddl` |
-//! | `health` | liveness, metrics, anomalies | nothing | the application's | none of ours |
+//! | `health` | liveness, metrics, anomalies | nothing of ours | the application's | none of ours |
 //! | `enrol` | requests for a certificate | certificates, refusals | one message of the enrolment | `iot-identity/src/enrol/enrol.cddl` |
 //!
 //! What goes through an [`Outbox`](crate::outbox::Outbox) is wrapped in an [`Envelope`](crate::envelope::Envelope),

@@ -145,6 +145,16 @@ impl<T> Traced<T> {
 
     /// Does `work` in the span of the message that was received last, so that what it traces can be found by its
     /// correlation. Once the next event was asked for, or when nothing was received, it is in no span of ours.
+    ///
+    /// ```
+    /// use iot_transport::layer::{Layered as _, Trace};
+    /// use iot_transport::memory::Link;
+    /// let mut link = Link::<4, 64>::new();
+    /// let (_device, service) = link.split();
+    /// let service = service.layer(Trace::new());
+    /// let stored = futures::executor::block_on(service.handling(async { 1 + 1 }));
+    /// assert_eq!(stored, 2);
+    /// ```
     pub fn handling<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F, T> {
         work.instrument(self.received.clone())
     }

@@ -89,7 +89,7 @@ impl<'a> Filter<'a> {
     ///
     /// # Errors
     ///
-    /// [`TopicError::Buffer`]; [`MAX_TOPIC_BYTES`] are always enough.
+    /// [`TopicError::Buffer`]; [`MAX_TOPIC_BYTES`](super::MAX_TOPIC_BYTES) are always enough.
     pub fn write(self, buffer: &mut [u8]) -> Result<&str, TopicError> {
         write_parts(
             buffer,

@@ -6,7 +6,7 @@ use iot_core::authz::{Action, Direction};
 use iot_core::id::{MAX_NAME_BYTES, NameError};
 use iot_core::{Channel, Peer};
 
-/// The longest topic or filter in bytes.
+/// The longest topic or filter of this layout in bytes; MQTT allows 65,535 (4.7.3).
 pub const MAX_TOPIC_BYTES: usize =
     PREFIX.len() + 2 * MAX_NAME_BYTES + "/telemetry".len() + "//down".len();
 
@@ -32,6 +32,12 @@ pub enum TopicError {
 }
 
 /// The name of a direction in topics.
+///
+/// ```
+/// use iot_core::authz::Direction;
+/// use iot_transport::topic::direction_name;
+/// assert_eq!(direction_name(Direction::Up), "up");
+/// ```
 #[must_use]
 pub const fn direction_name(direction: Direction) -> &'static str {
     match direction {

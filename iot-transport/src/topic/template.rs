@@ -65,7 +65,7 @@ pub use write::WriteError;
 use pieces::{Piece, Pieces};
 use write::{Unbound, compose};
 
-/// The longest topic, filter and template in bytes (MQTT 3.1.1 and 5.0, 1.5.3 and 4.7.3).
+/// The longest topic, filter and template in bytes (MQTT 3.1.1 and 5.0, 4.7.3).
 pub const MAX_BYTES: usize = 65_535;
 
 /// What is wrong with a template, and where.
@@ -88,6 +88,11 @@ pub struct TemplateError {
 }
 
 /// What can be wrong with a template.
+///
+/// ```
+/// use iot_transport::topic::template::TemplateFault;
+/// assert!(TemplateFault::Kind.remedy().contains("text, name, u16"));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -115,7 +120,7 @@ pub enum TemplateFault {
 }
 
 impl TemplateFault {
-    /// What helps, in words.
+    /// What helps, in words; the compiler says the same of a [`template!`](crate::template!).
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -136,6 +141,16 @@ impl TemplateFault {
 }
 
 /// A topic with fields, checked. The [module](self) has the laws and the form of its text.
+///
+/// It is as small as a `&str`; each call walks over its text.
+///
+/// ```
+/// use iot_transport::topic::Template;
+/// let template = Template::new("te/device/{device}///cmd/{operation}/{id}")?;
+/// let values = template.parse("te/device/main///cmd/restart/c8y-1")?;
+/// assert_eq!(values.get("operation"), Ok("restart"));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Template<'t> {
@@ -148,6 +163,13 @@ impl<'t> Template<'t> {
     /// # Errors
     ///
     /// [`TemplateError`] with the first byte that is wrong and what helps.
+    ///
+    /// ```
+    /// use iot_transport::topic::template::{Template, TemplateFault};
+    /// assert!(Template::new("te/device/{device}///m/{kind}").is_ok());
+    /// let error = Template::new("te/device/+///m/{kind}").unwrap_err();
+    /// assert_eq!((error.at, error.fault), (10, TemplateFault::Character));
+    /// ```
     pub const fn new(text: &'t str) -> Result<Self, TemplateError> {
         match check::check(text) {
             Ok(()) => Ok(Self { text }),
@@ -156,12 +178,23 @@ impl<'t> Template<'t> {
     }
 
     /// The text it was made of.
+    ///
+    /// ```
+    /// use iot_transport::topic::Template;
+    /// assert_eq!(Template::new("plant/{line}").unwrap().as_str(), "plant/{line}");
+    /// ```
     #[must_use]
     pub const fn as_str(&self) -> &'t str {
         self.text
     }
 
     /// Its fields, in their order.
+    ///
+    /// ```
+    /// use iot_transport::topic::Template;
+    /// let template = Template::new("plant/{line}/{machine:u16}").unwrap();
+    /// assert!(template.fields().map(|field| field.name).eq(["line", "machine"]));
+    /// ```
     pub fn fields(&self) -> impl Iterator<Item = Field<'t>> + use<'t> {
         Pieces::new(self.text).filter_map(|piece| match piece {
             Piece::Field(field) => Some(field),
@@ -174,6 +207,15 @@ impl<'t> Template<'t> {
     /// # Errors
     ///
     /// [`MatchError`] for anything that [`write`](Self::write) does not write.
+    ///
+    /// ```
+    /// use iot_transport::topic::template::{Kind, MatchError, Template};
+    /// let template = Template::new("plant/{line}/{machine:u16}")?;
+    /// assert_eq!(template.parse("plant/a/7")?.get("machine"), Ok(7_u16));
+    /// let error = template.parse("plant/a/07").unwrap_err();
+    /// assert_eq!(error, MatchError::Value { at: 8, kind: Kind::U16 });
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn parse<'a>(&self, topic: &'a str) -> Result<Values<'t, 'a>, MatchError> {
         Values::new(*self, topic)
     }
@@ -184,6 +226,16 @@ impl<'t> Template<'t> {
     ///
     /// [`WriteError`] when a field has no value, not the kind of value, or not one that it may have; when a value has
     /// no field; when `buffer` is too small; and above [`MAX_BYTES`].
+    ///
+    /// ```
+    /// use iot_transport::topic::template::{Template, WriteError};
+    /// let template = Template::new("plant/{line}/{machine:u16}")?;
+    /// let values = [("machine", 7_u16.into()), ("line", "a".into())];
+    /// assert_eq!(template.write(&mut [0; 16], &values)?, "plant/a/7");
+    /// assert_eq!(template.write(&mut [0; 8], &values), Err(WriteError::Buffer { needed: 9 }));
+    /// assert_eq!(template.write(&mut [0; 16], &values[..1]), Err(WriteError::Missing { field: 0 }));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn write<'b>(
         &self,
         buffer: &'b mut [u8],
@@ -200,6 +252,13 @@ impl<'t> Template<'t> {
     /// # Errors
     ///
     /// [`WriteError`], as [`write`](Self::write) does, but for fields without a value.
+    ///
+    /// ```
+    /// use iot_transport::topic::Template;
+    /// let template = Template::new("plant/{line}/m{machine:u16}/{what:rest}")?;
+    /// assert_eq!(template.filter(&mut [0; 32], &[("line", "a".into())])?, "plant/a/+/#");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn filter<'b>(
         &self,
         buffer: &'b mut [u8],

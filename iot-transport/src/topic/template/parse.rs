@@ -6,6 +6,16 @@ use super::value::{FieldValue, Value};
 use super::{MAX_BYTES, Template};
 
 /// Why a topic does not follow a template.
+///
+/// ```
+/// use iot_transport::topic::template::{MatchError, Template};
+/// let template = Template::new("$iothub/twin/res/{status:u16}/?$rid={rid:u64}").unwrap();
+/// let error = template.parse("$iothub/methods/POST/stop/?$rid=1").unwrap_err();
+/// assert_eq!(error, MatchError::Layout { at: 0 });
+/// let error = template.parse("$iothub/twin/res/ok/?$rid=1").unwrap_err();
+/// let told = "at byte 17, the template needs a number from 0 to 65535 without sign and leading zero";
+/// assert_eq!(error.to_string(), told);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -30,6 +40,14 @@ pub enum MatchError {
 }
 
 /// A field was asked for that is not there.
+///
+/// ```
+/// use iot_transport::topic::template::{FieldError, Kind, Template};
+/// let template = Template::new("plant/{machine:u16}").unwrap();
+/// let values = template.parse("plant/7").unwrap();
+/// assert_eq!(values.get::<u16>("engine"), Err(FieldError::Unknown));
+/// assert_eq!(values.get::<u32>("machine"), Err(FieldError::Kind { kind: Kind::U16 }));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -59,7 +77,8 @@ pub enum FieldError {
 /// assert_eq!((field.name, value), ("device", Value::Text("main")));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Values<'t, 'a> {
     template: Template<'t>,
     topic: &'a str,

@@ -115,7 +115,15 @@ mod sealed {
 
 /// A Rust type for the values of a field; the table of [`Kind`] says which stands for which.
 ///
-/// This trait is sealed.
+/// This trait is sealed. A number takes no field of another width: what is read could not be held, or what is held not be
+/// written.
+///
+/// ```
+/// use iot_transport::topic::template::{FieldValue, Kind, Value};
+/// assert_eq!(<u16 as FieldValue>::KINDS, [Kind::U16]);
+/// assert_eq!(<&str as FieldValue>::of(Value::Text("a")), Some("a"));
+/// assert_eq!(<u16 as FieldValue>::of(Value::Number(65_536)), None);
+/// ```
 pub trait FieldValue<'a>: Copy + Into<Value<'a>> + sealed::Sealed {
     /// The kinds of fields whose values it holds, each of them.
     const KINDS: &'static [Kind];

@@ -6,6 +6,15 @@ use super::value::{Unfit, Value};
 use super::{MAX_BYTES, Template};
 
 /// Why a topic or filter was not written. What the buffer holds then has no meaning.
+///
+/// ```
+/// use iot_transport::topic::template::{Kind, Template, WriteError};
+/// let template = Template::new("plant/{line}").unwrap();
+/// let write = |name, value: &str| template.write(&mut [0; 32], &[(name, value.into())]).map(|_| ());
+/// assert_eq!(write("lime", "a"), Err(WriteError::Unknown { value: 0 }));
+/// assert_eq!(write("line", "a/b"), Err(WriteError::Value { field: 0, kind: Kind::Text }));
+/// assert_eq!(write("line", &"a".repeat(65_535)), Err(WriteError::TooLong { bytes: 65_541 }));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
