@@ -3,12 +3,19 @@ mod notes;
 use alloc::vec::Vec;
 
 use futures::executor::block_on;
+use iot_core::engine::RecordKey;
+use iot_core::node::{Node, PollTimer};
+use iot_core::port::Timer as _;
+use iot_core::storage::memory::MemoryRecords;
+use iot_core::time::TimeBounds;
+use iot_core::{Instant, Now};
 
 use self::notes::Notes;
 use super::*;
 use crate::envelope::Position;
 use crate::layer::Layered as _;
 use crate::memory::Link;
+use crate::outbox::Outbox;
 
 const TRACE: [u8; 25] = [7; 25];
 const TRACE_ID: &str = "trace_id=07070707070707070707070707070707";
@@ -85,6 +92,46 @@ fn a_request_is_found_from_its_submission_over_its_fate_to_its_receiver() {
         notes.position(&["message=settled"]) < notes.position(&["close", &notes::number(submit)])
     );
     assert!(notes.position(&["close", &notes::number(receive)]) < notes.position(&["idle"]));
+}
+
+#[test]
+fn what_goes_through_an_outbox_is_followed_without_a_word_about_it() {
+    let notes = Notes::default();
+    tracing::subscriber::with_default(notes.clone(), || {
+        let mut link = Link::<4, 256>::new();
+        let (device, service) = link.split();
+        let mut service = service.layer(Trace::new());
+        let timer = PollTimer::new(|| Now::new(Instant::ZERO, TimeBounds::UNKNOWN));
+        let now = timer.now();
+        let mut node = Node::new(device.layer(Trace::new()), MemoryRecords::new(), timer);
+        let mut outbox = Outbox::<4, 256>::new(RecordKey::new(0x100), 7);
+        let mut buffer = [0; 768];
+        block_on(async {
+            service.subscribe(Channel::Telemetry).await.unwrap();
+            node.restore(&mut (&mut outbox,), &mut buffer)
+                .await
+                .unwrap();
+            let context = Context::NONE.correlated(b"request-9").traced(&TRACE);
+            outbox
+                .push_with(now, &Message::telemetry(b"secret"), context)
+                .unwrap();
+            for _ in 0..20 {
+                let mut room = [0; 256];
+                let _ =
+                    futures::poll!(core::pin::pin!(node.turn(&mut (&mut outbox,), &mut buffer)));
+                let _ = futures::poll!(core::pin::pin!(service.next(&mut room)));
+            }
+        });
+    });
+    for words in [
+        "span submit",
+        "message=settled",
+        "span receive",
+        "message=received",
+    ] {
+        notes.one(&[words, "correlation=request-9", TRACE_ID, PARENT_ID]);
+    }
+    notes.tells_nothing_of("secret");
 }
 
 #[test]

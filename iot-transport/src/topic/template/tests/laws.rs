@@ -98,7 +98,7 @@ fn keeps_the_laws(template: Template<'_>, topic: &str, bound: impl Fn(usize) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, max_global_rejects: 100_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_global_rejects: u32::MAX, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_written_is_read_as_the_same_values(text in text(), stock in stock()) {
@@ -122,18 +122,19 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_written_as_the_same_text(
-        text in text(), stock in stock(), at in any::<prop::sample::Index>(), instead in "[a-c0-2$?./+#-]{0,2}"
-    ) {
+    fn what_is_read_is_written_as_the_same_text(text in text(), stock in stock()) {
         let Ok(template) = Template::new(&text) else { return Err(TestCaseError::reject("no template")) };
         let fields = template.fields().zip(&stock);
         let values: Vec<_> = fields.map(|(field, stock)| (field.name, stock.value(field.kind))).collect();
         let mut buffer = [0; 256];
-        if let Ok(topic) = template.write(&mut buffer, &values) {
-            let chars: Vec<char> = topic.chars().collect();
-            let at = at.index(chars.len());
-            let near: String = chars[..at].iter().copied().chain(instead.chars()).chain(chars[at + 1..].iter().copied()).collect();
-            keeps_the_laws(template, &near, |index| stock[index].bound);
+        // Every topic that is one change away from one that is written.
+        let topic = template.write(&mut buffer, &values).unwrap_or_default();
+        for (at, _) in topic.char_indices() {
+            let (front, back) = topic.split_at(at);
+            let behind = back.chars().next().map_or(0, char::len_utf8);
+            for (middle, back) in ["", "0", "1", "a", "$", "/", "+", "."].into_iter().flat_map(|middle| [(middle, back), (middle, &back[behind..])]) {
+                keeps_the_laws(template, &format!("{front}{middle}{back}"), |index| stock[index].bound);
+            }
         }
     }
 
