@@ -65,6 +65,9 @@ macro_rules! template {
             )*
         }
 
+        // The compiler evaluates the constant of an impl only where it is used.
+        const _: $crate::topic::template::Template<'static> = $name::TEMPLATE;
+
         #[allow(dead_code, reason = "who only listens does not write, and the other way round")]
         impl $($generics)* $name $($generics)* {
             #[doc = concat!("`", $text, "`")]
