@@ -160,10 +160,10 @@ impl<const ITEMS: usize, const BYTES: usize> Engine for Outbox<ITEMS, BYTES> {
         if !self.restored || self.damaged {
             return None;
         }
-        // Too early at most: then it is looked at again.
-        let mortal = self.census.mortal > 0;
-        let expiry = Some(self.soonest).filter(|soonest| mortal && *soonest < u32::MAX);
-        let mark = mortal.then(|| self.clock_durable.saturating_add(CLOCK_MARK));
+        // At most too early, when the message that it was set for has its fate: then the next one is looked for.
+        let waits = self.census.mortal > self.census.mortal_in_flight;
+        let expiry = waits.then_some(self.soonest);
+        let mark = expiry.map(|_| self.clock_durable.saturating_add(CLOCK_MARK));
         let clock = [expiry, mark].into_iter().flatten().min();
         let clock = clock.map(|second| {
             Instant::from_millis(u64::from(second.saturating_sub(self.clock_base)) * 1_000)

@@ -95,14 +95,15 @@ impl<const ITEMS: usize> Order<ITEMS> {
 }
 
 /// How many messages there are of each kind that is asked for with every step.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Census {
     pub(super) staged: usize,
     /// By their priority.
     pub(super) stored: [usize; 4],
     pub(super) in_flight: usize,
-    /// Those that may expire.
+    /// Those whose life ends at some time, and how many of them are under way.
     pub(super) mortal: usize,
+    pub(super) mortal_in_flight: usize,
     pub(super) payload_bytes: usize,
 }
 
@@ -112,6 +113,7 @@ impl Census {
         stored: [0; 4],
         in_flight: 0,
         mortal: 0,
+        mortal_in_flight: 0,
         payload_bytes: 0,
     };
 
@@ -133,18 +135,79 @@ impl Census {
 
     #[inline(never)]
     fn change(&mut self, slot: &Slot, by: fn(usize, usize) -> usize) {
+        let mortal = usize::from(slot.expires > 0);
         let kind = match slot.state {
             State::Free { .. } => return,
             State::Staged { .. } => Some(&mut self.staged),
             State::Stored => self
                 .stored
                 .get_mut(usize::from(priority_code(slot.priority))),
-            State::InFlight(_) => Some(&mut self.in_flight),
+            State::InFlight(_) => {
+                self.mortal_in_flight = by(self.mortal_in_flight, mortal);
+                Some(&mut self.in_flight)
+            }
         };
         if let Some(kind) = kind {
             *kind = by(*kind, 1);
         }
-        self.mortal = by(self.mortal, usize::from(slot.expires > 0));
+        self.mortal = by(self.mortal, mortal);
         self.payload_bytes = by(self.payload_bytes, slot.lengths.payload.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FREE: Slot = Slot::FREE;
+
+    fn made(slots: [Slot; 4]) -> Order<4> {
+        let mut order = Order::new();
+        order.make(&slots);
+        order
+    }
+
+    fn with(state: State, sequence: u64) -> Slot {
+        Slot {
+            state,
+            sequence,
+            ..FREE
+        }
+    }
+
+    #[test]
+    fn after_a_boot_messages_are_in_order_and_the_longest_free_place_is_next() {
+        let freed = |number| with(State::Free { dead: Some(number) }, 0);
+        let stored = |sequence| with(State::Stored, sequence);
+        let mut order = made([freed(7), stored(9), freed(3), stored(8)]);
+        assert!(order.live().eq([3, 1]));
+        assert_eq!(
+            (order.len(), order.place(1), order.place(2)),
+            (2, Some(1), None)
+        );
+        for place in [2, 0] {
+            assert_eq!(order.free(), Some(place));
+            order.take();
+        }
+        assert_eq!((order.free(), order.len()), (None, 4));
+    }
+
+    #[test]
+    fn a_place_is_taken_again_after_all_others_but_at_once_when_nothing_was_stored_there() {
+        let mut order = made([FREE; 4]);
+        for _ in 0..3 {
+            order.take();
+        }
+        order.give_back(1, false);
+        assert!(order.live().eq([0, 2]));
+        assert_eq!(order.free(), Some(3));
+        order.give_back(2, true);
+        assert!(order.live().eq([0]));
+        for place in [2, 3, 1] {
+            assert_eq!(order.free(), Some(place));
+            order.take();
+        }
+        order.give_back(7, true);
+        assert!(order.live().eq([0, 2, 3, 1]), "nobody is there");
     }
 }

@@ -15,7 +15,7 @@ const PAYLOAD: [u8; 32] = [0x5A; 32];
 const FIRST_MESSAGE: u32 = 513;
 
 /// An outbox whose records are kept by their key, and a next hop that takes everything.
-pub(crate) struct Device<const ITEMS: usize> {
+struct Device<const ITEMS: usize> {
     outbox: Box<Outbox<ITEMS, 1_024>>,
     records: Vec<Vec<u8>>,
     cursor: Cursor,
@@ -25,7 +25,7 @@ pub(crate) struct Device<const ITEMS: usize> {
 
 impl<const ITEMS: usize> Device<ITEMS> {
     /// With so many messages that wait for their fate, as after a night without a link.
-    pub(crate) fn new(waiting: usize) -> Result<Self, Box<dyn Error>> {
+    fn new(waiting: usize) -> Result<Self, Box<dyn Error>> {
         let mut outbox = Box::new(Outbox::new(RecordKey::new(0), 7));
         outbox.input(NOW, &Event::Restored);
         let mut device = Self {
@@ -46,14 +46,14 @@ impl<const ITEMS: usize> Device<ITEMS> {
         Ok(device)
     }
 
-    pub(crate) fn push(&mut self) -> Result<(), Box<dyn Error>> {
-        self.outbox
-            .push(NOW, &Message::telemetry(black_box(&PAYLOAD)))?;
+    fn push(&mut self) -> Result<(), Box<dyn Error>> {
+        let message = Message::telemetry(black_box(&PAYLOAD)).expires_in_h(24);
+        self.outbox.push(NOW, &message)?;
         self.drive()
     }
 
     /// The oldest message that is under way has arrived; another is sent, if there is one.
-    pub(crate) fn acknowledge(&mut self) -> Result<(), Box<dyn Error>> {
+    fn acknowledge(&mut self) -> Result<(), Box<dyn Error>> {
         self.settled += 1;
         let (ticket, fate) = (Ticket::new(self.settled), Fate::Delivered);
         self.outbox.input(NOW, &Event::Settled { ticket, fate });
