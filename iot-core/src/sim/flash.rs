@@ -103,6 +103,7 @@ pub struct SimFlash<const WRITE: usize, const ERASE: usize> {
     violation: Option<FlashBreach>,
     counters: FlashCounters,
     operations: u32,
+    most_operations: u32,
     flickers: u64,
     touched: Touched,
 }
@@ -151,6 +152,7 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
                 erases: 0,
             },
             operations: 0,
+            most_operations: u32::MAX,
             flickers: 0,
             touched: Touched {
                 unstable: false,
@@ -185,6 +187,13 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
     /// The check bits of such a word are those of its first program, so either may happen on a real chip.
     pub const fn set_guard_fails(&mut self, fails: bool) {
         self.guard_fails = fails;
+    }
+
+    /// States how many words may be programmed and pages erased between two boots; any number at first.
+    ///
+    /// The next one is a [breach](FlashBreach::Endless) and does not happen: so a loop of erasures comes to an end.
+    pub const fn set_most_operations(&mut self, most: u32) {
+        self.most_operations = most;
     }
 
     /// Plans a power cut: `operations` more operations complete, the next one ends as `torn`.

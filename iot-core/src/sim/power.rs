@@ -185,6 +185,8 @@ pub struct Config {
     pub flicker_readings: u8,
     /// Whether a guard on a doubtful write-once word may end as an error, too.
     pub guard_fails: bool,
+    /// How many operations of the flash a boot and all that follows it may take; one more is a violation.
+    pub operations: u32,
     /// Exploration ends when so many distinct states were found.
     pub states: usize,
     /// It ends when so many violations were found; at least one.
@@ -205,6 +207,7 @@ impl Config {
         random_readings: 1,
         flicker_readings: 1,
         guard_fails: true,
+        operations: 10_000,
         states: 1_000_000,
         failures: 1,
         audit: false,

@@ -9,6 +9,7 @@ mod board;
 mod serve;
 mod session;
 mod tree;
+mod will;
 
 use alloc::string::String;
 use alloc::sync::Arc;

@@ -14,9 +14,9 @@ const SUBACK: u8 = 0x90;
 const PUBACK: u8 = 0x40;
 
 /// A client that speaks MQTT 3.1.1 byte by byte.
-struct Raw(DuplexStream);
+pub(crate) struct Raw(DuplexStream);
 
-fn packet(first: u8, body: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn packet(first: u8, body: &[&[u8]]) -> Vec<u8> {
     let body = body.concat();
     let mut bytes = vec![first];
     let mut length = body.len();
@@ -29,7 +29,7 @@ fn packet(first: u8, body: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     let mut bytes = u16::try_from(text.len()).unwrap().to_be_bytes().to_vec();
     bytes.extend(text.as_bytes());
     bytes
@@ -45,7 +45,7 @@ fn publish(first: u8, topic: &str, id: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 impl Raw {
-    fn open(hub: &Hub) -> Self {
+    pub(crate) fn open(hub: &Hub) -> Self {
         let (client, server) = duplex(1 << 16);
         let hub = hub.clone();
         tokio::spawn(async move { hub.serve(server).await });
@@ -53,7 +53,7 @@ impl Raw {
     }
 
     /// Connects and returns whether a session was present.
-    async fn connect(hub: &Hub, id: &str, clean: bool) -> (Self, bool) {
+    pub(crate) async fn connect(hub: &Hub, id: &str, clean: bool) -> (Self, bool) {
         Self::connect_with(hub, id, u8::from(clean) << 1, 0, &[]).await
     }
 
@@ -72,11 +72,11 @@ impl Raw {
         (raw, body[0] == 1)
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    async fn subscribe(&mut self, filter: &str, qos: u8) -> u8 {
+    pub(crate) async fn subscribe(&mut self, filter: &str, qos: u8) -> u8 {
         self.send(&packet(0x82, &[&[0, 9], &text(filter), &[qos]]))
             .await;
         let (first, body) = self.receive().await.expect("no SUBACK");
@@ -91,7 +91,7 @@ impl Raw {
     }
 
     /// The next packet; `None` when the hub ended the connection.
-    async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         let read = async {
             let first = self.0.read_u8().await.ok()?;
             let mut length = 0;
@@ -112,7 +112,7 @@ impl Raw {
     }
 
     /// The next PUBLISH, acknowledged: its first byte, topic and payload.
-    async fn message(&mut self) -> (u8, String, Vec<u8>) {
+    pub(crate) async fn message(&mut self) -> (u8, String, Vec<u8>) {
         let (first, body) = self.receive().await.expect("the hub ended the connection");
         assert_eq!(first & 0xf0, 0x30, "not a PUBLISH");
         let length = usize::from(u16::from_be_bytes([body[0], body[1]]));
@@ -127,7 +127,7 @@ impl Raw {
     }
 
     /// Whether nothing arrives for a moment.
-    async fn is_quiet(&mut self) -> bool {
+    pub(crate) async fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let read = self.0.read(&mut byte);
         tokio::time::timeout(Duration::from_millis(50), read)

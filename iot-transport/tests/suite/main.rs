@@ -28,3 +28,4 @@ mod mqtt;
 mod revoked;
 #[cfg(feature = "gate")]
 mod site;
+mod wills;

@@ -163,7 +163,17 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
         })
     }
 
+    /// Whether there may be one more operation.
+    fn allowance(&mut self) -> Result<(), SimFlashError> {
+        let most = self.most_operations;
+        match self.operations < most {
+            true => Ok(()),
+            false => self.breach(FlashBreach::Endless { most }),
+        }
+    }
+
     fn program_word(&mut self, index: usize, value: [u8; WRITE]) -> Result<(), SimFlashError> {
+        self.allowance()?;
         let program = match self.plan(index, value) {
             Ok(program) => program,
             Err(breach) => return self.breach(breach),
@@ -233,6 +243,7 @@ impl<const WRITE: usize, const ERASE: usize> SimFlash<WRITE, ERASE> {
     }
 
     fn erase_page(&mut self, page: usize) -> Result<(), SimFlashError> {
+        self.allowance()?;
         if let Some(sink) = &self.sink {
             let outcomes = self.torn.of_erase(self.image.mode());
             for torn in [Torn::NotStarted]

@@ -47,6 +47,13 @@ pub enum FlashBreach {
         /// How many bytes there are.
         capacity: usize,
     },
+    /// More operations since the boot than [`SimFlash::set_most_operations`](super::SimFlash::set_most_operations)
+    /// allows: an engine that never comes to its end.
+    #[error("more than {most} operations since the boot: it does not come to an end")]
+    Endless {
+        /// How many are allowed.
+        most: u32,
+    },
 }
 
 /// Why a [`SimFlash`](super::SimFlash) did not do what it was asked.

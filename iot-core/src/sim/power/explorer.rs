@@ -240,6 +240,7 @@ impl<S: Subject<WRITE, ERASE>, const WRITE: usize, const ERASE: usize> Explorer<
         flash.set_torn(self.config.torn);
         flash.set_reading(run.reading);
         flash.set_guard_fails(run.guard_fails);
+        flash.set_most_operations(self.config.operations);
         flash
     }
 

@@ -98,6 +98,28 @@ fn unlock(world: &World) -> Result<(), Violation> {
 }
 
 #[test]
+fn what_never_comes_to_its_end_is_a_violation() {
+    let endless = Toy {
+        choices: |_, _| 1,
+        step: |_, session, _| {
+            loop {
+                block_on(session.flash.erase(0, 64)).map_err(Violation::new)?;
+            }
+        },
+        ..IDLE
+    };
+    let mut explorer = explorer(endless, Mode::Rewritable, Config::BASIC);
+    let report = explorer.run();
+    let failure = &report.failures[0];
+    assert!(failure.violation.to_string().contains("more than 10000"));
+    assert_eq!(failure.cuts(), 0);
+    assert_eq!(
+        explorer.replay(&failure.path),
+        Some(failure.violation.clone())
+    );
+}
+
+#[test]
 fn a_cut_after_an_effect_knows_of_the_effect() {
     for mode in [Mode::Rewritable, Mode::WriteOnce] {
         let report = explore(DOOR, mode, Config::BASIC);

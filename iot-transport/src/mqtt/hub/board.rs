@@ -33,6 +33,8 @@ struct Inner {
     retained: BTreeMap<Arc<str>, Letter>,
     retained_bytes: usize,
     swept: Option<Instant>,
+    /// Wills of sessions that ended before their time came; they are to be published.
+    wills: Vec<Letter>,
 }
 
 /// How much there is of everything.
@@ -52,6 +54,27 @@ pub(super) struct Attached {
     pub(super) present: bool,
     pub(super) took_over: bool,
     pub(super) discarded: u64,
+    /// Wills whose sessions ended with this CONNECT: to be published now.
+    pub(super) wills: Vec<Letter>,
+}
+
+/// What a connection that ended left behind.
+#[derive(Debug, Default)]
+pub(super) struct Detached {
+    /// How many letters were lost with the session.
+    pub(super) discarded: u64,
+    pub(super) will: Bequest,
+}
+
+/// When a will is published.
+#[derive(Debug, Default)]
+pub(super) enum Bequest {
+    /// There is none, or the client is back already.
+    #[default]
+    Never,
+    Now(Letter),
+    /// After this time, if the client has not come back until then.
+    After(Duration),
 }
 
 impl Board {
@@ -104,30 +127,54 @@ impl Board {
         state.live = Some(Live { connection, wake });
         state.expiry = expiry;
         state.away_since = None;
+        state.will = None;
         drop(state);
         Some(Attached {
             session,
             present,
             took_over,
             discarded,
+            wills: core::mem::take(&mut inner.wills),
         })
     }
 
-    /// Takes the session from `connection` if that still has it; returns how many letters were lost with it.
-    pub(super) fn detach(&self, session: &Arc<Session>, connection: u64) -> u64 {
+    /// Takes the session from `connection` if that still has it, and sees to the will it left (5.0 §3.1.3.2.2).
+    pub(super) fn detach(
+        &self,
+        session: &Arc<Session>,
+        connection: u64,
+        will: Option<(Letter, Duration)>,
+    ) -> Detached {
+        let mut left = Detached::default();
         let mut state = session.state();
         if !state.is_live(connection) {
-            return 0;
+            drop(state);
+            // A client that came back to its session in time has no will; a session that ended has.
+            if let Some((letter, delay)) = will
+                && (delay.is_zero() || !self.read().holds(session))
+            {
+                left.will = Bequest::Now(letter);
+            }
+            return left;
         }
         state.live = None;
         state.away_since = Some(Instant::now());
-        let ends = state.expiry == Some(Duration::ZERO);
-        drop(state);
-        if ends {
-            self.write().remove(session)
-        } else {
-            0
+        let lives_on = state.expiry.unwrap_or(Duration::MAX);
+        if let Some((letter, delay)) = will {
+            let wait = delay.min(lives_on);
+            left.will = match wait.is_zero() {
+                true => Bequest::Now(letter),
+                false => {
+                    state.will = Some((connection, letter));
+                    Bequest::After(wait)
+                }
+            };
         }
+        drop(state);
+        if lives_on.is_zero() {
+            left.discarded = self.write().remove(session);
+        }
+        left
     }
 
     /// Subscribes a session; returns what was granted and the retained messages to send.
@@ -288,7 +335,9 @@ impl Inner {
         if let Some(live) = state.live.take() {
             live.wake.notify_one();
         }
+        let will = state.will.take();
         drop(state);
+        self.wills.extend(will.map(|(_, letter)| letter));
         if self.holds(session) {
             self.sessions.remove(&session.client_id);
         }

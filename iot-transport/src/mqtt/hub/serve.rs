@@ -9,14 +9,13 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use mqtt_protocol_core::mqtt::IntoPayload;
 use mqtt_protocol_core::mqtt::packet::Property;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::board::Attached;
+use super::board::{Attached, Bequest};
 use super::session::{Letter, Session};
-use super::{Hub, count};
+use super::{Hub, count, will};
 use crate::mqtt::packet::server::{self, Connect, Request, Welcome, Will, Wish};
 use crate::mqtt::packet::{self, Outgoing, PacketError, Publish, Version};
 use crate::mqtt::wire::{Io, Wire};
@@ -63,23 +62,13 @@ struct Held<'h> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let shared = &self.hub.shared;
-        count(
-            &shared.counters.discarded,
-            shared.board.detach(&self.session, self.connection),
-        );
-        if let Some(will) = self.will.take() {
-            let letter = Letter {
-                topic: will.topic.into(),
-                payload: will.payload.into_payload(),
-                qos: will.qos.min(1),
-                retain: will.retain,
-                properties: Arc::from([]),
-                expires: None,
-            };
-            count(&shared.counters.published, 1);
-            shared
-                .board
-                .publish(&letter, None, &shared.settings, &shared.counters);
+        let will = self.will.take().map(will::letter);
+        let left = shared.board.detach(&self.session, self.connection, will);
+        count(&shared.counters.discarded, left.discarded);
+        match left.will {
+            Bequest::Never => {}
+            Bequest::Now(letter) => will::publish(shared, &letter),
+            Bequest::After(wait) => will::wait(shared, &self.session, self.connection, wait),
         }
     }
 }
@@ -295,11 +284,15 @@ impl<S: Io> Connection<'_, S> {
             present,
             took_over,
             discarded,
+            wills,
         }) = attached
         else {
             server::put_refusal(&mut self.wire.out, self.version, 3, 0x97);
             return Err(End::Fault(0x97));
         };
+        for letter in &wills {
+            will::publish(shared, letter);
+        }
         count(&shared.counters.discarded, discarded);
         count(&shared.counters.taken_over, u64::from(took_over));
         count(&shared.counters.accepted, 1);

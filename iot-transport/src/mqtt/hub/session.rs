@@ -84,6 +84,8 @@ pub(super) struct State {
     /// How long the session outlives its connection; `None` for ever.
     pub(super) expiry: Option<Duration>,
     pub(super) away_since: Option<Instant>,
+    /// What is published when its client does not come back soon, and the connection that left it.
+    pub(super) will: Option<(u64, Letter)>,
 }
 
 impl Session {

@@ -37,6 +37,8 @@ pub(crate) struct Will {
     pub(crate) payload: Vec<u8>,
     pub(crate) qos: u8,
     pub(crate) retain: bool,
+    /// How long it waits for the client to come back.
+    pub(crate) delay_s: u32,
 }
 
 /// One filter of a SUBSCRIBE.
@@ -115,6 +117,7 @@ fn decode_connect(body: &[u8]) -> Result<Connect, PacketError> {
                     payload: packet.will_payload().unwrap_or_default().into(),
                     qos: will_qos,
                     retain: packet.will_retain(),
+                    delay_s: 0,
                 }),
                 session_expiry_s: if packet.clean_session() {
                     Some(0)
@@ -132,6 +135,13 @@ fn decode_connect(body: &[u8]) -> Result<Connect, PacketError> {
                 Property::SessionExpiryInterval(seconds) => Some(seconds.val()),
                 _ => None,
             });
+            let delay = packet
+                .will_props()
+                .iter()
+                .find_map(|property| match property {
+                    Property::WillDelayInterval(seconds) => Some(seconds.val()),
+                    _ => None,
+                });
             if packet
                 .props()
                 .iter()
@@ -149,6 +159,7 @@ fn decode_connect(body: &[u8]) -> Result<Connect, PacketError> {
                     payload: packet.will_payload().unwrap_or_default().into(),
                     qos: will_qos,
                     retain: packet.will_retain(),
+                    delay_s: delay.unwrap_or(0),
                 }),
                 // 0xFFFFFFFF: the session does not expire (5.0 §3.1.2.11.2).
                 session_expiry_s: match expiry {

@@ -37,8 +37,8 @@ fn a_subscription_that_comes_after_a_takeover_leaves_nothing_behind() {
     // The old connection has a SUBSCRIBE in its buffer still.
     assert!(board.subscribe(&old, &[wish("t")], 64).is_none());
     assert!(board.subscribe(&new, &[wish("t")], 64).is_some());
-    board.detach(&old, 1);
-    board.detach(&new, 2);
+    board.detach(&old, 1, None);
+    board.detach(&new, 2, None);
     let settings = HubSettings::default();
     let reached = board.publish(&letter("t"), None, &settings, &Counters::default());
     assert_eq!((reached, old.state().queued()), (0, 0));
