@@ -35,7 +35,7 @@ impl<const ITEMS: usize> Order<ITEMS> {
         for (place, at) in self.places.iter_mut().zip(0..) {
             *place = at;
         }
-        // Sorted by insertion: what the standard library has costs a chip a thousand bytes.
+        // Sorted by insertion, once a boot: what the standard library has costs a chip 240 bytes more.
         for end in 1..ITEMS {
             for at in (0..end).rev() {
                 match self.places.get_mut(at..at + 2) {
