@@ -183,10 +183,14 @@ fn what_is_offered_cannot_make_a_search_long() {
     let leaf = leaf.sign(&keys[0]);
     let root = key();
     let top = Draft::new(called("Root"), &root, &called("Root"), &root, true).sign(&root);
-    let start = Instant::now();
-    let found = ask(&exact(NOW), &leaf, &offered, &top);
-    let took = start.elapsed();
-    assert_eq!(found, Err(PathError::Exhausted));
+    // The best of several, because others may use the machine too.
+    let once = |_| {
+        let start = Instant::now();
+        let found = ask(&exact(NOW), &leaf, &offered, &top);
+        assert_eq!(found, Err(PathError::Exhausted));
+        start.elapsed()
+    };
+    let took = (0..8).map(once).min().unwrap();
     assert!(took < Duration::from_millis(100), "{took:?}");
     offered.resize(MAX_OFFERED + 1, vec![]);
     assert_eq!(
