@@ -74,11 +74,6 @@ const STRICTER: &[(&str, &[&str], &str)] = &[
         "RFC 5280 §4.2.1.10: no leading period in a DNS name, an address with a CIDR mask",
     ),
     (
-        "NameConstraints",
-        &["name constraints"],
-        "RFC 5280 §4.2.1.10: a form that cannot be processed is refused",
-    ),
-    (
         "Authority(CriticalExtension)",
         &["bit", "policy extension"],
         "RFC 5280 §4.2.1.4: policies are not processed, so a critical one is refused",
