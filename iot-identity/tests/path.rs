@@ -114,6 +114,16 @@ fn a_path_that_breaks_a_rule_does_not_hide_one_that_keeps_it() {
 }
 
 #[test]
+fn an_issuer_is_the_one_whose_key_identifier_is_named() {
+    let three = three();
+    let mut other = three.between.clone();
+    other.put(14, false, &tlv(4, &[9; 20]));
+    let other = other.sign(&three.root);
+    let found = ask(&exact(NOW), &three.leaf, from_ref(&other), &three.top);
+    assert_eq!(found, Err(PathError::Authority(Defect::KeyIdentifier)));
+}
+
+#[test]
 fn time_that_is_not_proved_is_uncertain_on_every_certificate() {
     let three = three();
     for place in 0..3 {
