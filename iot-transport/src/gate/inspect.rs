@@ -170,7 +170,7 @@ impl Inspector {
                     self.judge_filter(&filter)?;
                 }
             }
-            Request::Puback { .. } | Request::Pingreq | Request::Disconnect { .. } => {}
+            Request::Puback { .. } | Request::Pingreq | Request::Disconnect(_) => {}
             _ => {
                 return Err(Violation::new(
                     stage,

@@ -21,7 +21,9 @@ use super::guarded::Guarded;
 use super::inspect::Inspector;
 use super::record::Chain;
 use super::{Gate, Record, Refusal, Stage, Upstream};
+use crate::mqtt::hub::Vouch;
 use crate::mqtt::wire::Io;
+use crate::topic::Topic;
 
 /// How long an ended session's goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -70,6 +72,7 @@ impl Gate {
         );
         let (lapse, lapsed) = watch::channel(false);
         let ends = [entered.end.clone(), lapsed];
+        let vouch = self.vouch(principal, chain.clone());
         let mut guarded = Guarded::new(stream, inspector, ends.clone());
         let sentence = async {
             tokio::select! {
@@ -85,7 +88,7 @@ impl Gate {
         tokio::select! {
             biased;
             () = sentence => {}
-            ended = self.relay(&mut guarded) => if let Err(reason) = ended {
+            ended = self.relay(&mut guarded, vouch) => if let Err(reason) = ended {
                 refuse(Stage::Connect, Some(principal), reason);
             },
         }
@@ -105,6 +108,18 @@ impl Gate {
             [] => Err(Refusal::NoCertificate),
             chain => self.shared.admit.admit(chain),
         }
+    }
+
+    /// Asks for a will when it is due whether its client may still say it: it may have been revoked since.
+    fn vouch(&self, principal: Principal, chain: Chain) -> Vouch {
+        let (admit, authorizer) = (self.shared.admit.clone(), self.shared.authorizer.clone());
+        Vouch::new(move |topic| {
+            let allows =
+                |topic: Topic<'_>| authorizer.decide(&principal, &topic.publish()).is_allowed();
+            !chain.is_empty()
+                && admit.admit(&chain) == Ok(principal)
+                && Topic::parse(topic).is_ok_and(allows)
+        })
     }
 
     /// Waits until `Admit` does not name the same peer any more; returns why.
@@ -142,7 +157,7 @@ impl Gate {
     }
 
     /// Waits for an allowed CONNECT, then connects the client with the upstream until one of them ends.
-    async fn relay<S: Io>(&self, guarded: &mut Guarded<S>) -> Result<(), String> {
+    async fn relay<S: Io>(&self, guarded: &mut Guarded<S>, vouch: Vouch) -> Result<(), String> {
         let shared = &self.shared;
         let patience = shared.limits.connect_timeout;
         match timeout(patience, guarded.first()).await {
@@ -153,7 +168,7 @@ impl Gate {
         }
         shared.books.count(|stats| stats.admitted += 1);
         match &shared.upstream {
-            Upstream::Hub(hub) => hub.serve(guarded).await,
+            Upstream::Hub(hub) => hub.serve_vouched(guarded, vouch).await,
             Upstream::Broker(address) => {
                 let broker = timeout(patience, TcpStream::connect(address.as_str()))
                     .await

@@ -84,7 +84,33 @@ impl Raw {
         body[2]
     }
 
-    async fn publish(&mut self, topic: &str, payload: &[u8]) {
+    /// Connects with MQTT 5 and these properties; returns the body of the CONNACK.
+    pub(crate) async fn connect5(
+        hub: &Hub,
+        id: &str,
+        clean: bool,
+        properties: &[u8],
+    ) -> (Self, Vec<u8>) {
+        let mut raw = Self::open(hub);
+        let fixed = [0, 4, b'M', b'Q', b'T', b'T', 5, u8::from(clean) << 1, 0, 0];
+        let length = [u8::try_from(properties.len()).unwrap()];
+        let hello = packet(0x10, &[&fixed, &length, properties, &text(id)]);
+        raw.send(&hello).await;
+        let (first, body) = raw.receive().await.expect("no CONNACK");
+        assert_eq!((first, body[1]), (CONNACK, 0), "the hub said no");
+        (raw, body)
+    }
+
+    /// Subscribes with MQTT 5 and returns what was granted.
+    pub(crate) async fn subscribe5(&mut self, filter: &str, options: u8) -> u8 {
+        let wish = packet(0x82, &[&[0, 9, 0], &text(filter), &[options]]);
+        self.send(&wish).await;
+        let (first, body) = self.receive().await.expect("no SUBACK");
+        assert_eq!(first, SUBACK);
+        body[3]
+    }
+
+    pub(crate) async fn publish(&mut self, topic: &str, payload: &[u8]) {
         self.send(&publish(0x32, topic, 5, payload)).await;
         let (first, body) = self.receive().await.expect("no PUBACK");
         assert_eq!((first, body.as_slice()), (PUBACK, &[0, 5][..]));
@@ -330,6 +356,35 @@ async fn sessions_and_packets_are_limited() {
     assert_eq!(second.receive().await, Some((CONNACK, vec![0, 3])));
     client.send(&publish(0x30, "a", 0, &[0; 200])[..4]).await;
     assert_eq!(client.receive().await, None);
+}
+
+#[tokio::test]
+async fn every_span_may_be_as_short_and_as_long_as_can_be_said() {
+    for span in [Duration::ZERO, Duration::MAX] {
+        for settings in [
+            HubSettings::default().with_connect_timeout(span),
+            HubSettings::default().with_write_timeout(span),
+            HubSettings::default().with_session_expiry(span),
+        ] {
+            let hub = Hub::new(settings);
+            let (client, server) = duplex(1 << 10);
+            let served = tokio::spawn({
+                let hub = hub.clone();
+                async move { hub.serve(server).await }
+            });
+            let mut client = Raw(client);
+            let fixed = [0, 4, b'M', b'Q', b'T', b'T', 5, 0b110, 0xff, 0xff];
+            let (kept, delay) = ([5, 0x11, 255, 255, 255, 255], [5, 0x18, 255, 255, 255, 255]);
+            let (id, topic, payload) = (text("x"), text("will"), text("gone"));
+            let hello = packet(0x10, &[&fixed, &kept, &id, &delay, &topic, &payload]);
+            // With no time at all to say it, the hub may be gone already.
+            let _ = client.0.write_all(&hello).await;
+            let _ = tokio::time::timeout(Duration::from_millis(50), client.receive()).await;
+            drop(client);
+            let end = served.await;
+            assert!(end.is_ok(), "{settings:?}: {end:?}");
+        }
+    }
 }
 
 proptest! {

@@ -24,6 +24,7 @@ mod mosquitto;
 #[cfg(feature = "gate")]
 mod mosquitto_tls;
 mod mqtt;
+mod resumed;
 #[cfg(feature = "gate")]
 mod revoked;
 #[cfg(feature = "gate")]

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::common::{self, PATIENCE, device_settings, drain, service_settings, tenant, until};
+use crate::hub::{packet, text};
 use crate::site::{Pki, Site};
 
 type Raw = tokio_rustls::client::TlsStream<TcpStream>;
@@ -61,6 +62,54 @@ async fn cut_without_a_will(hub: &Hub, gate: &Gate, pki: &Pki, address: SocketAd
     other.submit(&Message::telemetry(b"after")).await.unwrap();
     common::settled(&mut other, 1).await;
     assert_eq!(drain(&mut service, 1).await[0].3, b"after");
+}
+
+/// `d1` over raw TLS with a session and a will that waits for a second.
+async fn with_waiting_will(address: SocketAddr, config: Arc<ClientConfig>) -> Raw {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let name = "localhost".try_into().unwrap();
+    let mut stream = connector.connect(name, stream).await.unwrap();
+    let fixed = [0, 4, b'M', b'Q', b'T', b'T', 5, 0b110, 0, 0];
+    let (kept, delay) = ([5, 0x11, 0, 0, 1, 0], [5, 0x18, 0, 0, 0, 1]);
+    let topic = text("iot/1/acme/d1/telemetry/up");
+    let hello = [
+        &fixed[..],
+        &kept,
+        &text("d1"),
+        &delay,
+        &topic,
+        &text("will"),
+    ];
+    stream.write_all(&packet(0x10, &hello)).await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), 0x20);
+    stream
+}
+
+#[tokio::test]
+async fn a_will_that_waits_is_not_spoken_for_who_was_revoked_meanwhile() {
+    let site = Site::new().await;
+    let mut service = site.service().await;
+    let config = site.pki.client("d1", Role::Device);
+    let mut other = site.client("d2", device_settings("d2"));
+    // The first is heard, or the silence of the second would prove nothing.
+    for revoked in [false, true] {
+        let before = site.hub.stats().connected;
+        let device = with_waiting_will(site.listening.address(), config.clone()).await;
+        drop(device);
+        while site.hub.stats().connected > before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if revoked {
+            site.pki.revoke("d1");
+            assert_eq!(site.gate.on_revoked(), 0, "it is away");
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            other.submit(&Message::telemetry(b"after")).await.unwrap();
+            common::settled(&mut other, 1).await;
+        }
+        let expected: &[u8] = if revoked { b"after" } else { b"will" };
+        assert_eq!(drain(&mut service, 1).await[0].3, expected);
+    }
 }
 
 #[tokio::test]

@@ -100,3 +100,64 @@ async fn a_hub_that_forgets_everything_forgets_wills_as_well() {
     let _other = connect(&hub, true, 300).await;
     assert_eq!(hub.stats().published, 0);
 }
+
+#[tokio::test]
+async fn wills_that_wait_cost_no_more_than_their_sessions() {
+    let hub = Hub::default();
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let before = runtime.num_alive_tasks();
+    for _ in 0..500 {
+        drop(connect(&hub, true, 600_000).await);
+    }
+    while hub.stats().connected > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let rest = async {
+        while runtime.num_alive_tasks() > before + 1 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(5), rest).await;
+    let left = runtime.num_alive_tasks() - before;
+    assert!(waited.is_ok(), "{left} tasks wait for one session");
+}
+
+#[tokio::test]
+async fn a_will_travels_with_its_properties_and_its_life() {
+    let hub = Hub::default();
+    let (mut reader, _) = Raw::connect5(&hub, "reader", true, &[]).await;
+    assert_eq!(reader.subscribe5("will", 1).await, 1);
+    let properties = [
+        &[0x02, 0, 0, 0, 77][..],
+        &[0x01, 1],
+        &[0x03, 0, 4, b't', b'e', b'x', b't'],
+        &[0x08, 0, 1, b'r'],
+        &[0x09, 0, 2, 7, 8],
+        &[0x26, 0, 1, b'a', 0, 1, b'b'],
+    ]
+    .concat();
+    let mut mortal = Raw::open(&hub);
+    let fixed = [0, 4, b'M', b'Q', b'T', b'T', 5, 0b110, 0, 0];
+    let length = [u8::try_from(properties.len()).unwrap()];
+    let (id, topic, payload) = (text("mortal"), text("will"), text("gone"));
+    let hello = [
+        &fixed[..],
+        &[0],
+        &id,
+        &length,
+        &properties,
+        &topic,
+        &payload,
+    ];
+    mortal.send(&packet(0x10, &hello)).await;
+    assert_eq!(mortal.receive().await.unwrap().0, 0x20);
+    drop(mortal);
+    let (first, body) = reader.receive().await.unwrap();
+    assert_eq!(first & 0xf0, 0x30);
+    let others = &properties[5..];
+    let found = body.windows(others.len()).any(|window| window == others);
+    assert!(found, "{others:02x?} is not in {body:02x?}");
+    // What is left of a life is told in whole seconds.
+    let lives = |left| body.windows(5).any(|five| five == [0x02, 0, 0, 0, left]);
+    assert!(lives(77) || lives(76), "{body:02x?}");
+}

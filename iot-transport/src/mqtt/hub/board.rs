@@ -1,11 +1,11 @@
 //! What all connections of a hub share: sessions, subscriptions, retained messages.
 
+mod route;
+
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Bound;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,11 +13,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::session::{Letter, Live, Session};
-use super::tree::{Subscriber, Tree};
-use super::{Counters, HubSettings, count};
-use crate::mqtt::packet::server::Wish;
-use crate::topic::matches;
+use super::retained::Retained;
+use super::session::{Live, Session};
+use super::tree::Tree;
+use super::will::{Legacy, Waiting};
 
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -30,11 +29,9 @@ pub(super) struct Board {
 struct Inner {
     tree: Tree,
     sessions: HashMap<Box<str>, Arc<Session>>,
-    retained: BTreeMap<Arc<str>, Letter>,
-    retained_bytes: usize,
+    retained: Retained,
     swept: Option<Instant>,
-    /// Wills of sessions that ended before their time came; they are to be published.
-    wills: Vec<Letter>,
+    left: Left,
 }
 
 /// How much there is of everything.
@@ -47,23 +44,32 @@ pub(super) struct Sizes {
     pub(super) retained: usize,
 }
 
-/// What came of a CONNECT.
+/// Who asks for a session.
 #[derive(Debug)]
-pub(super) struct Attached {
+pub(super) struct Visit<'v> {
+    pub(super) client_id: &'v str,
+    pub(super) clean: bool,
+    pub(super) expiry: Duration,
+    pub(super) connection: u64,
+    pub(super) wake: Arc<Notify>,
+}
+
+/// The session that a visitor got.
+#[derive(Debug)]
+pub(super) struct Entry {
     pub(super) session: Arc<Session>,
     pub(super) present: bool,
     pub(super) took_over: bool,
-    pub(super) discarded: u64,
-    /// Wills whose sessions ended with this CONNECT: to be published now.
-    pub(super) wills: Vec<Letter>,
 }
 
-/// What a connection that ended left behind.
+/// What sessions that ended left behind.
 #[derive(Debug, Default)]
-pub(super) struct Detached {
-    /// How many letters were lost with the session.
+#[must_use = "what it holds is lost otherwise"]
+pub(super) struct Left {
+    /// How many letters of at least once were lost with them.
     pub(super) discarded: u64,
-    pub(super) will: Bequest,
+    /// Their wills, to be published now.
+    pub(super) wills: Vec<Legacy>,
 }
 
 /// When a will is published.
@@ -72,7 +78,7 @@ pub(super) enum Bequest {
     /// There is none, or the client is back already.
     #[default]
     Never,
-    Now(Letter),
+    Now(Legacy),
     /// After this time, if the client has not come back until then.
     After(Duration),
 }
@@ -86,56 +92,11 @@ impl Board {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives `connection` the session of `client_id`, taking it from any other; `None` when there are too many.
-    pub(super) fn attach(
-        &self,
-        client_id: &str,
-        clean: bool,
-        expiry: Option<Duration>,
-        (connection, wake): (u64, Arc<Notify>),
-        limit: usize,
-    ) -> Option<Attached> {
-        let now = Instant::now();
+    /// Gives a connection the session of its client, taking it from any other; `None` when there are too many.
+    pub(super) fn attach(&self, visit: Visit<'_>, limit: usize) -> (Option<Entry>, Left) {
         let mut inner = self.write();
-        let mut discarded = inner.sweep(now);
-        let old = inner.sessions.get(client_id).cloned();
-        let took_over = old.as_ref().is_some_and(|old| {
-            let state = old.state();
-            if let Some(live) = &state.live {
-                live.wake.notify_one();
-            }
-            state.live.is_some()
-        });
-        let kept = old.filter(|old| {
-            let keep = !clean && !old.state().has_expired(now);
-            if !keep {
-                discarded += inner.remove(old);
-            }
-            keep
-        });
-        let present = kept.is_some();
-        let session = match kept {
-            Some(session) => session,
-            None if inner.sessions.len() >= limit => return None,
-            None => {
-                let session = Arc::new(Session::new(client_id.into(), connection));
-                inner.sessions.insert(client_id.into(), session.clone());
-                session
-            }
-        };
-        let mut state = session.state();
-        state.live = Some(Live { connection, wake });
-        state.expiry = expiry;
-        state.away_since = None;
-        state.will = None;
-        drop(state);
-        Some(Attached {
-            session,
-            present,
-            took_over,
-            discarded,
-            wills: core::mem::take(&mut inner.wills),
-        })
+        let entry = inner.attach(visit, limit);
+        (entry, core::mem::take(&mut inner.left))
     }
 
     /// Takes the session from `connection` if that still has it, and sees to the will it left (5.0 §3.1.3.2.2).
@@ -143,143 +104,48 @@ impl Board {
         &self,
         session: &Arc<Session>,
         connection: u64,
-        will: Option<(Letter, Duration)>,
-    ) -> Detached {
-        let mut left = Detached::default();
+        will: Option<Legacy>,
+    ) -> (Bequest, Left) {
         let mut state = session.state();
         if !state.is_live(connection) {
             drop(state);
             // A client that came back to its session in time has no will; a session that ended has.
-            if let Some((letter, delay)) = will
-                && (delay.is_zero() || !self.read().holds(session))
-            {
-                left.will = Bequest::Now(letter);
-            }
-            return left;
+            let due = |will: &Legacy| will.delay.is_zero() || !self.read().holds(session);
+            let bequest = will.filter(due).map_or(Bequest::Never, Bequest::Now);
+            return (bequest, Left::default());
         }
         state.live = None;
         state.away_since = Some(Instant::now());
-        let lives_on = state.expiry.unwrap_or(Duration::MAX);
-        if let Some((letter, delay)) = will {
-            let wait = delay.min(lives_on);
-            left.will = match wait.is_zero() {
-                true => Bequest::Now(letter),
+        let lives_on = state.expiry;
+        let mut bequest = Bequest::Never;
+        if let Some(legacy) = will {
+            let wait = legacy.delay.min(lives_on);
+            bequest = match wait.is_zero() {
+                true => Bequest::Now(legacy),
                 false => {
-                    state.will = Some((connection, letter));
+                    state.will = Some(Waiting::new(connection, legacy));
                     Bequest::After(wait)
                 }
             };
         }
         drop(state);
+        let mut left = Left::default();
         if lives_on.is_zero() {
-            left.discarded = self.write().remove(session);
-        }
-        left
-    }
-
-    /// Subscribes a session; returns what was granted and the retained messages to send.
-    ///
-    /// `None` when the session was replaced: in the tree nobody would ever find and remove it again.
-    pub(super) fn subscribe(
-        &self,
-        session: &Arc<Session>,
-        wishes: &[Wish],
-        limit: usize,
-    ) -> Option<(Vec<Option<u8>>, Vec<Letter>)> {
-        let mut inner = self.write();
-        if !inner.holds(session) {
-            return None;
-        }
-        let mut retained = Vec::new();
-        let granted = wishes
-            .iter()
-            .map(|wish| {
-                let mut state = session.state();
-                let known = state.filters.contains(&wish.filter);
-                if !super::tree::is_valid(&wish.filter) || (!known && state.filters.len() >= limit)
-                {
-                    return None;
-                }
-                state.filters.insert(wish.filter.clone());
-                drop(state);
-                let qos = wish.qos.min(1);
-                let subscriber = Subscriber {
-                    session: session.clone(),
-                    qos,
-                    no_local: wish.no_local,
-                    retain_as_published: wish.retain_as_published,
-                };
-                let new = inner.tree.insert(&wish.filter, subscriber);
-                if wish.retained == 0 || (wish.retained == 1 && new) {
-                    inner.collect_retained(&wish.filter, qos, &mut retained);
-                }
-                Some(qos)
-            })
-            .collect();
-        Some((granted, retained))
-    }
-
-    pub(super) fn unsubscribe(&self, session: &Session, filters: &[String]) {
-        let mut inner = self.write();
-        for filter in filters {
-            if session.state().filters.remove(filter) {
-                inner.tree.remove(filter, session.number);
-            }
-        }
-    }
-
-    /// Queues a letter for every subscriber, and keeps it when it is to be retained; how many get it.
-    pub(super) fn publish(
-        &self,
-        letter: &Letter,
-        from: Option<u64>,
-        settings: &HubSettings,
-        counters: &Counters,
-    ) -> u64 {
-        let mut found = Vec::new();
-        if letter.retain {
             let mut inner = self.write();
-            inner.tree.find(&letter.topic, &mut found);
-            if !inner.retain(letter, settings.retained) {
-                count(&counters.overflowed, 1);
-            }
-        } else {
-            self.read().tree.find(&letter.topic, &mut found);
+            inner.remove(session);
+            left = core::mem::take(&mut inner.left);
         }
-        // One client with several matching filters gets the message once, at the best quality it asked for.
-        found.sort_by_key(|subscriber| {
-            (
-                subscriber.session.number,
-                core::cmp::Reverse(subscriber.qos),
-            )
-        });
-        found.dedup_by_key(|subscriber| subscriber.session.number);
-        found
-            .retain(|subscriber| !(subscriber.no_local && Some(subscriber.session.number) == from));
-        let mut routed = 0;
-        for subscriber in found {
-            let mut copy = letter.clone();
-            copy.qos = copy.qos.min(subscriber.qos);
-            copy.retain = letter.retain && subscriber.retain_as_published;
-            let mut state = subscriber.session.state();
-            if copy.qos == 0 && state.live.is_none() {
-                count(&counters.missed, 1);
-                continue;
-            }
-            routed += 1;
-            count(&counters.overflowed, state.push(copy, settings.queue));
-        }
-        count(&counters.routed, routed);
-        routed
+        (bequest, left)
     }
 
     /// Forgets everything; returns how many letters of at least once were lost.
     pub(super) fn clear(&self) -> u64 {
         let mut inner = self.write();
         let sessions: Vec<_> = inner.sessions.values().cloned().collect();
-        let lost = sessions.iter().map(|session| inner.remove(session)).sum();
-        *inner = Inner::default();
-        lost
+        for session in &sessions {
+            inner.remove(session);
+        }
+        core::mem::take(&mut *inner).left.discarded
     }
 
     pub(super) fn sizes(&self) -> Sizes {
@@ -314,6 +180,52 @@ impl Board {
 }
 
 impl Inner {
+    fn attach(&mut self, visit: Visit<'_>, limit: usize) -> Option<Entry> {
+        let now = Instant::now();
+        self.sweep(now);
+        let old = self.sessions.get(visit.client_id).cloned();
+        let took_over = old.as_ref().is_some_and(|old| {
+            let state = old.state();
+            if let Some(live) = &state.live {
+                live.wake.notify_one();
+            }
+            state.live.is_some()
+        });
+        let kept = old.filter(|old| {
+            let keep = !visit.clean && !old.state().has_ended(now);
+            if !keep {
+                self.remove(old);
+            }
+            keep
+        });
+        let present = kept.is_some();
+        let session = match kept {
+            Some(session) => session,
+            None if self.sessions.len() >= limit => return None,
+            None => {
+                let session = Arc::new(Session::new(visit.client_id.into(), visit.connection));
+                self.sessions
+                    .insert(visit.client_id.into(), session.clone());
+                session
+            }
+        };
+        let mut state = session.state();
+        state.live = Some(Live {
+            connection: visit.connection,
+            wake: visit.wake,
+        });
+        state.expiry = visit.expiry;
+        state.away_since = None;
+        state.will = None;
+        state.resumed();
+        drop(state);
+        Some(Entry {
+            session,
+            present,
+            took_over,
+        })
+    }
+
     /// Whether this very session, and not a successor, is the one of its client id.
     fn holds(&self, session: &Arc<Session>) -> bool {
         self.sessions
@@ -321,82 +233,41 @@ impl Inner {
             .is_some_and(|known| Arc::ptr_eq(known, session))
     }
 
-    /// Takes a session out with its subscriptions; returns how many letters of at least once it held.
-    fn remove(&mut self, session: &Arc<Session>) -> u64 {
+    /// Takes a session out with its subscriptions; what it held is left.
+    fn remove(&mut self, session: &Arc<Session>) {
         let mut state = session.state();
         for filter in core::mem::take(&mut state.filters) {
             self.tree.remove(&filter, session.number);
         }
-        let mut lost = state.on_wire.len() as u64;
-        state.on_wire.clear();
-        while let Some(letter) = state.pop() {
-            lost += u64::from(letter.qos > 0);
+        for letter in state.drain() {
+            self.left.discarded += u64::from(letter.qos > 0);
         }
         if let Some(live) = state.live.take() {
             live.wake.notify_one();
         }
         let will = state.will.take();
         drop(state);
-        self.wills.extend(will.map(|(_, letter)| letter));
+        self.left.wills.extend(will.map(|waiting| waiting.legacy));
         if self.holds(session) {
             self.sessions.remove(&session.client_id);
         }
-        lost
     }
 
-    fn sweep(&mut self, now: Instant) -> u64 {
+    fn sweep(&mut self, now: Instant) {
         if self
             .swept
             .is_some_and(|at| now.saturating_duration_since(at) < SWEEP)
         {
-            return 0;
+            return;
         }
         self.swept = Some(now);
-        let expired: Vec<_> = self
-            .sessions
-            .values()
-            .filter(|session| session.state().has_expired(now))
-            .cloned()
-            .collect();
-        expired.iter().map(|session| self.remove(session)).sum()
-    }
-
-    /// Keeps, replaces or (with an empty payload) removes a retained message; false when there is no room.
-    fn retain(&mut self, letter: &Letter, (messages, bytes): (usize, usize)) -> bool {
-        if let Some(old) = self.retained.remove(&letter.topic) {
-            self.retained_bytes = self.retained_bytes.saturating_sub(old.bytes());
-        }
-        if letter.payload.is_empty() {
-            return true;
-        }
-        let size = letter.bytes();
-        if self.retained.len() >= messages || self.retained_bytes.saturating_add(size) > bytes {
-            return false;
-        }
-        self.retained_bytes += size;
-        self.retained.insert(letter.topic.clone(), letter.clone());
-        true
-    }
-
-    fn collect_retained(&self, filter: &str, qos: u8, found: &mut Vec<Letter>) {
-        let now = Instant::now();
-        // Everything before the first wildcard is a prefix of all matches, so the scan starts and ends there.
-        let prefix = filter.split(['+', '#']).next().unwrap_or_default();
-        let prefix = if prefix.len() < filter.len() {
-            prefix.strip_suffix('/').unwrap_or(prefix)
-        } else {
-            prefix
+        let has_ended = |session: &&Arc<Session>| {
+            let state = session.state();
+            state.live.is_none() && state.has_ended(now)
         };
-        let range = (Bound::Included(prefix), Bound::Unbounded);
-        let matching = self
-            .retained
-            .range::<str, _>(range)
-            .take_while(|(topic, _)| topic.starts_with(prefix))
-            .filter(|(topic, letter)| matches(filter, topic) && !letter.is_expired(now));
-        for (_, letter) in matching {
-            let mut copy = letter.clone();
-            copy.qos = copy.qos.min(qos);
-            found.push(copy);
+        let ended: Vec<_> = self.sessions.values().filter(has_ended).cloned().collect();
+        for session in &ended {
+            self.remove(session);
         }
     }
 }

@@ -7,35 +7,11 @@ use alloc::sync::Arc;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mqtt_protocol_core::mqtt::ArcPayload;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What a letter costs beside its content: many empty messages must not slip below a limit in bytes.
-const OVERHEAD_BYTES: usize = 128;
-
-/// A message inside the hub; cheap to clone, its content is shared by every session it goes to.
-#[derive(Clone, Debug)]
-pub(super) struct Letter {
-    pub(super) topic: Arc<str>,
-    pub(super) payload: ArcPayload,
-    pub(super) qos: u8,
-    pub(super) retain: bool,
-    /// Encoded MQTT 5 properties that travel on to subscribers, without the expiry.
-    pub(super) properties: Arc<[u8]>,
-    pub(super) expires: Option<Instant>,
-}
-
-impl Letter {
-    /// What it counts for against the limits in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        OVERHEAD_BYTES + self.topic.len() + self.payload.len() + self.properties.len()
-    }
-
-    pub(super) fn is_expired(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|at| at <= now)
-    }
-}
+use super::letter::Letter;
+use super::will::Waiting;
 
 /// What to do when a session's queue is full. Either way the loss is counted in `HubStats`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -76,16 +52,32 @@ pub(super) struct Session {
 pub(super) struct State {
     queue: VecDeque<Letter>,
     queue_bytes: usize,
-    /// Sent and not acknowledged, in the order of sending.
-    pub(super) on_wire: VecDeque<(u16, Letter)>,
+    /// Sent on this connection and not acknowledged, in the order of sending.
+    on_wire: VecDeque<Sent>,
+    /// Sent on an earlier connection: it goes again before anything new does, as the window has room.
+    again: VecDeque<Sent>,
     last_id: u16,
     pub(super) live: Option<Live>,
     pub(super) filters: BTreeSet<String>,
-    /// How long the session outlives its connection; `None` for ever.
-    pub(super) expiry: Option<Duration>,
+    /// How long the session outlives its connection.
+    pub(super) expiry: Duration,
     pub(super) away_since: Option<Instant>,
-    /// What is published when its client does not come back soon, and the connection that left it.
-    pub(super) will: Option<(u64, Letter)>,
+    /// What is published when its client does not come back soon.
+    pub(super) will: Option<Waiting>,
+}
+
+/// A letter under the identifier it was sent with.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) id: u16,
+    pub(super) letter: Letter,
+}
+
+/// What goes to the client next.
+#[derive(Debug)]
+pub(super) enum Next {
+    New(Letter),
+    Again(Sent),
 }
 
 impl Session {
@@ -139,25 +131,62 @@ impl State {
         self.queue.len()
     }
 
+    /// A new connection has the session: nothing is on its wire yet.
+    pub(super) fn resumed(&mut self) {
+        let mut sent = core::mem::take(&mut self.on_wire);
+        // What is on the wire went before what still waits to go again.
+        sent.append(&mut self.again);
+        self.again = sent;
+    }
+
+    /// Takes out what goes next to a client that lets `window` letters be unacknowledged.
+    pub(super) fn next(&mut self, window: usize) -> Option<Next> {
+        if self.on_wire.len() >= window {
+            return None;
+        }
+        match self.again.pop_front() {
+            Some(sent) => Some(Next::Again(sent)),
+            None => self.pop().map(Next::New),
+        }
+    }
+
     /// Notes a letter as sent and returns the identifier to send it under.
     pub(super) fn sent(&mut self, letter: Letter) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
             // Few enough are on the wire for a free identifier to be found at once.
-            if !self.on_wire.iter().any(|(id, _)| *id == self.last_id) {
+            let mut taken = self.on_wire.iter().chain(&self.again);
+            if !taken.any(|sent| sent.id == self.last_id) {
                 break;
             }
         }
-        self.on_wire.push_back((self.last_id, letter));
-        self.last_id
+        let id = self.last_id;
+        self.on_wire.push_back(Sent { id, letter });
+        id
     }
 
-    /// Whether `id` was on the wire; it is not any more.
+    /// Notes that a letter was sent once more.
+    pub(super) fn sent_again(&mut self, sent: Sent) {
+        self.on_wire.push_back(sent);
+    }
+
+    /// Whether `id` was sent; it is not on the wire any more.
     pub(super) fn acknowledged(&mut self, id: u16) -> bool {
-        match self.on_wire.iter().position(|(sent, _)| *sent == id) {
-            Some(at) => self.on_wire.remove(at).is_some(),
-            None => false,
+        for sent in [&mut self.on_wire, &mut self.again] {
+            if let Some(at) = sent.iter().position(|sent| sent.id == id) {
+                return sent.remove(at).is_some();
+            }
         }
+        false
+    }
+
+    /// Takes out everything that was not acknowledged, in its order.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Letter> {
+        self.resumed();
+        let sent = core::mem::take(&mut self.again);
+        self.queue_bytes = 0;
+        let queue = core::mem::take(&mut self.queue);
+        sent.into_iter().map(|sent| sent.letter).chain(queue)
     }
 
     pub(super) fn is_live(&self, connection: u64) -> bool {
@@ -166,10 +195,12 @@ impl State {
             .is_some_and(|live| live.connection == connection)
     }
 
-    pub(super) fn has_expired(&self, now: Instant) -> bool {
-        match (self.away_since, self.expiry) {
-            (Some(since), Some(expiry)) => now.saturating_duration_since(since) >= expiry,
-            _ => false,
+    /// Whether the client may not find this session any more.
+    pub(super) fn has_ended(&self, now: Instant) -> bool {
+        match self.away_since {
+            Some(since) => now.saturating_duration_since(since) >= self.expiry,
+            // Taking it over closes the connection that it ends with.
+            None => self.expiry.is_zero(),
         }
     }
 }

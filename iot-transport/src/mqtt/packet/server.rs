@@ -1,45 +1,25 @@
 //! What a broker reads and writes.
 
+mod connect;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use mqtt_protocol_core::mqtt::packet::{
     AssignedClientIdentifier, MaximumPacketSize, MaximumQos, MqttString, Property, ReceiveMaximum,
-    SharedSubscriptionAvailable, SubscriptionIdentifierAvailable, TopicAliasMaximum, v3_1_1, v5_0,
+    SessionExpiryInterval, SharedSubscriptionAvailable, SubscriptionIdentifierAvailable,
+    TopicAliasMaximum, v3_1_1, v5_0,
 };
 use mqtt_protocol_core::mqtt::result_code::{
     ConnectReasonCode, ConnectReturnCode, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
 };
 
 use super::{
-    PacketError, Publish, Version, decode_disconnect, decode_puback, decode_publish, kind, limits,
-    put, unread, whole,
+    PacketError, Publish, Version, decode_disconnect, decode_puback, decode_publish, kind, put,
+    unread, whole,
 };
 
-/// What a CONNECT asks for.
-#[derive(Debug)]
-pub(crate) struct Connect {
-    pub(crate) version: Version,
-    pub(crate) client_id: String,
-    pub(crate) clean: bool,
-    pub(crate) keep_alive_s: u16,
-    pub(crate) will: Option<Will>,
-    /// How long the session outlives the connection; `None` for ever.
-    pub(crate) session_expiry_s: Option<u32>,
-    pub(crate) receive_maximum: u16,
-    pub(crate) packet_limit: usize,
-}
-
-/// What to publish for a client that vanished.
-#[derive(Clone, Debug)]
-pub(crate) struct Will {
-    pub(crate) topic: String,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) qos: u8,
-    pub(crate) retain: bool,
-    /// How long it waits for the client to come back.
-    pub(crate) delay_s: u32,
-}
+pub(crate) use connect::{Connect, Will};
 
 /// One filter of a SUBSCRIBE.
 #[derive(Clone, Debug)]
@@ -57,25 +37,72 @@ pub(crate) struct Wish {
 pub(crate) enum Request {
     Connect(Connect),
     Publish(Publish),
-    Puback { id: u16 },
+    Puback { id: u16, code: u8 },
     Subscribe { id: u16, wishes: Vec<Wish> },
     Unsubscribe { id: u16, filters: Vec<String> },
     Pingreq,
-    Disconnect { code: u8 },
+    Disconnect(Goodbye),
+}
+
+/// What a DISCONNECT from a client says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goodbye {
+    pub(crate) code: u8,
+    /// How long the session is to live on instead of what CONNECT asked for.
+    pub(crate) session_expiry_s: Option<u32>,
 }
 
 /// Reads one packet from a client; `version` is what the CONNECT of this connection said.
 pub(crate) fn decode(version: Version, first: u8, body: &[u8]) -> Result<Request, PacketError> {
     match kind(first)? {
-        (1, _) => decode_connect(body).map(Request::Connect),
+        (1, _) => connect::decode(body).map(Request::Connect),
         (3, flags) => decode_publish(version, flags, body).map(Request::Publish),
-        (4, _) => decode_puback(version, body).map(|(id, _)| Request::Puback { id }),
+        (4, _) => decode_puback(version, body).map(|(id, code)| Request::Puback { id, code }),
         (8, _) => decode_subscribe(version, body),
         (10, _) => decode_unsubscribe(version, body),
         (12, _) if body.is_empty() => Ok(Request::Pingreq),
-        (14, _) => decode_disconnect(version, body).map(|code| Request::Disconnect { code }),
+        (14, _) => decode_goodbye(version, body).map(Request::Disconnect),
         (kind, _) => Err(unread(kind)),
     }
+}
+
+fn decode_goodbye(version: Version, body: &[u8]) -> Result<Goodbye, PacketError> {
+    let session_expiry_s = match version {
+        Version::V3 => None,
+        Version::V5 => {
+            let packet = whole(body, v5_0::Disconnect::parse(body)?)?;
+            packet.props.as_deref().and_then(session_expiry)
+        }
+    };
+    let code = decode_disconnect(version, body)?;
+    Ok(Goodbye {
+        code,
+        session_expiry_s,
+    })
+}
+
+fn session_expiry(properties: &[Property]) -> Option<u32> {
+    properties.iter().find_map(|property| match property {
+        Property::SessionExpiryInterval(seconds) => Some(seconds.val()),
+        _ => None,
+    })
+}
+
+/// The properties that travel on with a message, encoded, and for how many seconds it lives.
+pub(crate) fn travelling(properties: &[Property]) -> (Vec<u8>, Option<u32>) {
+    let (mut kept, mut expiry_s) = (Vec::new(), None);
+    for property in properties {
+        match property {
+            Property::MessageExpiryInterval(seconds) => expiry_s = Some(seconds.val()),
+            Property::PayloadFormatIndicator(_)
+            | Property::ContentType(_)
+            | Property::ResponseTopic(_)
+            | Property::CorrelationData(_)
+            | Property::UserProperty(_) => kept.extend(property.to_continuous_buffer()),
+            _ => {}
+        }
+    }
+    (kept, expiry_s)
 }
 
 fn decode_unsubscribe(version: Version, body: &[u8]) -> Result<Request, PacketError> {
@@ -94,84 +121,6 @@ fn decode_unsubscribe(version: Version, body: &[u8]) -> Result<Request, PacketEr
 
 fn texts(entries: &[MqttString]) -> Vec<String> {
     entries.iter().map(|entry| entry.as_str().into()).collect()
-}
-
-fn decode_connect(body: &[u8]) -> Result<Connect, PacketError> {
-    // The level stands behind the protocol name, which both versions share: 00 04 'M' 'Q' 'T' 'T'.
-    let flags = *body.get(7).ok_or(PacketError::Malformed)?;
-    // Reserved bit, will flags without a will, and will quality 3 are malformed [MQTT-3.1.2-3, -11 to -15].
-    let (has_will, will_qos) = (flags & 4 != 0, (flags >> 3) & 3);
-    if flags & 1 != 0 || will_qos == 3 || (!has_will && flags & 0b0011_1000 != 0) {
-        return Err(PacketError::Malformed);
-    }
-    match body.get(6) {
-        Some(4) => {
-            let packet = whole(body, v3_1_1::Connect::parse(body)?)?;
-            Ok(Connect {
-                version: Version::V3,
-                client_id: packet.client_id().into(),
-                clean: packet.clean_session(),
-                keep_alive_s: packet.keep_alive(),
-                will: has_will.then(|| Will {
-                    topic: packet.will_topic().unwrap_or_default().into(),
-                    payload: packet.will_payload().unwrap_or_default().into(),
-                    qos: will_qos,
-                    retain: packet.will_retain(),
-                    delay_s: 0,
-                }),
-                session_expiry_s: if packet.clean_session() {
-                    Some(0)
-                } else {
-                    None
-                },
-                receive_maximum: u16::MAX,
-                packet_limit: usize::MAX,
-            })
-        }
-        Some(5) => {
-            let packet = whole(body, v5_0::Connect::parse(body)?)?;
-            let (receive_maximum, packet_limit) = limits(packet.props());
-            let expiry = packet.props().iter().find_map(|property| match property {
-                Property::SessionExpiryInterval(seconds) => Some(seconds.val()),
-                _ => None,
-            });
-            let delay = packet
-                .will_props()
-                .iter()
-                .find_map(|property| match property {
-                    Property::WillDelayInterval(seconds) => Some(seconds.val()),
-                    _ => None,
-                });
-            if packet
-                .props()
-                .iter()
-                .any(|property| matches!(property, Property::AuthenticationMethod(_)))
-            {
-                return Err(PacketError::Unexpected);
-            }
-            Ok(Connect {
-                version: Version::V5,
-                client_id: packet.client_id().into(),
-                clean: packet.clean_start(),
-                keep_alive_s: packet.keep_alive(),
-                will: has_will.then(|| Will {
-                    topic: packet.will_topic().unwrap_or_default().into(),
-                    payload: packet.will_payload().unwrap_or_default().into(),
-                    qos: will_qos,
-                    retain: packet.will_retain(),
-                    delay_s: delay.unwrap_or(0),
-                }),
-                // 0xFFFFFFFF: the session does not expire (5.0 §3.1.2.11.2).
-                session_expiry_s: match expiry {
-                    Some(u32::MAX) => None,
-                    other => Some(other.unwrap_or(0)),
-                },
-                receive_maximum,
-                packet_limit,
-            })
-        }
-        _ => Err(PacketError::Version),
-    }
 }
 
 /// The topic of a 3.1.1 PUBLISH, checked like [`decode`] does but without copying the payload.
@@ -226,6 +175,8 @@ pub(crate) struct Welcome<'a> {
     pub(crate) aliases: u16,
     /// The client id the hub gave to a client without one.
     pub(crate) assigned: Option<&'a str>,
+    /// How long the session lives on, where that is not what was asked for.
+    pub(crate) session_expiry_s: Option<u32>,
 }
 
 pub(crate) fn put_connack(
@@ -252,6 +203,9 @@ pub(crate) fn put_connack(
             ];
             if let Some(id) = welcome.assigned {
                 properties.push(AssignedClientIdentifier::new(id)?.into());
+            }
+            if let Some(seconds) = welcome.session_expiry_s {
+                properties.push(SessionExpiryInterval::new(seconds)?.into());
             }
             let packet = v5_0::Connack::builder()
                 .session_present(welcome.session_present)

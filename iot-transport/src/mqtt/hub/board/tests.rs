@@ -1,4 +1,7 @@
 use super::*;
+use crate::mqtt::hub::letter::Letter;
+use crate::mqtt::hub::{Counters, HubSettings};
+use crate::mqtt::packet::server::Wish;
 use mqtt_protocol_core::mqtt::IntoPayload;
 
 fn wish(filter: &str) -> Wish {
@@ -23,10 +26,14 @@ fn letter(topic: &str) -> Letter {
 }
 
 fn attach(board: &Board, connection: u64) -> Arc<Session> {
-    let wake = Arc::new(Notify::new());
-    let expiry = Some(Duration::ZERO);
-    let attached = board.attach("x", true, expiry, (connection, wake), 10);
-    attached.unwrap().session
+    let visit = Visit {
+        client_id: "x",
+        clean: true,
+        expiry: Duration::ZERO,
+        connection,
+        wake: Arc::default(),
+    };
+    board.attach(visit, 10).0.unwrap().session
 }
 
 #[test]
@@ -37,8 +44,8 @@ fn a_subscription_that_comes_after_a_takeover_leaves_nothing_behind() {
     // The old connection has a SUBSCRIBE in its buffer still.
     assert!(board.subscribe(&old, &[wish("t")], 64).is_none());
     assert!(board.subscribe(&new, &[wish("t")], 64).is_some());
-    board.detach(&old, 1, None);
-    board.detach(&new, 2, None);
+    let _ = board.detach(&old, 1, None);
+    let _ = board.detach(&new, 2, None);
     let settings = HubSettings::default();
     let reached = board.publish(&letter("t"), None, &settings, &Counters::default());
     assert_eq!((reached, old.state().queued()), (0, 0));

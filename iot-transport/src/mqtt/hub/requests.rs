@@ -1,0 +1,137 @@
+//! What a client asks for once it was greeted.
+
+use alloc::sync::Arc;
+
+use super::count;
+use super::letter::Letter;
+use super::serve::{Connection, End, Held};
+use super::session::Session;
+use super::settings::HubSettings;
+use super::stats::Counters;
+use crate::mqtt::packet::server::{self, Goodbye, Request, Wish};
+use crate::mqtt::packet::{self, Publish};
+use crate::mqtt::wire::Io;
+
+impl<S: Io> Connection<'_, S> {
+    pub(super) fn handle(&mut self, packet: Request) -> Result<(), End> {
+        let shared = &self.hub.shared;
+        let held = match (packet, &mut self.held) {
+            (Request::Connect(connect), None) => return self.greet(connect),
+            (_, None) => return Err(End::Fault(0x82)),
+            (packet, Some(held)) => (packet, held),
+        };
+        match held {
+            (Request::Publish(publish), held) => {
+                let session = held.session.clone();
+                self.publish(&publish, &session)
+            }
+            (Request::Puback { id, code }, held) => {
+                if held.session.state().acknowledged(id) {
+                    count_end(&shared.counters, code);
+                }
+                Ok(())
+            }
+            (Request::Subscribe { id, wishes }, held) => {
+                let session = held.session.clone();
+                self.subscribe(id, &wishes, &session)
+            }
+            (Request::Unsubscribe { id, filters }, held) => {
+                shared.board.unsubscribe(&held.session, &filters);
+                server::put_unsuback(&mut self.wire.out, self.version, id, filters.len())?;
+                Ok(())
+            }
+            (Request::Pingreq, _) => {
+                server::put_pingresp(&mut self.wire.out);
+                Ok(())
+            }
+            (Request::Disconnect(goodbye), held) => Err(held.goodbye(goodbye, &shared.settings)),
+            _ => Err(End::Fault(0x82)),
+        }
+    }
+
+    fn publish(&mut self, publish: &Publish, session: &Session) -> Result<(), End> {
+        let shared = &self.hub.shared;
+        if publish.qos() == 2 {
+            return Err(End::Fault(0x9b));
+        }
+        let letter = Letter::received(self.topic(publish)?, publish);
+        count(&shared.counters.published, 1);
+        let reached = shared.board.publish(
+            &letter,
+            Some(session.number),
+            &shared.settings,
+            &shared.counters,
+        );
+        if let Some(id) = publish.id() {
+            // 0x10: nobody subscribes.
+            let code = if reached == 0 { 0x10 } else { 0 };
+            packet::put_puback(&mut self.wire.out, self.version, id, code);
+        }
+        Ok(())
+    }
+
+    /// The topic that a PUBLISH names, or that its alias stands for.
+    fn topic(&mut self, publish: &Publish) -> Result<Arc<str>, End> {
+        let most = self.hub.shared.settings.aliases;
+        let unknown = End::Fault(0x94);
+        match (publish.alias(), publish.topic()) {
+            (None, topic) => Ok(topic.into()),
+            (Some(alias), _) if alias == 0 || alias > most => Err(unknown),
+            (Some(alias), "") => self.aliases.get(&alias).cloned().ok_or(unknown),
+            (Some(alias), topic) => {
+                let topic: Arc<str> = topic.into();
+                self.aliases.insert(alias, topic.clone());
+                Ok(topic)
+            }
+        }
+    }
+
+    fn subscribe(&mut self, id: u16, wishes: &[Wish], session: &Arc<Session>) -> Result<(), End> {
+        let shared = &self.hub.shared;
+        let board = &shared.board;
+        let Some((granted, retained)) = board.subscribe(session, wishes, shared.settings.filters)
+        else {
+            return Err(End::TakenOver);
+        };
+        server::put_suback(&mut self.wire.out, self.version, id, &granted)?;
+        let mut state = session.state();
+        for letter in retained {
+            count(&shared.counters.routed, 1);
+            count(
+                &shared.counters.overflowed,
+                state.push(letter, shared.settings.queue),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Held<'_> {
+    fn goodbye(&mut self, goodbye: Goodbye, settings: &HubSettings) -> End {
+        if let Some(seconds) = goodbye.session_expiry_s {
+            // "If the Session Expiry Interval in the CONNECT packet was zero, then it is a Protocol Error to set
+            // a non-zero Session Expiry Interval in the DISCONNECT packet" (5.0 §3.14.2.2.2).
+            if !self.outlives && seconds > 0 {
+                return End::Fault(0x82);
+            }
+            let mut state = self.session.state();
+            if state.is_live(self.connection) {
+                state.expiry = settings.lives_on(seconds);
+            }
+        }
+        // 4: the client wants its will published although it says goodbye.
+        if goodbye.code != 4 {
+            self.will = None;
+        }
+        End::Goodbye
+    }
+}
+
+/// Counts a letter that its subscriber ended with this reason.
+fn count_end(counters: &Counters, code: u8) {
+    let counter = match code {
+        0..0x80 => &counters.delivered,
+        _ => &counters.rejected,
+    };
+    count(counter, 1);
+}
