@@ -257,7 +257,15 @@ impl Inspector {
     }
 
     fn judge_filter(&self, filter: &str) -> Result<(), Violation> {
-        if Filter::parse(filter).is_ok_and(|filter| self.allows(&filter.subscribe())) {
+        // A member of a group takes messages away from the others: nobody joins one of another tenant, whatever
+        // policy lets it read there.
+        let allowed = server::unshared(filter).is_some_and(|(group, filter)| {
+            Filter::parse(filter).is_ok_and(|filter| {
+                let own = filter.tenant == self.principal.tenant.as_str();
+                (group.is_none() || own) && self.allows(&filter.subscribe())
+            })
+        });
+        if allowed {
             Ok(())
         } else {
             let reason = format!("it may not listen to {filter:?}");

@@ -1,12 +1,13 @@
 //! A small broker for gateways, tests and examples.
 //!
-//! MQTT 3.1.1 and 5, quality of service 0 and 1, retained messages, wills, sessions that outlive their
-//! connection, takeover. Every queue is bounded, and what does not fit is counted in [`HubStats`]. It keeps
+//! MQTT 3.1.1 and 5, quality of service 0 and 1, retained messages, wills, shared subscriptions, sessions
+//! that outlive their connection, takeover. Every queue is bounded, and what does not fit is counted in [`HubStats`]. It keeps
 //! everything in memory: when it ends, its sessions end with it. It checks nobody's identity: put the gate
 //! in front of it, or listen on loopback only.
 
 mod board;
 mod greet;
+mod group;
 mod letter;
 mod requests;
 mod retained;
@@ -51,6 +52,8 @@ impl Shared {
     /// Sees to what ended sessions left behind.
     fn settle(&self, left: Left) {
         count(&self.counters.discarded, left.discarded);
+        self.board
+            .inherit(&left.shared, &self.settings, &self.counters);
         for legacy in left.wills {
             will::publish(self, legacy);
         }

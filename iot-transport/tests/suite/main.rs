@@ -27,6 +27,7 @@ mod mqtt;
 mod resumed;
 #[cfg(feature = "gate")]
 mod revoked;
+mod shared;
 #[cfg(feature = "gate")]
 mod site;
 mod wills;

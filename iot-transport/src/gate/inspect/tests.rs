@@ -1,7 +1,7 @@
 use super::*;
 use crate::mqtt::packet::Outgoing;
 use crate::mqtt::packet::client::{Hello, put_subscribe};
-use iot_core::authz::OwnLane;
+use iot_core::authz::{Decision, OwnLane};
 use iot_core::{DeviceId, Role, TenantId};
 use proptest::prelude::*;
 
@@ -190,7 +190,13 @@ fn a_filter_beyond_its_own_is_refused() {
         ("iot/1/acme/d1/+/down", true),
         ("iot/1/acme/+/command/down", false),
         ("iot/1/acme/d2/command/down", false),
-        ("$share/g/iot/1/acme/d1/command/down", false),
+        ("$share/g/iot/1/acme/d1/command/down", true),
+        ("$share/g/iot/1/acme/d2/command/down", false),
+        ("$share/g/#", false),
+        ("$share/g", false),
+        ("$share//iot/1/acme/d1/command/down", false),
+        ("$share/+/iot/1/acme/d1/command/down", false),
+        ("$share/g/$share/h/iot/1/acme/d1/command/down", false),
         ("#", false),
     ] {
         let mut bytes = Vec::new();
@@ -199,6 +205,33 @@ fn a_filter_beyond_its_own_is_refused() {
         assert_eq!(outcome.is_ok(), allowed, "{filter}");
         if let Err(violation) = outcome {
             assert_eq!(violation.stage, Stage::Subscribe);
+        }
+    }
+}
+
+/// Lets everybody do everything.
+struct Anything;
+
+impl Authorizer for Anything {
+    fn decide(&self, _: &Principal, _: &Action<'_>) -> Decision {
+        Decision::Allow
+    }
+}
+
+#[test]
+fn no_share_reaches_across_tenants_whatever_policy_allows() {
+    for (filter, allowed) in [
+        ("iot/1/other/+/telemetry/up", true),
+        ("$share/g/iot/1/other/+/telemetry/up", false),
+        ("$share/g/iot/1/acme/+/telemetry/up", true),
+    ] {
+        for version in [Version::V3, Version::V5] {
+            let who = inspector(Role::Service).principal;
+            let mut inspector = Inspector::new(who, Arc::new(Anything), 4_096);
+            let mut bytes = connect(version, "d1");
+            put_subscribe(&mut bytes, version, 1, filter).unwrap();
+            let outcome = inspector.feed(&bytes, &mut Vec::new());
+            assert_eq!(outcome.is_ok(), allowed, "{filter}");
         }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::letter::Letter;
 use super::retained::Retained;
 use super::session::{Live, Session};
 use super::tree::Tree;
@@ -68,6 +69,8 @@ pub(super) struct Entry {
 pub(super) struct Left {
     /// How many letters of at least once were lost with them.
     pub(super) discarded: u64,
+    /// What others may get that share a subscription with them.
+    pub(super) shared: Vec<Letter>,
     /// Their wills, to be published now.
     pub(super) wills: Vec<Legacy>,
 }
@@ -145,7 +148,9 @@ impl Board {
         for session in &sessions {
             inner.remove(session);
         }
-        core::mem::take(&mut *inner).left.discarded
+        let left = core::mem::take(&mut *inner).left;
+        let shared = left.shared.iter().filter(|letter| letter.qos > 0);
+        left.discarded + shared.count() as u64
     }
 
     pub(super) fn sizes(&self) -> Sizes {
@@ -240,7 +245,10 @@ impl Inner {
             self.tree.remove(&filter, session.number);
         }
         for letter in state.drain() {
-            self.left.discarded += u64::from(letter.qos > 0);
+            match letter.share {
+                Some(_) => self.left.shared.push(letter),
+                None => self.left.discarded += u64::from(letter.qos > 0),
+            }
         }
         if let Some(live) = state.live.take() {
             live.wake.notify_one();

@@ -23,6 +23,8 @@ pub(super) struct Letter {
     /// Encoded MQTT 5 properties that travel on to subscribers, without the expiry.
     pub(super) properties: Arc<[u8]>,
     pub(super) expires: Option<Instant>,
+    /// The shared subscription it came by: without its session it goes to another member.
+    pub(super) share: Option<Arc<str>>,
 }
 
 impl Letter {
@@ -36,6 +38,7 @@ impl Letter {
             retain: publish.retain(),
             properties: properties.into(),
             expires: expiry_s.and_then(ends),
+            share: None,
         }
     }
 

@@ -89,6 +89,10 @@ impl<S: Io> Connection<'_, S> {
     fn subscribe(&mut self, id: u16, wishes: &[Wish], session: &Arc<Session>) -> Result<(), End> {
         let shared = &self.hub.shared;
         let board = &shared.board;
+        // "It is a Protocol Error to set the No Local bit to 1 on a Shared Subscription" [MQTT-3.8.3-4].
+        if wishes.iter().any(|wish| wish.no_local && wish.is_shared()) {
+            return Err(End::Fault(0x82));
+        }
         let Some((granted, retained)) = board.subscribe(session, wishes, shared.settings.filters)
         else {
             return Err(End::TakenOver);

@@ -100,9 +100,7 @@ impl State {
     pub(super) fn push(&mut self, letter: Letter, bounds: Bounds) -> u64 {
         let mut dropped = 0;
         let bytes = letter.bytes();
-        while self.queue.len() >= bounds.messages
-            || self.queue_bytes.saturating_add(bytes) > bounds.bytes
-        {
+        while !self.has_room(&letter, bounds) {
             let victim = match bounds.overflow {
                 Overflow::Oldest => self.queue.pop_front(),
                 Overflow::Newest => None,
@@ -119,6 +117,11 @@ impl State {
             live.wake.notify_one();
         }
         dropped
+    }
+
+    pub(super) fn has_room(&self, letter: &Letter, bounds: Bounds) -> bool {
+        self.queue.len() < bounds.messages
+            && self.queue_bytes.saturating_add(letter.bytes()) <= bounds.bytes
     }
 
     pub(super) fn pop(&mut self) -> Option<Letter> {

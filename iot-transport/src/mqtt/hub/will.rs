@@ -51,6 +51,7 @@ impl Legacy {
                 retain: will.retain,
                 properties: will.properties.into(),
                 expires: None,
+                share: None,
             },
             delay: Duration::from_secs(will.delay_s.into()),
             expiry_s: will.expiry_s,

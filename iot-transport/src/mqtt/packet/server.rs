@@ -32,6 +32,27 @@ pub(crate) struct Wish {
     pub(crate) retained: u8,
 }
 
+impl Wish {
+    pub(crate) fn is_shared(&self) -> bool {
+        self.filter.starts_with(SHARE)
+    }
+}
+
+/// What the filter of a shared subscription begins with.
+const SHARE: &str = "$share/";
+
+/// Splits a filter into the group that shares it, if any, and the filter itself (5.0 §4.8.2).
+///
+/// `None` when it begins as a shared one and names no group or no filter.
+pub(crate) fn unshared(filter: &str) -> Option<(Option<&str>, &str)> {
+    let Some(rest) = filter.strip_prefix(SHARE) else {
+        return Some((None, filter));
+    };
+    let (name, filter) = rest.split_once('/')?;
+    let named = !name.is_empty() && !name.contains(['+', '#', '\0']);
+    (named && !filter.is_empty()).then_some((Some(name), filter))
+}
+
 /// A packet from a client.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -198,7 +219,7 @@ pub(crate) fn put_connack(
                 MaximumPacketSize::new(welcome.packet_limit)?.into(),
                 TopicAliasMaximum::new(welcome.aliases)?.into(),
                 MaximumQos::new(1)?.into(),
-                SharedSubscriptionAvailable::new(0)?.into(),
+                SharedSubscriptionAvailable::new(1)?.into(),
                 SubscriptionIdentifierAvailable::new(0)?.into(),
             ];
             if let Some(id) = welcome.assigned {

@@ -22,6 +22,7 @@ fn letter(topic: &str) -> Letter {
         retain: false,
         properties: Arc::from([]),
         expires: None,
+        share: None,
     }
 }
 
