@@ -168,6 +168,8 @@ impl Hub {
             accepted: read(&counters.accepted),
             refused: read(&counters.refused),
             timed_out: read(&counters.timed_out),
+            slow_messages: read(&counters.slow_messages),
+            slow_bytes: read(&counters.slow_bytes),
             taken_over: read(&counters.taken_over),
             published: read(&counters.published),
             routed: read(&counters.routed),

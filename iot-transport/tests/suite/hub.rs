@@ -264,6 +264,39 @@ async fn a_full_queue_drops_by_policy_and_counts_it() {
 }
 
 #[tokio::test]
+async fn a_slow_client_is_ended_with_a_reason_where_the_hub_is_told_to() {
+    for (messages, bytes, expected) in [(2, 1 << 20, (1, 0)), (100, 500, (0, 1))] {
+        let settings = HubSettings::default().with_window(1);
+        let hub = Hub::new(settings.with_queue(messages, bytes, Overflow::Close));
+        let kept = [0x11, 0, 0, 1, 0];
+        let (mut slow, _) = Raw::connect5(&hub, "slow", true, &kept).await;
+        slow.subscribe5("a", 1).await;
+        let (mut sender, _) = Raw::connect(&hub, "sender", true).await;
+        sender.publish("a", &[0]).await;
+        assert_eq!(slow.receive().await.unwrap().0, 0x32);
+        // Two messages of 129 bytes and a bit each fit, a third one of 300 does not.
+        for payload in [&[1][..], &[2], &[3; 300]] {
+            sender.publish("a", payload).await;
+        }
+        assert_eq!(slow.receive().await, Some((0xe0, vec![0x97])));
+        assert_eq!(slow.receive().await, None);
+        let stats = hub.stats();
+        assert_eq!((stats.slow_messages, stats.slow_bytes), expected);
+        assert_eq!((stats.overflowed, stats.queued), (1, 2));
+        // Away it is not slow any more, and finds what there was room for.
+        sender.publish("a", &[4; 300]).await;
+        let (mut back, connack) = Raw::connect5(&hub, "slow", false, &kept).await;
+        assert_eq!(connack[0], 1, "the session went with the connection");
+        for number in 0..=2 {
+            let (_, body) = back.receive().await.unwrap();
+            assert_eq!(body.last(), Some(&number));
+            back.send(&packet(0x40, &[&body[3..5]])).await;
+        }
+        assert!(back.is_quiet().await);
+    }
+}
+
+#[tokio::test]
 async fn a_reader_that_does_not_read_blocks_nobody_and_costs_bounded_memory() {
     let hub = Hub::new(HubSettings::default().with_queue(10, 1 << 20, Overflow::Oldest));
     let (mut slow, _) = Raw::connect(&hub, "slow", true).await;

@@ -218,6 +218,7 @@ impl Inner {
         state.live = Some(Live {
             connection: visit.connection,
             wake: visit.wake,
+            slow: None,
         });
         state.expiry = visit.expiry;
         state.away_since = None;

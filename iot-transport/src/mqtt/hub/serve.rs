@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::board::Bequest;
-use super::session::{Next, Session};
+use super::session::{Full, Next, Session};
 use super::will::{self, Legacy, Vouch};
 use super::{Hub, count};
 use crate::mqtt::packet::{self, PacketError, Version, server};
@@ -32,6 +32,8 @@ pub(super) enum End {
     Fault(u8),
     /// The client was silent, or did not read.
     TimedOut,
+    /// More waited for the client than this bound lets.
+    Slow(Full),
     /// A newer connection has the session.
     TakenOver,
     /// The hub ends every connection.
@@ -204,8 +206,13 @@ impl<S: Io> Connection<'_, S> {
         let counters = &self.hub.shared.counters;
         let now = Instant::now();
         let mut state = held.session.state();
-        if !state.is_live(held.connection) {
-            return Err(End::TakenOver);
+        match &state.live {
+            Some(live) if live.connection == held.connection => {
+                if let Some(full) = live.slow {
+                    return Err(End::Slow(full));
+                }
+            }
+            _ => return Err(End::TakenOver),
         }
         while self.wire.backlog() < BACKLOG_BYTES
             && let Some(next) = state.next(self.window)
@@ -249,6 +256,8 @@ impl<S: Io> Connection<'_, S> {
         let code = match end {
             End::Fault(code) => Some(code),
             End::TimedOut => Some(0x8d),
+            // Quota exceeded.
+            End::Slow(_) => Some(0x97),
             End::TakenOver => Some(0x8e),
             End::Stopping => Some(0x8b),
             End::Goodbye | End::Broken => None,
@@ -256,6 +265,8 @@ impl<S: Io> Connection<'_, S> {
         match end {
             End::Fault(_) => count(&counters.refused, 1),
             End::TimedOut => count(&counters.timed_out, 1),
+            End::Slow(Full::Messages) => count(&counters.slow_messages, 1),
+            End::Slow(Full::Bytes) => count(&counters.slow_bytes, 1),
             _ => {}
         }
         if end == End::Stopping

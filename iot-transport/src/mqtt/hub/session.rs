@@ -22,6 +22,16 @@ pub enum Overflow {
     Oldest,
     /// The new message is dropped.
     Newest,
+    /// The new message is dropped, and the connection of a client that is there is ended, which MQTT 5 is told
+    /// as reason 0x97; its session stays. Which bound it met is in `HubStats`.
+    Close,
+}
+
+/// The bound of a queue that a message met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Full {
+    Messages,
+    Bytes,
 }
 
 /// The bounds of one session's queue.
@@ -37,6 +47,8 @@ pub(super) struct Bounds {
 pub(super) struct Live {
     pub(super) connection: u64,
     pub(super) wake: Arc<Notify>,
+    /// The bound that its client was too slow for, when it is to be ended for that.
+    pub(super) slow: Option<Full>,
 }
 
 #[derive(Debug)]
@@ -100,10 +112,17 @@ impl State {
     pub(super) fn push(&mut self, letter: Letter, bounds: Bounds) -> u64 {
         let mut dropped = 0;
         let bytes = letter.bytes();
-        while !self.has_room(&letter, bounds) {
+        while let Some(full) = self.full(&letter, bounds) {
             let victim = match bounds.overflow {
                 Overflow::Oldest => self.queue.pop_front(),
                 Overflow::Newest => None,
+                Overflow::Close => {
+                    if let Some(live) = &mut self.live {
+                        live.slow = live.slow.or(Some(full));
+                        live.wake.notify_one();
+                    }
+                    None
+                }
             };
             dropped += 1;
             match victim {
@@ -120,8 +139,18 @@ impl State {
     }
 
     pub(super) fn has_room(&self, letter: &Letter, bounds: Bounds) -> bool {
-        self.queue.len() < bounds.messages
-            && self.queue_bytes.saturating_add(letter.bytes()) <= bounds.bytes
+        self.full(letter, bounds).is_none()
+    }
+
+    /// The bound that keeps a letter out.
+    fn full(&self, letter: &Letter, bounds: Bounds) -> Option<Full> {
+        if self.queue.len() >= bounds.messages {
+            Some(Full::Messages)
+        } else if self.queue_bytes.saturating_add(letter.bytes()) > bounds.bytes {
+            Some(Full::Bytes)
+        } else {
+            None
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Letter> {

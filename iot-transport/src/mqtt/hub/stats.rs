@@ -22,6 +22,10 @@ pub struct HubStats {
     pub refused: u64,
     /// Connections ended because the client was silent, or did not read what was sent to it.
     pub timed_out: u64,
+    /// Connections ended because too many messages waited for the client (`Overflow::Close`).
+    pub slow_messages: u64,
+    /// Connections ended because too many bytes waited for the client (`Overflow::Close`).
+    pub slow_bytes: u64,
     /// Connections ended because a newer one took the session over.
     pub taken_over: u64,
     /// Messages received from clients.
@@ -51,6 +55,8 @@ pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) timed_out: AtomicU64,
+    pub(super) slow_messages: AtomicU64,
+    pub(super) slow_bytes: AtomicU64,
     pub(super) taken_over: AtomicU64,
     pub(super) published: AtomicU64,
     pub(super) routed: AtomicU64,
