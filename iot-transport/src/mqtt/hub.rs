@@ -1,6 +1,6 @@
 //! A small broker for gateways, tests and examples.
 //!
-//! MQTT 3.1.1 and 5, quality of service 0 and 1, retained messages, wills, shared subscriptions, sessions
+//! MQTT 3.1.1 and 5, quality of service 0, 1 and 2, retained messages, wills, shared subscriptions, sessions
 //! that outlive their connection, takeover. Every queue is bounded, and what does not fit is counted in [`HubStats`]. It keeps
 //! everything in memory: when it ends, its sessions end with it. It checks nobody's identity: put the gate
 //! in front of it, or listen on loopback only.

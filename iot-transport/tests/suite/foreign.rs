@@ -53,7 +53,7 @@ fn numbers(count: usize) -> String {
 }
 
 /// A subscriber signs up and leaves; 20,000 messages come; it returns for them.
-async fn offline(settings: HubSettings, version: &str) -> (Vec<usize>, HubStats) {
+async fn offline(settings: HubSettings, version: &str, quality: &str) -> (Vec<usize>, HubStats) {
     let (hub, listening) = start(settings).await;
     let port = listening.address().port().to_string();
     let common = [
@@ -64,7 +64,7 @@ async fn offline(settings: HubSettings, version: &str) -> (Vec<usize>, HubStats)
         "-V",
         version,
         "-q",
-        "1",
+        quality,
         "-t",
         "a/b",
     ];
@@ -101,9 +101,12 @@ async fn offline(settings: HubSettings, version: &str) -> (Vec<usize>, HubStats)
 #[ignore = "needs mosquitto"]
 async fn twenty_thousand_messages_for_a_subscriber_that_is_away_all_arrive_in_order() {
     for version in ["mqttv311", "mqttv5"] {
-        let (heard, stats) = offline(HubSettings::default(), version).await;
-        assert_eq!(heard, (0..20_000).collect::<Vec<_>>(), "{version}");
-        assert_eq!(stats.overflowed, 0);
+        for quality in ["1", "2"] {
+            let (heard, stats) = offline(HubSettings::default(), version, quality).await;
+            let expected: Vec<_> = (0..20_000).collect();
+            assert_eq!(heard, expected, "{version}, quality {quality}");
+            assert_eq!((stats.published, stats.overflowed), (20_000, 0));
+        }
     }
 }
 
@@ -111,7 +114,7 @@ async fn twenty_thousand_messages_for_a_subscriber_that_is_away_all_arrive_in_or
 #[ignore = "needs mosquitto"]
 async fn what_a_short_queue_does_not_hold_of_twenty_thousand_messages_is_counted() {
     let settings = HubSettings::default().with_queue(5_000, 16 << 20, Overflow::Oldest);
-    let (heard, stats) = offline(settings, "mqttv311").await;
+    let (heard, stats) = offline(settings, "mqttv311", "1").await;
     assert_eq!(heard, (15_000..20_000).collect::<Vec<_>>());
     assert_eq!(stats.overflowed, 15_000);
 }
@@ -141,6 +144,7 @@ async fn paho_publishes_subscribes_retains_and_leaves_a_will_through_the_hub() {
             [
                 "a/0 zero 0 0",
                 "a/1 one 1 0",
+                "a/2 two 2 0",
                 "a/empty  1 0",
                 "a/kept kept 1 1",
                 "a/will gone 1 0"
@@ -205,5 +209,31 @@ async fn thirty_thousand_messages_for_a_slow_reader_are_delivered_or_counted() {
                 "{lost} lost, {overflowed} counted"
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mosquitto"]
+async fn mosquittos_clients_share_a_subscription_of_the_hub() {
+    for version in ["mqttv311", "mqttv5"] {
+        let (hub, listening) = start(HubSettings::default()).await;
+        let port = listening.address().port().to_string();
+        let common = ["-h", "127.0.0.1", "-p", &port, "-V", version, "-q", "1"];
+        let listen = [&common[..], &["-t", "$share/g/a/b", "-C", "50", "-W", "60"]].concat();
+        let send = [&common[..], &["-t", "a/b", "-l"]].concat();
+        let publish = async {
+            until(&hub, "both members", |stats| stats.subscriptions == 2).await;
+            run("mosquitto_pub", &send, numbers(100)).await
+        };
+        let (one, other, sent) = tokio::join!(
+            run("mosquitto_sub", &listen, String::new()),
+            run("mosquitto_sub", &listen, String::new()),
+            publish
+        );
+        assert!(sent.status.success(), "{sent:?}");
+        let text = String::from_utf8([one.stdout, other.stdout].concat()).unwrap();
+        let mut heard: Vec<usize> = text.lines().map(|line| line.parse().unwrap()).collect();
+        heard.sort_unstable();
+        assert_eq!(heard, (0..100).collect::<Vec<_>>(), "{version}");
     }
 }

@@ -24,6 +24,7 @@ mod mosquitto;
 #[cfg(feature = "gate")]
 mod mosquitto_tls;
 mod mqtt;
+mod qos2;
 mod resumed;
 #[cfg(feature = "gate")]
 mod revoked;

@@ -27,10 +27,6 @@ impl<S: Io> Connection<'_, S> {
             server::put_refusal(&mut self.wire.out, self.version, 2, 0x85);
             return Err(End::Fault(0x85));
         }
-        if connect.will.as_ref().is_some_and(|will| will.qos > 1) {
-            server::put_refusal(&mut self.wire.out, self.version, 5, 0x9b);
-            return Err(End::Fault(0x9b));
-        }
         if connect
             .will
             .as_ref()

@@ -13,6 +13,10 @@ use crate::mqtt::packet::{Outgoing, Publish, Version};
 /// What a letter costs beside its content: many empty messages must not slip below a limit in bytes.
 const OVERHEAD_BYTES: usize = 128;
 
+/// The quality of service in the first byte of a PUBLISH.
+const AT_LEAST_ONCE: u8 = 0b0010;
+const EXACTLY_ONCE: u8 = 0b0100;
+
 /// A message inside the hub; cheap to clone, its content is shared by every session it goes to.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
@@ -58,7 +62,14 @@ impl Letter {
     }
 
     pub(super) fn put(&self, version: Version, id: Option<u16>, again: bool, out: &mut Vec<u8>) {
+        let at = out.len();
         self.outgoing(id, again).put(version, out);
+        if self.qos == 2
+            && let Some(first) = out.get_mut(at)
+        {
+            // The rest of the packet is the same as at least once.
+            *first ^= AT_LEAST_ONCE | EXACTLY_ONCE;
+        }
     }
 
     fn outgoing(&self, id: Option<u16>, dup: bool) -> Outgoing<'_> {

@@ -9,8 +9,11 @@ use super::session::Session;
 use super::settings::HubSettings;
 use super::stats::Counters;
 use crate::mqtt::packet::server::{self, Goodbye, Request, Wish};
-use crate::mqtt::packet::{self, Publish};
+use crate::mqtt::packet::{self, Publish, Version};
 use crate::mqtt::wire::Io;
+
+/// No packet of that identifier is on its way.
+const UNKNOWN: u8 = 0x92;
 
 impl<S: Io> Connection<'_, S> {
     pub(super) fn handle(&mut self, packet: Request) -> Result<(), End> {
@@ -29,6 +32,30 @@ impl<S: Io> Connection<'_, S> {
                 if held.session.state().acknowledged(id) {
                     count_end(&shared.counters, code);
                 }
+                Ok(())
+            }
+            (Request::Pubrec { id, code }, held) => {
+                let mut state = held.session.state();
+                if code >= 0x80 {
+                    let refused = state.refused(id);
+                    count(&shared.counters.rejected, u64::from(refused));
+                } else {
+                    let code = if state.received(id) { 0 } else { UNKNOWN };
+                    let out = &mut self.wire.out;
+                    server::put_ack(out, self.version, server::PUBREL, id, code);
+                }
+                Ok(())
+            }
+            (Request::Pubrel { id }, held) => {
+                let known = held.session.state().unreleased.remove(&id);
+                let code = if known { 0 } else { UNKNOWN };
+                let out = &mut self.wire.out;
+                server::put_ack(out, self.version, server::PUBCOMP, id, code);
+                Ok(())
+            }
+            (Request::Pubcomp { id }, held) => {
+                let completed = held.session.state().completed(id);
+                count(&shared.counters.delivered, u64::from(completed));
                 Ok(())
             }
             (Request::Subscribe { id, wishes }, held) => {
@@ -51,10 +78,22 @@ impl<S: Io> Connection<'_, S> {
 
     fn publish(&mut self, publish: &Publish, session: &Session) -> Result<(), End> {
         let shared = &self.hub.shared;
-        if publish.qos() == 2 {
-            return Err(End::Fault(0x9b));
-        }
         let letter = Letter::received(self.topic(publish)?, publish);
+        let exact = publish.id().filter(|_| letter.qos == 2);
+        if let Some(id) = exact {
+            let most = usize::from(shared.settings.window);
+            let unreleased = &mut session.state().unreleased;
+            if !unreleased.insert(id) {
+                // It has its readers already; only the answer was lost.
+                server::put_ack(&mut self.wire.out, self.version, server::PUBREC, id, 0);
+                return Ok(());
+            }
+            // 3.1.1 has no way to tell a client how many it may have.
+            if self.version == Version::V5 && unreleased.len() > most {
+                unreleased.remove(&id);
+                return Err(End::Fault(0x93));
+            }
+        }
         count(&shared.counters.published, 1);
         let reached = shared.board.publish(
             &letter,
@@ -62,10 +101,13 @@ impl<S: Io> Connection<'_, S> {
             &shared.settings,
             &shared.counters,
         );
-        if let Some(id) = publish.id() {
-            // 0x10: nobody subscribes.
-            let code = if reached == 0 { 0x10 } else { 0 };
-            packet::put_puback(&mut self.wire.out, self.version, id, code);
+        // 0x10: nobody subscribes.
+        let code = if reached == 0 { 0x10 } else { 0 };
+        let (out, version) = (&mut self.wire.out, self.version);
+        match (publish.id(), exact) {
+            (_, Some(id)) => server::put_ack(out, version, server::PUBREC, id, code),
+            (Some(id), None) => packet::put_puback(out, version, id, code),
+            (None, None) => {}
         }
         Ok(())
     }

@@ -222,10 +222,11 @@ impl<S: Io> Connection<'_, S> {
                     count(&counters.expired, 1);
                     continue;
                 }
-                Next::New(letter) => letter,
-                Next::Again(sent) => &sent.letter,
+                Next::New(letter) => Some(letter),
+                Next::Again(sent) => sent.letter.as_ref(),
             };
-            if letter.wire_bytes(self.version) > self.packet_limit {
+            let bytes = letter.map_or(0, |letter| letter.wire_bytes(self.version));
+            if bytes > self.packet_limit {
                 // "the Server MUST discard it without sending it" [MQTT-3.1.2-25], whatever an earlier
                 // connection of this client would have taken.
                 count(&counters.overflowed, 1);
@@ -242,7 +243,10 @@ impl<S: Io> Connection<'_, S> {
                     letter.put(self.version, Some(id), false, out);
                 }
                 Next::Again(sent) => {
-                    sent.letter.put(self.version, Some(sent.id), true, out);
+                    match &sent.letter {
+                        Some(letter) => letter.put(self.version, Some(sent.id), true, out),
+                        None => server::put_ack(out, self.version, server::PUBREL, sent.id, 0),
+                    }
                     state.sent_again(sent);
                 }
             }

@@ -69,6 +69,8 @@ pub(super) struct State {
     /// Sent on an earlier connection: it goes again before anything new does, as the window has room.
     again: VecDeque<Sent>,
     last_id: u16,
+    /// What the client published exactly once and has not released.
+    pub(super) unreleased: BTreeSet<u16>,
     pub(super) live: Option<Live>,
     pub(super) filters: BTreeSet<String>,
     /// How long the session outlives its connection.
@@ -82,7 +84,14 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) id: u16,
-    pub(super) letter: Letter,
+    /// None once the client has it: then its release is sent instead (quality of service 2).
+    pub(super) letter: Option<Letter>,
+}
+
+impl Sent {
+    fn is_exact(&self) -> bool {
+        self.letter.as_ref().is_none_or(|letter| letter.qos == 2)
+    }
 }
 
 /// What goes to the client next.
@@ -173,7 +182,9 @@ impl State {
 
     /// Takes out what goes next to a client that lets `window` letters be unacknowledged.
     pub(super) fn next(&mut self, window: usize) -> Option<Next> {
-        if self.on_wire.len() >= window {
+        let released = self.again.front().is_some_and(|sent| sent.letter.is_none());
+        // A release is not a PUBLISH: no window keeps it back.
+        if self.on_wire.len() >= window && !released {
             return None;
         }
         match self.again.pop_front() {
@@ -193,6 +204,7 @@ impl State {
             }
         }
         let id = self.last_id;
+        let letter = Some(letter);
         self.on_wire.push_back(Sent { id, letter });
         id
     }
@@ -202,14 +214,44 @@ impl State {
         self.on_wire.push_back(sent);
     }
 
-    /// Whether `id` was sent; it is not on the wire any more.
-    pub(super) fn acknowledged(&mut self, id: u16) -> bool {
-        for sent in [&mut self.on_wire, &mut self.again] {
-            if let Some(at) = sent.iter().position(|sent| sent.id == id) {
-                return sent.remove(at).is_some();
+    /// Takes `id` out if it was sent and is as far as `stage` says.
+    fn end(&mut self, id: u16, stage: impl Fn(&Sent) -> bool) -> Option<Sent> {
+        for list in [&mut self.on_wire, &mut self.again] {
+            let at = list.iter().position(|sent| sent.id == id && stage(sent));
+            if let Some(at) = at {
+                return list.remove(at);
             }
         }
-        false
+        None
+    }
+
+    /// A PUBACK came; whether `id` was sent at least once.
+    pub(super) fn acknowledged(&mut self, id: u16) -> bool {
+        let stage = |sent: &Sent| sent.letter.as_ref().is_some_and(|letter| letter.qos == 1);
+        self.end(id, stage).is_some()
+    }
+
+    /// A PUBREC came: the letter is the client's, and only its release is left to be sent.
+    ///
+    /// False when `id` was not sent exactly once.
+    pub(super) fn received(&mut self, id: u16) -> bool {
+        let mut all = self.on_wire.iter_mut().chain(&mut self.again);
+        let Some(sent) = all.find(|sent| sent.id == id && sent.is_exact()) else {
+            return false;
+        };
+        sent.letter = None;
+        true
+    }
+
+    /// A PUBREC came that refuses; whether `id` was sent exactly once and not received.
+    pub(super) fn refused(&mut self, id: u16) -> bool {
+        let stage = |sent: &Sent| sent.letter.is_some() && sent.is_exact();
+        self.end(id, stage).is_some()
+    }
+
+    /// A PUBCOMP came; whether `id` was received.
+    pub(super) fn completed(&mut self, id: u16) -> bool {
+        self.end(id, |sent| sent.letter.is_none()).is_some()
     }
 
     /// Takes out everything that was not acknowledged, in its order.
@@ -218,7 +260,14 @@ impl State {
         let sent = core::mem::take(&mut self.again);
         self.queue_bytes = 0;
         let queue = core::mem::take(&mut self.queue);
-        sent.into_iter().map(|sent| sent.letter).chain(queue)
+        let began = |sent: Sent| {
+            let mut letter = sent.letter?;
+            // "If a Client's Session terminates before the Client reconnects, the Server MUST NOT send the
+            // Application Message to any other subscribed Client" [MQTT-4.8.2-5], for quality of service 2.
+            letter.share.take_if(|_| letter.qos == 2);
+            Some(letter)
+        };
+        sent.into_iter().filter_map(began).chain(queue)
     }
 
     pub(super) fn is_live(&self, connection: u64) -> bool {

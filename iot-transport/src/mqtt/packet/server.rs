@@ -1,24 +1,22 @@
-//! What a broker reads and writes.
+//! What a broker reads; what it writes is in `answer`.
 
+mod answer;
 mod connect;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use mqtt_protocol_core::mqtt::packet::{
-    AssignedClientIdentifier, MaximumPacketSize, MaximumQos, MqttString, Property, ReceiveMaximum,
-    SessionExpiryInterval, SharedSubscriptionAvailable, SubscriptionIdentifierAvailable,
-    TopicAliasMaximum, v3_1_1, v5_0,
-};
-use mqtt_protocol_core::mqtt::result_code::{
-    ConnectReasonCode, ConnectReturnCode, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
-};
+use mqtt_protocol_core::mqtt::packet::{MqttString, Property, v3_1_1, v5_0};
 
 use super::{
-    PacketError, Publish, Version, decode_disconnect, decode_puback, decode_publish, kind, put,
-    unread, whole,
+    PacketError, Publish, Version, decode_disconnect, decode_puback, decode_publish, kind, unread,
+    whole,
 };
 
+pub(crate) use answer::{
+    PUBCOMP, PUBREC, PUBREL, Welcome, put_ack, put_connack, put_pingresp, put_refusal, put_suback,
+    put_unsuback,
+};
 pub(crate) use connect::{Connect, Will};
 
 /// One filter of a SUBSCRIBE.
@@ -59,6 +57,9 @@ pub(crate) enum Request {
     Connect(Connect),
     Publish(Publish),
     Puback { id: u16, code: u8 },
+    Pubrec { id: u16, code: u8 },
+    Pubrel { id: u16 },
+    Pubcomp { id: u16 },
     Subscribe { id: u16, wishes: Vec<Wish> },
     Unsubscribe { id: u16, filters: Vec<String> },
     Pingreq,
@@ -79,12 +80,30 @@ pub(crate) fn decode(version: Version, first: u8, body: &[u8]) -> Result<Request
         (1, _) => connect::decode(body).map(Request::Connect),
         (3, flags) => decode_publish(version, flags, body).map(Request::Publish),
         (4, _) => decode_puback(version, body).map(|(id, code)| Request::Puback { id, code }),
+        // Quality of service 2: the same fields under other types.
+        (5, _) => decode_puback(version, body).map(|(id, code)| Request::Pubrec { id, code }),
+        (6, _) => decode_pubrel(version, body).map(|id| Request::Pubrel { id }),
+        (7, _) => decode_pubcomp(version, body).map(|id| Request::Pubcomp { id }),
         (8, _) => decode_subscribe(version, body),
         (10, _) => decode_unsubscribe(version, body),
         (12, _) if body.is_empty() => Ok(Request::Pingreq),
         (14, _) => decode_goodbye(version, body).map(Request::Disconnect),
         (kind, _) => Err(unread(kind)),
     }
+}
+
+fn decode_pubrel(version: Version, body: &[u8]) -> Result<u16, PacketError> {
+    Ok(match version {
+        Version::V3 => whole(body, v3_1_1::Pubrel::parse(body)?)?.packet_id(),
+        Version::V5 => whole(body, v5_0::Pubrel::parse(body)?)?.packet_id(),
+    })
+}
+
+fn decode_pubcomp(version: Version, body: &[u8]) -> Result<u16, PacketError> {
+    Ok(match version {
+        Version::V3 => whole(body, v3_1_1::Pubcomp::parse(body)?)?.packet_id(),
+        Version::V5 => whole(body, v5_0::Pubcomp::parse(body)?)?.packet_id(),
+    })
 }
 
 fn decode_goodbye(version: Version, body: &[u8]) -> Result<Goodbye, PacketError> {
@@ -185,130 +204,4 @@ fn decode_subscribe(version: Version, body: &[u8]) -> Result<Request, PacketErro
         })
         .collect();
     Ok(Request::Subscribe { id, wishes })
-}
-
-/// What the server's CONNACK tells a version 5 client beyond acceptance.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Welcome<'a> {
-    pub(crate) session_present: bool,
-    pub(crate) receive_maximum: u16,
-    pub(crate) packet_limit: u32,
-    pub(crate) aliases: u16,
-    /// The client id the hub gave to a client without one.
-    pub(crate) assigned: Option<&'a str>,
-    /// How long the session lives on, where that is not what was asked for.
-    pub(crate) session_expiry_s: Option<u32>,
-}
-
-pub(crate) fn put_connack(
-    out: &mut Vec<u8>,
-    version: Version,
-    welcome: Welcome<'_>,
-) -> Result<(), PacketError> {
-    match version {
-        Version::V3 => put(
-            out,
-            &v3_1_1::Connack::builder()
-                .session_present(welcome.session_present)
-                .return_code(ConnectReturnCode::Accepted)
-                .build()?,
-        ),
-        Version::V5 => {
-            let mut properties: Vec<Property> = alloc::vec![
-                ReceiveMaximum::new(welcome.receive_maximum)?.into(),
-                MaximumPacketSize::new(welcome.packet_limit)?.into(),
-                TopicAliasMaximum::new(welcome.aliases)?.into(),
-                MaximumQos::new(1)?.into(),
-                SharedSubscriptionAvailable::new(1)?.into(),
-                SubscriptionIdentifierAvailable::new(0)?.into(),
-            ];
-            if let Some(id) = welcome.assigned {
-                properties.push(AssignedClientIdentifier::new(id)?.into());
-            }
-            if let Some(seconds) = welcome.session_expiry_s {
-                properties.push(SessionExpiryInterval::new(seconds)?.into());
-            }
-            let packet = v5_0::Connack::builder()
-                .session_present(welcome.session_present)
-                .reason_code(ConnectReasonCode::Success)
-                .props(properties)
-                .build()?;
-            put(out, &packet);
-        }
-    }
-    Ok(())
-}
-
-/// Appends a CONNACK that refuses; the codes of both versions are given.
-pub(crate) fn put_refusal(out: &mut Vec<u8>, version: Version, v3: u8, v5: u8) {
-    match version {
-        Version::V3 => out.extend_from_slice(&[0x20, 2, 0, v3]),
-        Version::V5 => out.extend_from_slice(&[0x20, 3, 0, v5, 0]),
-    }
-}
-
-/// Appends a SUBACK; `granted` holds the granted quality of each filter, `None` where it was refused.
-pub(crate) fn put_suback(
-    out: &mut Vec<u8>,
-    version: Version,
-    id: u16,
-    granted: &[Option<u8>],
-) -> Result<(), PacketError> {
-    match version {
-        Version::V3 => {
-            let codes = granted
-                .iter()
-                .map(|qos| match qos {
-                    Some(0) => SubackReturnCode::SuccessMaximumQos0,
-                    Some(_) => SubackReturnCode::SuccessMaximumQos1,
-                    None => SubackReturnCode::Failure,
-                })
-                .collect();
-            let packet = v3_1_1::Suback::builder()
-                .packet_id(id)
-                .return_codes(codes)
-                .build()?;
-            put(out, &packet);
-        }
-        Version::V5 => {
-            let codes = granted
-                .iter()
-                .map(|qos| match qos {
-                    Some(0) => SubackReasonCode::GrantedQos0,
-                    Some(_) => SubackReasonCode::GrantedQos1,
-                    None => SubackReasonCode::TopicFilterInvalid,
-                })
-                .collect();
-            let packet = v5_0::Suback::builder()
-                .packet_id(id)
-                .reason_codes(codes)
-                .build()?;
-            put(out, &packet);
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn put_unsuback(
-    out: &mut Vec<u8>,
-    version: Version,
-    id: u16,
-    filters: usize,
-) -> Result<(), PacketError> {
-    match version {
-        Version::V3 => put(out, &v3_1_1::Unsuback::builder().packet_id(id).build()?),
-        Version::V5 => {
-            let codes = alloc::vec![UnsubackReasonCode::Success; filters];
-            let packet = v5_0::Unsuback::builder()
-                .packet_id(id)
-                .reason_codes(codes)
-                .build()?;
-            put(out, &packet);
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn put_pingresp(out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0xd0, 0]);
 }

@@ -5,7 +5,7 @@ import paho.mqtt.client as mqtt
 
 port, version = int(sys.argv[1]), sys.argv[2]
 protocol = mqtt.MQTTv5 if version == "5" else mqtt.MQTTv311
-expected = ["a/0", "a/1", "a/empty", "a/kept", "a/will"]
+expected = ["a/0", "a/1", "a/2", "a/empty", "a/kept", "a/will"]
 heard, done = {}, threading.Event()
 
 
@@ -36,10 +36,10 @@ reader, subscribed = client("reader"), threading.Event()
 reader.on_message = on_message
 reader.on_subscribe = lambda *_: subscribed.set()
 start(reader)
-reader.subscribe("a/#", qos=1)
+reader.subscribe("a/#", qos=2)
 assert subscribed.wait(30), "no SUBACK"
 
-for topic, payload, qos in [("a/0", "zero", 0), ("a/1", "one", 1), ("a/empty", "", 1)]:
+for topic, payload, qos in [("a/0", "zero", 0), ("a/1", "one", 1), ("a/2", "two", 2), ("a/empty", "", 1)]:
     writer.publish(topic, payload, qos=qos).wait_for_publish(30)
 
 # A client that vanishes without a goodbye leaves its will.

@@ -36,7 +36,7 @@ impl Board {
                 }
                 state.filters.insert(wish.filter.clone());
                 drop(state);
-                let qos = wish.qos.min(1);
+                let qos = wish.qos;
                 let subscriber = Subscriber {
                     session: session.clone(),
                     qos,
