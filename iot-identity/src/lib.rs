@@ -9,6 +9,8 @@ extern crate std;
 mod der;
 
 pub mod cert;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod enrol;
 pub mod key;
 #[cfg(feature = "std")]
