@@ -13,6 +13,8 @@ pub mod cert;
 pub mod conformance;
 pub mod enrol;
 pub mod key;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 #[cfg(feature = "std")]
 pub mod revocation;
 #[cfg(feature = "ring")]
@@ -21,5 +23,7 @@ pub mod ring;
 pub mod rustcrypto;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "tpm")]
+pub mod tpm;
 
 pub use iot_core;
