@@ -1,9 +1,10 @@
 //! Ways to a TPM.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 
 /// The longest response that is taken (`TPM_PT_MAX_RESPONSE_SIZE` is 4096 in every profile).

@@ -21,7 +21,7 @@ mod tls;
 mod tpm;
 mod tpm_false;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use iot_core::crypto::{KeyStore, Signature, Signer, SlotId, Verifier};

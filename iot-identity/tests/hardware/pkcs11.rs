@@ -1,5 +1,7 @@
 //! PKCS#11, as SoftHSM speaks it.
 
+use core::slice;
+
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
@@ -104,9 +106,9 @@ fn a_key_cannot_leave_the_token() {
             .unwrap();
         assert!(read.is_empty(), "{read:?}");
         for weaker in [Attribute::Extractable(true), Attribute::Sensitive(false)] {
-            let changed = session.update_attributes(key, &[weaker.clone()]);
+            let changed = session.update_attributes(key, slice::from_ref(&weaker));
             assert!(changed.is_err(), "{weaker:?}");
-            let copied = session.copy_object(key, &[weaker.clone()]);
+            let copied = session.copy_object(key, slice::from_ref(&weaker));
             assert!(copied.is_err(), "{weaker:?}");
         }
         let wrapping = session

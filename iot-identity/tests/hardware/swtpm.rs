@@ -1,9 +1,11 @@
 //! A TPM emulator in a folder of its own.
 
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use iot_identity::tpm::{Config, Socket, TpmKeys};
 use tempfile::TempDir;

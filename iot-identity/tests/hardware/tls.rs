@@ -1,8 +1,8 @@
 //! A TLS handshake with a key that never leaves its hardware.
 
+use core::time::Duration;
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
 use iot_core::crypto::{KeyPolicy, KeyStore, SlotId};

@@ -1,8 +1,8 @@
 //! TPM 2.0, as swtpm speaks it.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use iot_core::crypto::{
     KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId,

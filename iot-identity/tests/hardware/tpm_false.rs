@@ -1,7 +1,8 @@
 //! A TPM that answers what it likes.
 
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use iot_core::crypto::{
     KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId,
@@ -12,10 +13,13 @@ use proptest::prelude::*;
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 const SLOT: SlotId = SlotId::new(0);
 
+/// The commands that came, in order.
+type Asked = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// Answers from a list, then with the last of it; nothing on the list is a link that broke.
 struct Script {
     answers: Vec<Vec<u8>>,
-    asked: Arc<Mutex<Vec<Vec<u8>>>>,
+    asked: Asked,
 }
 
 impl Link for Script {
@@ -48,11 +52,8 @@ fn no_handles() -> Vec<u8> {
 }
 
 /// A store on this script, and the commands that it will be asked.
-fn store(
-    answers: &[Vec<u8>],
-    patience: u64,
-) -> (Result<TpmKeys, OpenError>, Arc<Mutex<Vec<Vec<u8>>>>) {
-    let asked = Arc::default();
+fn store(answers: &[Vec<u8>], patience: u64) -> (Result<TpmKeys, OpenError>, Asked) {
+    let asked = Asked::default();
     let script = Script {
         answers: answers.to_vec(),
         asked: Arc::clone(&asked),
