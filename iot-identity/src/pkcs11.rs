@@ -27,7 +27,8 @@
 //! - One thread of each store calls the library, because a token may hang for ever. Everybody else waits for
 //!   its answer until [`Config::patience`] is over, and is then told `KeyError::Device`.
 //! - A library is initialised once in a process, however many stores use it, and never finalised, since
-//!   others may still use it. If somebody finalises it, it is initialised again.
+//!   others may still use it. If somebody finalises it, it is initialised again. What a number in an open
+//!   session or a key's handle means then is anybody's guess, so each signature is verified before it is given out.
 //! - Logging in is for the whole process (PKCS#11 v2.40 §5.6): a store whose token somebody else has logged in to
 //!   opens with any PIN.
 //! - PKCS#11 does not say that an identifier is there once. Stores of one process take care of each other;

@@ -49,6 +49,9 @@ pub enum Fault {
     /// The objects of a slot are not a pair of keys, or of another kind than this store makes.
     #[error("the slot's objects are not a pair of keys as this store makes them")]
     Objects,
+    /// A signature does not verify with the key that made it.
+    #[error("the token made a signature that does not verify")]
+    Signature,
     /// Anything else.
     #[error("the token failed")]
     Token,

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +15,8 @@ static LOADED: Mutex<BTreeMap<PathBuf, Arc<Module>>> = Mutex::new(BTreeMap::new(
 
 pub(super) struct Module {
     pub(super) library: Pkcs11,
+    /// How often we initialised it: handles of an earlier time mean something else now, or nothing.
+    epoch: AtomicU64,
     /// Nothing else keeps two stores of this process from making two keys for one slot.
     generating: Mutex<()>,
 }
@@ -27,6 +30,7 @@ impl Module {
             Some(module) => Arc::clone(module),
             None => Arc::new(Self {
                 library: Pkcs11::new(&path).map_err(|_| OpenError::Module)?,
+                epoch: AtomicU64::new(0),
                 generating: Mutex::new(()),
             }),
         };
@@ -40,9 +44,17 @@ impl Module {
     pub(super) fn initialise(&self) -> Result<(), Error> {
         let args = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
         match self.library.initialize(args) {
+            Ok(()) => {
+                self.epoch.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
             other => other,
         }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     pub(super) fn generating(&self) -> MutexGuard<'_, ()> {

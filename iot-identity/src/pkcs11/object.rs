@@ -132,11 +132,16 @@ pub(super) fn find(session: &Session, slot: SlotId) -> Result<Option<Held>, Fail
     let [public] = *halves(session, ObjectClass::PUBLIC_KEY, slot)? else {
         return Err(Fault::Objects.into());
     };
-    let (mut kind, mut point, mut named) = (None, None, Vec::new());
-    let asked = [AttributeType::KeyType, AttributeType::EcPoint];
+    let (mut kind, mut point, mut curve, mut named) = (None, None, Vec::new(), Vec::new());
+    let asked = [
+        AttributeType::KeyType,
+        AttributeType::EcParams,
+        AttributeType::EcPoint,
+    ];
     for attribute in session.get_attributes(public, &asked)? {
         match attribute {
             Attribute::KeyType(one) => kind = Some(one),
+            Attribute::EcParams(bytes) => curve = bytes,
             Attribute::EcPoint(bytes) => point = Some(bytes),
             _ => {}
         }
@@ -146,9 +151,10 @@ pub(super) fn find(session: &Session, slot: SlotId) -> Result<Option<Held>, Fail
             named = bytes;
         }
     }
-    let algorithm = match kind {
-        Some(KeyType::EC) => SignatureAlgorithm::EcdsaP256Sha256,
-        Some(KeyType::EC_EDWARDS) => SignatureAlgorithm::Ed25519,
+    // Points of other curves are as long.
+    let algorithm = match (kind, curve.as_slice()) {
+        (Some(KeyType::EC), P256_PARAMS) => SignatureAlgorithm::EcdsaP256Sha256,
+        (Some(KeyType::EC_EDWARDS), ED25519_OID | ED25519_NAME) => SignatureAlgorithm::Ed25519,
         _ => return Err(Fault::Objects.into()),
     };
     let point = point.ok_or(Fault::Objects)?;

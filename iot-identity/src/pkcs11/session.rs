@@ -3,31 +3,39 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectClass;
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
-use iot_core::crypto::{KeyError, KeyPolicy, SignatureAlgorithm, SlotId};
+use iot_core::crypto::{KeyError, KeyPolicy, SignatureAlgorithm, SlotId, Verifier as _};
 
 use super::config::{Config, TokenName};
 use super::error::{Failure, Fault, OpenError};
 use super::module::Module;
 use super::object::{self, Held};
 use crate::key::PublicKey;
+use crate::rustcrypto::{Ed25519Verifier, P256Verifier};
 
 /// The device of the worker's thread.
 pub(super) struct Token {
     module: Arc<Module>,
     config: Config,
-    session: Option<Session>,
-    slot: Option<Slot>,
+    open: Option<Open>,
     held: BTreeMap<SlotId, Held>,
     /// Why no more logging in is tried: each wrong PIN counts.
     barred: Option<Fault>,
+}
+
+/// A session, and what tells it from one of the same number.
+struct Open {
+    session: Session,
+    slot: Slot,
+    epoch: u64,
 }
 
 impl Token {
@@ -35,8 +43,7 @@ impl Token {
         let mut token = Self {
             module: Module::load(&config.module)?,
             config,
-            session: None,
-            slot: None,
+            open: None,
             held: BTreeMap::new(),
             barred: None,
         };
@@ -68,29 +75,48 @@ impl Token {
         }
     }
 
+    /// Leaves the session, and closes it unless its number may be another's by now.
     fn forget(&mut self) {
         self.held.clear();
-        self.session = None;
-        self.slot = None;
+        if let Some(open) = self.open.take() {
+            if open.epoch == self.module.epoch() {
+                // A session that is lost is closed already.
+                let _ = open.session.close();
+            }
+        }
     }
 
     fn session(&mut self) -> Result<&Session, Failure> {
-        if self.session.is_none() {
-            self.session = Some(self.log_in()?);
+        if !self.open.as_ref().is_some_and(|open| self.is_ours(open)) {
+            self.forget();
+            self.open = Some(self.log_in()?);
         }
-        self.session.as_ref().ok_or(Failure::Fault(Fault::Session))
+        let open = self.open.as_ref();
+        Ok(&open.ok_or(Failure::Fault(Fault::Session))?.session)
     }
 
-    fn log_in(&mut self) -> Result<Session, Failure> {
+    /// Whether the session is still one with our token, and logged in.
+    ///
+    /// After somebody finalised the library, the same number may be a session with another token.
+    fn is_ours(&self, open: &Open) -> bool {
+        let same = open.epoch == self.module.epoch();
+        same && open.session.get_session_info().is_ok_and(|info| {
+            info.slot_id() == open.slot && info.session_state() == SessionState::RwUser
+        })
+    }
+
+    fn log_in(&mut self) -> Result<Open, Failure> {
         if let Some(fault) = self.barred {
             return Err(fault.into());
         }
         let slot = self.find_token()?;
-        let session = self.module.library.open_rw_session(slot)?;
+        let epoch = self.module.epoch();
+        let session = self.module.library.open_rw_session_no_drop(slot)?;
         let pin = RawAuthPin::new(Box::new(self.config.pin.expose().to_vec()));
         match session.login_with_raw(UserType::User, &pin) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
             Err(error) => {
+                let _ = session.close();
                 let fault = Fault::of(&error);
                 if matches!(fault, Fault::Pin | Fault::Locked) {
                     self.barred = Some(fault);
@@ -98,8 +124,11 @@ impl Token {
                 return Err(error.into());
             }
         }
-        self.slot = Some(slot);
-        Ok(session)
+        Ok(Open {
+            session,
+            slot,
+            epoch,
+        })
     }
 
     fn find_token(&self) -> Result<Slot, Failure> {
@@ -136,14 +165,35 @@ impl Token {
         Ok(held.ok_or(KeyError::Absent)?.public)
     }
 
-    /// Signs a digest, or an Ed25519 message, with the key that was lent.
+    /// Signs with the key that was lent; `data` is a digest, or an Ed25519 message.
+    ///
+    /// A handle can come to mean another key without notice. So each signature is verified before anybody
+    /// sees it, and one that is not good is made again with a key that was looked for anew.
     pub(super) fn sign(
         &mut self,
         slot: SlotId,
         lent: &PublicKey,
         data: &[u8],
-    ) -> Result<alloc::vec::Vec<u8>, Failure> {
+    ) -> Result<Vec<u8>, Failure> {
+        for _ in 0..2 {
+            let signature = self.sign_once(slot, lent, data)?;
+            if is_good(lent, data, &signature) {
+                return Ok(signature);
+            }
+            self.forget();
+        }
+        Err(Fault::Signature.into())
+    }
+
+    fn sign_once(
+        &mut self,
+        slot: SlotId,
+        lent: &PublicKey,
+        data: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
         self.run(|token| {
+            // First, because a lost session takes what is held along.
+            token.session()?;
             let held = match token.held.get(&slot) {
                 Some(held) => *held,
                 None => token.look(slot)?.ok_or(KeyError::Absent)?,
@@ -161,7 +211,7 @@ impl Token {
 
     fn has(&mut self, mechanism: MechanismType) -> Result<bool, Failure> {
         self.session()?;
-        let slot = self.slot.ok_or(Fault::Session)?;
+        let slot = self.open.as_ref().ok_or(Fault::Session)?.slot;
         let list = self.module.library.get_mechanism_list(slot)?;
         Ok(list.contains(&mechanism))
     }
@@ -229,6 +279,23 @@ impl Token {
             }
             Ok(())
         })
+    }
+}
+
+/// A token's signature is `r ‖ s` already (PKCS#11 v2.40 §2.3.1), each as long as the curve's order.
+fn is_good(key: &PublicKey, data: &[u8], signature: &[u8]) -> bool {
+    let verdict = match key.algorithm() {
+        SignatureAlgorithm::EcdsaP256Sha256 => {
+            P256Verifier::new(key).map(|by| by.verify_digest(data, signature))
+        }
+        _ => Ed25519Verifier::new(key).map(|by| by.verify(&[data], signature)),
+    };
+    verdict.is_some_and(|verdict| verdict.is_ok())
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 

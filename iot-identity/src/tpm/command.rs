@@ -126,7 +126,7 @@ impl Tpm {
         Ok(())
     }
 
-    /// The handles in use from `first` on, of its kind.
+    /// Some handles in use from `first` on, of its kind and in order; none when there is no more.
     pub(super) fn handles(&mut self, first: u32, deadline: Instant) -> Result<Vec<u32>, Failure> {
         handles(self.ask(capability(first), deadline)?)
     }
@@ -212,7 +212,7 @@ impl Tpm {
         Ok(self.ask(command, deadline)?.parameters()?.end()?)
     }
 
-    /// Gives back every transient slot that we took. What cannot be flushed now is tried again next time.
+    /// Gives back every transient slot that we took; what cannot be flushed now stays ours, for the next time.
     pub(super) fn flush(&mut self, deadline: Instant) {
         for handle in core::mem::take(&mut self.own) {
             let flush = Command::new(FLUSH_CONTEXT).u32(handle);

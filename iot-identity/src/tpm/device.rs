@@ -37,21 +37,28 @@ impl Device {
     }
 
     fn look_at_all(&mut self, deadline: Instant) -> Result<(), OpenError> {
-        let taken = self.tpm.handles(self.config.base, deadline);
-        for handle in taken.map_err(failed)? {
-            let slot = handle.checked_sub(self.config.base);
-            let slot = slot.and_then(|number| u16::try_from(number).ok());
-            let Some(slot) = slot.filter(|number| *number < self.config.slots) else {
-                continue;
+        let mut first = self.config.base;
+        loop {
+            let taken = self.tpm.handles(first, deadline).map_err(failed)?;
+            let Some(last) = taken.last().filter(|last| **last >= first) else {
+                return Ok(());
             };
-            let slot = SlotId::new(slot);
-            match self.look(slot, deadline) {
-                Ok(_) => {}
-                Err(Failure::Fault(Fault::Foreign)) => return Err(OpenError::Foreign { slot }),
-                Err(failure) => return Err(failed(failure)),
+            first = last.saturating_add(1);
+            for handle in taken {
+                let slot = handle.checked_sub(self.config.base);
+                let slot = slot.and_then(|number| u16::try_from(number).ok());
+                let Some(slot) = slot.filter(|number| *number < self.config.slots) else {
+                    return Ok(());
+                };
+                let slot = SlotId::new(slot);
+                match self.look(slot, deadline) {
+                    // Evicted meanwhile, or a key of ours.
+                    Ok(_) | Err(Failure::Key(KeyError::Absent)) => {}
+                    Err(Failure::Fault(Fault::Foreign)) => return Err(OpenError::Foreign { slot }),
+                    Err(failure) => return Err(failed(failure)),
+                }
             }
         }
-        Ok(())
     }
 
     fn handle(&self, slot: SlotId) -> Option<u32> {
@@ -62,6 +69,8 @@ impl Device {
     /// The key in a slot; [`KeyError::Absent`] when there is none.
     fn look(&mut self, slot: SlotId, deadline: Instant) -> Result<(PublicKey, KeyPolicy), Failure> {
         let handle = self.handle(slot).ok_or(KeyError::Absent)?;
+        // What a broken link kept us from giving back takes a slot that others need.
+        self.tpm.flush(deadline);
         match self.tpm.read_public(handle, deadline) {
             Ok(area) => public::read(&area),
             Err(failure) if failure.is_no_object() => Err(KeyError::Absent.into()),

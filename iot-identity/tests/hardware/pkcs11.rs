@@ -9,11 +9,12 @@ use cryptoki::object::{Attribute, AttributeInfo, AttributeType, KeyType, ObjectC
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use iot_core::crypto::{
-    KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId,
+    KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId, Verifier,
 };
 use iot_identity::conformance::{Lack, Subject, Work, run, together};
 use iot_identity::key::{PublicKey, Secret};
 use iot_identity::pkcs11::{Config, Fault, OpenError, Pkcs11Keys, TokenName};
+use iot_identity::ring::SoftwareVerifier;
 
 use crate::softhsm::{PIN, config, module, with_tokens};
 use crate::{assert_passed, sign_from_threads};
@@ -211,6 +212,113 @@ fn a_library_that_was_finalised_is_initialised_again() {
 
 #[test]
 #[ignore = "needs softhsm2"]
+fn after_a_finalisation_no_store_takes_anothers_session_for_its_own() {
+    let name = "pkcs11::after_a_finalisation_no_store_takes_anothers_session_for_its_own";
+    with_tokens(name, &["a", "b"], || {
+        // Handles are counted anew then: each number of before means something else.
+        let stores = [open("a"), open("b"), open("b"), open("a")];
+        let slots = [0, 1, 2, 3].map(SlotId::new);
+        for (keys, slot) in stores.iter().zip(slots) {
+            keys.generate(slot, P256, KeyPolicy::Sign).unwrap();
+        }
+        let lent: Vec<_> = stores
+            .iter()
+            .zip(slots)
+            .map(|(keys, slot)| keys.signer(slot).unwrap())
+            .collect();
+        for round in 0..12 {
+            Pkcs11::new(module()).unwrap().finalize().unwrap();
+            for turn in 0..4 {
+                let signer = &lent[(round * 3 + turn * (1 + round % 2 * 2)) % 4];
+                let mut signature = Signature::empty();
+                signer.sign(&[b"x"], &mut signature).unwrap();
+                let verifier = SoftwareVerifier::new(PublicKey::of(signer).unwrap());
+                let checked = verifier.verify(&[b"x"], signature.as_bytes());
+                assert!(
+                    checked.is_ok(),
+                    "round {round}, turn {turn}: another key signed"
+                );
+            }
+        }
+        // Nor does a store that closes close another's.
+        drop(lent);
+        let [first, second, third, fourth] = stores;
+        Pkcs11::new(module()).unwrap().finalize().unwrap();
+        third.signer(slots[2]).unwrap();
+        let faults = |keys: &Pkcs11Keys| keys.fault();
+        drop((first, second, fourth));
+        third.signer(slots[2]).unwrap();
+        assert_eq!(faults(&third), None);
+    });
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn a_pin_that_became_wrong_is_tried_once() {
+    with_tokens(
+        "pkcs11::a_pin_that_became_wrong_is_tried_once",
+        &["a"],
+        || {
+            let keys = open("a");
+            keys.generate(SLOT, P256, KeyPolicy::Sign).unwrap();
+            let other = AuthPin::from("another");
+            session("a").set_pin(&AuthPin::from(PIN), &other).unwrap();
+            let library = Pkcs11::new(module()).unwrap();
+            library.clone().finalize().unwrap();
+            assert_eq!(signs(&keys), Err(KeyError::Device));
+            assert_eq!(keys.fault(), Some(Fault::Pin));
+            let slot = library.get_slots_with_initialized_token().unwrap()[0];
+            let wrong = || library.get_token_info(slot).unwrap().user_pin_count_low();
+            assert!(wrong());
+            // The right one takes the mark of a wrong one away; nobody sets it again.
+            let session = library.open_rw_session(slot).unwrap();
+            session.login(UserType::User, Some(&other)).unwrap();
+            session.logout().unwrap();
+            assert!(!wrong());
+            for _ in 0..3 {
+                assert_eq!(signs(&keys), Err(KeyError::Device));
+            }
+            assert!(!wrong());
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn a_key_on_another_curve_is_none_of_ours() {
+    with_tokens(
+        "pkcs11::a_key_on_another_curve_is_none_of_ours",
+        &["a"],
+        || {
+            let keys = open("a");
+            // secp256k1: its points are as long as those of P-256.
+            let curve = vec![0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a];
+            let half = |class| {
+                vec![
+                    Attribute::Class(class),
+                    Attribute::KeyType(KeyType::EC),
+                    Attribute::Token(true),
+                    Attribute::Id(vec![b'i', b'o', b't', 0, 0, 0]),
+                ]
+            };
+            let mut public = half(ObjectClass::PUBLIC_KEY);
+            public.push(Attribute::EcParams(curve));
+            let mut private = half(ObjectClass::PRIVATE_KEY);
+            private.extend([Attribute::Sensitive(true), Attribute::Extractable(false)]);
+            private.push(Attribute::Sign(true));
+            session("a")
+                .generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)
+                .unwrap();
+            assert_eq!(keys.signer(SLOT).err(), Some(KeyError::Device));
+            assert_eq!(keys.fault(), Some(Fault::Objects));
+            let over = keys.generate(SLOT, P256, KeyPolicy::Sign);
+            assert_eq!(over, Err(KeyError::Occupied));
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
 fn a_token_that_was_pulled_out_works_again_when_it_is_back() {
     let name = "pkcs11::a_token_that_was_pulled_out_works_again_when_it_is_back";
     with_tokens(name, &["a"], || {
@@ -259,6 +367,34 @@ fn two_stores_share_one_library() {
         third.generate(SLOT, P256, KeyPolicy::Sign).unwrap();
         assert_eq!(lent.sign(&[b"x"], &mut out), Err(KeyError::Absent));
         signs(&second).unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn of_two_stores_that_fill_one_slot_at_once_one_succeeds() {
+    let name = "pkcs11::of_two_stores_that_fill_one_slot_at_once_one_succeeds";
+    with_tokens(name, &["a"], || {
+        let stores = [open("a"), open("a"), open("a")];
+        for _ in 0..8 {
+            let made: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = stores
+                    .iter()
+                    .map(|keys| scope.spawn(|| keys.generate(SLOT, P256, KeyPolicy::Sign)))
+                    .collect();
+                let outcomes = threads.into_iter().map(|thread| thread.join().unwrap());
+                outcomes
+                    .map(|outcome| match outcome {
+                        Ok(()) => 1,
+                        Err(KeyError::Occupied) => 0,
+                        Err(error) => panic!("{error}"),
+                    })
+                    .sum()
+            });
+            assert_eq!(made, 1);
+            stores.iter().for_each(|keys| signs(keys).unwrap());
+            stores[0].destroy(SLOT).unwrap();
+        }
     });
 }
 

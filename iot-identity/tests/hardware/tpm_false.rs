@@ -16,7 +16,7 @@ const SLOT: SlotId = SlotId::new(0);
 /// The commands that came, in order.
 type Asked = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Answers from a list, then with the last of it; nothing on the list is a link that broke.
+/// Answers from a list, then with the last of it; an empty answer is a link that broke.
 struct Script {
     answers: Vec<Vec<u8>>,
     asked: Asked,
@@ -31,10 +31,12 @@ impl Link for Script {
     ) -> Result<usize, LinkError> {
         self.asked.lock().unwrap().push(command.to_vec());
         let answer = match self.answers.len() {
-            0 => return Err(LinkError::new()),
             1 => self.answers[0].clone(),
             _ => self.answers.remove(0),
         };
+        if answer.is_empty() {
+            return Err(LinkError::new());
+        }
         let out = out.get_mut(..answer.len()).ok_or(LinkError::new())?;
         out.copy_from_slice(&answer);
         Ok(answer.len())
@@ -104,6 +106,33 @@ fn what_passes_is_not_told() {
     let asked = asked.lock().unwrap();
     assert_eq!(asked[3][6..], [0, 0, 1, 0x44, 0, 0]);
     assert_eq!(asked.len(), 6);
+}
+
+#[test]
+fn what_a_broken_link_kept_from_being_flushed_is_flushed_later() {
+    let broken = Vec::new;
+    let absent = answer(false, 0x18b, &[]);
+    // A handle, an empty public area, creation data, hash, ticket and name.
+    let made = [&[0x80, 0, 0, 1][..], &[0, 0, 0, 16], &[0; 16], &[0; 5]].concat();
+    let answers = [
+        no_handles(),
+        absent.clone(),
+        answer(true, 0, &made),
+        broken(),
+        broken(),
+        answer(false, 0, &[]),
+        absent,
+    ];
+    let (keys, asked) = store(&answers, 5_000);
+    let keys = keys.unwrap();
+    let refused = keys.generate(SLOT, P256, KeyPolicy::Sign);
+    assert_eq!(refused, Err(KeyError::Device));
+    assert_eq!(keys.fault(), Some(Fault::Link));
+    assert_eq!(keys.signer(SLOT).err(), Some(KeyError::Absent));
+    let asked = asked.lock().unwrap();
+    let flush = [0, 0, 1, 0x65, 0x80, 0, 0, 1];
+    let flushed: Vec<bool> = asked.iter().map(|command| command[6..] == flush).collect();
+    assert_eq!(flushed, [false, false, false, false, true, true, false]);
 }
 
 #[test]
