@@ -15,7 +15,7 @@
 //! The key of slot `n` is the persistent object [`Config::base`] + `n` of the owner hierarchy. The other way is to
 //! keep the key as a file that only this TPM can read. But a copy of that file brings a destroyed key
 //! back, and two processes can fill one slot; a persistent object is made and evicted in one command, and
-//! after that there is nothing left to load. The price is room: a TPM has to keep seven of them only, and a full one
+//! after that there is nothing left to load. The price is room: a PC's TPM has to keep seven of them only, and a full one
 //! says [`KeyError::Full`](iot_core::crypto::KeyError::Full).
 //!
 //! A key is P-256, `fixedTPM`, `fixedParent`, `sensitiveDataOrigin`, `userWithAuth`, `noDA` and `sign`: it was made in this

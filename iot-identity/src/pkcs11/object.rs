@@ -20,7 +20,7 @@ const PREFIX: [u8; 4] = *b"iot\0";
 // `secp256r1` and `id-Ed25519` as DER object identifiers (RFC 5480 §2.1.1.1, RFC 8410 §3).
 const P256_PARAMS: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const ED25519_OID: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
-// The same curve as PKCS#11 v3.0 names it (§2.3.10): a PrintableString `edwards25519`.
+// The same curve as PKCS#11 v3.0 names it: a PrintableString `edwards25519`.
 const ED25519_NAME: &[u8] = b"\x13\x0cedwards25519";
 
 /// A key pair that was found.

@@ -78,11 +78,10 @@ impl Token {
     /// Leaves the session, and closes it unless its number may be another's by now.
     fn forget(&mut self) {
         self.held.clear();
-        if let Some(open) = self.open.take() {
-            if open.epoch == self.module.epoch() {
-                // A session that is lost is closed already.
-                let _ = open.session.close();
-            }
+        let open = self.open.take();
+        if let Some(open) = open.filter(|open| open.epoch == self.module.epoch()) {
+            // A session that is lost is closed already.
+            let _ = open.session.close();
         }
     }
 

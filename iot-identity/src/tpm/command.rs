@@ -275,7 +275,7 @@ fn capability(first: u32) -> Command {
         .u32(MAX_HANDLES)
 }
 
-/// `TPMS_CAPABILITY_DATA` with handles (Part 2 §10.10.1).
+/// `TPMS_CAPABILITY_DATA` with handles (Part 2 §10.10.2).
 fn handles(response: Response<'_>) -> Result<Vec<u32>, Failure> {
     let mut rest = response.parameters()?;
     let (_more, kind, count) = (rest.u8()?, rest.u32()?, rest.u32()?);

@@ -14,7 +14,7 @@ use super::config::Config;
 use super::public;
 use crate::key::PublicKey;
 
-// The owner's persistent handles (Part 2 §7.5); what follows is the platform's.
+// The owner's persistent handles (Part 2 §7.3); what follows is the platform's.
 const FIRST: u32 = 0x8100_0000;
 const LAST: u32 = 0x817f_ffff;
 

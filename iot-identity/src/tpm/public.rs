@@ -128,6 +128,16 @@ mod tests {
         area
     }
 
+    /// A signature with these two numbers.
+    fn signed(r: &[u8], s: &[u8]) -> Vec<u8> {
+        let mut out = [ECDSA.to_be_bytes(), SHA256.to_be_bytes()].concat();
+        for number in [r, s] {
+            out.extend(u16::try_from(number.len()).unwrap().to_be_bytes());
+            out.extend(number);
+        }
+        out
+    }
+
     #[test]
     fn a_key_that_could_leave_is_foreign() {
         let good = made(KeyPolicy::Sign, &[1; 32], &[2; 32]);
@@ -149,7 +159,31 @@ mod tests {
         assert_eq!(read(&area), Err(Failure::Fault(Fault::Foreign)));
     }
 
+    #[test]
+    fn a_signature_of_another_scheme_or_length_is_refused() {
+        let good = signed(&[7; 32], &[9; 31]);
+        assert!(signature(Reader::new(&good)).is_ok());
+        for at in [1, 3] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(signature(Reader::new(&bad)).is_err());
+        }
+        assert!(signature(Reader::new(&good[..good.len() - 1])).is_err());
+        assert!(signature(Reader::new(&[&good[..], &[0]].concat())).is_err());
+        assert!(signature(Reader::new(&signed(&[7; 33], &[9; 32]))).is_err());
+    }
+
     proptest! {
+        #[test]
+        fn the_numbers_of_a_signature_keep_their_places(
+            r in proptest::collection::vec(any::<u8>(), 0..33),
+            s in proptest::collection::vec(any::<u8>(), 0..33),
+        ) {
+            let out = signature(Reader::new(&signed(&r, &s))).unwrap();
+            let padded = |number: &[u8]| [&[0; 32][number.len()..], number].concat();
+            prop_assert_eq!(out.to_vec(), [padded(&r), padded(&s)].concat());
+        }
+
         #[test]
         fn a_point_survives_with_its_leading_zeros(
             x in proptest::collection::vec(any::<u8>(), 0..33),

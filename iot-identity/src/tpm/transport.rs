@@ -55,6 +55,17 @@ pub trait Link {
     ) -> Result<usize, LinkError>;
 }
 
+impl<L: Link + ?Sized> Link for &mut L {
+    fn transact(
+        &mut self,
+        command: &[u8],
+        out: &mut [u8],
+        patience: Duration,
+    ) -> Result<usize, LinkError> {
+        (**self).transact(command, out, patience)
+    }
+}
+
 /// The kernel's device file: `/dev/tpmrm0` with its resource manager, or `/dev/tpm0` without.
 #[derive(Debug)]
 pub struct DeviceFile(File);
