@@ -12,4 +12,7 @@ mod wire;
 pub use device::{Applicant, Standing};
 #[cfg(feature = "cert")]
 pub use registrar::{Enrolled, Enrolment, EnrolmentError, Registrar, Terms};
+#[cfg(feature = "sim")]
+pub(crate) use wire::granted;
+pub(crate) use wire::{Chain, open};
 pub use wire::{Answer, Refusal, Request, WireError};

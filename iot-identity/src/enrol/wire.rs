@@ -183,7 +183,7 @@ impl<'a> Answer<'a> {
         self.outcome.map(Chain::iter)
     }
 
-    pub(super) const fn outcome(&self) -> Result<Chain<'a>, Refusal> {
+    pub(crate) const fn outcome(&self) -> Result<Chain<'a>, Refusal> {
         self.outcome
     }
 
@@ -224,12 +224,12 @@ impl<'a> Answer<'a> {
 /// One to four certificates, still encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(super) struct Chain<'a> {
+pub(crate) struct Chain<'a> {
     array: &'a [u8],
 }
 
 impl<'a> Chain<'a> {
-    fn read(bytes: &'a [u8], input: &mut Decoder<'a>) -> Result<Self, WireError> {
+    pub(crate) fn read(bytes: &'a [u8], input: &mut Decoder<'a>) -> Result<Self, WireError> {
         let start = input.position();
         let count = input.array()?.ok_or(WireError::Shape)?;
         if !(1..=MAX_CERTIFICATES as u64).contains(&count) {
@@ -247,7 +247,17 @@ impl<'a> Chain<'a> {
         })
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    /// The encoded array, for a record.
+    pub(crate) const fn as_bytes(&self) -> &'a [u8] {
+        self.array
+    }
+
+    /// From an encoded array that was checked before.
+    pub(crate) fn from_bytes(array: &'a [u8]) -> Option<Self> {
+        Self::read(array, &mut Decoder::new(array)).ok()
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut input = Decoder::new(self.array);
         let count = input.array().ok().flatten().unwrap_or(0);
         (0..count).map_while(move |_| input.bytes().ok())
@@ -268,7 +278,7 @@ impl<'a> Chain<'a> {
 }
 
 /// Checks the whole input and enters its outer array, past the format's number.
-fn open(bytes: &[u8], fields: u64) -> Result<Decoder<'_>, WireError> {
+pub(crate) fn open(bytes: &[u8], fields: u64) -> Result<Decoder<'_>, WireError> {
     check(bytes, LIMITS)?;
     let mut input = Decoder::new(bytes);
     if input.array()? != Some(fields) {
@@ -280,17 +290,17 @@ fn open(bytes: &[u8], fields: u64) -> Result<Decoder<'_>, WireError> {
     Ok(input)
 }
 
-#[cfg(feature = "cert")]
-pub(super) use encode_chain::granted;
+#[cfg(any(feature = "cert", feature = "sim"))]
+pub(crate) use encode_chain::granted;
 
-#[cfg(feature = "cert")]
+#[cfg(any(feature = "cert", feature = "sim"))]
 mod encode_chain {
     use alloc::vec::Vec;
 
     use super::{FORMAT, MAX_CERTIFICATE_BYTES, encode_into};
 
     /// The answer that grants these certificates; `None` when they are more or longer than a device takes.
-    pub(in super::super) fn granted(number: u32, chain: &[&[u8]]) -> Option<Vec<u8>> {
+    pub(crate) fn granted(number: u32, chain: &[&[u8]]) -> Option<Vec<u8>> {
         let fits = |one: &&[u8]| (1..=MAX_CERTIFICATE_BYTES).contains(&one.len());
         if !(1..=super::MAX_CERTIFICATES).contains(&chain.len()) || !chain.iter().all(fits) {
             return None;
