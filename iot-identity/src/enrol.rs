@@ -14,5 +14,5 @@ pub use device::{Applicant, Standing};
 pub use registrar::{Enrolled, Enrolment, EnrolmentError, Registrar, Terms};
 #[cfg(feature = "sim")]
 pub(crate) use wire::granted;
-pub(crate) use wire::{Chain, open};
 pub use wire::{Answer, Refusal, Request, WireError};
+pub(crate) use wire::{Chain, open};

@@ -19,7 +19,9 @@ use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
 use iot_core::sim::SimEntropy;
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, DeviceId, Instant, Message, Now, Principal, Role, TenantId, Timestamp};
-use iot_identity::cert::{Authority, UnverifiedCertificate, Validity, csr};
+use iot_identity::cert::{
+    AdmitError, Authority, Trust, TrustAnchors, UnverifiedCertificate, Validity, csr,
+};
 use iot_identity::enrol::{
     Answer, Applicant, Enrolled, Enrolment, Refusal, Registrar, Request, Standing, Terms,
 };
@@ -51,7 +53,7 @@ fn authority() -> Authority<SoftwareKey> {
 }
 
 fn registrar(revocations: Revocations) -> Registrar<SoftwareKey> {
-    Registrar::new(authority(), tenant(), Terms::default(), revocations)
+    Registrar::new(authority(), tenant(), Terms::default().keys(4), revocations)
 }
 
 fn request(device: &DeviceId, key: &SoftwareKey) -> Vec<u8> {
@@ -264,6 +266,12 @@ fn the_revoked_do_not_enrol_by_any_key() {
     );
 
     revocations.deny(Denied::Key(hash));
+    for csr in [&own, &request(&device(), &new_key())] {
+        let refused = registrar.enrol(&newcomer(), csr, wall, &mut entropy);
+        assert_eq!(refused, Err(Refusal::Revoked));
+    }
+    // Somebody has looked at the device: it may come back, but never with that key.
+    assert_eq!(registrar.readmit(&device()).len(), 1);
     let refused = registrar.enrol(&newcomer(), &own, wall, &mut entropy);
     assert_eq!(refused, Err(Refusal::Revoked));
     let fresh = request(&device(), &new_key());
@@ -288,29 +296,112 @@ fn named(certificate: &[u8]) -> Denied {
 }
 
 #[test]
-fn the_key_of_a_denied_certificate_gets_neither_it_nor_another_and_takes_no_place() {
+fn a_revoked_certificate_renews_by_no_path() {
     let revocations = Revocations::default();
     let mut registrar = registrar(revocations.clone());
     let mut entropy = SystemEntropy::new();
-    let mut ask = |registrar: &mut Registrar<SoftwareKey>, csr: &[u8], days: u32| {
+    let mut ask = |registrar: &mut Registrar<SoftwareKey>, role: Role, csr: &[u8], days: u32| {
         let wall = TimeBounds::exact(START.after(days * DAY));
-        registrar.enrol(&newcomer(), csr, wall, &mut entropy)
+        let who = Principal::new(tenant(), device(), role);
+        registrar.enrol(&who, csr, wall, &mut entropy)
     };
-    let keys: Vec<_> = (0..5).map(|_| request(&device(), &new_key())).collect();
-    let first = ask(&mut registrar, &keys[0], 0).unwrap();
-    for key in &keys[1..4] {
-        ask(&mut registrar, key, 0).unwrap();
-    }
-    assert_eq!(ask(&mut registrar, &keys[4], 0), Err(Refusal::TooMany));
+    let keys: Vec<_> = (0..3).map(|_| request(&device(), &new_key())).collect();
+    let first = ask(&mut registrar, Role::Newcomer, &keys[0], 0).unwrap();
+    ask(&mut registrar, Role::Device, &keys[1], 0).unwrap();
 
     revocations.deny(named(first.certificate()));
-    let refused = Err(Refusal::Revoked);
-    assert_eq!(ask(&mut registrar, &keys[0], 0), refused, "the same again");
-    assert_eq!(ask(&mut registrar, &keys[0], 21), refused, "a fresh one");
-    assert!(ask(&mut registrar, &keys[4], 0).is_ok(), "it takes a place");
-    assert_eq!(ask(&mut registrar, &keys[0], 0), refused, "after another");
-    assert!(ask(&mut registrar, &keys[4], 40).is_ok());
-    assert_eq!(ask(&mut registrar, &keys[0], 40), refused, "once expired");
+    // With the certificate itself, its other one, after its end, and with the factory's; by any key; a year later too.
+    for role in [Role::Device, Role::Newcomer] {
+        for days in [0, 21, 40, 400] {
+            for csr in &keys {
+                let refused = ask(&mut registrar, role, csr, days);
+                assert_eq!(refused, Err(Refusal::Revoked), "{role:?}, day {days}");
+            }
+        }
+    }
+    // A registrar that starts anew from what was stored says the same.
+    let stored: Vec<_> = registrar.enrolments().map(Enrolment::encode).collect();
+    let mut again = Registrar::new(authority(), tenant(), Terms::default(), revocations.clone());
+    for record in &stored {
+        again.restore(Enrolment::decode(record).unwrap());
+    }
+    let refused = ask(&mut again, Role::Newcomer, &keys[2], 0);
+    assert_eq!(refused, Err(Refusal::Revoked));
+
+    let closed = registrar.readmit(&device());
+    assert_eq!(closed.len(), 1, "only what is denied is closed");
+    assert!(registrar.readmit(&device()).is_empty());
+    assert!(ask(&mut registrar, Role::Newcomer, &keys[2], 0).is_ok());
+    // Closed is on record, and refuses its own key whatever the list says later.
+    again.restore(Enrolment::decode(&closed[0].encode()).unwrap());
+    assert!(ask(&mut again, Role::Newcomer, &keys[2], 0).is_ok());
+    revocations.withdraw(&named(first.certificate()));
+    let refused = ask(&mut again, Role::Newcomer, &keys[0], 0);
+    assert_eq!(refused, Err(Refusal::Revoked));
+}
+
+#[test]
+fn what_a_registrar_keeps_is_bounded() {
+    let revocations = Revocations::default();
+    let terms = Terms::default().devices(2).keys(2);
+    let mut registrar = Registrar::new(authority(), tenant(), terms, revocations.clone());
+    let (wall, mut entropy) = (TimeBounds::exact(START), SystemEntropy::new());
+    for name in ["boiler-1", "boiler-2", "boiler-3"] {
+        let device = DeviceId::new(name).unwrap();
+        let who = Principal::new(tenant(), device, Role::Newcomer);
+        let csr = request(&device, &new_key());
+        let enrolled = registrar.enrol(&who, &csr, wall, &mut entropy);
+        assert_eq!(enrolled.is_ok(), name != "boiler-3", "{name}");
+    }
+    // Whoever is readmitted again and again meets an end too.
+    let device = DeviceId::new("boiler-1").unwrap();
+    let who = Principal::new(tenant(), device, Role::Newcomer);
+    let mut kept = 1;
+    for _ in 0..10 {
+        for one in registrar.enrolments().filter(|one| *one.device() == device) {
+            revocations.deny(Denied::Key(*one.key()));
+        }
+        registrar.readmit(&device);
+        let csr = request(&device, &new_key());
+        let enrolled = registrar.enrol(&who, &csr, wall, &mut entropy);
+        kept += usize::from(enrolled.is_ok());
+    }
+    assert_eq!(kept, 4, "two keys, and as many that were closed");
+}
+
+#[test]
+fn an_expired_certificate_comes_back_only_by_policy_and_only_as_a_newcomer() {
+    let revocations = Revocations::default();
+    let grace = Terms::default().after_expiry(365 * DAY);
+    for terms in [grace, Terms::default()] {
+        let authority = authority();
+        let mut anchors = TrustAnchors::new();
+        anchors
+            .add(authority.certificate(), tenant(), Role::Device)
+            .unwrap();
+        let trust = Trust::new(anchors, revocations.clone());
+        let mut registrar = Registrar::new(authority, tenant(), terms, revocations.clone());
+        let at = |days: u32| TimeBounds::exact(START.after(days * DAY));
+        let csr = request(&device(), &new_key());
+        let enrolled = registrar.enrol(&newcomer(), &csr, at(0), &mut SystemEntropy::new());
+        let chain = [enrolled.unwrap().certificate().clone()];
+        let role = |days| {
+            let who = registrar.returning(&trust, &chain, at(days));
+            who.map(|who| who.role)
+        };
+        let allowed = terms == grace;
+        assert_eq!(role(20), Ok(Role::Device));
+        let late = if allowed {
+            Ok(Role::Newcomer)
+        } else {
+            Err(AdmitError::Expired)
+        };
+        assert_eq!(role(200), late);
+        assert_eq!(role(600), Err(AdmitError::Expired), "past the grace");
+        revocations.deny(named(&chain[0]));
+        assert_ne!(role(200), Ok(Role::Newcomer), "revoked in between");
+        assert!(role(20).is_err());
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Two things tell the time. The wall clock's bounds are what the device claims; that this boot has lasted so
 //! long since the certificate was known to be valid is a proof of its own, which needs no clock. The claim may
 //! be wrong, and a fresh certificate shows it: when it comes already due, the clock runs ahead of the service's.
-//! Then it says when to renew only after it has moved on by an eighth of the certificate's life, or when it was
+//! Then it says when to renew only after it has moved on by a quarter of the certificate's life, or when it was
 //! set back; without that rule a device with a wrong clock would renew without end.
 
 use core::time::Duration;
@@ -88,7 +88,7 @@ impl Term {
         if self.not_before.after(now.instant.since(known)) >= renew_at {
             return true;
         }
-        now.wall.reached(renew_at) == Proof::Yes && self.believes(now.wall, self.life() / 8)
+        now.wall.reached(renew_at) == Proof::Yes && self.believes(now.wall, self.life() / 4)
     }
 
     /// Whether it has expired, as far as this clock can be believed.

@@ -104,10 +104,7 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
 
     /// Learns how an attempt to open a session with `identity` ended; also of one that nobody wanted.
     pub fn session(&mut self, now: Now, identity: Identity, outcome: Session) {
-        if self
-            .life
-            .session(now, identity, outcome, &mut self.entropy)
-        {
+        if self.life.session(now, identity, outcome, &mut self.entropy) {
             self.refusal = Some(Refusal::Revoked);
         }
         self.life.advance(now);
@@ -239,11 +236,7 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         Some(Step::Persist(writer.finish()))
     }
 
-    fn request<'b>(
-        &self,
-        signature: &Signature,
-        buffer: &'b mut [u8],
-    ) -> Option<Step<'b>> {
+    fn request<'b>(&self, signature: &Signature, buffer: &'b mut [u8]) -> Option<Step<'b>> {
         let key = self.life.keys.of(self.life.spare()).as_ref()?;
         let mut csr = [0; csr::MAX_CSR_BYTES];
         let csr = csr::assemble(&self.device, key, signature, &mut csr).ok()?;

@@ -256,9 +256,7 @@ impl<const BYTES: usize> Life<BYTES> {
         };
         let term = self.held.of(side).as_ref().map(|held| &held.term);
         let known = *self.known.of(side);
-        self.forced
-            || self.shunned
-            || term.is_none_or(|term| term.is_due(&self.policy, now, known))
+        self.forced || self.shunned || term.is_none_or(|term| term.is_due(&self.policy, now, known))
     }
 
     pub(super) fn wants(&self, now: Now) -> Option<Want> {
@@ -299,7 +297,9 @@ impl<const BYTES: usize> Life<BYTES> {
             self.probed(now, outcome, entropy);
             return false;
         }
-        let is_current = self.current().is_some_and(|side| identity == self.own(side));
+        let is_current = self
+            .current()
+            .is_some_and(|side| identity == self.own(side));
         if !is_current && identity != Identity::Factory {
             return false;
         }

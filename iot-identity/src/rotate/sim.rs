@@ -154,7 +154,7 @@ impl World {
         if self.service.is_revoked {
             return Ok(());
         }
-        if self.seed.is_multiple_of(4) {
+        if self.seed.is_multiple_of(16) {
             self.lives_on()?;
             // Revoked at rest it is cut off, and gets nothing more.
             self.revoke();
@@ -336,15 +336,22 @@ impl World {
         })
     }
 
-    /// A hundred quiet days: it never lapses, and it does not renew more often than it must.
+    /// A hundred quiet days: whatever its clock says, it never lapses, and it does not renew without end.
     fn lives_on(&mut self) -> Result<(), &'static str> {
-        self.device.right_clock();
+        if self.random.chance(500) {
+            self.device.set_clock(&mut self.random);
+        } else {
+            self.device.right_clock();
+        }
         let before = self.service.issued();
         for _ in 0..200 {
             self.passes(Duration::from_millis(DAY_MS / 2));
             for _ in 0..6 {
                 self.pump()?;
                 self.carry()?;
+                if self.device.rotation.standing() == Standing::Enrolled {
+                    break;
+                }
                 let pause = self.device.pause(self.now_ms).min(HOUR_MS / 4);
                 self.passes(Duration::from_millis(pause));
             }
@@ -353,8 +360,8 @@ impl World {
             }
         }
         match self.service.issued() - before {
-            // Thirty days of life, renewed at twenty to twenty-two, and perhaps one that was doubted at first.
-            3..=8 => Ok(()),
+            // Thirty days of life, renewed after twenty; after seven and a half by a clock that runs ahead.
+            3..=16 => Ok(()),
             0..=2 => Err("it renews too seldom to have renewed at all"),
             _ => Err("it renews without end"),
         }

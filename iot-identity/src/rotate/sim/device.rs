@@ -40,6 +40,8 @@ pub(super) struct Device {
     booted_ms: u64,
     pub(super) cuts: u64,
     pub(super) commits: u64,
+    /// Records or keys changed since they were last looked at.
+    has_changed: bool,
 }
 
 fn engine(policy: Policy, random: &mut SimEntropy) -> Rotation<SimEntropy, BYTES> {
@@ -66,6 +68,7 @@ impl Device {
             booted_ms: now_ms,
             cuts: 0,
             commits: 0,
+            has_changed: false,
         };
         device.boot(now_ms, random);
         device
@@ -154,8 +157,8 @@ impl Device {
     }
 
     /// What the records call current has its key, and the service has taken it.
-    pub(super) fn is_never_locked_out(&self, service: &Service) -> Result<(), &'static str> {
-        if !self.records.contains_key(&FIRST) {
+    pub(super) fn is_never_locked_out(&mut self, service: &Service) -> Result<(), &'static str> {
+        if !core::mem::take(&mut self.has_changed) || !self.records.contains_key(&FIRST) {
             return Ok(());
         }
         let (slot, held) = self.on_record().ok_or("the current slot has no record")?;
@@ -192,6 +195,7 @@ impl Device {
             Step::Idle => None,
             _ if fails => Some(Done::Failed(Failure::StorageFull)),
             Step::Persist(batch) => {
+                self.has_changed = true;
                 for (key, value) in batch.iter() {
                     if key == FIRST {
                         self.commits += 1;
@@ -248,11 +252,13 @@ impl Device {
                 if self.keys.contains_key(&slot.get()) {
                     return Err("it makes a key where there is one");
                 }
+                self.has_changed = true;
                 self.next_key += 1;
                 self.keys.insert(slot.get(), self.next_key);
                 (slot, Some(self.next_key))
             }
             Some(Want::Destroy(slot)) => {
+                self.has_changed = true;
                 self.keys.remove(&slot.get());
                 (slot, None)
             }
