@@ -2,9 +2,10 @@
 //!
 //! Two things tell the time. The wall clock's bounds are what the device claims; that this boot has lasted so
 //! long since the certificate was known to be valid is a proof of its own, which needs no clock. The claim may
-//! be wrong, and a fresh certificate shows it: when it comes already due, the clock runs ahead of the service's.
-//! Then it says when to renew only after it has moved on by a quarter of the certificate's life, or when it was
-//! set back; without that rule a device with a wrong clock would renew without end.
+//! be wrong, and a certificate that has just come shows it: when it looks old already, the clock runs ahead of the
+//! service's, or the service had issued it long ago. Then the clock says when to renew only after it has moved on
+//! by a quarter of the certificate's life, or once it was set back, which is put on record; without that rule a
+//! device with a wrong clock would renew without end. A registrar hands out nothing that is older than two thirds, so a quarter is in time.
 
 use core::time::Duration;
 
@@ -22,7 +23,7 @@ pub(super) struct Term {
     key: PublicKey,
     not_before: Timestamp,
     not_after: Timestamp,
-    /// The clock when the certificate came, if that claimed that it was due; zero otherwise.
+    /// The clock when the certificate came, if that claimed that it was old; zero otherwise.
     pub(super) doubted: Timestamp,
 }
 
@@ -39,12 +40,12 @@ impl Term {
     }
 
     /// Notes what the clock claims about a certificate that has just come.
-    pub(super) fn received(mut self, policy: &Policy, wall: TimeBounds) -> Self {
-        let claims_due = wall.reached(self.renew_at(policy)) == Proof::Yes;
-        self.doubted = if claims_due {
-            wall.not_before()
-        } else {
+    pub(super) fn received(mut self, wall: TimeBounds) -> Self {
+        let is_fresh = wall.reached(self.not_before.after(self.life() / 8)) != Proof::Yes;
+        self.doubted = if is_fresh {
             Timestamp::EPOCH
+        } else {
+            wall.not_before()
         };
         self
     }
@@ -96,12 +97,16 @@ impl Term {
         now.wall.reached(self.not_after) == Proof::Yes && self.believes(now.wall, self.life())
     }
 
-    /// Whether a clock that was ahead has moved on by `span` since, or was set back.
+    /// Whether the clock that was doubted has been set back since, and may be believed again.
+    pub(super) fn is_corrected(&self, wall: TimeBounds) -> bool {
+        // A clock that is merely unknown now may come back as wrong as it was.
+        self.doubted != Timestamp::EPOCH && wall.reached(self.doubted) == Proof::No
+    }
+
+    /// Whether a clock that was doubted has moved on by `span` since.
     fn believes(&self, wall: TimeBounds, span: Duration) -> bool {
         let doubted = self.doubted;
-        doubted == Timestamp::EPOCH
-            || wall.not_before() < doubted
-            || wall.not_before() >= doubted.after(span)
+        doubted == Timestamp::EPOCH || wall.not_before() >= doubted.after(span)
     }
 
     /// How long nothing can be due, unless the clock is set.

@@ -127,7 +127,7 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
             (Phase::Restoring | Phase::Inspecting(_), _) => Standing::Restoring,
             (Phase::Refused, _) => Standing::Refused(self.refusal.unwrap_or(Refusal::Revoked)),
             (_, None) => Standing::Applying,
-            (Phase::Resting, Some(_)) => Standing::Enrolled,
+            (Phase::Resting | Phase::Believing, Some(_)) => Standing::Enrolled,
             (_, Some(_)) => Standing::Renewing,
         }
     }
@@ -226,6 +226,11 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
                 let held = self.life.held.of(spare).as_ref()?;
                 writer.put_with(self.key_of(spare), |room| held.write(room))
             }
+            Phase::Believing => {
+                let side = self.life.current()?;
+                let held = self.life.held.of(side).as_ref()?;
+                writer.put_with(self.key_of(side), |room| held.write(room))
+            }
             Phase::Committing => {
                 let head = self.life.next_head(now);
                 writer.put_with(self.record, |room| head.write(room))
@@ -295,7 +300,7 @@ impl<E: Entropy, const BYTES: usize> Engine for Rotation<E, BYTES> {
             Phase::Asking(signature) if self.life.has_session(now) => {
                 self.request(&signature, buffer)
             }
-            Phase::Storing | Phase::Committing | Phase::Forgetting => self.persist(now, buffer),
+            phase if phase.writes() => self.persist(now, buffer),
             _ => return Step::Idle,
         };
         // What does not fit the driver's buffer is the same as what the driver failed at.
@@ -311,22 +316,18 @@ impl<E: Entropy, const BYTES: usize> Engine for Rotation<E, BYTES> {
                 self.draw_number();
                 self.life.phase = Phase::Asking(*signature);
             }
-            (Phase::Storing | Phase::Committing | Phase::Forgetting, Done::Persisted) => {
-                self.life.persisted(now);
-            }
+            (phase, Done::Persisted) if phase.writes() => self.life.persisted(now),
             (Phase::Signing, Done::Failed(Failure::Key(_))) => {
                 // Perhaps the key is gone: look again before anything rests on it.
                 self.life.phase = Phase::Inspecting(Side::A);
                 self.life.pace.wait(now.instant, &mut self.entropy);
             }
-            (
-                Phase::Signing
-                | Phase::Asking(_)
-                | Phase::Storing
-                | Phase::Committing
-                | Phase::Forgetting,
-                _,
-            ) => self.life.pace.wait(now.instant, &mut self.entropy),
+            (Phase::Signing | Phase::Asking(_), _) => {
+                self.life.pace.wait(now.instant, &mut self.entropy);
+            }
+            (phase, _) if phase.writes() => {
+                self.life.pace.wait(now.instant, &mut self.entropy);
+            }
             _ => {}
         }
         self.life.advance(now);

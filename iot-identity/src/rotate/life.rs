@@ -16,6 +16,7 @@ use crate::key::PublicKey;
 
 /// After so many attempts without an answer another identity is shown: some fronts hang up instead of refusing.
 const MISSES: u32 = 4;
+const MISSES_AT_REST: u32 = 12;
 /// So often in a row the service refuses the current certificate before the device believes it.
 const REFUSALS: u8 = 3;
 /// How long after a candidate was thrown away the next one is asked for, at least and at most.
@@ -42,8 +43,20 @@ pub(super) enum Phase {
     Storing,
     Probing,
     Committing,
+    /// The clock is right again: the current slot's record is to say so.
+    Believing,
     /// Revoked: nothing more is asked.
     Refused,
+}
+
+impl Phase {
+    /// Whether a record is to be written.
+    pub(super) const fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::Storing | Self::Committing | Self::Believing | Self::Forgetting
+        )
+    }
 }
 
 /// What the chain of a slot is.
@@ -74,6 +87,10 @@ pub(super) struct Life<const BYTES: usize> {
     by_factory: bool,
     /// The service does not take the current certificate.
     shunned: bool,
+    /// The factory identity gets through, and perhaps the current one does not.
+    suspected: bool,
+    /// The clock was set right; the record does not say so yet.
+    corrected: bool,
     refusals: u8,
     /// Probes that failed, and whether another session was open since the last one.
     failed: u8,
@@ -103,6 +120,8 @@ impl<const BYTES: usize> Life<BYTES> {
             link: Pace::new(),
             by_factory: false,
             shunned: false,
+            suspected: false,
+            corrected: false,
             refusals: 0,
             failed: 0,
             reached: false,
@@ -219,11 +238,22 @@ impl<const BYTES: usize> Life<BYTES> {
     /// Goes on by itself as far as it can.
     pub(super) fn advance(&mut self, now: Now) {
         self.last = self.last.max(now.instant);
+        let current = self.current();
+        if let Some(held) = current.and_then(|side| self.held.of_mut(side).as_mut())
+            && held.term.is_corrected(now.wall)
+        {
+            held.term.doubted = Timestamp::EPOCH;
+            self.corrected = true;
+        }
         if self.phase != Phase::Resting {
             return;
         }
         let spare = self.spare();
         let role = self.role(spare);
+        if core::mem::take(&mut self.corrected) {
+            self.phase = Phase::Believing;
+            return;
+        }
         self.phase = match role {
             Role::Candidate => Phase::Probing,
             Role::Replaced if self.overlap_is_over(now) => Phase::Clearing,
@@ -233,9 +263,6 @@ impl<const BYTES: usize> Life<BYTES> {
             _ if self.keys.of(spare).is_some() => Phase::Signing,
             _ => Phase::Making,
         };
-        if self.phase == Phase::Resting {
-            self.by_factory = false;
-        }
         let current = self.current().and_then(|side| self.held.of(side).as_ref());
         let rest = current.map_or(LOOK, |held| held.term.rest(&self.policy, now));
         self.look = now.instant + rest.clamp(Duration::from_secs(1), LOOK);
@@ -289,7 +316,8 @@ impl<const BYTES: usize> Life<BYTES> {
         outcome: Session,
         entropy: &mut dyn Entropy,
     ) -> bool {
-        self.session = (outcome == Session::Open).then_some(identity);
+        let is_open = matches!(outcome, Session::Open | Session::ToRenew);
+        self.session = is_open.then_some(identity);
         if matches!(self.phase, Phase::Restoring | Phase::Refused) {
             return false;
         }
@@ -304,11 +332,15 @@ impl<const BYTES: usize> Life<BYTES> {
             return false;
         }
         match outcome {
-            Session::Open => {
+            Session::Open | Session::ToRenew => {
                 self.link = Pace::new();
                 self.reached = true;
                 if is_current {
-                    (self.shunned, self.refusals) = (false, 0);
+                    let shunned = outcome == Session::ToRenew;
+                    (self.shunned, self.suspected, self.refusals) = (shunned, false, 0);
+                } else if self.phase == Phase::Resting && self.current().is_some() {
+                    // Nothing is asked for over this one: was it the link, or the current certificate?
+                    (self.by_factory, self.suspected) = (false, true);
                 }
                 return false;
             }
@@ -317,7 +349,14 @@ impl<const BYTES: usize> Life<BYTES> {
                 return true;
             }
             Session::Unreachable => {
-                if self.link.attempts() % MISSES == MISSES - 1 && self.is_due(now) {
+                let patience = match self.phase {
+                    Phase::Resting => MISSES_AT_REST,
+                    _ => MISSES,
+                };
+                if is_current && core::mem::take(&mut self.suspected) {
+                    self.shunned = true;
+                    self.turn();
+                } else if self.link.attempts() % patience == patience - 1 {
                     self.turn();
                 }
             }
@@ -373,7 +412,7 @@ impl<const BYTES: usize> Life<BYTES> {
         else {
             return false;
         };
-        held.term = held.term.received(&self.policy, now.wall);
+        held.term = held.term.received(now.wall);
         *self.held.of_mut(spare) = Some(held);
         *self.known.of_mut(spare) = now.instant;
         self.pace = Pace::new();
@@ -394,9 +433,11 @@ impl<const BYTES: usize> Life<BYTES> {
                 self.head = Some(self.next_head(now));
                 self.switched = now.instant;
                 (self.forced, self.shunned, self.by_factory) = (false, false, false);
+                (self.suspected, self.corrected) = (false, false);
                 (self.refusals, self.discarded) = (0, 0);
                 self.phase = Phase::Resting;
             }
+            Phase::Believing => self.phase = Phase::Resting,
             _ => {
                 *self.held.of_mut(spare) = None;
                 self.phase = Phase::Resting;

@@ -39,6 +39,9 @@ pub enum Session {
     /// The service has *answered* on it. The end of a TLS 1.3 handshake is less: only what the service sends
     /// afterwards shows that it took the certificate (RFC 8446 §4.6.2, §2).
     Open,
+    /// The service has answered, and lets this identity do nothing but ask for its successor: it has expired, and
+    /// the service's policy is to renew it all the same.
+    ToRenew,
     /// Nobody answered; that says nothing about the identity.
     Unreachable,
     /// The service, itself authenticated, says that the certificate has expired.

@@ -141,13 +141,17 @@ impl Site {
         };
         let outcome = match admitted {
             Ok(_) if self.refuses == Some(identity) => Session::Refused,
+            Ok(who) if who.role == Role::Newcomer && identity != Identity::Factory => {
+                Session::ToRenew
+            }
             Ok(_) => Session::Open,
             Err(AdmitError::Revoked) => Session::Revoked,
             Err(_) if self.is_silent => Session::Unreachable,
             Err(AdmitError::Expired) => Session::Expired,
             Err(_) => Session::Refused,
         };
-        self.session = (outcome == Session::Open).then_some(identity);
+        let is_open = matches!(outcome, Session::Open | Session::ToRenew);
+        self.session = is_open.then_some(identity);
         outcome
     }
 

@@ -111,6 +111,21 @@ impl Device {
         };
     }
 
+    /// Whether the clock was ahead when the current certificate came.
+    pub(super) fn doubts_its_clock(&self) -> bool {
+        let held = self.on_record();
+        held.is_some_and(|(_, held)| held.term.doubted != Timestamp::EPOCH)
+    }
+
+    /// Whether the clock claims less time than has passed.
+    pub(super) const fn is_behind(&self) -> bool {
+        match self.clock {
+            Clock::Right => false,
+            Clock::Off(by) => by < 0,
+            Clock::Since(_) => true,
+        }
+    }
+
     pub(super) const fn right_clock(&mut self) {
         self.clock = Clock::Right;
     }
@@ -288,7 +303,7 @@ impl Device {
             return Ok(Session::Unreachable);
         }
         let outcome = link.service.is_shown(der, link.now_ms);
-        if der.is_some() && outcome != Session::Open {
+        if der.is_some() && !matches!(outcome, Session::Open | Session::ToRenew) {
             *link.refused += 1;
         }
         Ok(outcome)

@@ -83,13 +83,17 @@ impl Service {
             match certificate {
                 None => Session::Open,
                 Some(certificate) if !certificate.is_good => Session::Refused,
-                Some(certificate) if certificate.not_after_ms < now_ms && !self.takes_expired => {
-                    Session::Expired
+                Some(certificate) if certificate.not_after_ms < now_ms => {
+                    if self.takes_expired {
+                        Session::ToRenew
+                    } else {
+                        Session::Expired
+                    }
                 }
                 Some(_) => Session::Open,
             }
         };
-        if self.is_silent && !self.is_revoked && outcome != Session::Open {
+        if self.is_silent && matches!(outcome, Session::Refused | Session::Expired) {
             return Session::Unreachable;
         }
         outcome
