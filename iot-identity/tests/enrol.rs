@@ -213,6 +213,19 @@ fn what_a_registrar_keeps_is_bounded() {
 }
 
 #[test]
+fn years_of_renewals_fill_no_book_and_are_never_refused() {
+    let terms = Terms::default().keys(2).after_expiry(3_650 * DAY);
+    let mut registrar = Registrar::new(authority(), tenant(), terms, Revocations::default());
+    for month in 0..60 {
+        let wall = TimeBounds::exact(START.after(month * 31 * DAY));
+        let csr = request(&device(), &new_key());
+        let enrolled = registrar.enrol(&newcomer(), &csr, wall, &mut SystemEntropy::new());
+        assert!(matches!(enrolled, Ok(Enrolled::Issued(_))), "month {month}");
+        assert!(registrar.enrolments().count() <= 4, "month {month}");
+    }
+}
+
+#[test]
 fn an_expired_certificate_comes_back_only_by_policy_and_only_as_a_newcomer() {
     let revocations = Revocations::default();
     let grace = Terms::default().after_expiry(365 * DAY);

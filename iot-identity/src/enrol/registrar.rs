@@ -5,6 +5,8 @@ mod returning;
 mod terms;
 
 pub use enrolment::{Enrolment, EnrolmentError};
+#[cfg(feature = "tls")]
+pub(crate) use returning::expired;
 pub use terms::Terms;
 
 use alloc::collections::BTreeMap;
@@ -158,14 +160,23 @@ impl<S: Signer> Registrar<S> {
         let live = held
             .iter()
             .filter(|one| one.key != key && !one.is_closed && !one.has_expired(wall));
-        let is_full = live.count() >= self.terms.keys || held.len() >= self.most_kept();
+        let closed = held.iter().filter(|one| one.is_closed).count();
+        let is_full = live.count() >= self.terms.keys || closed >= self.most_closed();
         if is_full || (held.is_empty() && self.book.len() >= self.terms.devices) {
             return Err(Refusal::TooMany);
         }
         let enrolment = self.issue(&request, wall, key, entropy)?;
         let mut held = self.book.remove(&who.device).unwrap_or_default();
-        // A denied one stays for as long as it is denied: forgotten, its key or its device would enrol again.
-        held.retain(|one| one.key != key && (self.is_kept(one, wall) || self.is_denied(one)));
+        // A denied one stays for as long as it is denied: forgotten, its key or its device would enrol again. Of
+        // those that have expired the newest stay, by which the device may come back.
+        let expired = held.iter().filter(|one| one.has_expired(wall)).count();
+        let mut surplus = expired.saturating_sub(self.terms.keys);
+        held.retain(|one| {
+            let is_surplus = one.has_expired(wall) && surplus > 0;
+            surplus = surplus.saturating_sub(usize::from(is_surplus));
+            let is_kept = self.is_kept(one, wall) && !is_surplus;
+            one.key != key && (is_kept || self.is_denied(one))
+        });
         held.push(enrolment.clone());
         self.book.insert(who.device, held);
         Ok(Enrolled::Issued(enrolment))
@@ -288,9 +299,8 @@ impl<S: Signer> Registrar<S> {
         wall.reached(one.not_after().after(grace)) != Proof::Yes
     }
 
-    /// Certificates of one device in the book, those that were closed too: who has had more of them denied than
-    /// this is denied itself, not readmitted.
-    const fn most_kept(&self) -> usize {
+    /// Who has had more certificates denied than this is denied itself, not readmitted.
+    const fn most_closed(&self) -> usize {
         self.terms.keys.saturating_mul(2)
     }
 

@@ -7,8 +7,6 @@ const FORMAT: u8 = 1;
 const MAX_CSR_BYTES: usize = 2_048;
 const MAX_CERTIFICATE_BYTES: usize = 2_048;
 const MAX_CERTIFICATES: usize = 4;
-// An array of two, and the format's number.
-const STORED_HEAD: [u8; 2] = [0x82, FORMAT];
 const LIMITS: Limits = Limits::new(MAX_CERTIFICATES * MAX_CERTIFICATE_BYTES + 64, 2, 16);
 
 /// The bytes are no enrolment message of a known format.
@@ -262,19 +260,6 @@ impl<'a> Chain<'a> {
         let count = input.array().ok().flatten().unwrap_or(0);
         (0..count).map_while(move |_| input.bytes().ok())
     }
-
-    /// The record that keeps it; `None`, and nothing written, when it does not fit.
-    pub(super) fn store(self, room: &mut [u8]) -> Option<usize> {
-        let end = self.array.len().checked_add(STORED_HEAD.len())?;
-        let (head, array) = room.get_mut(..end)?.split_at_mut(STORED_HEAD.len());
-        head.copy_from_slice(&STORED_HEAD);
-        array.copy_from_slice(self.array);
-        Some(end)
-    }
-
-    pub(super) fn restore(record: &'a [u8]) -> Result<Self, WireError> {
-        Self::read(record, &mut open(record, 2)?)
-    }
 }
 
 /// Checks the whole input and enters its outer array, past the format's number.
@@ -356,15 +341,11 @@ mod tests {
             let answer = Answer::decode(&bytes).unwrap();
             prop_assert!(answer.certificates().unwrap().eq(chain.iter().map(Vec::as_slice)));
             prop_assert_eq!(answer.encode(&mut buffer).unwrap(), &bytes);
-
-            let stored = answer.outcome().unwrap().store(&mut buffer).unwrap();
-            let restored = Chain::restore(&buffer[..stored]).unwrap();
-            prop_assert!(restored.iter().eq(chain.iter().map(Vec::as_slice)));
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = (Request::decode(&bytes), Answer::decode(&bytes), Chain::restore(&bytes));
+            let _ = (Request::decode(&bytes), Answer::decode(&bytes), Chain::from_bytes(&bytes));
             let inside = [&[0x83, 1, 7][..], &bytes].concat();
             let _ = (Request::decode(&inside), Answer::decode(&inside));
         }

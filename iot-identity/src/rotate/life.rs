@@ -186,10 +186,12 @@ impl<const BYTES: usize> Life<BYTES> {
     /// What a session shows that is no probe.
     fn base(&self, now: Now) -> Identity {
         let never = self.policy.after_expiry == RenewAfterExpiry::Never;
-        let usable = self.current().filter(|&side| {
+        let is_over = |side: Side| {
             let held = self.held.of(side).as_ref();
-            !self.by_factory && !(never && held.is_some_and(|held| held.term.has_expired(now)))
-        });
+            held.is_some_and(|held| held.term.has_expired(now))
+        };
+        let usable = self.current().filter(|_| !self.by_factory);
+        let usable = usable.filter(|&side| !never || !is_over(side));
         usable.map_or(Identity::Factory, |side| self.own(side))
     }
 

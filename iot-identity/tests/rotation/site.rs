@@ -1,6 +1,7 @@
 //! A device with real keys, and the service it talks to.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
@@ -41,11 +42,11 @@ pub(crate) fn request() -> Vec<u8> {
     csr::write(&id(), &new_key(), &mut buffer).unwrap().to_vec()
 }
 
-fn new_key() -> SoftwareKey {
+pub(crate) fn new_key() -> SoftwareKey {
     SoftwareKey::generate(EcdsaP256Sha256).unwrap()
 }
 
-fn authority(name: &str) -> Authority<SoftwareKey> {
+pub(crate) fn authority(name: &str) -> Authority<SoftwareKey> {
     let validity = Validity::lasting(START, 3_650 * DAY).backdated(DAY);
     Authority::root(new_key(), name, validity, &mut SystemEntropy::new()).unwrap()
 }
@@ -59,7 +60,7 @@ pub(crate) struct Site {
     pub(crate) registrar: Registrar<SoftwareKey>,
     pub(crate) revocations: Revocations,
     factory: Authority<SoftwareKey>,
-    trust: Trust,
+    pub(crate) trust: Trust,
     /// What became durable.
     stored: Vec<Vec<u8>>,
     pub(crate) is_up: bool,
@@ -78,7 +79,7 @@ pub(crate) struct Site {
 
 fn terms() -> Terms {
     // Within the grace everything comes back; the front has a word of its own in that.
-    Terms::default().keys(12).after_expiry(1_000 * DAY)
+    Terms::default().keys(64).after_expiry(1_000 * DAY)
 }
 
 impl Site {
@@ -200,11 +201,11 @@ impl Site {
 pub(crate) struct Device {
     pub(crate) rotation: Rotation<SimEntropy, 1_024>,
     pub(crate) policy: Policy,
-    keys: SoftwareKeys,
+    pub(crate) keys: Arc<SoftwareKeys>,
     idevid: CertificateDer<'static>,
     records: BTreeMap<RecordKey, Vec<u8>>,
     arriving: Vec<Vec<u8>>,
-    time: Duration,
+    pub(crate) time: Duration,
     booted: Duration,
     seed: u64,
     pub(crate) has_clock: bool,
@@ -217,7 +218,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(site: &Site, seed: u64) -> Self {
-        let keys = SoftwareKeys::new();
+        let keys = Arc::new(SoftwareKeys::new());
         keys.generate(FACTORY, EcdsaP256Sha256, KeyPolicy::SignForLife)
             .unwrap();
         let public = PublicKey::of(&keys.signer(FACTORY).unwrap()).unwrap();
@@ -367,7 +368,7 @@ impl Device {
                 Done::Signed(&signature)
             }
             Step::Send(message) => {
-                let by = site.session.expect("it sends without a session");
+                let by = site.session.unwrap();
                 site.heard.push(message.payload.to_vec());
                 let copies = 1 + usize::from(site.chance(300));
                 for _ in 0..copies {
