@@ -212,8 +212,8 @@ impl Life {
         node.restore(&mut engines, &mut buffer).await?;
         loop {
             let now = node.timer().now();
-            let link = node.transport();
-            identity::satisfy(engines.0, &self.site, &self.made, link, now).await?;
+            let is_connected = node.transport().is_connected();
+            identity::satisfy(engines.0, &self.site, &self.made, is_connected, now).await?;
             tokio::select! {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
                 order = orders.recv() => match order {

@@ -79,15 +79,14 @@ pub fn client(
     Ok(Client::new(tls, settings))
 }
 
-/// Does what rotation wants; `link` is the client that shows the factory identity.
+/// Does what rotation wants; `is_connected` tells of the link that shows the factory identity.
 pub async fn satisfy(
     rotation: &mut Certificates,
     site: &Site,
     made: &Made,
-    link: &Client<Tls>,
+    is_connected: bool,
     now: Now,
 ) -> Fallible<()> {
-    let is_connected = link.is_connected();
     while let Some(want) = rotation.wants(now) {
         match want {
             Want::Generate(slot) => {
