@@ -10,11 +10,13 @@
 mod block;
 mod engines;
 mod ports;
+mod restore;
 mod turn;
 
 pub use block::{PollTimer, block_on};
 pub use engines::Engines;
 pub use ports::{Effects, Keys, KeysOf, NoEffects, NoKeys};
+pub use restore::restore;
 
 use crate::port::{Records, Timer, Transport};
 

@@ -12,6 +12,7 @@ use core::time::Duration;
 use futures::executor::block_on;
 use iot_core::command::{Admitted, Class, IdError, IdTable, Outcome};
 use iot_core::engine::{BatchWriter, Done, Engine, Event, RecordKey, Step};
+use iot_core::node;
 use iot_core::port::Records;
 use iot_core::storage::fault::{Fault, FaultyRecords};
 use iot_core::storage::memory::MemoryRecords;
@@ -99,16 +100,7 @@ impl Device {
 }
 
 fn restore(table: &mut Table, records: &mut impl Records) {
-    let mut from = table.records().first();
-    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).ok().flatten()) {
-        let mut buffer = [0; 256];
-        let Ok(Some(value)) = block_on(records.read(key, &mut buffer)) else {
-            panic!("a record vanished");
-        };
-        table.input(at(0), &Event::Record { key, value });
-        from = key.offset(1);
-    }
-    table.input(at(0), &Event::Restored);
+    block_on(node::restore(table, records, at(0), &mut [0; 256])).unwrap();
 }
 
 fn text(id: &[u8]) -> String {

@@ -15,6 +15,7 @@ use iot_core::command::{
     Answer, Inbox, IssueError, Issuer, Outcome, Request, Response, Terms, Unanswered,
 };
 use iot_core::engine::{BatchWriter, Done, Engine, Event, Failure, RecordKey, Step};
+use iot_core::node;
 use iot_core::port::Records;
 use iot_core::storage::memory::FixedRecords;
 use iot_core::time::TimeBounds;
@@ -101,15 +102,7 @@ fn requests(mut message: &[u8]) -> Vec<Request<'_>> {
 }
 
 fn restore(engine: &mut dyn Engine, records: &mut Store, now: Now) {
-    let range = engine.records();
-    let mut from = range.first();
-    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).unwrap()) {
-        let mut buffer = [0; 96];
-        let value = block_on(records.read(key, &mut buffer)).unwrap().unwrap();
-        engine.input(now, &Event::Record { key, value });
-        from = key.offset(1).filter(|next| range.contains(*next));
-    }
-    engine.input(now, &Event::Restored);
+    block_on(node::restore(engine, records, now, &mut [0; 96])).unwrap();
 }
 
 fn pump(engine: &mut dyn Engine, records: &mut Store, now: Now) -> Vec<Vec<u8>> {

@@ -13,6 +13,7 @@ use futures::executor::block_on;
 use iot_core::codec::encode_into;
 use iot_core::command::{Answer, Class, Inbox, Outcome, Reason, Request, Response};
 use iot_core::engine::{Done, Engine, Event, Step};
+use iot_core::node;
 use iot_core::port::Records;
 use iot_core::storage::fault::{Fault, FaultyRecords};
 use iot_core::storage::memory::MemoryRecords;
@@ -58,20 +59,15 @@ impl Device {
         };
         device.inbox.allow(ONE).unwrap();
         device.inbox.allow(TWO).unwrap();
-        let mut key = device.inbox.records().first();
-        while let Some(found) =
-            key.and_then(|from| block_on(device.records.next_key(from)).unwrap())
-        {
-            let mut buffer = [0; 256];
-            let value = block_on(device.records.read(found, &mut buffer)).unwrap();
-            let value = value.unwrap();
-            device
-                .inbox
-                .input(device.now, &Event::Record { key: found, value });
-            key = found.offset(1);
-        }
+        let mut buffer = [0; 256];
+        let Device {
+            inbox,
+            records,
+            now,
+            ..
+        } = &mut device;
+        block_on(node::restore(inbox, records, *now, &mut buffer)).unwrap();
         assert!(!device.inbox.is_damaged());
-        device.inbox.input(device.now, &Event::Restored);
         device
     }
 

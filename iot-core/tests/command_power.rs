@@ -15,6 +15,7 @@ use futures::executor::block_on;
 use iot_core::codec::encode_into;
 use iot_core::command::{Answer, Inbox, Issuer, Outcome, Request, Response, Terms};
 use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
+use iot_core::node;
 use iot_core::port::Records;
 use iot_core::storage::memory::FixedRecords;
 use iot_core::time::TimeBounds;
@@ -74,18 +75,7 @@ fn now(second: u64) -> Now {
 }
 
 fn restore(engine: &mut dyn Engine, records: &mut Store, at: Now) {
-    let range = engine.records();
-    let mut from = range.first();
-    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).unwrap()) {
-        if !range.contains(key) {
-            break;
-        }
-        let mut buffer = [0; 96];
-        let value = block_on(records.read(key, &mut buffer)).unwrap().unwrap();
-        engine.input(at, &Event::Record { key, value });
-        from = key.offset(1);
-    }
-    engine.input(at, &Event::Restored);
+    block_on(node::restore(engine, records, at, &mut [0; 96])).unwrap();
 }
 
 /// Takes every step an engine wants, with a boundary before and after each.

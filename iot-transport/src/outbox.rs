@@ -15,6 +15,7 @@
 mod engine;
 mod fates;
 mod names;
+mod order;
 mod policy;
 mod record;
 mod room;
@@ -31,6 +32,7 @@ pub use policy::Overflow;
 
 use self::engine::Doing;
 use self::fates::{Fates, GROUP};
+use self::order::{Census, Order};
 use self::policy::Policies;
 use self::slot::{Parts, Slot, State};
 use self::stage::Stage;
@@ -85,6 +87,8 @@ pub struct Outbox<const ITEMS: usize, const BYTES: usize> {
     plain: bool,
 
     slots: [Slot; ITEMS],
+    order: Order<ITEMS>,
+    census: Census,
     fates: Fates<ITEMS>,
     stage: Stage<BYTES>,
     next_sequence: u64,
@@ -93,7 +97,7 @@ pub struct Outbox<const ITEMS: usize, const BYTES: usize> {
     clock_base: u32,
     /// The last powered second that is on record.
     clock_durable: u32,
-    /// No message expires earlier, by either clock; what was shown while restoring is looked at once.
+    /// No message that waits expires earlier, by either clock; what was shown while restoring is looked at once.
     soonest: u32,
     soonest_wall: u64,
     /// The head is on record.
@@ -148,6 +152,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             settle_within: Duration::from_secs(1),
             plain: false,
             slots: [Slot::FREE; ITEMS],
+            order: Order::new(),
+            census: Census::EMPTY,
             fates: Fates::new(),
             stage: Stage::new(),
             next_sequence: 1,
@@ -253,7 +259,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         }
         let staged = self.stage.add(&parts.as_array());
         let staged = staged.ok_or(PushError::Busy)?;
-        let at = room.evict(self, now, message);
+        let at = room.evict(self, now, message).ok_or(PushError::Busy)?;
         let clock = self.clock(now);
         let life = message.expires_in.map(whole_seconds);
         let sequence = self.next_sequence;
@@ -270,6 +276,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 lengths,
                 at: Some(staged),
             };
+            self.census.add(slot);
+            self.order.take();
         }
         self.expects(at);
         self.next_sequence += 1;
@@ -326,21 +334,20 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     /// How many messages have no fate yet.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.is_live()).count()
+    pub const fn len(&self) -> usize {
+        self.order.len()
     }
 
     /// Whether every message has its fate.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many bytes of payload wait for their fate.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        let live = self.slots.iter().filter(|slot| slot.is_live());
-        live.map(|slot| usize::from(slot.lengths.payload)).sum()
+    pub const fn bytes(&self) -> usize {
+        self.census.payload_bytes
     }
 
     /// Whether its records cannot be read, or are those of an outbox with more places. It takes and sends nothing
@@ -370,9 +377,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     /// What lies below is settled, and that is on record: nothing below is ever sent again.
     fn floor(&self) -> u64 {
-        let live = (self.slots.iter()).filter(|slot| slot.is_live());
-        let oldest = live.map(|slot| slot.sequence).min();
-        let mut floor = oldest.unwrap_or(self.next_sequence);
+        let oldest = self.order.place(0).and_then(|at| self.slots.get(at));
+        let mut floor = oldest.map_or(self.next_sequence, |slot| slot.sequence);
         for number in self.fates.durable..self.fates.next {
             if let Some(ended) = self.fates.get(number) {
                 floor = floor.min(ended.sequence);
@@ -387,11 +393,13 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             return;
         };
         // What was never stored lies over an older record, which stays dead.
-        let dead = match slot.state {
-            State::Staged { dead } => dead,
-            _ => Some(self.fates.next),
+        let (dead, next) = match slot.state {
+            State::Staged { dead } => (dead, true),
+            _ => (Some(self.fates.next), false),
         };
         let sequence = slot.sequence;
+        self.census.remove(slot);
+        self.order.give_back(at, next);
         *slot = Slot {
             state: State::Free { dead },
             ..Slot::FREE
@@ -402,6 +410,21 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         }
     }
 
+    /// A message comes further, or falls back.
+    fn turn(&mut self, at: usize, state: State) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            self.census.remove(slot);
+            slot.state = state;
+            self.census.add(slot);
+        }
+    }
+
+    /// What is not stored came last: where it begins and ends in the order.
+    const fn staged(&self) -> core::ops::Range<usize> {
+        let end = self.order.len();
+        end.saturating_sub(self.census.staged)..end
+    }
+
     /// Frees the stage of everything that is stored, but for what the driver was asked to send.
     fn keep_staged(&mut self) {
         let doing = self.doing;
@@ -410,18 +433,40 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 slot.at = None;
             }
         }
-        // In the order in which they lie: one after the other, always the next further back.
-        let Self { slots, stage, .. } = self;
-        stage.begin();
-        let mut behind = None;
-        while let Some(slot) = (slots.iter_mut())
-            .filter(|slot| slot.at.is_some() && slot.at > behind)
-            .min_by_key(|slot| slot.at)
-        {
-            behind = slot.at;
+        self.stage.begin();
+        // In the order in which they lie: what is staged came one behind the other, and that of the driver lies
+        // anywhere.
+        let mut loaded = match doing {
+            Doing::Read(at) | Doing::Send(at) => Some(at),
+            _ => None,
+        };
+        for index in self.staged() {
+            let Some(at) = self.order.place(index) else {
+                break;
+            };
+            if let Some(other) = loaded
+                && self.offset(other) < self.offset(at)
+            {
+                self.keep(other);
+                loaded = None;
+            }
+            self.keep(at);
+        }
+        if let Some(other) = loaded {
+            self.keep(other);
+        }
+    }
+
+    /// Where the bytes of a message lie in the stage.
+    fn offset(&self, at: usize) -> Option<u16> {
+        self.slots.get(at)?.at
+    }
+
+    fn keep(&mut self, at: usize) {
+        if let Some(slot) = self.slots.get_mut(at) {
             let len = slot.lengths.all();
             if let Some(at) = &mut slot.at {
-                stage.keep(at, len);
+                self.stage.keep(at, len);
             }
         }
     }

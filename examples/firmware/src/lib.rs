@@ -5,6 +5,7 @@
 #![no_std]
 
 pub mod board;
+pub mod count;
 pub mod cut;
 pub mod fixture;
 pub mod flash;

@@ -59,6 +59,7 @@ impl<T: Transport, R: Records, C: Timer, K: Keys, F: Effects> Node<T, R, C, K, F
         buffer: &mut [u8],
     ) -> Result<(), Stopped<R, T>> {
         refuse_overlap(engines)?;
+        // As `restore` does, but no engine is held over an await: behind `dyn` it is not `Send`, and this future is to be.
         for index in 0..engines.count() {
             let range = engines
                 .at(index)

@@ -9,6 +9,7 @@ use iot_core::command::{
     Response, Terms,
 };
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
+use iot_core::node;
 use iot_core::port::Records;
 use iot_core::storage::memory::MemoryRecords;
 use iot_core::time::TimeBounds;
@@ -135,17 +136,7 @@ fn outcome_of(end: End) -> Outcome {
 }
 
 fn restore(engine: &mut dyn Engine, records: &mut MemoryRecords, now: Now) {
-    let range = engine.records();
-    let mut from = range.first();
-    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).unwrap()) {
-        if !range.contains(key) {
-            break;
-        }
-        let value = records.value(key).unwrap();
-        engine.input(now, &Event::Record { key, value });
-        from = key.offset(1);
-    }
-    engine.input(now, &Event::Restored);
+    block_on(node::restore(engine, records, now, &mut [0; 256])).unwrap();
 }
 
 /// Takes every step the engine wants; `cut` counts the commits that still take place.

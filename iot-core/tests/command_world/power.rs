@@ -1,7 +1,8 @@
 //! A store that loses power or room at a planned commit, and the driver that suffers it.
 
 use futures::executor::block_on;
-use iot_core::engine::{Batch, Done, Engine, Event, Failure, RecordKey, Step};
+use iot_core::engine::{Batch, Done, Engine, Failure, RecordKey, Step};
+use iot_core::node;
 use iot_core::port::{Records, RecordsError, RecordsErrorKind};
 use iot_core::sim::SimEntropy;
 use iot_core::storage::fault::{Fault, FaultyRecords};
@@ -54,17 +55,7 @@ impl Store {
 }
 
 pub(crate) fn restore(engine: &mut dyn Engine, records: &mut MemoryRecords, now: Now) {
-    let range = engine.records();
-    let mut from = range.first();
-    while let Some(key) = from.and_then(|from| block_on(records.next_key(from)).unwrap()) {
-        if !range.contains(key) {
-            break;
-        }
-        let value = records.value(key).unwrap();
-        engine.input(now, &Event::Record { key, value });
-        from = key.offset(1);
-    }
-    engine.input(now, &Event::Restored);
+    block_on(node::restore(engine, records, now, &mut [0; 256])).unwrap();
 }
 
 /// What a driver has at hand.

@@ -15,6 +15,7 @@ pub mod envelope;
 pub mod exchange;
 pub mod outbox;
 pub mod tape;
+pub mod template;
 pub mod topic;
 
 use std::path::PathBuf;

@@ -8,10 +8,11 @@ use iot_core::engine::{
 use iot_core::{Channel, Fate, Instant, Message, Now, Peer, Ticket};
 
 use super::fates::{Ended, GROUP, GROUP_LEN};
+use super::order::Census;
 use super::record::{self, Head};
-use super::slot::{Slot, State, least};
+use super::slot::{Slot, State};
 use super::{FATE_RECORDS, FIRST_FATES, FIRST_MESSAGE, Outbox, seconds_of};
-use crate::envelope::{Envelope, Position};
+use crate::envelope::{Envelope, Position, priority_code};
 
 /// How long it waits when storage or transport said no and nothing else happens.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -131,8 +132,9 @@ impl<const ITEMS: usize, const BYTES: usize> Engine for Outbox<ITEMS, BYTES> {
                 }
             }
             (Doing::Send(at), Done::Sent(ticket)) => {
+                self.turn(at, State::InFlight(ticket));
                 if let Some(slot) = self.slots.get_mut(at) {
-                    (slot.state, slot.at) = (State::InFlight(ticket), None);
+                    slot.at = None;
                 }
             }
             // No driver can ever send what does not fit, and the others must not wait behind it.
@@ -158,13 +160,9 @@ impl<const ITEMS: usize, const BYTES: usize> Engine for Outbox<ITEMS, BYTES> {
         if !self.restored || self.damaged {
             return None;
         }
-        let soonest = least(&self.slots, &|_, slot| {
-            let waits = slot.is_live() && !matches!(slot.state, State::InFlight(_));
-            (slot.expires > 0 && waits).then_some((0, slot.expires.into()))
-        });
-        let expiry = soonest
-            .and_then(|at| self.slots.get(at))
-            .map(|slot| slot.expires);
+        // At most too early, when the message that it was set for has its fate: then the next one is looked for.
+        let waits = self.census.mortal > self.census.mortal_in_flight;
+        let expiry = waits.then_some(self.soonest);
         let mark = expiry.map(|_| self.clock_durable.saturating_add(CLOCK_MARK));
         let clock = [expiry, mark].into_iter().flatten().min();
         let clock = clock.map(|second| {
@@ -221,20 +219,23 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         for ended in (fates.first()..fates.next).filter_map(|number| fates.get(number)) {
             self.next_sequence = self.next_sequence.max(ended.sequence.saturating_add(1));
         }
+        self.order.make(slots);
+        self.census = Census::EMPTY;
+        slots.iter().for_each(|slot| self.census.add(slot));
         self.clock_durable = self.clock_base;
         self.restored = true;
     }
 
     fn ended(&mut self, now: Now, ticket: Ticket, fate: Fate) {
         let is_it = |slot: &Slot| slot.state == State::InFlight(ticket);
-        let Some(at) = self.slots.iter().position(is_it) else {
+        let is_there = |at: &usize| self.slots.get(*at).is_some_and(is_it);
+        let Some(at) = self.order.live().find(is_there) else {
             return;
         };
         if fate == Fate::Evicted {
             // From the transport's queue, not from here.
-            if let Some(slot) = self.slots.get_mut(at) {
-                slot.state = State::Stored;
-            }
+            self.turn(at, State::Stored);
+            self.expects(at);
         } else {
             self.settle(now, at, fate);
         }
@@ -266,7 +267,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
 
     /// Looks again when the time of a message is over.
     pub(super) fn expects(&mut self, at: usize) {
-        if let Some(slot) = self.slots.get(at).filter(|slot| slot.expires > 0) {
+        let waits = |slot: &&Slot| slot.expires > 0 && !matches!(slot.state, State::InFlight(_));
+        if let Some(slot) = self.slots.get(at).filter(waits) {
             self.soonest = self.soonest.min(slot.expires);
             if slot.expires_wall > 0 {
                 self.soonest_wall = self.soonest_wall.min(slot.expires_wall);
@@ -280,19 +282,17 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 return Doing::Remove { chosen: false };
             }
             let clock = self.clock(now);
-            let expires = |slot: &Slot| slot.is_live() && slot.expires > 0;
-            let mark = clock >= self.clock_durable.saturating_add(CLOCK_MARK)
-                && self.slots.iter().any(expires);
-            let staged = self.slots.iter().any(Slot::is_staged);
+            let mark =
+                clock >= self.clock_durable.saturating_add(CLOCK_MARK) && self.census.mortal > 0;
+            let staged = self.census.staged > 0;
             let due = self.settle_at.is_some_and(|at| at <= now.instant);
             // A message takes the place of one whose fate is on record, at the latest with it.
-            let takes_place = |slot: &Slot| {
-                slot.is_staged()
-                    && slot
-                        .dead()
-                        .is_some_and(|number| number >= self.fates.durable)
+            let takes_place = |index| {
+                let slot = self.order.place(index).and_then(|at| self.slots.get(at));
+                let dead = slot.and_then(Slot::dead);
+                dead.is_some_and(|number| number >= self.fates.durable)
             };
-            let due = due || self.fates.fills_group() || self.slots.iter().any(takes_place);
+            let due = due || self.fates.fills_group() || self.staged().any(takes_place);
             let fates = self.fates.group().filter(|_| due);
             if staged || fates.is_some() || mark {
                 return Doing::Persist {
@@ -310,20 +310,22 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
     }
 
     fn next_to_send(&mut self) -> Option<Doing> {
-        let in_flight = |slot: &&Slot| matches!(slot.state, State::InFlight(_));
-        if self.no_link || self.slots.iter().filter(in_flight).count() >= self.window {
+        if self.no_link || self.census.in_flight >= self.window {
             return None;
         }
+        let urgency = self.census.most_urgent()?;
         // The newest must not run away from the oldest: the receiver remembers so much and no more.
         let floor = self.floor();
         let stretched = self.next_sequence - floor >= Self::SPAN / 2;
-        let stored = self.slots.iter().enumerate();
-        let stored = stored.filter(|(_, slot)| slot.state == State::Stored);
-        let urgency = |slot: &Slot| {
+        let goes_next = |slot: &Slot| {
             let holds_up = stretched && slot.sequence == floor;
-            (holds_up, slot.priority, core::cmp::Reverse(slot.sequence))
+            slot.state == State::Stored && (holds_up || priority_code(slot.priority) == urgency)
         };
-        let (at, slot) = stored.max_by_key(|(_, slot)| urgency(slot))?;
+        let at = self
+            .order
+            .live()
+            .find(|at| self.slots.get(*at).is_some_and(goes_next))?;
+        let slot = self.slots.get(at)?;
         let (len, loaded) = (slot.lengths.all(), slot.at.is_some());
         if loaded {
             return Some(Doing::Send(at));
@@ -394,14 +396,12 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             is_empty = false;
         }
         if messages {
-            let mut behind = 0;
-            while let Some((at, slot)) = (self.slots.iter().enumerate())
-                .filter(|(_, slot)| {
-                    slot.is_staged() && slot.sequence > behind && (slot.writing || !chosen)
-                })
-                .min_by_key(|(_, slot)| slot.sequence)
-            {
-                behind = slot.sequence;
+            for index in self.staged() {
+                let at = self.order.place(index)?;
+                let slot = self.slots.get(at)?;
+                if chosen && !slot.writing {
+                    continue;
+                }
                 let parts = slot
                     .lengths
                     .split(self.stage.get(slot.at?, slot.lengths.all())?)?;
@@ -501,8 +501,13 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 self.settle_at = None;
             }
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.writing) {
-            (slot.state, slot.writing) = (State::Stored, false);
+        for index in self.staged() {
+            if let Some(at) = self.order.place(index)
+                && let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.writing)
+            {
+                slot.writing = false;
+                self.turn(at, State::Stored);
+            }
         }
         (self.crowded, self.single) = (false, false);
     }
@@ -524,9 +529,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             }
         } else if failure == Failure::Buffer && writing == 0 && !had_fates {
             // Not one fits the driver's buffer, and none ever will.
-            let oldest = least(&self.slots, &|_, slot| {
-                slot.is_staged().then_some((0, slot.sequence))
-            });
+            let oldest = self.order.place(self.staged().start);
             if let Some(at) = oldest {
                 self.refuse(now, at);
             }

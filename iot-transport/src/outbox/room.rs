@@ -2,33 +2,30 @@
 
 use iot_core::{Fate, Message, Now, Priority};
 
-use super::slot::{Lengths, Slot, least};
+use super::slot::Lengths;
 use super::{Outbox, Overflow, PushError};
 use crate::envelope::priority_code;
 
-/// Where a message goes, and how many leave for it.
+/// How many leave for a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
-    free: Option<usize>,
     leaving: usize,
 }
 
 impl Room {
-    /// Lets them leave, and gives the place.
+    /// Lets them leave, and gives the place: the one that was free for the longest time.
     pub(super) fn evict<const ITEMS: usize, const BYTES: usize>(
         self,
         outbox: &mut Outbox<ITEMS, BYTES>,
         now: Now,
         message: &Message<'_>,
-    ) -> usize {
-        let mut place = self.free;
+    ) -> Option<usize> {
         for _ in 0..self.leaving {
             if let Some(victim) = outbox.victim(message, None) {
                 outbox.settle(now, victim, Fate::Evicted);
-                place = place.or(Some(victim));
             }
         }
-        place.unwrap_or_default()
+        outbox.order.free()
     }
 }
 
@@ -39,11 +36,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         message: &Message<'_>,
         lengths: Lengths,
     ) -> Result<Room, PushError> {
-        let (mut live, mut bytes) = (0, 0);
-        for slot in self.slots.iter().filter(|slot| slot.is_live()) {
-            live += 1;
-            bytes += usize::from(slot.lengths.payload);
-        }
+        let (live, bytes) = (self.len(), self.bytes());
         let unread = usize::try_from(self.fates.unread()).unwrap_or(usize::MAX);
         let payload = usize::from(lengths.payload);
         let full = PushError::Full { items: live, bytes };
@@ -56,39 +49,31 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         if live + unread >= 2 * ITEMS {
             return Err(PushError::Unread { fates: unread });
         }
-        let free = self.free_place();
+        let has_place = live < ITEMS;
         let room = self.limit_bytes.saturating_sub(bytes);
-        if free.is_some() && payload <= room {
-            return Ok(Room { free, leaving: 0 });
+        if has_place && payload <= room {
+            return Ok(Room { leaving: 0 });
         }
         let pushes = matches!(
             self.policies.of(message.channel),
             Overflow::Oldest | Overflow::LowestPriority
         );
         // What is not stored cannot leave yet.
-        let none = if pushes && self.slots.iter().any(Slot::is_staged) {
+        let none = if pushes && self.census.staged > 0 {
             PushError::Busy
         } else {
             full
         };
         // How many must leave, in the order in which they would.
         let (mut leaving, mut room, mut last) = (0, room, None);
-        while free.is_none() && leaving == 0 || payload > room {
+        while !has_place && leaving == 0 || payload > room {
             let victim = self.victim(message, last).ok_or(none)?;
             let slot = self.slots.get(victim).ok_or(full)?;
             room += usize::from(slot.lengths.payload);
             last = Some((slot.priority, slot.sequence));
             leaving += 1;
         }
-        Ok(Room { free, leaving })
-    }
-
-    /// The place that was free for the longest time: the record of a settled message must be written over before its
-    /// fate is forgotten.
-    fn free_place(&self) -> Option<usize> {
-        let free = (self.slots.iter().enumerate()).filter(|(_, slot)| !slot.is_live());
-        let since = |slot: &Slot| slot.dead().map_or(0, |number| number + 1);
-        free.min_by_key(|(_, slot)| since(slot)).map(|(at, _)| at)
+        Ok(Room { leaving })
     }
 
     /// The message that would leave for another, after the last one that would.
@@ -104,7 +89,9 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             (rank, sequence)
         };
         let after = after.map(|(priority, sequence)| order(priority, sequence));
-        least(&self.slots, &|at, slot| {
+        let mut first: Option<(usize, (u8, u64))> = None;
+        for at in self.order.live() {
+            let slot = self.slots.get(at)?;
             let may_leave = match overflow {
                 Overflow::Oldest => slot.channel == message.channel,
                 Overflow::LowestPriority => {
@@ -114,11 +101,19 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 Overflow::Newest | Overflow::Never => false,
             };
             let here = order(slot.priority, slot.sequence);
-            let leaves = slot.may_leave()
+            if slot.may_leave()
                 && may_leave
                 && !self.doing.concerns(at)
-                && after.is_none_or(|after| here > after);
-            leaves.then_some(here)
-        })
+                && after.is_none_or(|after| here > after)
+                && first.is_none_or(|(_, first)| here < first)
+            {
+                first = Some((at, here));
+                // What came later leaves later.
+                if here.0 == 0 {
+                    break;
+                }
+            }
+        }
+        first.map(|(at, _)| at)
     }
 }

@@ -142,22 +142,3 @@ impl Slot {
         matches!(self.state, State::Stored)
     }
 }
-
-/// What ranks slots: a rank, then a number; nothing for those that do not count.
-pub(super) type Order<'o> = dyn Fn(usize, &Slot) -> Option<(u8, u64)> + 'o;
-
-/// Where the slot is for which `order` says least.
-// One loop for what is asked seldom, on purpose: each of its own was 100 to 200 bytes of flash. What every message
-// asks has a loop of its own, because a call for each slot takes longer than all the rest.
-#[inline(never)]
-pub(super) fn least(slots: &[Slot], order: &Order<'_>) -> Option<usize> {
-    let mut best: Option<(usize, (u8, u64))> = None;
-    for (at, slot) in slots.iter().enumerate() {
-        if let Some(here) = order(at, slot)
-            && best.is_none_or(|(_, least)| here < least)
-        {
-            best = Some((at, here));
-        }
-    }
-    best.map(|(at, _)| at)
-}

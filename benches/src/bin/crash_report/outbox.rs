@@ -8,7 +8,7 @@
 use core::time::Duration;
 
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
-use iot_core::node::block_on;
+use iot_core::node::{block_on, restore};
 use iot_core::port::Records as _;
 use iot_core::sim::SimFlash;
 use iot_core::sim::flash::{FlashImage, Mode};
@@ -123,16 +123,7 @@ impl<const W: usize, const E: usize, const P: usize> Device<W, E, P> {
             .on(Channel::Telemetry, Overflow::Oldest)
             .with_window(1);
         let now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
-        let (mut from, mut buffer) = (outbox.records().first(), [0; 128]);
-        while let Some(at) = from
-            && let Some(key) = block_on(store.next_key(at)).map_err(Violation::new)?
-        {
-            let value = block_on(store.read(key, &mut buffer)).map_err(Violation::new)?;
-            let value = value.unwrap_or_default();
-            outbox.input(now, &Event::Record { key, value });
-            from = key.offset(1);
-        }
-        outbox.input(now, &Event::Restored);
+        block_on(restore(&mut outbox, &mut store, now, &mut [0; 128])).map_err(Violation::new)?;
         if outbox.is_damaged() {
             return Err(Violation::new("the outbox cannot read its records"));
         }

@@ -6,6 +6,7 @@ mod engine;
 mod flash;
 mod mqtt;
 mod outbox;
+mod places;
 mod suit;
 mod twin;
 
@@ -16,7 +17,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 13] = [
+const ENTRIES: [Entry; 14] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -27,6 +28,7 @@ const ENTRIES: [Entry; 13] = [
     ("log_overhead_8", flash::log_overhead_8),
     ("outbox_push_pop", outbox::outbox_push_pop),
     ("outbox_overhead_4", outbox::outbox_overhead_4),
+    ("outbox_places", places::outbox_places),
     ("mqtt_publish", mqtt::mqtt_publish),
     ("suit_verify", suit::suit_verify),
     ("twin_document", twin::twin_document),

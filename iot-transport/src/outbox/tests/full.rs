@@ -71,6 +71,27 @@ fn the_oldest_of_its_channel_leaves_and_its_fate_says_so() {
 }
 
 #[test]
+fn the_lowest_leaves_first_although_others_came_before_it() {
+    let outbox = empty::<4, 256>().on(Channel::Telemetry, Overflow::LowestPriority);
+    let (mut outside, mut outbox) = offline(outbox);
+    for priority in [
+        Priority::High,
+        Priority::Normal,
+        Priority::Low,
+        Priority::Low,
+        Priority::Critical,
+        Priority::Critical,
+        Priority::Critical,
+    ] {
+        let message = Message::telemetry(b"x").with_priority(priority);
+        outbox.push(outside.now(), &message).unwrap();
+        outside.drive(&mut outbox);
+    }
+    let evicted = [3, 4, 2].map(|sequence| (sequence, Fate::Evicted));
+    assert_eq!(ends(&mut outside, &mut outbox), evicted);
+}
+
+#[test]
 fn only_the_lower_makes_room_and_never_means_never() {
     let outbox = empty::<4, 256>()
         .on(Channel::Command, Overflow::LowestPriority)

@@ -85,6 +85,7 @@ impl Known {
             self.floor = self.floor.max(floor);
         }
         self.looked_at = outside.taken.len();
+        agrees(outbox);
         assert!(outbox.len() <= ITEMS && outside.records.len() <= ITEMS + 1 + 4 * ITEMS / 16 + 3);
     }
 
@@ -120,6 +121,32 @@ impl Known {
             );
         }
     }
+}
+
+/// What is kept in order and counted is what looking through all places finds.
+fn agrees(outbox: &Tested) {
+    let slots = &outbox.slots;
+    let mut census = Census::EMPTY;
+    slots.iter().for_each(|slot| census.add(slot));
+    assert_eq!(outbox.census, census);
+    let mut live: Vec<_> = (0..ITEMS).filter(|at| slots[*at].is_live()).collect();
+    live.sort_by_key(|at| slots[*at].sequence);
+    assert!(outbox.order.live().eq(live.iter().copied()));
+    let staged: Vec<_> = live.iter().filter(|at| slots[**at].is_staged()).collect();
+    assert!(
+        (outbox.staged().map(|index| outbox.order.place(index)))
+            .eq(staged.iter().map(|at| Some(**at)))
+    );
+    let dead = |slot: &Slot| slot.dead().filter(|_| !slot.is_live());
+    let longest = slots.iter().filter_map(dead).min();
+    let next = outbox.order.free().map(|at| &slots[at]);
+    assert!(next.is_none_or(
+        |slot| !slot.is_live() && slot.dead().is_none_or(|number| Some(number) == longest)
+    ));
+    // No end of a life is overlooked.
+    let expiry = |slot: &Slot| slot.expires > 0 && !matches!(slot.state, State::InFlight(_));
+    let waiting = || slots.iter().filter(|slot| slot.is_live() && expiry(slot));
+    assert!(waiting().all(|slot| outbox.soonest <= slot.expires));
 }
 
 fn fate(code: u8) -> Fate {
@@ -203,6 +230,11 @@ fn run(moves: Vec<Move>) {
     for _ in 0..100 {
         outside.now_s += 2;
         outside.drive(&mut outbox);
+        let now = outside.now().instant;
+        assert!(
+            outbox.deadline().is_none_or(|at| at > now),
+            "it wakes for nothing"
+        );
         known.look(&outside, &outbox, pushed);
         while let Some((_, sequence, _)) = outside.taken.first().copied() {
             known.acknowledged.insert(sequence);

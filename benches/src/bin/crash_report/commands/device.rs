@@ -3,7 +3,7 @@
 use iot_core::codec::encode_into;
 use iot_core::command::{Class, Inbox, Outcome, Request, Response};
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
-use iot_core::node::block_on;
+use iot_core::node::{block_on, restore};
 use iot_core::port::Records as _;
 use iot_core::sim::SimFlash;
 use iot_core::sim::power::{KeyHasher, Violation, WorldCell};
@@ -56,18 +56,7 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Device<W, E
             let allowed = inbox.allow(IssuerId::new(life.issuer));
             allowed.map_err(Violation::new)?;
         }
-        let range = inbox.records();
-        let (mut from, mut buffer) = (range.first(), [0; 256]);
-        while let Some(at) = from
-            && let Some(key) = block_on(store.next_key(at)).map_err(Violation::new)?
-            && range.contains(key)
-        {
-            let value = block_on(store.read(key, &mut buffer)).map_err(Violation::new)?;
-            let value = value.unwrap_or_default();
-            inbox.input(BOOTED, &Event::Record { key, value });
-            from = key.offset(1);
-        }
-        inbox.input(BOOTED, &Event::Restored);
+        block_on(restore(&mut inbox, &mut store, BOOTED, &mut [0; 256])).map_err(Violation::new)?;
         if inbox.is_damaged() {
             return Err(Violation::new("the inbox cannot read its records"));
         }
