@@ -10,7 +10,7 @@
 
 mod device;
 mod service;
-mod toy;
+pub mod toy;
 
 use core::time::Duration;
 

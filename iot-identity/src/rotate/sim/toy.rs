@@ -5,10 +5,12 @@ use alloc::vec::Vec;
 use iot_core::crypto::SignatureAlgorithm;
 
 use crate::der::{CONTEXT_0, Full, GENERALIZED_TIME, INTEGER, Reader, SEQUENCE, Writer};
+use crate::enrol::granted;
 use crate::key::PublicKey;
 
 /// The public key of that number.
-pub(super) fn public(number: u64) -> Option<PublicKey> {
+#[must_use]
+pub fn public(number: u64) -> Option<PublicKey> {
     let mut point = [4; 65];
     let digits = point.iter_mut().skip(1).zip(number.to_le_bytes());
     digits.for_each(|(to, from)| *to = from);
@@ -16,18 +18,15 @@ pub(super) fn public(number: u64) -> Option<PublicKey> {
 }
 
 /// The number of a key.
-pub(super) fn number(key: &PublicKey) -> u64 {
+#[must_use]
+pub fn number(key: &PublicKey) -> u64 {
     let digits = key.as_bytes().iter().skip(1).take(8).rev();
     digits.fold(0, |number, &byte| (number << 8) | u64::from(byte))
 }
 
 /// A certificate with that serial number for that key; times in milliseconds, in whole seconds.
-pub(super) fn certificate(
-    serial: u64,
-    key: &PublicKey,
-    not_before_ms: u64,
-    not_after_ms: u64,
-) -> Vec<u8> {
+#[must_use]
+pub fn certificate(serial: u64, key: &PublicKey, not_before_ms: u64, not_after_ms: u64) -> Vec<u8> {
     let mut buffer = [0; 512];
     let mut writer = Writer::new(&mut buffer);
     match write(&mut writer, serial, key, not_before_ms, not_after_ms) {
@@ -63,11 +62,18 @@ fn write(
 }
 
 /// The key that a request is for.
-pub(super) fn requested(csr: &[u8]) -> Option<PublicKey> {
+#[must_use]
+pub fn requested(csr: &[u8]) -> Option<PublicKey> {
     let mut info = Reader::new(csr).enter(SEQUENCE)?.enter(SEQUENCE)?;
     info.content(INTEGER)?;
     info.whole(SEQUENCE)?;
     PublicKey::from_spki(info.whole(SEQUENCE)?)
+}
+
+/// The answer that grants one certificate.
+#[must_use]
+pub fn answer(certificate: &[u8]) -> Option<Vec<u8>> {
+    granted(1, &[certificate])
 }
 
 /// `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5.2).
