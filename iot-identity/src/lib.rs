@@ -15,6 +15,7 @@ pub mod key;
 pub mod revocation;
 #[cfg(feature = "ring")]
 pub mod ring;
+pub mod rotate;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 #[cfg(feature = "tls")]
