@@ -7,6 +7,11 @@ pub mod csr;
 mod view;
 
 #[cfg(feature = "cert")]
+pub mod lint;
+#[cfg(feature = "cert")]
+pub mod path;
+
+#[cfg(feature = "cert")]
 mod anchors;
 #[cfg(feature = "cert")]
 mod authority;
@@ -33,7 +38,7 @@ pub use anchors::{AdmitError, AnchorError, MAX_CHAIN, TrustAnchors, VerifiedPeer
 #[cfg(feature = "cert")]
 pub use authority::{Authority, IssueError};
 #[cfg(feature = "cert")]
-pub use request::{Request, RequestError};
+pub use request::{CertificationRequest, Request, RequestError, RequestedExtension};
 #[cfg(feature = "cert")]
 pub use trust::Trust;
 #[cfg(feature = "cert")]

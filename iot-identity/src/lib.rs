@@ -19,6 +19,7 @@ pub mod pkcs11;
 pub mod revocation;
 #[cfg(feature = "ring")]
 pub mod ring;
+pub mod rotate;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 #[cfg(feature = "tls")]

@@ -1,18 +1,17 @@
 //! From a certificate chain to a principal.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use iot_core::crypto::Digest;
 use iot_core::time::TimeBounds;
-use iot_core::{Principal, Role, TenantId, Timestamp};
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use iot_core::{Principal, Role, TenantId};
+use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage as Usage};
+use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage as Usage};
 
 use super::names;
+use super::path::{Anchor, Defect, PathError, PathPolicy, Purpose};
 use super::profile::CLIENT_AUTH;
 use super::view::UnverifiedCertificate;
 use crate::key::KeyHash;
@@ -29,6 +28,9 @@ pub enum AnchorError {
     /// It is no certificate of an authority.
     #[error("the anchor is not the certificate of an authority")]
     NotAnAuthority,
+    /// Its certificate breaks the profile, so that no chain may end at it.
+    #[error("the anchor's certificate: {0}")]
+    Profile(Defect),
     /// Its key is an anchor already; one key cannot stand for two tenants or roles.
     #[error(
         "the anchor's key is an anchor already: give every tenant and role an authority of its own"
@@ -120,8 +122,8 @@ impl VerifiedPeer {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct TrustAnchors {
-    // Both lists run in parallel: webpki wants the anchors alone.
-    anchors: Vec<TrustAnchor<'static>>,
+    // Both lists run in parallel: a path names the place of its anchor.
+    anchors: Vec<Anchor>,
     meanings: Vec<Meaning>,
 }
 
@@ -150,18 +152,17 @@ impl TrustAnchors {
         tenant: TenantId,
         role: Role,
     ) -> Result<(), AnchorError> {
-        let parsed = Certificate::from_der(certificate).map_err(|_| AnchorError::NotAnAuthority)?;
-        let constraints = parsed.tbs_certificate().get_extension::<BasicConstraints>();
         let view = UnverifiedCertificate::parse(certificate).ok_or(AnchorError::NotAnAuthority)?;
-        if !matches!(constraints, Ok(Some((_, ref found))) if found.ca) {
-            return Err(AnchorError::NotAnAuthority);
-        }
+        let anchor = Anchor::new(certificate).map_err(AnchorError::Profile)?;
+        // A certificate that no path may end at is found out about now, not when the first peer comes.
+        anchor.check().map_err(|defect| match defect {
+            Defect::BasicConstraints => AnchorError::NotAnAuthority,
+            other => AnchorError::Profile(other),
+        })?;
         if self.is_anchor(view.spki()) {
             return Err(AnchorError::Taken);
         }
-        let anchor =
-            anchor_from_trusted_cert(certificate).map_err(|_| AnchorError::NotAnAuthority)?;
-        self.anchors.push(anchor.to_owned());
+        self.anchors.push(anchor);
         self.meanings.push(Meaning {
             spki: view.spki().to_vec(),
             tenant,
@@ -170,7 +171,8 @@ impl TrustAnchors {
         Ok(())
     }
 
-    /// Verifies a chain, the peer's own certificate first, and says who the peer is.
+    /// Verifies a chain, the peer's own certificate first, by the rules of [`path`](super::path), and says who
+    /// the peer is.
     ///
     /// Valid means valid at every moment the clock's bounds allow. Revocation is [`Trust`](super::Trust)'s.
     ///
@@ -191,74 +193,31 @@ impl TrustAnchors {
             let view = UnverifiedCertificate::parse(certificate).ok_or(AdmitError::Malformed)?;
             // Else a chain that its own anchor's name constraints refuse could go on to a higher anchor.
             if !self.is_anchor(view.spki()) {
-                between.push(certificate.clone());
+                between.push(certificate.as_ref());
             }
         }
-        let leaf = EndEntityCert::try_from(leaf).map_err(|_| AdmitError::Malformed)?;
-        let earliest = self.verify_at(&leaf, &between, wall.not_before());
-        // A chain that is valid at both bounds is valid between them; an unknown upper bound is the last
-        // second X.509 can write, so that only certificates without end are proved valid by it.
-        let latest = match wall.not_after() {
-            Some(latest) if latest == wall.not_before() => earliest.clone(),
-            latest => self.verify_at(&leaf, &between, latest.unwrap_or(LAST)),
-        };
-        match (earliest, latest) {
-            (Ok(peer), Ok(same)) if peer == same => Ok(peer),
-            (Err(AdmitError::Expired), _) => Err(AdmitError::Expired),
-            (_, Err(AdmitError::NotYetValid)) => Err(AdmitError::NotYetValid),
-            (Ok(_) | Err(AdmitError::NotYetValid), Ok(_) | Err(AdmitError::Expired)) => {
-                Err(AdmitError::TimeUncertain)
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
+        let policy = PathPolicy::new(wall, Purpose::Client).anchors_without_dates();
+        let path = policy.verify(leaf, &between, &self.anchors);
+        let path = path.map_err(|error| refusal(&error))?;
+        let meaning = self.meanings.get(path.anchor());
+        let meaning = meaning.ok_or(AdmitError::Untrusted)?;
+        let certificate = Certificate::from_der(leaf).map_err(|_| AdmitError::Malformed)?;
+        if !is_client(meaning.role, &certificate) {
+            return Err(AdmitError::Profile);
         }
+        let device = names::device(meaning.role, &certificate).ok_or(AdmitError::Profile)?;
+        let links = path.certificates().iter().map(|der| link(der));
+        let links: Option<Vec<_>> = links.collect();
+        Ok(VerifiedPeer {
+            principal: Principal::new(meaning.tenant, device, meaning.role),
+            links: links.ok_or(AdmitError::Malformed)?,
+        })
     }
 
     fn is_anchor(&self, spki: &[u8]) -> bool {
         self.meanings.iter().any(|meaning| meaning.spki == spki)
     }
-
-    fn verify_at(
-        &self,
-        leaf: &EndEntityCert<'_>,
-        between: &[CertificateDer<'_>],
-        at: Timestamp,
-    ) -> Result<VerifiedPeer, AdmitError> {
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(at.as_secs()));
-        let path = leaf
-            .verify_for_usage(
-                &[webpki::ring::ECDSA_P256_SHA256, webpki::ring::ED25519],
-                &self.anchors,
-                between,
-                time,
-                KeyUsage::client_auth(),
-                None,
-                None,
-            )
-            .map_err(|error| refusal(&error))?;
-        let place = self
-            .anchors
-            .iter()
-            .position(|anchor| anchor == path.anchor());
-        let meaning = place.and_then(|place| self.meanings.get(place));
-        let meaning = meaning.ok_or(AdmitError::Untrusted)?;
-        let certificate = Certificate::from_der(&leaf.der()).map_err(|_| AdmitError::Malformed)?;
-        if !is_client(meaning.role, &certificate) {
-            return Err(AdmitError::Profile);
-        }
-        let device = names::device(meaning.role, &certificate).ok_or(AdmitError::Profile)?;
-        let mut links = Vec::new();
-        links.push(link(&leaf.der()).ok_or(AdmitError::Malformed)?);
-        for certificate in path.intermediate_certificates() {
-            links.push(link(&certificate.der()).ok_or(AdmitError::Malformed)?);
-        }
-        Ok(VerifiedPeer {
-            principal: Principal::new(meaning.tenant, device, meaning.role),
-            links,
-        })
-    }
 }
-
-const LAST: Timestamp = Timestamp::from_secs(253_402_300_799);
 
 /// Names a certificate and its key for the deny-list.
 pub(crate) fn link(der: &[u8]) -> Option<(CertificateId, KeyHash)> {
@@ -275,7 +234,7 @@ fn is_client(role: Role, certificate: &Certificate) -> bool {
     let signs = tbs.get_extension::<Usage>();
     let signs = matches!(signs, Ok(Some((_, usage))) if usage.digital_signature());
     let uses = tbs.get_extension::<ExtendedKeyUsage>();
-    // An IDevID is good for any use (IEEE 802.1AR §8.10.5); webpki has refused one for other uses already.
+    // An IDevID is good for any use (IEEE 802.1AR §8.10.5); a path has refused one for other uses already.
     let client = match uses {
         Ok(Some((_, ExtendedKeyUsage(uses)))) => uses.contains(&CLIENT_AUTH),
         Ok(None) => role == Role::Newcomer,
@@ -284,12 +243,13 @@ fn is_client(role: Role, certificate: &Certificate) -> bool {
     signs && client
 }
 
-const fn refusal(error: &webpki::Error) -> AdmitError {
+const fn refusal(error: &PathError) -> AdmitError {
     match error {
-        webpki::Error::CertExpired { .. } => AdmitError::Expired,
-        webpki::Error::CertNotValidYet { .. } => AdmitError::NotYetValid,
-        webpki::Error::BadDer | webpki::Error::BadDerTime => AdmitError::Malformed,
-        webpki::Error::RequiredEkuNotFoundContext(_) => AdmitError::Profile,
+        PathError::Expired => AdmitError::Expired,
+        PathError::NotYetValid => AdmitError::NotYetValid,
+        PathError::TimeUncertain => AdmitError::TimeUncertain,
+        PathError::Leaf(Defect::Encoding | Defect::TooLarge) => AdmitError::Malformed,
+        PathError::Leaf(_) | PathError::Purpose => AdmitError::Profile,
         _ => AdmitError::Untrusted,
     }
 }

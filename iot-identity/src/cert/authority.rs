@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use iot_core::crypto::{KeyError, Signature, SignatureAlgorithm, Signer};
+use iot_core::crypto::{Digest, KeyError, Signature, SignatureAlgorithm, Signer};
 use iot_core::entropy::{Entropy, EntropyError};
 use iot_core::{DeviceId, Role, Timestamp};
 use rustls_pki_types::CertificateDer;
@@ -25,6 +25,7 @@ use super::request::{ECDSA_SHA256, ED25519_OID};
 use super::{Request, UnverifiedCertificate, Validity, names};
 use crate::der::Writer;
 use crate::key::{MAX_SPKI_BYTES, PublicKey};
+use crate::ring::Sha256;
 
 /// Why a certificate was not issued.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -60,7 +61,7 @@ impl From<der::Error> for IssueError {
 
 /// A certificate authority around any [`Signer`]: in memory, or in a hardware module.
 ///
-/// Every certificate gets a random 127-bit serial number, dates that are handed in, and key identifiers.
+/// Every certificate gets a serial number of 126 random bits, dates that are handed in, and key identifiers.
 ///
 /// ```
 /// use core::time::Duration;
@@ -296,11 +297,7 @@ fn sign(
     validity: Validity,
     entropy: &mut dyn Entropy,
 ) -> Result<CertificateDer<'static>, IssueError> {
-    let mut serial = [0; 16];
-    entropy.fill(&mut serial)?;
-    // Positive, and of the same length whatever was drawn (RFC 5280 §4.1.2.2).
-    let [first, ..] = &mut serial;
-    *first = (*first & 0x7f) | 0x40;
+    let serial = serial(&profile.subject, key, validity, entropy)?;
     let mut spki = [0; MAX_SPKI_BYTES];
     let spki = SubjectPublicKeyInfoOwned::from_der(key.write_spki(&mut spki)?)?;
     let mut builder = CertificateBuilder::new(
@@ -321,6 +318,34 @@ fn sign(
         .assemble(bits, &public)
         .map_err(|_| IssueError::Encoding)?;
     Ok(CertificateDer::from(certificate.to_der()?))
+}
+
+/// Sixteen octets with 126 random bits. A generator that repeats itself, as after a restored snapshot, still
+/// gives no number to two certificates that differ in key, subject or dates.
+fn serial(
+    subject: &Name,
+    key: &PublicKey,
+    validity: Validity,
+    entropy: &mut dyn Entropy,
+) -> Result<[u8; 16], IssueError> {
+    let mut random = [0; 16];
+    entropy.fill(&mut random)?;
+    let mut hash = Sha256::new();
+    hash.update(&random);
+    hash.update(key.as_bytes());
+    hash.update(&validity.not_before().as_millis().to_be_bytes());
+    let end = validity.not_after().map_or(u64::MAX, Timestamp::as_millis);
+    hash.update(&end.to_be_bytes());
+    hash.update(&subject.to_der()?);
+    let digest = hash.finish();
+    let mut serial = [0; 16];
+    for (to, from) in serial.iter_mut().zip(digest) {
+        *to = from;
+    }
+    // Positive, and of the same length whatever was drawn (RFC 5280 §4.1.2.2).
+    let [first, ..] = &mut serial;
+    *first = (*first & 0x7f) | 0x40;
+    Ok(serial)
 }
 
 /// What x509-cert's builder wants to know of the issuer; the signature is made outside of it.

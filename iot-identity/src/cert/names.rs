@@ -106,13 +106,3 @@ pub(super) fn device(role: Role, certificate: &Certificate) -> Option<DeviceId> 
     }
     DeviceId::new(&name).ok()
 }
-
-/// The one common name of a request's subject; `None` when the subject says anything else.
-pub(super) fn only_common_name(subject: &Name) -> Option<DeviceId> {
-    let mut attributes = subject.iter();
-    let attribute = attributes.next()?;
-    let only =
-        attributes.next().is_none() && attribute.oid == ObjectIdentifier::new_unwrap("2.5.4.3");
-    let text = core::str::from_utf8(attribute.value.value()).ok()?;
-    only.then(|| DeviceId::new(text).ok()).flatten()
-}

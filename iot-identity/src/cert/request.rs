@@ -1,19 +1,16 @@
 //! Certification requests as a service reads them.
 
-use ::ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm,
-};
-use iot_core::DeviceId;
-use iot_core::crypto::SignatureAlgorithm;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{Decode, Encode};
-use x509_cert::request::CertReq;
+mod pkcs10;
 
-use super::names;
-use crate::der::{Reader, SEQUENCE};
+use iot_core::DeviceId;
+use x509_cert::der::asn1::ObjectIdentifier;
+
+use self::pkcs10::{MAX_ATTRIBUTES, MAX_REQUEST_BYTES};
+use super::path::OWN_ALGORITHMS;
 use crate::key::PublicKey;
 
-const MAX_REQUEST_BYTES: usize = 4_096;
+pub use self::pkcs10::{CertificationRequest, RequestedExtension};
+
 pub(super) const ECDSA_SHA256: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 pub(super) const ED25519_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -28,9 +25,20 @@ pub enum RequestError {
     /// It is no PKCS #10 request.
     #[error("the request is not a certification request in DER")]
     Malformed,
-    /// Its key is of a kind that is not used here.
-    #[error("the request's key is neither P-256 nor Ed25519")]
+    /// It is not of version 1.
+    #[error("the request is not of version 1 (RFC 2986 §4.1)")]
+    Version,
+    /// An attribute is malformed or appears twice, an extension in it does, or there are too many.
+    #[error(
+        "an attribute or extension of the request is malformed, doubled, or beyond {MAX_ATTRIBUTES}"
+    )]
+    Attribute,
+    /// Its key is of a kind that is not accepted.
+    #[error("the request's key is of a kind that is not accepted: use P-256 or Ed25519")]
     Key,
+    /// It is signed with an algorithm that is not accepted.
+    #[error("the request is signed with an algorithm that is not accepted, such as one over SHA-1")]
+    Algorithm,
     /// Whoever wrote it does not hold the key.
     #[error("the request is not signed by its own key")]
     NoPossession,
@@ -41,7 +49,8 @@ pub enum RequestError {
 
 /// A certification request whose signature proves that its sender holds the key (RFC 2986).
 ///
-/// Attributes and requested extensions are ignored: what a certificate says is decided by who issues it.
+/// Attributes and requested extensions are ignored: what a certificate says is decided by who issues it. Who wants
+/// to see them reads a [`CertificationRequest`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Request {
     device: DeviceId,
@@ -55,30 +64,10 @@ impl Request {
     ///
     /// [`RequestError`] with the first thing that is wrong.
     pub fn parse(der: &[u8]) -> Result<Self, RequestError> {
-        if der.len() > MAX_REQUEST_BYTES {
-            return Err(RequestError::TooLong);
-        }
-        let request = CertReq::from_der(der).map_err(|_| RequestError::Malformed)?;
-        let spki = request.info.public_key.to_der();
-        let key = spki.map_err(|_| RequestError::Malformed)?;
-        let key = PublicKey::from_spki(&key).ok_or(RequestError::Key)?;
-        let (algorithm, oid): (&dyn VerificationAlgorithm, _) = match key.algorithm() {
-            SignatureAlgorithm::EcdsaP256Sha256 => (&ECDSA_P256_SHA256_ASN1, ECDSA_SHA256),
-            _ => (&ED25519, ED25519_OID),
-        };
-        // The bytes that came are verified, not a re-encoding of what was understood of them.
-        let mut outer = Reader::new(der);
-        let signed = outer
-            .enter(SEQUENCE)
-            .and_then(|mut inner| inner.whole(SEQUENCE))
-            .ok_or(RequestError::Malformed)?;
-        let signature = request.signature.as_bytes().unwrap_or(&[]);
-        let by_own_key =
-            UnparsedPublicKey::new(algorithm, key.as_bytes()).verify(signed, signature);
-        if by_own_key.is_err() || request.algorithm.oid != oid {
-            return Err(RequestError::NoPossession);
-        }
-        let device = names::only_common_name(&request.info.subject).ok_or(RequestError::Subject)?;
+        let request = CertificationRequest::parse(der, OWN_ALGORITHMS)?;
+        let key = PublicKey::from_spki(request.spki()).ok_or(RequestError::Key)?;
+        let name = request.only_common_name().ok_or(RequestError::Subject)?;
+        let device = DeviceId::new(name).map_err(|_| RequestError::Subject)?;
         Ok(Self { device, key })
     }
 

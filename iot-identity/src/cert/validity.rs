@@ -33,6 +33,14 @@ impl Validity {
         }
     }
 
+    /// What an operational identity should have: a week from `now`, and an hour before it for clocks that are behind.
+    ///
+    /// Short enough that a certificate which nobody renews is soon worth nothing, revoked or not.
+    #[must_use]
+    pub const fn short_lived(now: Timestamp) -> Self {
+        Self::lasting(now, Duration::from_secs(7 * 86_400)).backdated(Duration::from_secs(3_600))
+    }
+
     /// From `not_before` on without end: 99991231235959Z (RFC 5280 §4.1.2.5), as IEEE 802.1AR wants for an IDevID.
     #[must_use]
     pub const fn for_ever(not_before: Timestamp) -> Self {

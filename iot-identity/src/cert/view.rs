@@ -98,6 +98,14 @@ impl<'a> UnverifiedCertificate<'a> {
     }
 }
 
+/// A date in the form that belongs to its year: "through the year 2049 as UTCTime" (RFC 5280 §4.1.2.5).
+#[cfg(feature = "cert")]
+pub(super) fn date(reader: &mut Reader<'_>) -> Option<Timestamp> {
+    let (tag, _, whole) = reader.any()?;
+    let date = time(&mut Reader::new(whole))?;
+    (tag == UTC_TIME || date.as_secs() >= 2_524_608_000).then_some(date)
+}
+
 /// RFC 5280 §4.1.2.5: UTCTime `YYMMDDHHMMSSZ` to 2049, then GeneralizedTime `YYYYMMDDHHMMSSZ`.
 fn time(reader: &mut Reader<'_>) -> Option<Timestamp> {
     let (tag, text, _) = reader.any()?;

@@ -31,6 +31,13 @@ impl<'a> Reader<'a> {
                 }
                 _ => return None,
             },
+            0x83 => match *tail {
+                [high, middle, low, ref tail @ ..] if high > 0 => {
+                    let len = u32::from_be_bytes([0, high, middle, low]);
+                    (usize::try_from(len).ok()?, tail)
+                }
+                _ => return None,
+            },
             _ => return None,
         };
         let (content, rest) = content.split_at_checked(len)?;
@@ -68,6 +75,7 @@ mod tests {
             &[0x30u8, 0x80][..],
             &[0x30, 0x81, 1, 0],
             &[0x30, 0x82, 0, 1, 0],
+            &[0x30, 0x83, 0, 1, 0, 0],
             &[0x30, 2, 0],
             &[0x30],
         ] {
