@@ -23,7 +23,7 @@ use super::Credential;
 /// # use iot_core::{Timestamp, crypto::SignatureAlgorithm};
 /// # use iot_identity::cert::{Authority, Validity};
 /// # use iot_identity::{key::PublicKey, ring::{SoftwareKey, SystemEntropy}, tls::Credential};
-/// # let validity = |days| Validity::lasting(Timestamp::from_secs(1_800_000_000), Duration::from_secs(days * 86_400));
+/// # let validity = |days: u64| Validity::lasting(Timestamp::from_secs(1_800_000_000), Duration::from_secs(days * 86_400));
 /// # let root = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
 /// # let authority = Authority::root(root, "Acme services", validity(100), &mut SystemEntropy::new())?;
 /// # let issue = |days| -> Result<_, Box<dyn std::error::Error>> {
