@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// How long the certificates live that a [`Registrar`] issues, and when it replaces one.
+/// How long the certificates live that a [`Registrar`](super::Registrar) issues, and when it replaces one.
 ///
 /// ```
 /// use core::time::Duration;
