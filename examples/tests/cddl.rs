@@ -32,13 +32,14 @@ use std::path::{Path, PathBuf};
 use cddl::schema::Schema;
 use cddl::{commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
 
-const CHECKED: [&Schema; 10] = [
+const CHECKED: [&Schema; 11] = [
     &commands::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &identity::ROTATION,
     &outbox::SCHEMA,
     &tape::SCHEMA,
     &twin::SCHEMA,
