@@ -7,6 +7,8 @@
 //! - [`Admit`] is asked after **every** handshake, a resumed one too, so that revocation is not bypassed by
 //!   TLS resumption, and again every few seconds, so that no session outlives its certificate for long.
 //! - Who is cut or no longer admitted leaves upstream as with a DISCONNECT: no will speaks for it afterwards.
+//!   A will that waits in the hub for a client that is away is judged again when it is due.
+//! - Nobody joins the group of another tenant's shared subscription, whatever policy lets it listen to there.
 //! - Behind it stands the hub of this crate or any broker over TCP; the client id is prefixed with tenant
 //!   and role there (`acme:d:boiler-7`; `n` a newcomer, `d` a device, `g` a gateway, `s` a service), so that
 //!   equal names of two tenants or of two roles never share a session.
