@@ -44,8 +44,8 @@ impl<S: Io> Connection<'_, S> {
             wake: self.wake.clone(),
         };
         let (entry, left) = shared.board.attach(visit, settings.sessions);
-        shared.settle(left);
         let Some(entry) = entry else {
+            shared.settle(left);
             server::put_refusal(&mut self.wire.out, self.version, 3, 0x97);
             return Err(End::Fault(0x97));
         };
@@ -59,6 +59,7 @@ impl<S: Io> Connection<'_, S> {
                 .map(|will| Legacy::new(will, self.vouch.take())),
             outlives: connect.session_expiry_s > 0,
         });
+        shared.settle(left);
         count(&shared.counters.taken_over, u64::from(entry.took_over));
         count(&shared.counters.accepted, 1);
         self.window = usize::from(settings.window.min(connect.receive_maximum));
