@@ -17,6 +17,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 
 use futures::executor::block_on;
@@ -118,7 +119,7 @@ fn live(folder: &Path, kind: Kind, start: u64, life: u64) -> u64 {
         .args(["--exact", "child", "--ignored", "--nocapture"])
         .env(ORDER, format!("{kind:?} {start} {}", folder.display()))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut acknowledged = start;
@@ -135,13 +136,21 @@ fn live(folder: &Path, kind: Kind, start: u64, life: u64) -> u64 {
             child.kill().unwrap();
         }
     }
-    let ended = child.wait().unwrap();
-    assert!(!ended.success(), "the child ended by itself");
-    assert!(acknowledged >= start + 3 + life % 6);
+    let ended = child.wait_with_output().unwrap();
+    let why = String::from_utf8_lossy(&ended.stderr);
+    let enough = acknowledged >= start + 3 + life % 6;
+    let status = ended.status;
+    assert!(
+        enough && !status.success(),
+        "the child ended by itself after {acknowledged}: {status}, {why}"
+    );
     acknowledged
 }
 
 fn loses_nothing(kind: Kind) {
+    // One at a time: a child that is being started holds the other folder's lock until it runs its own program.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let kills = env::var("IOT_KILLS").map_or(6, |kills| kills.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (mut round, mut amid, mut ahead) = (0, 0, 0);
