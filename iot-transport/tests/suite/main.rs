@@ -15,6 +15,7 @@ mod client;
 mod common;
 #[cfg(feature = "gate")]
 mod credentials;
+mod dropped;
 mod features;
 mod foreign;
 #[cfg(feature = "gate")]
