@@ -11,6 +11,7 @@
 
 #[cfg(feature = "sim")]
 mod acceptance;
+mod bridge;
 mod client;
 mod common;
 #[cfg(feature = "gate")]
