@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod carried;
 pub mod chip;
 pub mod envelope;
 pub mod exchange;

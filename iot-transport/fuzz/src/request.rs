@@ -6,10 +6,9 @@ use iot_transport::mqtt::Version;
 const ID: &str = "acme:d:boiler-7";
 
 fn version(byte: u8) -> Version {
-    if byte % 2 == 0 {
-        Version::V3
-    } else {
-        Version::V5
+    match byte & 1 {
+        0 => Version::V3,
+        _ => Version::V5,
     }
 }
 

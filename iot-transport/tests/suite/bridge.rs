@@ -138,7 +138,7 @@ impl Came {
         });
         if receipt == Receipt::New {
             let carried = Carried::decode(envelope.payload).unwrap();
-            let number = std::str::from_utf8(carried.payload)
+            let number = core::str::from_utf8(carried.payload)
                 .unwrap()
                 .parse()
                 .unwrap();
