@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use iot_core::DeviceId;
 use iot_core::command::{Inbox, Outcome};
-use iot_core::crypto::{KeyError, KeyPolicy, KeyStore, SignatureAlgorithm};
-use iot_core::engine::{Engine, Event};
+use iot_core::crypto::{KeyStore, SlotId};
 use iot_core::node::{KeysOf, Node};
-use iot_core::port::{Records, Timer};
+use iot_core::port::Timer;
 use iot_core::storage::memory::MemoryRecords;
-use iot_identity::enrol::{Applicant, Standing};
 use iot_identity::key::PublicKey;
-use iot_identity::ring::{Sha256, SoftwareVerifier, SystemEntropy};
+use iot_identity::ring::{Sha256, SoftwareVerifier};
+use iot_identity::rotate::Standing;
 use iot_ota::manifest::SigningKey;
 use iot_ota::sim::MemoryBanks;
 use iot_ota::slot::running_release;
 use iot_ota::update::{Trust, Updater, Want};
 use iot_transport::TokioTimer;
-use iot_transport::mqtt::{Client, Settings, Tls};
 use iot_twin::TwinDevice;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
@@ -26,16 +24,15 @@ use tokio::task::JoinHandle;
 
 use crate::backlog::Backlog;
 use crate::firmware;
-use crate::jobs::{CERTIFICATE, ISSUER, Job, Room};
-use crate::pki::{FACTORY, Fallible, Made, OPERATIONAL, Pki, SERVER_NAME};
+use crate::identity;
+use crate::jobs::{ISSUER, Job, Room};
+use crate::pki::{Fallible, Made, OPERATIONAL, Pki};
 use crate::plant::Plant;
 use crate::sensor::Sensor;
 use crate::wired::Wired;
 
 const BUFFER_BYTES: usize = 20 * 1024;
 const BLOCK_BYTES: u32 = 16 * 1024;
-/// A certificate chain with room to spare.
-const CHAIN_BYTES: usize = 1_024;
 
 /// What every device of the building is given.
 pub struct Site {
@@ -192,78 +189,31 @@ impl Life {
 
     async fn boot(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
         self.banks.reboot(&mut Sha256::new())?;
-        match self.certificate().await? {
-            Some(certificate) => {
+        let now = TokioTimer::new().now();
+        match identity::operational(&self.made, &mut self.records, now).await? {
+            Some((slot, certificate)) => {
                 self.see(|view| view.enrolled = true);
-                self.work(certificate, orders).await
+                self.work(slot, certificate, orders).await
             }
             None => self.enrol(orders).await,
         }
     }
 
-    fn applicant(&self) -> Fallible<Applicant<SystemEntropy, CHAIN_BYTES>> {
-        let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
-        match self
-            .made
-            .keys
-            .generate(OPERATIONAL, algorithm, KeyPolicy::Sign)
-        {
-            Ok(()) | Err(KeyError::Occupied) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let public = PublicKey::of(&self.made.keys.signer(OPERATIONAL)?)?;
-        let entropy = SystemEntropy::new();
-        Ok(Applicant::new(
-            self.made.id,
-            OPERATIONAL,
-            public,
-            CERTIFICATE,
-            entropy,
-        ))
-    }
-
-    /// The certificate on record, if there is one for the key in the slot.
-    async fn certificate(&mut self) -> Fallible<Option<CertificateDer<'static>>> {
-        let (mut applicant, mut buffer) = (self.applicant()?, [0; CHAIN_BYTES]);
-        let now = TokioTimer::new().now();
-        if let Some(value) = self.records.read(CERTIFICATE, &mut buffer).await? {
-            applicant.input(
-                now,
-                &Event::Record {
-                    key: CERTIFICATE,
-                    value,
-                },
-            );
-        }
-        applicant.input(now, &Event::Restored);
-        let first = applicant.chain().next();
-        Ok(first.map(|first| CertificateDer::from(first.to_vec())))
-    }
-
-    fn client(
-        &self,
-        slot: iot_core::crypto::SlotId,
-        certificate: CertificateDer<'static>,
-    ) -> Fallible<Client<Tls>> {
-        let config = self.site.pki.device(&self.made, slot, certificate)?;
-        let tls = Tls::new(self.site.address.clone(), SERVER_NAME, config)?;
-        let settings = Settings::device(self.site.pki.tenant, self.made.id)
-            .with_retry(Duration::from_millis(50), Duration::from_millis(500))
-            .with_queue(200, 4 << 20);
-        Ok(Client::new(tls, settings))
-    }
-
-    /// Shows the factory identity and asks for an operational one.
+    /// Shows the factory identity until there is an operational one that the service has taken.
     async fn enrol(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
-        let client = self.client(FACTORY, self.made.idevid.clone())?;
+        let (slot, idevid) = identity::factory(&self.made);
+        let link = identity::client(&self.site, &self.made, slot, idevid)?;
         let keys = Arc::clone(&self.made.keys);
-        let mut applicant = self.applicant()?;
+        let mut rotation = identity::certificates(&self.made);
         let mut node =
-            Node::new(client, &mut self.records, TokioTimer::new()).with_keys(KeysOf::new(&*keys));
+            Node::new(link, &mut self.records, TokioTimer::new()).with_keys(KeysOf::new(&*keys));
         let mut buffer = vec![0; 4_096];
-        let mut engines = (&mut applicant,);
+        let mut engines = (&mut rotation,);
         node.restore(&mut engines, &mut buffer).await?;
         loop {
+            let now = node.timer().now();
+            let is_connected = node.transport().is_connected();
+            identity::satisfy(engines.0, &self.site, &self.made, is_connected, now).await?;
             tokio::select! {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
                 order = orders.recv() => match order {
@@ -284,10 +234,11 @@ impl Life {
     /// Everything an enrolled device does.
     async fn work(
         &mut self,
+        slot: SlotId,
         certificate: CertificateDer<'static>,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Fallible<End> {
-        let client = self.client(OPERATIONAL, certificate)?;
+        let client = identity::client(&self.site, &self.made, slot, certificate)?;
         let well = firmware::self_test(&mut self.banks);
         let running = iot_ota::slot::load(&mut self.banks)?
             .and_then(|record| running_release(&self.banks, &record))
@@ -324,7 +275,9 @@ impl Life {
                         }
                     },
                     Some(Order::Retire) => {
-                        self.made.keys.destroy(OPERATIONAL)?;
+                        for slot in OPERATIONAL {
+                            self.made.keys.destroy(slot)?;
+                        }
                         change(&self.view, |view| view.retired = true);
                         return Ok(End::Off);
                     }

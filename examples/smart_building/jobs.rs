@@ -6,8 +6,8 @@ use iot_twin::Twin;
 
 /// The service that issues commands.
 pub const ISSUER: IssuerId = IssuerId::new(1);
-/// Where a device keeps its certificate and what it installed.
-pub const CERTIFICATE: RecordKey = RecordKey::new(0x0001);
+/// Where a device keeps its certificates: three records.
+pub const CERTIFICATES: RecordKey = RecordKey::new(0x0001);
 
 iot_core::commands! {
     /// What a room can be told to do. The class says what a power cut means.

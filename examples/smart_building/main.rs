@@ -18,6 +18,7 @@ mod desk;
 mod device;
 mod firmware;
 mod fleet;
+mod identity;
 mod jobs;
 mod ledger;
 mod member;

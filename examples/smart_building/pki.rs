@@ -17,9 +17,9 @@ use rustls::{ClientConfig, ServerConfig};
 
 pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The slot of a device's factory key, and of the key it made itself.
+/// The slot of a device's factory key, and those of the keys it makes itself.
 pub const FACTORY: SlotId = SlotId::new(0);
-pub const OPERATIONAL: SlotId = SlotId::new(1);
+pub const OPERATIONAL: [SlotId; 2] = [SlotId::new(1), SlotId::new(2)];
 /// The name the front answers to.
 pub const SERVER_NAME: &str = "localhost";
 

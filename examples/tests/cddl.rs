@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use cddl::schema::Schema;
 use cddl::{carried, commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
 
-const CHECKED: [&Schema; 11] = [
+const CHECKED: [&Schema; 12] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
@@ -41,6 +41,7 @@ const CHECKED: [&Schema; 11] = [
     &fleet::SCHEMA,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &identity::ROTATION,
     &outbox::SCHEMA,
     &tape::SCHEMA,
     &twin::SCHEMA,

@@ -9,15 +9,22 @@ extern crate std;
 mod der;
 
 pub mod cert;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod enrol;
 pub mod key;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 #[cfg(feature = "std")]
 pub mod revocation;
 #[cfg(feature = "ring")]
 pub mod ring;
+pub mod rotate;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "tpm")]
+pub mod tpm;
 
 pub use iot_core;

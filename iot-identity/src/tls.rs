@@ -12,11 +12,13 @@
 mod client;
 mod clock;
 mod credential;
+mod live;
 mod server;
 
 pub use client::ClientBuilder;
 pub use clock::Clock;
 pub use credential::{Credential, CredentialError};
+pub use live::Credentials;
 pub use server::ServerBuilder;
 
 use alloc::sync::Arc;

@@ -1,5 +1,5 @@
-//! Enrolment over a bad link, with power cuts on both sides.
-#![cfg(all(feature = "cert", feature = "sim"))]
+//! What a registrar grants, and to whom.
+#![cfg(feature = "cert")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,29 +8,22 @@
     reason = "a test may fail loudly"
 )]
 
-extern crate alloc;
-
-use alloc::collections::BTreeMap;
 use core::time::Duration;
 
+use iot_core::crypto::Digest;
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
-use iot_core::crypto::{Digest, KeyPolicy, KeyStore, Signature, Signer, SlotId};
-use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
-use iot_core::sim::SimEntropy;
 use iot_core::time::TimeBounds;
-use iot_core::{Channel, DeviceId, Instant, Message, Now, Principal, Role, TenantId, Timestamp};
-use iot_identity::cert::{Authority, UnverifiedCertificate, Validity, csr};
-use iot_identity::enrol::{
-    Answer, Applicant, Enrolled, Enrolment, Refusal, Registrar, Request, Standing, Terms,
+use iot_core::{DeviceId, Principal, Role, TenantId, Timestamp};
+use iot_identity::cert::{
+    AdmitError, Authority, Trust, TrustAnchors, UnverifiedCertificate, Validity, csr,
 };
+use iot_identity::enrol::{Enrolled, Enrolment, Refusal, Registrar, Terms};
 use iot_identity::key::PublicKey;
 use iot_identity::revocation::{CertificateId, Denied, Revocations};
-use iot_identity::ring::{Sha256, SoftwareKey, SoftwareKeys, SystemEntropy};
+use iot_identity::ring::{Sha256, SoftwareKey, SystemEntropy};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
-const SLOT: SlotId = SlotId::new(1);
-const RECORD: RecordKey = RecordKey::new(0x100);
 
 fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
@@ -51,7 +44,7 @@ fn authority() -> Authority<SoftwareKey> {
 }
 
 fn registrar(revocations: Revocations) -> Registrar<SoftwareKey> {
-    Registrar::new(authority(), tenant(), Terms::default(), revocations)
+    Registrar::new(authority(), tenant(), Terms::default().keys(4), revocations)
 }
 
 fn request(device: &DeviceId, key: &SoftwareKey) -> Vec<u8> {
@@ -61,154 +54,6 @@ fn request(device: &DeviceId, key: &SoftwareKey) -> Vec<u8> {
 
 fn new_key() -> SoftwareKey {
     SoftwareKey::generate(EcdsaP256Sha256).unwrap()
-}
-
-/// A service that makes its book durable before it answers, and may lose power in between.
-struct Service {
-    registrar: Option<Registrar<SoftwareKey>>,
-    durable: Vec<Vec<u8>>,
-    issued: usize,
-}
-
-impl Service {
-    fn new() -> Self {
-        Self {
-            registrar: Some(registrar(Revocations::default())),
-            durable: Vec::new(),
-            issued: 0,
-        }
-    }
-
-    fn restart(&mut self) {
-        let old = self.registrar.take().unwrap();
-        // The authority's key lives in its store; only the book in memory is lost.
-        let mut new = Registrar::new(
-            old.into_authority(),
-            tenant(),
-            Terms::default(),
-            Revocations::default(),
-        );
-        for record in &self.durable {
-            new.restore(Enrolment::decode(record).unwrap());
-        }
-        self.registrar = Some(new);
-    }
-
-    fn serve(
-        &mut self,
-        message: &[u8],
-        now: Timestamp,
-        chance: &mut SimEntropy,
-    ) -> Option<Vec<u8>> {
-        let wall = TimeBounds::exact(now);
-        let registrar = self.registrar.as_mut().unwrap();
-        let (answer, news) =
-            registrar.answer(&newcomer(), message, wall, &mut SystemEntropy::new());
-        if let Some(enrolment) = news {
-            if chance.chance(200) {
-                self.restart();
-                return None;
-            }
-            self.durable.push(enrolment.encode());
-            self.issued += 1;
-        }
-        if chance.chance(200) {
-            self.restart();
-            return None;
-        }
-        Some(answer)
-    }
-}
-
-/// Runs one device until it is enrolled; returns how often it was rebooted.
-fn run(seed: u64) -> usize {
-    let mut chance = SimEntropy::new(seed);
-    let (keys, mut records) = (SoftwareKeys::new(), BTreeMap::<RecordKey, Vec<u8>>::new());
-    keys.generate(SLOT, EcdsaP256Sha256, KeyPolicy::Sign)
-        .unwrap();
-    let public = PublicKey::of(&keys.signer(SLOT).unwrap()).unwrap();
-    let boot = |records: &BTreeMap<RecordKey, Vec<u8>>, now: Now, entropy: &mut SimEntropy| {
-        let mut engine = Applicant::<_, 1024>::new(device(), SLOT, public, RECORD, entropy.fork());
-        for (&key, value) in records {
-            engine.input(now, &Event::Record { key, value });
-        }
-        engine.input(now, &Event::Restored);
-        engine
-    };
-    let mut service = Service::new();
-    let (mut millis, mut reboots, mut arriving) = (0, 0, Vec::<Vec<u8>>::new());
-    let at = |millis: u64| {
-        let wall = START.after(Duration::from_millis(millis));
-        Now::new(Instant::from_millis(millis), TimeBounds::exact(wall))
-    };
-    let mut engine = boot(&records, at(0), &mut chance);
-    let mut buffer = [0; 2048];
-    while engine.standing() != Standing::Enrolled {
-        let now = at(millis);
-        assert!(
-            millis < 86_400_000,
-            "seed {seed}: not enrolled within a day"
-        );
-        if !arriving.is_empty() {
-            let answer = arriving.swap_remove(chance.below(arriving.len() as u64) as usize);
-            engine.input(now, &Event::Message(Message::new(Channel::Enrol, &answer)));
-        }
-        // A cut before the step took effect, or after it did and before the engine heard of it.
-        let (before, after) = (chance.chance(100), chance.chance(100));
-        if !before {
-            let mut signature = Signature::empty();
-            let done = match engine.step(now, &mut buffer) {
-                Step::Sign { slot, message } => {
-                    let signer = keys.signer(slot).unwrap();
-                    signer.sign(&[message], &mut signature).unwrap();
-                    Some(Done::Signed(&signature))
-                }
-                Step::Persist(batch) => {
-                    for (key, value) in batch.iter() {
-                        records.insert(key, value.unwrap().to_vec());
-                    }
-                    Some(Done::Persisted)
-                }
-                Step::Send(message) => {
-                    for _ in 0..1 + usize::from(chance.chance(300)) {
-                        let lost = chance.chance(400);
-                        let wall = START.after(Duration::from_millis(millis));
-                        let answer = (!lost)
-                            .then(|| service.serve(message.payload, wall, &mut chance))
-                            .flatten();
-                        arriving.extend(answer.filter(|_| !chance.chance(400)));
-                    }
-                    Some(Done::Sent(iot_core::Ticket::new(1)))
-                }
-                Step::Idle => None,
-                step => panic!("{step:?}"),
-            };
-            match done {
-                Some(done) if !after => engine.done(now, done),
-                Some(_) => {}
-                None => millis += 500,
-            }
-        }
-        if before || after {
-            reboots += 1;
-            engine = boot(&records, now, &mut chance);
-        }
-    }
-    let registrar = service.registrar.unwrap();
-    let all: Vec<_> = registrar.enrolments().collect();
-    assert_eq!((registrar.devices(), all.len(), service.issued), (1, 1, 1));
-    let chain: Vec<_> = engine.chain().collect();
-    assert_eq!(chain, [all[0].certificate().as_ref()], "seed {seed}");
-    // What it uses is what it would use after one more reboot.
-    let again = boot(&records, at(millis), &mut chance);
-    assert!(again.chain().eq(engine.chain()), "seed {seed}");
-    reboots
-}
-
-#[test]
-fn losses_doubles_and_power_cuts_on_both_sides_end_in_one_certificate() {
-    let reboots: usize = (0..150).map(run).sum();
-    assert!(reboots > 150, "only {reboots} reboots");
 }
 
 #[test]
@@ -264,6 +109,12 @@ fn the_revoked_do_not_enrol_by_any_key() {
     );
 
     revocations.deny(Denied::Key(hash));
+    for csr in [&own, &request(&device(), &new_key())] {
+        let refused = registrar.enrol(&newcomer(), csr, wall, &mut entropy);
+        assert_eq!(refused, Err(Refusal::Revoked));
+    }
+    // Somebody has looked at the device: it may come back, but never with that key.
+    assert_eq!(registrar.readmit(&device()).len(), 1);
     let refused = registrar.enrol(&newcomer(), &own, wall, &mut entropy);
     assert_eq!(refused, Err(Refusal::Revoked));
     let fresh = request(&device(), &new_key());
@@ -288,29 +139,125 @@ fn named(certificate: &[u8]) -> Denied {
 }
 
 #[test]
-fn the_key_of_a_denied_certificate_gets_neither_it_nor_another_and_takes_no_place() {
+fn a_revoked_certificate_renews_by_no_path() {
     let revocations = Revocations::default();
     let mut registrar = registrar(revocations.clone());
     let mut entropy = SystemEntropy::new();
-    let mut ask = |registrar: &mut Registrar<SoftwareKey>, csr: &[u8], days: u32| {
+    let mut ask = |registrar: &mut Registrar<SoftwareKey>, role: Role, csr: &[u8], days: u32| {
         let wall = TimeBounds::exact(START.after(days * DAY));
-        registrar.enrol(&newcomer(), csr, wall, &mut entropy)
+        let who = Principal::new(tenant(), device(), role);
+        registrar.enrol(&who, csr, wall, &mut entropy)
     };
-    let keys: Vec<_> = (0..5).map(|_| request(&device(), &new_key())).collect();
-    let first = ask(&mut registrar, &keys[0], 0).unwrap();
-    for key in &keys[1..4] {
-        ask(&mut registrar, key, 0).unwrap();
-    }
-    assert_eq!(ask(&mut registrar, &keys[4], 0), Err(Refusal::TooMany));
+    let keys: Vec<_> = (0..3).map(|_| request(&device(), &new_key())).collect();
+    let first = ask(&mut registrar, Role::Newcomer, &keys[0], 0).unwrap();
+    ask(&mut registrar, Role::Device, &keys[1], 0).unwrap();
 
     revocations.deny(named(first.certificate()));
-    let refused = Err(Refusal::Revoked);
-    assert_eq!(ask(&mut registrar, &keys[0], 0), refused, "the same again");
-    assert_eq!(ask(&mut registrar, &keys[0], 21), refused, "a fresh one");
-    assert!(ask(&mut registrar, &keys[4], 0).is_ok(), "it takes a place");
-    assert_eq!(ask(&mut registrar, &keys[0], 0), refused, "after another");
-    assert!(ask(&mut registrar, &keys[4], 40).is_ok());
-    assert_eq!(ask(&mut registrar, &keys[0], 40), refused, "once expired");
+    // With the certificate itself, its other one, after its end, and with the factory's; by any key; a year later too.
+    for role in [Role::Device, Role::Newcomer] {
+        for days in [0, 21, 40, 400] {
+            for csr in &keys {
+                let refused = ask(&mut registrar, role, csr, days);
+                assert_eq!(refused, Err(Refusal::Revoked), "{role:?}, day {days}");
+            }
+        }
+    }
+    // A registrar that starts anew from what was stored says the same.
+    let stored: Vec<_> = registrar.enrolments().map(Enrolment::encode).collect();
+    let mut again = Registrar::new(authority(), tenant(), Terms::default(), revocations.clone());
+    for record in &stored {
+        again.restore(Enrolment::decode(record).unwrap());
+    }
+    let refused = ask(&mut again, Role::Newcomer, &keys[2], 0);
+    assert_eq!(refused, Err(Refusal::Revoked));
+
+    let closed = registrar.readmit(&device());
+    assert_eq!(closed.len(), 1, "only what is denied is closed");
+    assert!(registrar.readmit(&device()).is_empty());
+    assert!(ask(&mut registrar, Role::Newcomer, &keys[2], 0).is_ok());
+    // Closed is on record, and refuses its own key whatever the list says later.
+    again.restore(Enrolment::decode(&closed[0].encode()).unwrap());
+    assert!(ask(&mut again, Role::Newcomer, &keys[2], 0).is_ok());
+    revocations.withdraw(&named(first.certificate()));
+    let refused = ask(&mut again, Role::Newcomer, &keys[0], 0);
+    assert_eq!(refused, Err(Refusal::Revoked));
+}
+
+#[test]
+fn what_a_registrar_keeps_is_bounded() {
+    let revocations = Revocations::default();
+    let terms = Terms::default().devices(2).keys(2);
+    let mut registrar = Registrar::new(authority(), tenant(), terms, revocations.clone());
+    let (wall, mut entropy) = (TimeBounds::exact(START), SystemEntropy::new());
+    for name in ["boiler-1", "boiler-2", "boiler-3"] {
+        let device = DeviceId::new(name).unwrap();
+        let who = Principal::new(tenant(), device, Role::Newcomer);
+        let csr = request(&device, &new_key());
+        let enrolled = registrar.enrol(&who, &csr, wall, &mut entropy);
+        assert_eq!(enrolled.is_ok(), name != "boiler-3", "{name}");
+    }
+    // Whoever is readmitted again and again meets an end too.
+    let device = DeviceId::new("boiler-1").unwrap();
+    let who = Principal::new(tenant(), device, Role::Newcomer);
+    let mut kept = 1;
+    for _ in 0..10 {
+        for one in registrar.enrolments().filter(|one| *one.device() == device) {
+            revocations.deny(Denied::Key(*one.key()));
+        }
+        registrar.readmit(&device);
+        let csr = request(&device, &new_key());
+        let enrolled = registrar.enrol(&who, &csr, wall, &mut entropy);
+        kept += usize::from(enrolled.is_ok());
+    }
+    assert_eq!(kept, 4, "two keys, and as many that were closed");
+}
+
+#[test]
+fn years_of_renewals_fill_no_book_and_are_never_refused() {
+    let terms = Terms::default().keys(2).after_expiry(3_650 * DAY);
+    let mut registrar = Registrar::new(authority(), tenant(), terms, Revocations::default());
+    for month in 0..60 {
+        let wall = TimeBounds::exact(START.after(month * 31 * DAY));
+        let csr = request(&device(), &new_key());
+        let enrolled = registrar.enrol(&newcomer(), &csr, wall, &mut SystemEntropy::new());
+        assert!(matches!(enrolled, Ok(Enrolled::Issued(_))), "month {month}");
+        assert!(registrar.enrolments().count() <= 4, "month {month}");
+    }
+}
+
+#[test]
+fn an_expired_certificate_comes_back_only_by_policy_and_only_as_a_newcomer() {
+    let revocations = Revocations::default();
+    let grace = Terms::default().after_expiry(365 * DAY);
+    for terms in [grace, Terms::default()] {
+        let authority = authority();
+        let mut anchors = TrustAnchors::new();
+        anchors
+            .add(authority.certificate(), tenant(), Role::Device)
+            .unwrap();
+        let trust = Trust::new(anchors, revocations.clone());
+        let mut registrar = Registrar::new(authority, tenant(), terms, revocations.clone());
+        let at = |days: u32| TimeBounds::exact(START.after(days * DAY));
+        let csr = request(&device(), &new_key());
+        let enrolled = registrar.enrol(&newcomer(), &csr, at(0), &mut SystemEntropy::new());
+        let chain = [enrolled.unwrap().certificate().clone()];
+        let role = |days| {
+            let who = registrar.returning(&trust, &chain, at(days));
+            who.map(|who| who.role)
+        };
+        let allowed = terms == grace;
+        assert_eq!(role(20), Ok(Role::Device));
+        let late = if allowed {
+            Ok(Role::Newcomer)
+        } else {
+            Err(AdmitError::Expired)
+        };
+        assert_eq!(role(200), late);
+        assert_eq!(role(600), Err(AdmitError::Expired), "past the grace");
+        revocations.deny(named(&chain[0]));
+        assert_ne!(role(200), Ok(Role::Newcomer), "revoked in between");
+        assert!(role(20).is_err());
+    }
 }
 
 #[test]
@@ -331,80 +278,4 @@ fn the_same_key_is_renewed_only_in_the_last_third_and_keys_are_bounded() {
     let fifth = request(&device(), &new_key());
     assert_eq!(ask(&fifth, 21), Err(Refusal::TooMany));
     assert!(ask(&fifth, 52).is_ok(), "the expired made no room");
-}
-
-#[test]
-fn a_final_refusal_is_not_asked_about_again() {
-    let keys = SoftwareKeys::new();
-    keys.generate(SLOT, EcdsaP256Sha256, KeyPolicy::Sign)
-        .unwrap();
-    let public = PublicKey::of(&keys.signer(SLOT).unwrap()).unwrap();
-    let mut engine = Applicant::<_, 1024>::new(device(), SLOT, public, RECORD, SimEntropy::new(1));
-    let revocations = Revocations::default();
-    revocations.deny(Denied::Device(tenant(), device()));
-    let mut registrar = registrar(revocations);
-    let now = Now::new(Instant::ZERO, TimeBounds::exact(START));
-    let (mut buffer, mut signature) = ([0; 1024], Signature::empty());
-    engine.input(now, &Event::Restored);
-    let Step::Sign { slot, message } = engine.step(now, &mut buffer) else {
-        panic!("it did not sign");
-    };
-    let signer = keys.signer(slot).unwrap();
-    signer.sign(&[message], &mut signature).unwrap();
-    engine.done(now, Done::Signed(&signature));
-    let Step::Send(message) = engine.step(now, &mut buffer) else {
-        panic!("it did not ask");
-    };
-    let (answer, news) = registrar.answer(
-        &newcomer(),
-        message.payload,
-        now.wall,
-        &mut SystemEntropy::new(),
-    );
-    assert_eq!(news, None);
-    engine.input(now, &Event::Message(Message::new(Channel::Enrol, &answer)));
-    assert_eq!(engine.standing(), Standing::Refused(Refusal::Revoked));
-    assert!(matches!(engine.step(now, &mut buffer), Step::Idle));
-    assert_eq!(engine.deadline(), None);
-    engine.apply_again();
-    assert!(matches!(engine.step(now, &mut buffer), Step::Sign { .. }));
-}
-
-#[test]
-fn another_keys_certificate_and_a_late_refusal_are_ignored() {
-    let keys = SoftwareKeys::new();
-    keys.generate(SLOT, EcdsaP256Sha256, KeyPolicy::Sign)
-        .unwrap();
-    let public = PublicKey::of(&keys.signer(SLOT).unwrap()).unwrap();
-    let mut engine = Applicant::<_, 1024>::new(device(), SLOT, public, RECORD, SimEntropy::new(1));
-    let now = Now::new(Instant::ZERO, TimeBounds::exact(START));
-    let (mut buffer, mut signature) = ([0; 1024], Signature::empty());
-    engine.input(now, &Event::Restored);
-    let Step::Sign { slot, message } = engine.step(now, &mut buffer) else {
-        panic!("it did not sign");
-    };
-    let signer = keys.signer(slot).unwrap();
-    signer.sign(&[message], &mut signature).unwrap();
-    engine.done(now, Done::Signed(&signature));
-    let Step::Send(message) = engine.step(now, &mut buffer) else {
-        panic!("it did not ask");
-    };
-    let number = Request::decode(message.payload).unwrap().number;
-
-    // The same number, the same device, but a certificate of another key.
-    let mut small = [0; 1024];
-    let foreign = request(&device(), &new_key());
-    let foreign = Request::new(number, &foreign).encode(&mut small).unwrap();
-    let mut registrar = registrar(Revocations::default());
-    let (answer, news) =
-        registrar.answer(&newcomer(), foreign, now.wall, &mut SystemEntropy::new());
-    assert!(news.is_some());
-    engine.input(now, &Event::Message(Message::new(Channel::Enrol, &answer)));
-    assert_eq!(engine.standing(), Standing::Applying);
-    assert_eq!(engine.chain().count(), 0);
-
-    let late = Answer::refused(number.wrapping_add(1), Refusal::Revoked);
-    let late = late.encode(&mut small).unwrap();
-    engine.input(now, &Event::Message(Message::new(Channel::Enrol, late)));
-    assert!(matches!(engine.step(now, &mut buffer), Step::Send(_)));
 }

@@ -12,6 +12,7 @@
 //! [`GapTracker`](crate::gaps::GapTracker) at the other end ignores what comes twice and names what will never come.
 //! The format of the records is in `outbox.cddl`.
 
+mod dead;
 mod engine;
 mod fates;
 mod names;
@@ -41,7 +42,7 @@ use crate::envelope::{MAX_CORRELATION_BYTES, TRACE_BYTES};
 /// A store-and-forward queue of up to `ITEMS` messages (1,024 at most), with `BYTES` of memory for those that come in
 /// and go out; what is stored is read back when it is sent. See the [module](self) for what it guarantees.
 ///
-/// A message may have up to `BYTES` bytes with address and context, and 65,535 of payload. The driver's buffer must
+/// A message may have up to `BYTES` bytes with address and context. The driver's buffer must
 /// have `BYTES` and [`BUFFER_OVERHEAD`](Self::BUFFER_OVERHEAD): a message that does not fit it is refused.
 ///
 /// ```
@@ -90,6 +91,8 @@ pub struct Outbox<const ITEMS: usize, const BYTES: usize> {
     order: Order<ITEMS>,
     census: Census,
     fates: Fates<ITEMS>,
+    /// No message whose record is of no use ended with an earlier fate.
+    oldest_dead: u64,
     stage: Stage<BYTES>,
     next_sequence: u64,
     doing: Doing,
@@ -110,6 +113,8 @@ pub struct Outbox<const ITEMS: usize, const BYTES: usize> {
     single: bool,
     no_storage: bool,
     no_link: bool,
+    /// The transport did not take the oldest message, which goes first: others are offered until something happens.
+    passes_oldest: bool,
     wake: Option<Instant>,
     restored: bool,
     damaged: bool,
@@ -139,8 +144,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 "an outbox has 1 to 1,024 places"
             );
             assert!(
-                BYTES > 0 && BYTES <= 65_536,
-                "an outbox has up to 64 KiB of memory"
+                BYTES > 0 && BYTES <= 65_535,
+                "an outbox has up to 65,535 bytes of memory"
             );
         }
         Self {
@@ -155,6 +160,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             order: Order::new(),
             census: Census::EMPTY,
             fates: Fates::new(),
+            oldest_dead: 0,
             stage: Stage::new(),
             next_sequence: 1,
             doing: Doing::Nothing,
@@ -168,6 +174,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             single: false,
             no_storage: false,
             no_link: false,
+            passes_oldest: false,
             wake: None,
             restored: false,
             damaged: false,
@@ -254,6 +261,9 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         let lengths = parts.lengths().filter(|_| bytes <= limit);
         let lengths = lengths.ok_or(PushError::TooLarge { bytes, limit })?;
         let room = self.find_room(message, lengths)?;
+        if self.remembers() >= Fates::<ITEMS>::CAPACITY {
+            return Err(PushError::Busy);
+        }
         if self.stage.room() < bytes {
             self.keep_staged();
         }
@@ -279,7 +289,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             self.census.add(slot);
             self.order.take();
         }
-        self.expects(at);
+        self.expects(now, at);
         self.next_sequence += 1;
         Ok(Sequence(sequence))
     }
@@ -318,6 +328,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             cursor.0
         };
         self.fates.read = self.fates.read.max(cursor.min(self.fates.durable));
+        self.fates.skip_unknown();
         let number = self.fates.read.max(cursor);
         if number >= self.fates.durable {
             // Somebody waits for it.

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
-use iot_core::crypto::{Signature, Signer, SlotId};
+use iot_core::crypto::{KeyPolicy, KeyStore, Signature, Signer, SlotId};
 use iot_core::engine::{Done, RecordKey};
 use iot_core::time::TimeBounds;
 use iot_core::{
@@ -9,16 +9,18 @@ use iot_core::{
     Timestamp,
 };
 use iot_identity::cert::{Authority, Validity};
-use iot_identity::enrol::{Answer, Applicant, Refusal, Registrar, Standing, Terms};
+use iot_identity::enrol::{Answer, Refusal, Registrar, Terms};
 use iot_identity::key::PublicKey;
 use iot_identity::revocation::{CertificateId, Denied, DenyList, Revocations};
-use iot_identity::ring::{Sha256, SoftwareKey, SystemEntropy};
+use iot_identity::ring::{Sha256, SoftwareKey, SoftwareKeys, SystemEntropy};
+use iot_identity::rotate::{Policy, Rotation, Session, Want};
 
 use super::engine::hand;
 use super::schema::{Schema, schema};
 
 pub(crate) const DENY_LIST: Schema = schema!("iot-identity/src/revocation/denylist.cddl");
 pub(crate) const ENROLMENT: Schema = schema!("iot-identity/src/enrol/enrol.cddl");
+pub(crate) const ROTATION: Schema = schema!("iot-identity/src/rotate/rotate.cddl");
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -47,57 +49,83 @@ fn a_deny_list_is_as_described() {
     DENY_LIST.holds("deny-list", &list.encode());
 }
 
-/// An applicant and a registrar, over a link that loses nothing; every byte on it and every record of both.
+/// A rotation and a registrar, over a link that loses nothing; every byte on it and every record of both.
 #[test]
-fn an_enrolment_is_as_described_on_the_wire_and_in_both_stores() {
+fn enrolment_and_rotation_are_as_described_on_the_wire_and_in_both_stores() {
     let (tenant, device) = names();
     let mut entropy = SystemEntropy::new();
     let validity = Validity::lasting(START, Duration::from_secs(86_400_000));
     let authority = SoftwareKey::generate(EcdsaP256Sha256).unwrap();
     let authority = Authority::root(authority, "Acme", validity, &mut entropy).unwrap();
     let mut registrar = Registrar::new(authority, tenant, Terms::default(), Revocations::default());
-    let key = SoftwareKey::generate(EcdsaP256Sha256).unwrap();
-    let public = PublicKey::of(&key).unwrap();
-    let record = RecordKey::new(0x100);
-    let mut applicant =
-        Applicant::<_, 2_048>::new(device, SlotId::new(1), public, record, SystemEntropy::new());
+    let keys = SoftwareKeys::new();
+    let slots = [SlotId::new(1), SlotId::new(2)];
+    let first = RecordKey::new(0x100);
+    let policy = Policy::default();
+    let mut rotation =
+        Rotation::<_, 2_048>::new(device, slots, first, policy, SystemEntropy::new());
     let now = Now::new(Instant::ZERO, TimeBounds::exact(START));
-    applicant.input(now, &Event::Restored);
+    rotation.input(now, &Event::Restored);
     let newcomer = Principal::new(tenant, device, Role::Newcomer);
     let (mut sent, mut stored) = (0, 0);
-    while applicant.standing() != Standing::Enrolled {
-        let (mut buffer, mut signature) = ([0; 4_096], Signature::empty());
-        let mut answer = None;
-        let done = match applicant.step(now, &mut buffer) {
-            Step::Sign { message, .. } => {
-                key.sign(&[message], &mut signature).unwrap();
-                Done::Signed(&signature)
+    for _ in 0..2 {
+        rotation.renew();
+        loop {
+            while let Some(want) = rotation.wants(now) {
+                let slot = match want {
+                    Want::Session(identity) => {
+                        rotation.session(now, identity, Session::Open);
+                        continue;
+                    }
+                    Want::Generate(slot) => {
+                        keys.generate(slot, EcdsaP256Sha256, KeyPolicy::Sign)
+                            .unwrap();
+                        slot
+                    }
+                    Want::Inspect(slot) => slot,
+                    want => panic!("{want:?}"),
+                };
+                let key = keys.signer(slot).ok();
+                rotation.holds(now, slot, key.map(|key| PublicKey::of(&key).unwrap()));
             }
-            Step::Send(message) => {
-                ENROLMENT.holds("request", message.payload);
-                let enrolled = registrar.answer(&newcomer, message.payload, now.wall, &mut entropy);
-                answer = Some(enrolled.0);
-                sent += 1;
-                Done::Sent(Ticket::new(1))
-            }
-            Step::Persist(batch) => {
-                for (_, value) in batch.iter() {
-                    ENROLMENT.holds("stored-chain", value.unwrap());
-                    stored += 1;
+            let (mut buffer, mut signature) = ([0; 4_096], Signature::empty());
+            let mut answer = None;
+            let done = match rotation.step(now, &mut buffer) {
+                Step::Idle => break,
+                Step::Sign { slot, message } => {
+                    let key = keys.signer(slot).unwrap();
+                    key.sign(&[message], &mut signature).unwrap();
+                    Done::Signed(&signature)
                 }
-                Done::Persisted
+                Step::Send(message) => {
+                    ENROLMENT.holds("request", message.payload);
+                    let wall = now.wall;
+                    let enrolled = registrar.answer(&newcomer, message.payload, wall, &mut entropy);
+                    answer = Some(enrolled.0);
+                    sent += 1;
+                    Done::Sent(Ticket::new(1))
+                }
+                Step::Persist(batch) => {
+                    for (key, value) in batch.iter() {
+                        let rule = if key == first { "head" } else { "slot" };
+                        ROTATION.holds(rule, value.unwrap());
+                        stored += 1;
+                    }
+                    Done::Persisted
+                }
+                step => panic!("{step:?}"),
+            };
+            rotation.done(now, done);
+            if let Some(answer) = answer {
+                ENROLMENT.holds("answer", &answer);
+                hand(&mut rotation, now, Channel::Enrol, &answer);
             }
-            step => panic!("{step:?}"),
-        };
-        applicant.done(now, done);
-        if let Some(answer) = answer {
-            ENROLMENT.holds("answer", &answer);
-            hand(&mut applicant, now, Channel::Enrol, &answer);
         }
     }
-    assert_eq!((sent, stored), (1, 1));
-    let enrolment = registrar.enrolments().next().unwrap().encode();
-    ENROLMENT.holds("enrolment", &enrolment);
+    assert_eq!((sent, stored), (2, 4));
+    for enrolment in registrar.enrolments() {
+        ENROLMENT.holds("enrolment", &enrolment.encode());
+    }
 }
 
 #[test]

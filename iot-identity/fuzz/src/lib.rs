@@ -15,6 +15,7 @@ pub mod crl;
 pub mod lint;
 pub mod path;
 pub mod request;
+pub mod tpm;
 
 #[path = "../../tests/support/forge.rs"]
 #[allow(dead_code, reason = "the tests forge more")]

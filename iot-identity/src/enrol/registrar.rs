@@ -1,149 +1,28 @@
 //! The service's half.
 
+mod enrolment;
+mod returning;
+mod terms;
+
+pub use enrolment::{Enrolment, EnrolmentError};
+#[cfg(feature = "tls")]
+pub(crate) use returning::expired;
+pub use terms::Terms;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use iot_core::codec::{Limits, check, encode_into};
 use iot_core::crypto::Signer;
 use iot_core::entropy::Entropy;
 use iot_core::time::{Proof, TimeBounds};
 use iot_core::{DeviceId, Principal, Role, TenantId};
-use minicbor::Decoder;
 use rustls_pki_types::CertificateDer;
 
 use super::wire::{Answer, Refusal, Request as Asked, granted};
-use crate::cert::{Authority, Request, UnverifiedCertificate, Validity, link};
+use crate::cert::{Authority, Request, Validity, link};
 use crate::key::KeyHash;
 use crate::revocation::Revocations;
 use crate::ring::Sha256;
-
-/// How long the certificates live that a [`Registrar`] issues, and when it replaces one.
-///
-/// ```
-/// use core::time::Duration;
-/// use iot_identity::enrol::Terms;
-/// let monthly = Terms::new(Duration::from_secs(30 * 86_400));
-/// assert_eq!(monthly, Terms::default());
-/// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Terms {
-    lifetime: Duration,
-    backdate: Duration,
-    keys: usize,
-}
-
-impl Terms {
-    /// Certificates live for `lifetime`; one of the same key is replaced in its last third.
-    ///
-    /// They begin five minutes early for devices whose clock is behind, and a device may hold four.
-    #[must_use]
-    pub const fn new(lifetime: Duration) -> Self {
-        Self {
-            lifetime,
-            backdate: Duration::from_secs(300),
-            keys: 4,
-        }
-    }
-
-    /// Lets certificates begin `span` before they are issued.
-    #[must_use]
-    pub const fn backdate(mut self, span: Duration) -> Self {
-        self.backdate = span;
-        self
-    }
-
-    /// Lets a device hold certificates of `keys` keys at a time.
-    #[must_use]
-    pub const fn keys(mut self, keys: usize) -> Self {
-        self.keys = keys;
-        self
-    }
-}
-
-impl Default for Terms {
-    /// Thirty days.
-    fn default() -> Self {
-        Self::new(Duration::from_secs(30 * 86_400))
-    }
-}
-
-/// A certificate that was issued, to whom, for which key: what a registrar must not forget.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Enrolment {
-    tenant: TenantId,
-    device: DeviceId,
-    key: KeyHash,
-    certificate: CertificateDer<'static>,
-}
-
-/// The bytes are no [`Enrolment`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the record is no enrolment of a known format")]
-#[non_exhaustive]
-pub struct EnrolmentError;
-
-impl Enrolment {
-    /// Whose tenant.
-    #[must_use]
-    pub const fn tenant(&self) -> &TenantId {
-        &self.tenant
-    }
-
-    /// Which device.
-    #[must_use]
-    pub const fn device(&self) -> &DeviceId {
-        &self.device
-    }
-
-    /// Which key.
-    #[must_use]
-    pub const fn key(&self) -> &KeyHash {
-        &self.key
-    }
-
-    /// The certificate.
-    #[must_use]
-    pub const fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
-    }
-
-    /// Encodes it for a store.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut buffer = alloc::vec![0; self.certificate.len().saturating_add(160)];
-        let bytes = encode_into(&mut buffer, |out| {
-            out.array(4)?.u8(1)?.str(self.tenant.as_str())?;
-            out.str(self.device.as_str())?.bytes(&self.certificate)?;
-            Ok(())
-        });
-        bytes.map(<[u8]>::to_vec).unwrap_or_default()
-    }
-
-    /// Decodes it.
-    ///
-    /// # Errors
-    ///
-    /// [`EnrolmentError`] for anything but what [`encode`](Self::encode) writes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, EnrolmentError> {
-        check(bytes, Limits::new(8_192, 1, 5)).map_err(|_| EnrolmentError)?;
-        let mut input = Decoder::new(bytes);
-        let mut read = || {
-            let known = input.array().ok()? == Some(4) && input.u8().ok()? == 1;
-            let tenant = TenantId::new(input.str().ok()?).ok()?;
-            let device = DeviceId::new(input.str().ok()?).ok()?;
-            let certificate = CertificateDer::from(input.bytes().ok()?.to_vec());
-            let key = UnverifiedCertificate::parse(&certificate)?.public_key()?;
-            known.then_some(Self {
-                tenant,
-                device,
-                key: key.hash(&mut Sha256::new()),
-                certificate,
-            })
-        };
-        read().ok_or(EnrolmentError)
-    }
-}
 
 /// What became of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -170,8 +49,8 @@ impl Enrolled {
 /// in memory; every [`Enrolled::Issued`] is for the caller to make durable, and [`restore`](Self::restore)
 /// shows it again after a restart.
 ///
-/// The key of a denied certificate is refused, but the device may enrol with another key: against a device that
-/// was compromised deny the device itself, [`Denied::Device`](crate::revocation::Denied::Device).
+/// A device of which any key or certificate is denied gets nothing more, with whatever key and by whatever
+/// session it asks, until [`readmit`](Self::readmit); the denied key never gets anything again.
 ///
 /// ```
 /// use core::time::Duration;
@@ -268,17 +147,11 @@ impl<S: Signer> Registrar<S> {
             return Err(Refusal::OtherDevice);
         }
         let key = request.public_key().hash(&mut Sha256::new());
-        if self
-            .revocations
-            .is_key_denied(&who.tenant, &who.device, &key)
-        {
+        if self.is_barred(&who.tenant, &who.device, &key) {
             return Err(Refusal::Revoked);
         }
         let held = self.book.get(&who.device).map_or(&[][..], Vec::as_slice);
         let known = held.iter().find(|one| one.key == key);
-        if known.is_some_and(|known| self.is_denied(known)) {
-            return Err(Refusal::Revoked);
-        }
         if let Some(known) = known
             && self.is_fresh(known, wall)
         {
@@ -286,17 +159,46 @@ impl<S: Signer> Registrar<S> {
         }
         let live = held
             .iter()
-            .filter(|one| one.key != key && !is_expired(one, wall) && !self.is_denied(one));
-        if live.count() >= self.terms.keys {
+            .filter(|one| one.key != key && !one.is_closed && !one.has_expired(wall));
+        let closed = held.iter().filter(|one| one.is_closed).count();
+        let is_full = live.count() >= self.terms.keys || closed >= self.most_closed();
+        if is_full || (held.is_empty() && self.book.len() >= self.terms.devices) {
             return Err(Refusal::TooMany);
         }
         let enrolment = self.issue(&request, wall, key, entropy)?;
         let mut held = self.book.remove(&who.device).unwrap_or_default();
-        // A denied one stays for as long as it is denied: forgotten, its key would enrol again.
-        held.retain(|one| one.key != key && (!is_expired(one, wall) || self.is_denied(one)));
+        // A denied one stays for as long as it is denied: forgotten, its key or its device would enrol again. Of
+        // those that have expired the newest stay, by which the device may come back.
+        let expired = held.iter().filter(|one| one.has_expired(wall)).count();
+        let mut surplus = expired.saturating_sub(self.terms.keys);
+        held.retain(|one| {
+            let is_surplus = one.has_expired(wall) && surplus > 0;
+            surplus = surplus.saturating_sub(usize::from(is_surplus));
+            let is_kept = self.is_kept(one, wall) && !is_surplus;
+            one.key != key && (is_kept || self.is_denied(one))
+        });
         held.push(enrolment.clone());
         self.book.insert(who.device, held);
         Ok(Enrolled::Issued(enrolment))
+    }
+
+    /// Lets a device ask again although certificates of it are denied: whoever does so has looked at it.
+    ///
+    /// Their keys stay refused. What changed is for the caller to make durable; a device that is itself denied
+    /// stays refused until that is withdrawn.
+    pub fn readmit(&mut self, device: &DeviceId) -> Vec<Enrolment> {
+        let Some(mut held) = self.book.remove(device) else {
+            return Vec::new();
+        };
+        let mut changed = Vec::new();
+        for one in &mut held {
+            if !one.is_closed && self.is_denied(one) {
+                one.is_closed = true;
+                changed.push(one.clone());
+            }
+        }
+        self.book.insert(*device, held);
+        changed
     }
 
     /// Decides on a message of the enrol channel: the answer to send, and what must be durable before it is sent.
@@ -370,7 +272,16 @@ impl<S: Signer> Registrar<S> {
             device: *request.device(),
             key,
             certificate: certificate.map_err(|_| Refusal::Later)?,
+            is_closed: false,
         })
+    }
+
+    /// Whether a request with this key gets nothing, whoever sends it.
+    fn is_barred(&self, tenant: &TenantId, device: &DeviceId, key: &KeyHash) -> bool {
+        let held = self.book.get(device).map_or(&[][..], Vec::as_slice);
+        self.revocations.is_key_denied(tenant, device, key)
+            || held.iter().any(|one| one.is_closed && one.key == *key)
+            || held.iter().any(|one| !one.is_closed && self.is_denied(one))
     }
 
     /// Whether the deny-list names its device, its key or the certificate itself.
@@ -382,15 +293,20 @@ impl<S: Signer> Registrar<S> {
         })
     }
 
+    /// Whether it may still be shown to us, or may have to be named as denied.
+    fn is_kept(&self, one: &Enrolment, wall: TimeBounds) -> bool {
+        let grace = self.terms.after_expiry.unwrap_or_default();
+        wall.reached(one.not_after().after(grace)) != Proof::Yes
+    }
+
+    /// Who has had more certificates denied than this is denied itself, not readmitted.
+    const fn most_closed(&self) -> usize {
+        self.terms.keys.saturating_mul(2)
+    }
+
     /// Not proved to be in the last third of its life: until then a retry and a renewal are the same request.
     fn is_fresh(&self, enrolment: &Enrolment, wall: TimeBounds) -> bool {
-        let view = UnverifiedCertificate::parse(&enrolment.certificate);
         let margin = self.terms.lifetime / 3;
-        view.is_some_and(|view| wall.reached(view.not_after().before(margin)) != Proof::Yes)
+        wall.reached(enrolment.not_after().before(margin)) != Proof::Yes
     }
-}
-
-fn is_expired(enrolment: &Enrolment, wall: TimeBounds) -> bool {
-    let view = UnverifiedCertificate::parse(&enrolment.certificate);
-    view.is_some_and(|view| wall.reached(view.not_after()) == Proof::Yes)
 }

@@ -7,8 +7,6 @@ const FORMAT: u8 = 1;
 const MAX_CSR_BYTES: usize = 2_048;
 const MAX_CERTIFICATE_BYTES: usize = 2_048;
 const MAX_CERTIFICATES: usize = 4;
-// An array of two, and the format's number.
-const STORED_HEAD: [u8; 2] = [0x82, FORMAT];
 const LIMITS: Limits = Limits::new(MAX_CERTIFICATES * MAX_CERTIFICATE_BYTES + 64, 2, 16);
 
 /// The bytes are no enrolment message of a known format.
@@ -183,7 +181,7 @@ impl<'a> Answer<'a> {
         self.outcome.map(Chain::iter)
     }
 
-    pub(super) const fn outcome(&self) -> Result<Chain<'a>, Refusal> {
+    pub(crate) const fn outcome(&self) -> Result<Chain<'a>, Refusal> {
         self.outcome
     }
 
@@ -224,12 +222,12 @@ impl<'a> Answer<'a> {
 /// One to four certificates, still encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(super) struct Chain<'a> {
+pub(crate) struct Chain<'a> {
     array: &'a [u8],
 }
 
 impl<'a> Chain<'a> {
-    fn read(bytes: &'a [u8], input: &mut Decoder<'a>) -> Result<Self, WireError> {
+    pub(crate) fn read(bytes: &'a [u8], input: &mut Decoder<'a>) -> Result<Self, WireError> {
         let start = input.position();
         let count = input.array()?.ok_or(WireError::Shape)?;
         if !(1..=MAX_CERTIFICATES as u64).contains(&count) {
@@ -247,28 +245,25 @@ impl<'a> Chain<'a> {
         })
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    /// The encoded array, for a record.
+    pub(crate) const fn as_bytes(&self) -> &'a [u8] {
+        self.array
+    }
+
+    /// From an encoded array that was checked before.
+    pub(crate) fn from_bytes(array: &'a [u8]) -> Option<Self> {
+        Self::read(array, &mut Decoder::new(array)).ok()
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut input = Decoder::new(self.array);
         let count = input.array().ok().flatten().unwrap_or(0);
         (0..count).map_while(move |_| input.bytes().ok())
     }
-
-    /// The record that keeps it; `None`, and nothing written, when it does not fit.
-    pub(super) fn store(self, room: &mut [u8]) -> Option<usize> {
-        let end = self.array.len().checked_add(STORED_HEAD.len())?;
-        let (head, array) = room.get_mut(..end)?.split_at_mut(STORED_HEAD.len());
-        head.copy_from_slice(&STORED_HEAD);
-        array.copy_from_slice(self.array);
-        Some(end)
-    }
-
-    pub(super) fn restore(record: &'a [u8]) -> Result<Self, WireError> {
-        Self::read(record, &mut open(record, 2)?)
-    }
 }
 
 /// Checks the whole input and enters its outer array, past the format's number.
-fn open(bytes: &[u8], fields: u64) -> Result<Decoder<'_>, WireError> {
+pub(crate) fn open(bytes: &[u8], fields: u64) -> Result<Decoder<'_>, WireError> {
     check(bytes, LIMITS)?;
     let mut input = Decoder::new(bytes);
     if input.array()? != Some(fields) {
@@ -280,17 +275,17 @@ fn open(bytes: &[u8], fields: u64) -> Result<Decoder<'_>, WireError> {
     Ok(input)
 }
 
-#[cfg(feature = "cert")]
-pub(super) use encode_chain::granted;
+#[cfg(any(feature = "cert", feature = "sim"))]
+pub(crate) use encode_chain::granted;
 
-#[cfg(feature = "cert")]
+#[cfg(any(feature = "cert", feature = "sim"))]
 mod encode_chain {
     use alloc::vec::Vec;
 
     use super::{FORMAT, MAX_CERTIFICATE_BYTES, encode_into};
 
     /// The answer that grants these certificates; `None` when they are more or longer than a device takes.
-    pub(in super::super) fn granted(number: u32, chain: &[&[u8]]) -> Option<Vec<u8>> {
+    pub(crate) fn granted(number: u32, chain: &[&[u8]]) -> Option<Vec<u8>> {
         let fits = |one: &&[u8]| (1..=MAX_CERTIFICATE_BYTES).contains(&one.len());
         if !(1..=super::MAX_CERTIFICATES).contains(&chain.len()) || !chain.iter().all(fits) {
             return None;
@@ -346,15 +341,11 @@ mod tests {
             let answer = Answer::decode(&bytes).unwrap();
             prop_assert!(answer.certificates().unwrap().eq(chain.iter().map(Vec::as_slice)));
             prop_assert_eq!(answer.encode(&mut buffer).unwrap(), &bytes);
-
-            let stored = answer.outcome().unwrap().store(&mut buffer).unwrap();
-            let restored = Chain::restore(&buffer[..stored]).unwrap();
-            prop_assert!(restored.iter().eq(chain.iter().map(Vec::as_slice)));
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = (Request::decode(&bytes), Answer::decode(&bytes), Chain::restore(&bytes));
+            let _ = (Request::decode(&bytes), Answer::decode(&bytes), Chain::from_bytes(&bytes));
             let inside = [&[0x83, 1, 7][..], &bytes].concat();
             let _ = (Request::decode(&inside), Answer::decode(&inside));
         }

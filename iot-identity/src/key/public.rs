@@ -92,6 +92,15 @@ impl PublicKey {
             .unwrap_or(&[])
     }
 
+    /// Copies the key as [`Signer::public_key`] wants it.
+    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
+    pub(crate) fn write_to<'o>(&self, out: &'o mut [u8]) -> Result<&'o [u8], KeyError> {
+        let needed = self.as_bytes().len();
+        let out = out.get_mut(..needed).ok_or(KeyError::Buffer { needed })?;
+        out.copy_from_slice(self.as_bytes());
+        Ok(out)
+    }
+
     /// Its DER SubjectPublicKeyInfo in two parts that follow each other.
     #[must_use]
     pub fn spki_parts(&self) -> [&[u8]; 2] {

@@ -7,7 +7,7 @@ use iot_core::entropy::Entropy;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::MultipartSigner;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// A P-256 key in memory, wiped when it is dropped; it cannot be copied, shown or stored.
 ///
@@ -49,6 +49,14 @@ impl P256Key {
         Err(KeyError::Device)
     }
 }
+
+impl ZeroizeOnDrop for P256Key {}
+
+// What the mark above says is true as long as what is held keeps it.
+const _: fn() = || {
+    const fn wiped<T: ZeroizeOnDrop>() {}
+    wiped::<SigningKey>();
+};
 
 impl Signer for P256Key {
     fn algorithm(&self) -> SignatureAlgorithm {

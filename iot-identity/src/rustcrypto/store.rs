@@ -57,8 +57,7 @@ impl<E, const SLOTS: usize> SoftwareKeys<E, SLOTS> {
     ) -> Result<T, KeyError> {
         let slots = self.slots.try_borrow().map_err(|_| KeyError::Device)?;
         match slots.get(usize::from(slot.get())) {
-            None => Err(KeyError::Full),
-            Some(None) => Err(KeyError::Absent),
+            None | Some(None) => Err(KeyError::Absent),
             Some(Some(held)) => use_key(held),
         }
     }

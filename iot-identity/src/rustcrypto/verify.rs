@@ -2,6 +2,8 @@
 
 use iot_core::crypto::{BadSignature, SignatureAlgorithm, Verifier};
 use p256::ecdsa::signature::MultipartVerifier as _;
+#[cfg(feature = "pkcs11")]
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
 
 use crate::key::PublicKey;
 
@@ -18,6 +20,21 @@ impl P256Verifier {
         p256::ecdsa::VerifyingKey::from_sec1_bytes(point)
             .ok()
             .map(Self)
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+impl P256Verifier {
+    /// Checks a signature over a SHA-256 digest.
+    pub(crate) fn verify_digest(
+        &self,
+        digest: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        let signature =
+            p256::ecdsa::Signature::from_slice(signature).map_err(|_| BadSignature::new())?;
+        PrehashVerifier::verify_prehash(&self.0, digest, &signature)
+            .map_err(|_| BadSignature::new())
     }
 }
 

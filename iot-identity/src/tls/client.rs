@@ -11,7 +11,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::{Clock, Credential, TlsError, VERSIONS, provider};
+use super::{Clock, Credential, Credentials, TlsError, VERSIONS, provider};
 use crate::cert::UnverifiedCertificate;
 
 /// Makes the configuration of a client that trusts these roots and proves itself with a [`Credential`].
@@ -33,7 +33,7 @@ use crate::cert::UnverifiedCertificate;
 #[must_use]
 pub struct ClientBuilder {
     roots: Arc<RootCertStore>,
-    credential: Option<Credential>,
+    credentials: Option<Credentials>,
     clock: Clock,
     resumption: bool,
     uncertain: bool,
@@ -58,7 +58,7 @@ impl ClientBuilder {
         }
         Ok(Self {
             roots: Arc::new(store),
-            credential: None,
+            credentials: None,
             clock: Clock::system(),
             resumption: false,
             uncertain: false,
@@ -66,8 +66,13 @@ impl ClientBuilder {
     }
 
     /// Proves itself with this.
-    pub fn credential(mut self, credential: &Credential) -> Self {
-        self.credential = Some(credential.clone());
+    pub fn credential(self, credential: &Credential) -> Self {
+        self.credentials(&Credentials::new(credential.clone()))
+    }
+
+    /// Proves itself with whatever is in force when a connection is made.
+    pub fn credentials(mut self, live: &Credentials) -> Self {
+        self.credentials = Some(live.clone());
         self
     }
 
@@ -112,8 +117,8 @@ impl ClientBuilder {
             .map_err(|_| TlsError::Settings)?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let mut config = match self.credential {
-            Some(credential) => builder.with_client_cert_resolver(credential.resolver()),
+        let mut config = match self.credentials {
+            Some(live) => builder.with_client_cert_resolver(live.resolver()),
             None => builder.with_no_client_auth(),
         };
         if !self.resumption {

@@ -93,8 +93,8 @@ impl Credential {
         &self.certified.cert
     }
 
-    pub(super) fn resolver(&self) -> Arc<sign::SingleCertAndKey> {
-        Arc::new(sign::SingleCertAndKey::from(Arc::clone(&self.certified)))
+    pub(super) const fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
     }
 }
 

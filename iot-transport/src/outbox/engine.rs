@@ -63,10 +63,10 @@ impl<const ITEMS: usize, const BYTES: usize> Engine for Outbox<ITEMS, BYTES> {
             Event::Record { key, value } => self.damaged |= self.show(key, value).is_none(),
             Event::Restored => self.restored(),
             Event::Settled { ticket, fate } => {
-                self.no_link = false;
+                self.tries_again();
                 self.ended(now, ticket, fate);
             }
-            Event::Connected { .. } => self.no_link = false,
+            Event::Connected { .. } => self.tries_again(),
             _ => {}
         }
     }
@@ -144,6 +144,8 @@ impl<const ITEMS: usize, const BYTES: usize> Engine for Outbox<ITEMS, BYTES> {
             ) => {
                 self.settle(now, at, Fate::Refused);
             }
+            // A layer may hold back some messages and let others through: the oldest must not stop those.
+            (Doing::Send(at), _) if self.holds_up(at) => self.passes_oldest = true,
             (Doing::Send(_), _) => {
                 self.no_link = true;
                 self.pause(now);
@@ -223,6 +225,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         self.census = Census::EMPTY;
         slots.iter().for_each(|slot| self.census.add(slot));
         self.clock_durable = self.clock_base;
+        fates.skip_unknown();
         self.restored = true;
     }
 
@@ -235,7 +238,7 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         if fate == Fate::Evicted {
             // From the transport's queue, not from here.
             self.turn(at, State::Stored);
-            self.expects(at);
+            self.expects(now, at);
         } else {
             self.settle(now, at, fate);
         }
@@ -244,7 +247,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
     /// Ends what has expired, and looks again at what was refused.
     fn advance(&mut self, now: Now) {
         if self.wake.is_some_and(|wake| wake <= now.instant) {
-            (self.wake, self.no_storage, self.no_link) = (None, false, false);
+            (self.wake, self.no_storage) = (None, false);
+            self.tries_again();
         }
         let clock = self.clock(now);
         let wall = seconds_of(now.wall.not_before().as_millis());
@@ -261,24 +265,39 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             if is_over {
                 self.settle(now, at, Fate::Expired);
             }
-            self.expects(at);
+            self.expects(now, at);
         }
     }
 
     /// Looks again when the time of a message is over.
-    pub(super) fn expects(&mut self, at: usize) {
+    pub(super) fn expects(&mut self, now: Now, at: usize) {
+        let (clock, wall) = (
+            self.clock(now),
+            seconds_of(now.wall.not_before().as_millis()),
+        );
         let waits = |slot: &&Slot| slot.expires > 0 && !matches!(slot.state, State::InFlight(_));
         if let Some(slot) = self.slots.get(at).filter(waits) {
             self.soonest = self.soonest.min(slot.expires);
             if slot.expires_wall > 0 {
                 self.soonest_wall = self.soonest_wall.min(slot.expires_wall);
+                // What was proved to pass while the power was off does not have to pass again.
+                let left = u32::try_from(slot.expires_wall.saturating_sub(wall));
+                let left = left.unwrap_or(u32::MAX);
+                self.soonest = self.soonest.min(clock.saturating_add(left));
             }
         }
     }
 
+    /// Something happened: what the transport did not take is offered again.
+    const fn tries_again(&mut self) {
+        (self.no_link, self.passes_oldest) = (false, false);
+    }
+
     fn choose(&mut self, now: Now) -> Doing {
         if !self.no_storage {
-            if self.crowded && self.slots.iter().any(|slot| self.is_removable(slot)) {
+            let must_clean = self.must_clean();
+            if (self.crowded || must_clean) && self.slots.iter().any(|slot| self.is_removable(slot))
+            {
                 return Doing::Remove { chosen: false };
             }
             let clock = self.clock(now);
@@ -292,7 +311,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
                 let dead = slot.and_then(Slot::dead);
                 dead.is_some_and(|number| number >= self.fates.durable)
             };
-            let due = due || self.fates.fills_group() || self.staged().any(takes_place);
+            let due =
+                due || must_clean || self.fates.fills_group() || self.staged().any(takes_place);
             let fates = self.fates.group().filter(|_| due);
             if staged || fates.is_some() || mark {
                 return Doing::Persist {
@@ -316,10 +336,12 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         let urgency = self.census.most_urgent()?;
         // The newest must not run away from the oldest: the receiver remembers so much and no more.
         let floor = self.floor();
-        let stretched = self.next_sequence - floor >= Self::SPAN / 2;
+        let stretched = self.next_sequence - floor >= Self::SPAN / 2 && !self.passes_oldest;
         let goes_next = |slot: &Slot| {
             let holds_up = stretched && slot.sequence == floor;
-            slot.state == State::Stored && (holds_up || priority_code(slot.priority) == urgency)
+            slot.state == State::Stored
+                && (holds_up || priority_code(slot.priority) == urgency)
+                && slot.sequence - floor < Self::SPAN
         };
         let at = self
             .order
@@ -334,6 +356,15 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             self.keep_staged();
         }
         (self.stage.room() >= len).then_some(Doing::Read(at))
+    }
+
+    /// Whether it goes before more urgent ones, because it is the oldest.
+    fn holds_up(&self, at: usize) -> bool {
+        let floor = self.floor();
+        let slot = self.slots.get(at).filter(|slot| slot.sequence == floor);
+        let is_other =
+            |slot: &Slot| Some(priority_code(slot.priority)) != self.census.most_urgent();
+        !self.passes_oldest && slot.is_some_and(is_other)
     }
 
     /// Whether its record is of no use: its message has a fate, and that is on record.

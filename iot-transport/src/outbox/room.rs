@@ -1,14 +1,16 @@
 //! Where a message goes, and who leaves for it when there is no room.
 
-use iot_core::{Fate, Message, Now, Priority};
+use iot_core::{Fate, Instant, Message, Now, Priority};
 
-use super::slot::Lengths;
+use super::slot::{Lengths, Slot};
 use super::{Outbox, Overflow, PushError};
 use crate::envelope::priority_code;
 
 /// How many leave for a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
+    /// The oldest message, when the distance to it is what there is no room for.
+    oldest: Option<usize>,
     leaving: usize,
 }
 
@@ -20,6 +22,11 @@ impl Room {
         now: Now,
         message: &Message<'_>,
     ) -> Option<usize> {
+        if let Some(oldest) = self.oldest {
+            outbox.settle(now, oldest, Fate::Evicted);
+            // Until that is on record the distance stays as it is.
+            outbox.settle_at = Some(Instant::ZERO);
+        }
         for _ in 0..self.leaving {
             if let Some(victim) = outbox.victim(message, None) {
                 outbox.settle(now, victim, Fate::Evicted);
@@ -40,19 +47,32 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         let unread = usize::try_from(self.fates.unread()).unwrap_or(usize::MAX);
         let payload = usize::from(lengths.payload);
         let full = PushError::Full { items: live, bytes };
-        let span = self.next_sequence - self.floor();
+        if payload > self.limit_bytes {
+            let (bytes, limit) = (payload, self.limit_bytes);
+            return Err(PushError::TooLarge { bytes, limit });
+        }
         // The last number is never given out.
-        if payload > self.limit_bytes || span >= Self::SPAN || self.next_sequence == u64::MAX {
+        if self.next_sequence == u64::MAX {
             return Err(full);
         }
         // A place for its own fate, and for that of each message that is not settled.
         if live + unread >= 2 * ITEMS {
             return Err(PushError::Unread { fates: unread });
         }
-        let has_place = live < ITEMS;
+        let floor = self.floor();
+        let oldest = match self.next_sequence - floor >= Self::SPAN {
+            true => Some(self.oldest_leaves(message, floor)?.ok_or(full)?),
+            false => None,
+        };
+        let left = oldest.and_then(|at| self.slots.get(at));
+        let has_place = live < ITEMS || left.is_some();
         let room = self.limit_bytes.saturating_sub(bytes);
+        let room = room.saturating_add(left.map_or(0, |slot| slot.lengths.payload.into()));
         if has_place && payload <= room {
-            return Ok(Room { leaving: 0 });
+            return Ok(Room { oldest, leaving: 0 });
+        }
+        if left.is_some() {
+            return Err(full);
         }
         let pushes = matches!(
             self.policies.of(message.channel),
@@ -73,7 +93,31 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
             last = Some((slot.priority, slot.sequence));
             leaving += 1;
         }
-        Ok(Room { leaving })
+        Ok(Room { oldest, leaving })
+    }
+
+    /// The oldest message, if it leaves for another: the receiver remembers only so much before the newest.
+    fn oldest_leaves(&self, message: &Message<'_>, floor: u64) -> Result<Option<usize>, PushError> {
+        let oldest = self.order.place(0);
+        let oldest = oldest.and_then(|at| Some((at, self.slots.get(at)?)));
+        let oldest = oldest.filter(|(_, slot)| slot.sequence == floor);
+        // It has a fate, which is not on record yet.
+        let (at, slot) = oldest.ok_or(PushError::Busy)?;
+        let leaves = self.leaves(slot, message) && !self.doing.concerns(at);
+        Ok(leaves.then_some(at))
+    }
+
+    /// Whether the one may leave for the other.
+    fn leaves(&self, slot: &Slot, message: &Message<'_>) -> bool {
+        slot.may_leave()
+            && match self.policies.of(message.channel) {
+                Overflow::Oldest => slot.channel == message.channel,
+                Overflow::LowestPriority => {
+                    slot.priority < message.priority
+                        && self.policies.of(slot.channel) != Overflow::Never
+                }
+                Overflow::Newest | Overflow::Never => false,
+            }
     }
 
     /// The message that would leave for another, after the last one that would.
@@ -92,17 +136,8 @@ impl<const ITEMS: usize, const BYTES: usize> Outbox<ITEMS, BYTES> {
         let mut first: Option<(usize, (u8, u64))> = None;
         for at in self.order.live() {
             let slot = self.slots.get(at)?;
-            let may_leave = match overflow {
-                Overflow::Oldest => slot.channel == message.channel,
-                Overflow::LowestPriority => {
-                    slot.priority < message.priority
-                        && self.policies.of(slot.channel) != Overflow::Never
-                }
-                Overflow::Newest | Overflow::Never => false,
-            };
             let here = order(slot.priority, slot.sequence);
-            if slot.may_leave()
-                && may_leave
+            if self.leaves(slot, message)
                 && !self.doing.concerns(at)
                 && after.is_none_or(|after| here > after)
                 && first.is_none_or(|(_, first)| here < first)

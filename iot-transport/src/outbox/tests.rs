@@ -1,5 +1,6 @@
 //! An outbox, its storage and the next hop, driven by hand.
 
+mod bounds;
 mod full;
 mod laws;
 mod order;
@@ -23,6 +24,10 @@ struct Outside {
     records: BTreeMap<u32, Vec<u8>>,
     /// The storage takes so many bytes.
     room: Option<usize>,
+    /// The driver's buffer has so many bytes; 1,024 when nothing is said.
+    buffer: Option<usize>,
+    /// The transport takes nothing below this priority.
+    gate: Option<Priority>,
     writes: usize,
     is_up: bool,
     tickets: u64,
@@ -60,7 +65,7 @@ impl Outside {
         told: bool,
     ) -> Option<bool> {
         let now = self.now();
-        let mut buffer = [0; 1_024];
+        let mut buffer = alloc::vec![0; self.buffer.unwrap_or(1_024)];
         let (mut value, mut committed) = (None, false);
         let done = match outbox.step(now, &mut buffer) {
             Step::Idle => return None,
@@ -92,7 +97,9 @@ impl Outside {
                 value = self.records.get(&key.get()).cloned();
                 Done::Read(value.as_deref())
             }
-            Step::Send(message) if self.is_up => {
+            Step::Send(message)
+                if self.is_up && self.gate.is_none_or(|gate| message.priority >= gate) =>
+            {
                 let envelope = Envelope::decode(message.payload).unwrap();
                 let ticket = Ticket::new(self.tickets);
                 self.tickets += 1;

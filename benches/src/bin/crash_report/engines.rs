@@ -11,6 +11,7 @@ use crate::full::Crowd;
 use crate::log::Entries;
 use crate::outbox::Messages;
 use crate::records::Batches;
+use crate::rotation::Renewals;
 
 /// The counter of the explorer's own tests: the yardstick for the explorer's speed.
 pub(crate) const COUNTER: [Entry; 6] = [
@@ -179,6 +180,16 @@ const PUSHED_OUT_MESSAGES: [Entry; 3] = on_every_flash!(
     (4, 208, 4, 0, Config::STABLE, PUSHED_OUT)
 );
 
+const RENEWING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+
+/// A rotation on records.
+pub(crate) const ROTATION: [Entry; 6] = on_every_flash!(
+    "rotation",
+    renew,
+    (4, 640, 4, 0, Config::STABLE, RENEWING),
+    (8, 704, 4, 0, Config::STABLE, RENEWING)
+);
+
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
 
@@ -206,6 +217,18 @@ fn commit<const W: usize, const E: usize, const P: usize>(
 ) -> Outcome {
     let depth = depths[effort as usize];
     let subject = Batches::<W, E, P>::new(depth.batches, spare(P));
+    let pages = subject.compactions(mode);
+    explore(subject, (P, pages), effort, mode, config, depth)
+}
+
+fn renew<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Renewals::<W, E, P>::new(depth.batches, spare(P));
     let pages = subject.compactions(mode);
     explore(subject, (P, pages), effort, mode, config, depth)
 }

@@ -25,6 +25,7 @@ mod journal;
 mod log;
 mod outbox;
 mod records;
+mod rotation;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ const ENTRIES: &[&[Entry]] = &[
     &journal::ANY_ORDER,
     engines::OUTBOX[0],
     engines::OUTBOX[1],
+    &engines::ROTATION,
 ];
 
 fn main() -> ExitCode {

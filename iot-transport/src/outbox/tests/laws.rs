@@ -1,6 +1,7 @@
 //! What holds whatever happens: pushes, losses of link and power, full storage, fates and time in any order.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 
 use super::*;
 use proptest::prelude::*;
@@ -21,6 +22,10 @@ enum Move {
     Cut(bool),
     Read,
     Room(usize),
+    /// The driver's buffer is so long from now on.
+    Buffer(usize),
+    /// The transport takes only urgent messages, or all.
+    Gate(bool),
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -34,6 +39,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => any::<bool>().prop_map(Move::Cut),
         1 => Just(Move::Read),
         1 => (150..600usize).prop_map(Move::Room),
+        1 => (140..300usize).prop_map(Move::Buffer),
+        1 => any::<bool>().prop_map(Move::Gate),
     ];
     proptest::collection::vec(any_move, 1..120)
 }
@@ -52,7 +59,7 @@ struct Known {
     acknowledged: BTreeSet<u64>,
     /// The hop said no to these.
     refused: BTreeSet<u64>,
-    /// The storage may have been too small for any.
+    /// The storage or the driver's buffer may have been too small for any.
     cramped: bool,
     told: BTreeMap<u64, Fate>,
     cursor: Cursor,
@@ -220,12 +227,14 @@ fn run(moves: Vec<Move>) {
             }
             Move::Read => known.read(&mut outbox),
             Move::Room(bytes) => (outside.room, known.cramped) = (Some(bytes), true),
+            Move::Buffer(bytes) => (outside.buffer, known.cramped) = (Some(bytes), true),
+            Move::Gate(shut) => outside.gate = shut.then_some(Priority::High),
         }
         known.look(&outside, &outbox, pushed);
     }
     // All goes well from here on: everything comes to its end.
     outside.room = None;
-    outside.is_up = true;
+    (outside.is_up, outside.gate, outside.buffer) = (true, None, None);
     outbox.input(outside.now(), &Event::Connected { resumed: false });
     for _ in 0..100 {
         outside.now_s += 2;

@@ -1,0 +1,184 @@
+//! A TPM that answers what it likes.
+
+use core::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use iot_core::crypto::{
+    KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId,
+};
+use iot_identity::tpm::{Config, Fault, Link, LinkError, OpenError, TpmKeys};
+use proptest::prelude::*;
+
+const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+const SLOT: SlotId = SlotId::new(0);
+
+/// The commands that came, in order.
+type Asked = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// Answers from a list, then with the last of it; an empty answer is a link that broke.
+struct Script {
+    answers: Vec<Vec<u8>>,
+    asked: Asked,
+}
+
+impl Link for Script {
+    fn transact(
+        &mut self,
+        command: &[u8],
+        out: &mut [u8],
+        _: Duration,
+    ) -> Result<usize, LinkError> {
+        self.asked.lock().unwrap().push(command.to_vec());
+        let answer = match self.answers.len() {
+            1 => self.answers[0].clone(),
+            _ => self.answers.remove(0),
+        };
+        if answer.is_empty() {
+            return Err(LinkError::new());
+        }
+        let out = out.get_mut(..answer.len()).ok_or(LinkError::new())?;
+        out.copy_from_slice(&answer);
+        Ok(answer.len())
+    }
+}
+
+fn answer(sessions: bool, code: u32, body: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(body.len() + 10).unwrap();
+    let tag = if sessions { [0x80, 2] } else { [0x80, 1] };
+    [&tag[..], &size.to_be_bytes(), &code.to_be_bytes(), body].concat()
+}
+
+fn no_handles() -> Vec<u8> {
+    answer(false, 0, &[0, 0, 0, 0, 1, 0, 0, 0, 0])
+}
+
+/// A store on this script, and the commands that it will be asked.
+fn store(answers: &[Vec<u8>], patience: u64) -> (Result<TpmKeys, OpenError>, Asked) {
+    let asked = Asked::default();
+    let script = Script {
+        answers: answers.to_vec(),
+        asked: Arc::clone(&asked),
+    };
+    let config = Config::new().patience(Duration::from_millis(patience));
+    (TpmKeys::open(script, config), asked)
+}
+
+/// What a lookup says after this code of the TPM.
+fn told(code: u32) -> (Option<KeyError>, Option<Fault>, usize) {
+    let (keys, asked) = store(&[no_handles(), answer(false, code, &[])], 150);
+    let keys = keys.unwrap();
+    let error = keys.signer(SLOT).err();
+    let count = asked.lock().unwrap().len() - 1;
+    (error, keys.fault(), count)
+}
+
+#[test]
+fn each_response_code_has_its_typed_error() {
+    assert_eq!(told(0x18b), (Some(KeyError::Absent), None, 1));
+    let device = Some(KeyError::Device);
+    assert_eq!(told(0x921), (device, Some(Fault::Locked), 1));
+    assert_eq!(told(0x101), (device, Some(Fault::Code(0x101)), 1));
+    // What may pass is waited for, until the deadline.
+    for (code, fault) in [(0x902, Fault::Memory), (0x922, Fault::Busy)] {
+        let (error, seen, count) = told(code);
+        assert_eq!((error, seen), (device, Some(fault)));
+        assert!(count > 2, "{count} attempts");
+    }
+}
+
+#[test]
+fn what_passes_is_not_told() {
+    let busy = |code| answer(false, code, &[]);
+    let answers = [
+        busy(0x922),
+        busy(0x902),
+        // Not started: TPM2_Startup, and again.
+        busy(0x100),
+        answer(false, 0, &[]),
+        no_handles(),
+        busy(0x18b),
+    ];
+    let (keys, asked) = store(&answers, 5_000);
+    let keys = keys.unwrap();
+    assert_eq!(keys.signer(SLOT).err(), Some(KeyError::Absent));
+    assert_eq!(keys.fault(), None);
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[3][6..], [0, 0, 1, 0x44, 0, 0]);
+    assert_eq!(asked.len(), 6);
+}
+
+#[test]
+fn what_a_broken_link_kept_from_being_flushed_is_flushed_later() {
+    let broken = Vec::new;
+    let absent = answer(false, 0x18b, &[]);
+    // A handle, an empty public area, creation data, hash, ticket and name.
+    let made = [&[0x80, 0, 0, 1][..], &[0, 0, 0, 16], &[0; 16], &[0; 5]].concat();
+    let answers = [
+        no_handles(),
+        absent.clone(),
+        answer(true, 0, &made),
+        broken(),
+        broken(),
+        answer(false, 0, &[]),
+        absent,
+    ];
+    let (keys, asked) = store(&answers, 5_000);
+    let keys = keys.unwrap();
+    let refused = keys.generate(SLOT, P256, KeyPolicy::Sign);
+    assert_eq!(refused, Err(KeyError::Device));
+    assert_eq!(keys.fault(), Some(Fault::Link));
+    assert_eq!(keys.signer(SLOT).err(), Some(KeyError::Absent));
+    let asked = asked.lock().unwrap();
+    let flush = [0, 0, 1, 0x65, 0x80, 0, 0, 1];
+    let flushed: Vec<bool> = asked.iter().map(|command| command[6..] == flush).collect();
+    assert_eq!(flushed, [false, false, false, false, true, true, false]);
+}
+
+#[test]
+fn a_tpm_that_hangs_is_late() {
+    struct Hung(bool);
+    impl Link for Hung {
+        fn transact(&mut self, _: &[u8], out: &mut [u8], _: Duration) -> Result<usize, LinkError> {
+            if self.0 {
+                std::thread::sleep(Duration::from_secs(5));
+            }
+            self.0 = true;
+            let answer = no_handles();
+            out[..answer.len()].copy_from_slice(&answer);
+            Ok(answer.len())
+        }
+    }
+    let begin = Instant::now();
+    let config = || Config::new().patience(Duration::from_millis(100));
+    let opened = TpmKeys::open(Hung(true), config()).map(|_| ());
+    assert_eq!(opened, Err(OpenError::Fault(Fault::Late)));
+    let keys = TpmKeys::open(Hung(false), config()).unwrap();
+    assert_eq!(keys.signer(SLOT).err(), Some(KeyError::Device));
+    assert_eq!(keys.fault(), Some(Fault::Late));
+    drop(keys);
+    assert!(begin.elapsed() < Duration::from_secs(2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn arbitrary_answers_never_panic_and_never_sign(
+        bodies in proptest::collection::vec(
+            (any::<bool>(), prop_oneof![Just(0_u32), any::<u32>()], proptest::collection::vec(any::<u8>(), 0..80)),
+            1..6,
+        ),
+    ) {
+        let mut answers = vec![no_handles()];
+        answers.extend(bodies.iter().map(|(sessions, code, body)| answer(*sessions, *code, body)));
+        answers.push(answer(false, 0x101, &[]));
+        let (keys, _) = store(&answers, 50);
+        let keys = keys.unwrap();
+        let _ = keys.generate(SLOT, P256, KeyPolicy::Sign);
+        if let Ok(signer) = keys.signer(SLOT) {
+            prop_assert!(signer.sign(&[b"x"], &mut Signature::empty()).is_err());
+        }
+        let _ = keys.destroy(SLOT);
+    }
+}
