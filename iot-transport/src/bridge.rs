@@ -101,42 +101,32 @@ type Failed<L, S, R, T> = BridgeError<
 /// its names: give `listen` a payload limit [`OVERHEAD_BYTES`] below it. A link that nobody serves while the outbox is
 /// full must not end for that: give `listen` a long keep-alive.
 ///
-/// ```no_run
-/// # use iot_core::engine::RecordKey;
-/// # use iot_core::node::{Node, block_on};
-/// # use iot_core::storage::memory::MemoryRecords;
-/// # use iot_core::{Channel, DeviceId, Event, Message, Peer, TenantId, port::Transport};
-/// # #[cfg(feature = "sim")] {
-/// # use iot_core::sim::SimClock;
-/// use iot_transport::bridge::{Bridge, Carried, Turn};
-/// use iot_transport::envelope::Envelope;
-/// use iot_transport::memory::Link;
-/// use iot_transport::outbox::Outbox;
+/// ```
+/// use iot_core::Channel;
+/// use iot_core::node::Node;
+/// use iot_core::port::{Records, Timer, Transport};
+/// use iot_transport::bridge::{Bridge, Turn};
+/// use iot_transport::outbox::{Cursor, Outbox};
 ///
-/// // Two links to what would be the local broker, and one to the outside.
-/// let (mut below, mut above, mut outside) = (Link::<4, 512>::new(), Link::<4, 512>::new(), Link::<4, 512>::new());
-/// let ((mut device, listen), (speak, _)) = (below.split(), above.split());
-/// let (gateway, mut service) = outside.split();
-/// let mut node = Node::new(gateway, MemoryRecords::new(), SimClock::new());
-/// let mut outbox = Outbox::<16, 1_024>::new(RecordKey::new(0x8000), 0x5eed);
-/// let mut bridge = Bridge::<_, _, 512>::new(listen, speak);
-/// let mut buffer = [0; 2_048];
-/// block_on(async {
-///     bridge.restore(&mut node, &mut outbox, &[Channel::Telemetry], &mut buffer).await?;
-///     service.subscribe(Channel::Telemetry).await?;
-///     let names = (TenantId::new("acme")?, DeviceId::new("boiler-7")?);
-///     let peer = Peer::new(&names.0, &names.1);
-///     device.submit(&Message::telemetry(b"21.5").to(peer)).await?;
-///     let mut other = [0; 512];
-///     // Until it is on record; a gateway goes on for ever, and reads the outbox's fates.
-///     while !matches!(bridge.turn(&mut node, &mut outbox, &mut buffer).await?, Turn::Stored(_)) {}
-///     let Event::Message(message) = service.next(&mut other).await? else { panic!("a message") };
-///     let carried = Carried::decode(Envelope::decode(message.payload)?.payload)?;
-///     assert_eq!((carried.peer.device(), carried.payload), ("boiler-7", &b"21.5"[..]));
-///     Ok::<(), Box<dyn core::error::Error>>(())
-/// })?;
-/// # }
-/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// async fn gateway(
+///     (listen, speak): (impl Transport, impl Transport),
+///     node: &mut Node<impl Transport, impl Records, impl Timer>,
+///     outbox: &mut Outbox<64, 8_192>,
+///     mut cursor: Cursor,
+/// ) -> Option<()> {
+///     let mut bridge = Bridge::<_, _, 1_024>::new(listen, speak);
+///     let mut buffer = [0; 16_384];
+///     bridge.restore(node, outbox, &[Channel::Telemetry], &mut buffer).await.ok()?;
+///     loop {
+///         match bridge.turn(node, outbox, &mut buffer).await.ok()? {
+///             Turn::Refused(refusal) => println!("lost: {refusal:?}"),
+///             _ => {}
+///         }
+///         while let Some(settled) = outbox.settled_after(cursor) {
+///             cursor = settled.cursor; // to be kept
+///         }
+///     }
+/// }
 /// ```
 #[derive(Debug)]
 pub struct Bridge<L, S, const BYTES: usize> {
