@@ -13,6 +13,7 @@
 )]
 
 mod cddl {
+    pub(crate) mod carried;
     pub(crate) mod commands;
     pub(crate) mod engine;
     pub(crate) mod envelope;
@@ -30,9 +31,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
-use cddl::{commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
+use cddl::{carried, commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
 
-const CHECKED: [&Schema; 11] = [
+const CHECKED: [&Schema; 12] = [
+    &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,

@@ -17,7 +17,7 @@
 //!   concerned; what a broker's stored session subscribed to earlier is the broker's to forget.
 
 mod guarded;
-mod inspect;
+pub(crate) mod inspect;
 mod record;
 mod serve;
 

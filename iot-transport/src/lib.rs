@@ -6,12 +6,16 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod bridge;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "dynamic")]
 pub mod dynamic;
 pub mod envelope;
 pub mod exchange;
+#[cfg(all(fuzzing, feature = "gate"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gaps;
 #[cfg(feature = "gate")]
 pub mod gate;

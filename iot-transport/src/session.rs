@@ -139,6 +139,8 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
     }
 
     /// Wants a link from now on; also after it gave up. Without effect when it wants one already.
+    ///
+    /// Earlier failures are forgotten, and so is a delay that the other end asked for before [`stop`](Self::stop).
     pub const fn start(&mut self, now: Instant) {
         match self.phase {
             Phase::Stopped | Phase::GaveUp => {
@@ -159,7 +161,8 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
     /// Wants another link at once, without a pause: the credentials or the address have changed.
     ///
     /// On a link that stands nothing new is sent until what is on the wire is acknowledged, for at most
-    /// `patience`; then it is closed politely. What is not acknowledged by then has to go again.
+    /// `patience`; then it is closed politely. What is not acknowledged by then has to go again. Should the other
+    /// end ask for a delay meanwhile, that comes before the next attempt; a pause that has begun already is cut short.
     pub fn reconnect(&mut self, now: Instant, patience: Duration) {
         self.judge_link(now);
         match self.phase {
@@ -365,7 +368,10 @@ impl<K: Copy + Eq, const SUBSCRIPTIONS: usize> Session<K, SUBSCRIPTIONS> {
         self.judge_link(now);
         self.phase = match self.phase {
             Phase::Closing(Reason::Stopped) => Phase::Stopped,
-            Phase::Closing(Reason::Asked) | Phase::Draining { .. } => Phase::Waiting { until: now },
+            // Whom the other end told to stay away stays away, whatever this side wanted.
+            Phase::Closing(Reason::Asked) | Phase::Draining { .. } if wait.is_none() => {
+                Phase::Waiting { until: now }
+            }
             // No link, so none was lost.
             Phase::Stopped | Phase::Waiting { .. } | Phase::Failed | Phase::GaveUp => return,
             _ => Phase::Failed,

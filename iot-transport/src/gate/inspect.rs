@@ -25,7 +25,7 @@ const ALIASES: usize = 64;
 
 /// What ends a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Violation {
+pub(crate) struct Violation {
     pub(super) stage: Stage,
     pub(super) reason: String,
     /// What an MQTT 3.1.1 and an MQTT 5 client are told at CONNECT.
@@ -43,7 +43,7 @@ impl Violation {
 }
 
 /// Reads one client's packets and lets through what its principal may do.
-pub(super) struct Inspector {
+pub(crate) struct Inspector {
     principal: Principal,
     authorizer: Arc<dyn Authorizer + Send + Sync>,
     limit: usize,
@@ -63,7 +63,7 @@ impl core::fmt::Debug for Inspector {
 }
 
 impl Inspector {
-    pub(super) fn new(
+    pub(crate) fn new(
         principal: Principal,
         authorizer: Arc<dyn Authorizer + Send + Sync>,
         limit: usize,
@@ -86,7 +86,7 @@ impl Inspector {
     /// Takes bytes in and appends to `out` every whole packet that is allowed.
     ///
     /// After an error the inspector must not be used again; `out` holds only what was allowed before.
-    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Violation> {
+    pub(crate) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Violation> {
         let mut stored = core::mem::take(&mut self.input);
         // Most reads hold whole packets: those are judged where they are, without a copy.
         let waiting = if stored.is_empty() {
@@ -290,7 +290,13 @@ pub(super) fn upstream_id(who: &Principal, client_id: &str) -> Option<String> {
 
 /// Writes the CONNECT again under another client id, the first field behind the fixed fields and properties, and
 /// without user name and password: the client proved itself here, and its secrets are nothing to the upstream.
-fn rename(first: u8, body: &[u8], version: Version, id: &str, out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn rename(
+    first: u8,
+    body: &[u8],
+    version: Version,
+    id: &str,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     const FIXED: usize = 10;
     const WILL: u8 = 0b0000_0100;
     const LOGIN: u8 = 0b1100_0000;
@@ -332,7 +338,7 @@ fn rename(first: u8, body: &[u8], version: Version, id: &str, out: &mut Vec<u8>)
 }
 
 /// Reads a variable byte integer: its value and its own length.
-fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
     for (at, byte) in bytes.iter().enumerate().take(4) {
         value |= usize::from(byte & 0x7f) << (7 * at);

@@ -20,7 +20,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use client::{Client, PassedOver};
 pub use error::ClientError;
 pub use settings::{LoginError, MAX_LOGIN_BYTES, Settings};
 pub use stream::{Broken, Stream};

@@ -156,6 +156,8 @@ impl Publish {
 /// Reads a PUBACK: its identifier and its reason, which is 0 in 3.1.1.
 fn decode_puback(version: Version, body: &[u8]) -> Result<(u16, u8), PacketError> {
     Ok(match version {
+        // The parser takes more bytes for its own than the two that there are.
+        Version::V3 if body.len() > 2 => return Err(PacketError::Malformed),
         Version::V3 => (whole(body, v3_1_1::Puback::parse(body)?)?.packet_id(), 0),
         Version::V5 => {
             let packet = whole(body, v5_0::Puback::parse(body)?)?;

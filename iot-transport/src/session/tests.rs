@@ -461,3 +461,23 @@ fn a_session_that_an_unanswered_greeting_may_have_made_is_not_believed() {
     welcome(&mut session, now, Welcome::new(true));
     assert!(session.is_resumed());
 }
+
+#[test]
+fn whom_the_other_end_asks_to_wait_waits_also_when_a_new_session_was_asked_for() {
+    let told = Event::Lost {
+        wait: Some(Duration::from_secs(500)),
+    };
+    let mut draining = up(&[]);
+    draining.publish().unwrap();
+    draining.reconnect(at(5), 10 * S);
+    let mut closing = draining;
+    assert_eq!(
+        closing.step(at(15), &mut Fixed(7, 0)),
+        Step::Close(Reason::Asked)
+    );
+    for mut session in [draining, closing] {
+        session.input(at(16), told);
+        assert!(pause(&mut session, at(16)) >= 500 * S);
+        assert_eq!(take(&mut session, at(515)), Step::Idle);
+    }
+}

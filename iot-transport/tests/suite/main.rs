@@ -11,10 +11,12 @@
 
 #[cfg(feature = "sim")]
 mod acceptance;
+mod bridge;
 mod client;
 mod common;
 #[cfg(feature = "gate")]
 mod credentials;
+mod dropped;
 mod features;
 mod foreign;
 #[cfg(feature = "gate")]

@@ -1,7 +1,11 @@
 //! The client: what it holds, and how the core's [`Transport`] reaches it.
 
 mod flow;
+mod input;
 mod link;
+mod pass;
+
+pub use pass::PassedOver;
 
 use core::future::poll_fn;
 use core::pin::pin;
@@ -19,6 +23,7 @@ use super::shelf::{FIRST_SUBSCRIPTION, Shelf};
 use super::stream::Stream;
 use crate::mqtt::Reason;
 use crate::session::{Cause, Session};
+use pass::Passing;
 
 /// How many subscriptions there can be.
 const CHANNELS: usize = Channel::ALL.len();
@@ -36,8 +41,12 @@ enum Link {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hand {
     Empty,
-    /// At the front of the input, for the caller.
-    Arrived,
+    /// Its payload is at the front of the input, until the caller brings a buffer that is long enough.
+    Arrived {
+        channel: Channel,
+        id: u16,
+        len: usize,
+    },
     /// With the caller, who has not come back yet.
     Returned {
         id: u16,
@@ -60,8 +69,13 @@ enum Happened {
 /// An MQTT client for one device, over the byte stream `S`, with the timer `C` and the randomness `E`.
 ///
 /// Up to `MESSAGES` messages with `BYTES` bytes of payload together wait for their fate. Packets of up to `PACKET`
-/// bytes are received, at least 128; with MQTT 5 the broker is told so and withholds longer ones, with 3.1.1 they end
-/// the link. All of it lies in the client, and one packet on its way out with it: about 500 bytes more.
+/// bytes are received, at least 128; with MQTT 5 the broker is told so and withholds longer ones, with 3.1.1 they are
+/// [passed over](Self::passed_over). All of it lies in the client, and one packet on its way out with it: about 500
+/// bytes more.
+///
+/// A message that is longer than the caller's buffer waits for a larger one, and everything else goes on meanwhile:
+/// the session, fates, pings. What comes behind it then comes again later, on another link, unless it was sent at most
+/// once.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -125,6 +139,10 @@ pub struct Client<'s, S, C, E, const MESSAGES: usize, const BYTES: usize, const 
     input: [u8; PACKET],
     filled: usize,
     hand: Hand,
+    passing: Option<Passing>,
+    /// Messages were passed over that another link brings again.
+    again: bool,
+    passed_over: Option<PassedOver>,
     /// An attempt was not answered since a session stood last: the next one's session may be without subscriptions.
     doubtful: bool,
     resumed: bool,
@@ -171,6 +189,9 @@ where
             input: [0; PACKET],
             filled: 0,
             hand: Hand::Empty,
+            passing: None,
+            again: false,
+            passed_over: None,
             doubtful: false,
             resumed: false,
             packet_limit: usize::MAX,
@@ -216,6 +237,12 @@ where
         self.refusal
     }
 
+    /// The messages that came in packets longer than `PACKET` and are lost, if there were any.
+    #[must_use]
+    pub const fn passed_over(&self) -> Option<PassedOver> {
+        self.passed_over
+    }
+
     /// The stream below.
     pub const fn stream(&mut self) -> &mut S {
         &mut self.stream
@@ -223,13 +250,12 @@ where
 
     /// Copies the message at the front of the input to the caller.
     fn hand_over<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Event<'b>, ClientError> {
-        let Some((channel, id, payload, whole)) = self.arrived() else {
+        let Hand::Arrived { channel, id, len } = self.hand else {
             // It was looked at when it arrived, and the input has not moved since.
             return Ok(Event::Disconnected);
         };
-        let needed = payload.len();
-        let Some(room) = buffer.get_mut(..needed) else {
-            return Err(ClientError::Buffer { needed });
+        let (Some(room), Some(payload)) = (buffer.get_mut(..len), self.input.get(..len)) else {
+            return Err(ClientError::Buffer { needed: len });
         };
         room.copy_from_slice(payload);
         let qos = if id == 0 {
@@ -241,7 +267,7 @@ where
             0 => Hand::Empty,
             id => Hand::Returned { id },
         };
-        self.consume(whole);
+        self.consume(0, len);
         Ok(Event::Message(Message::new(channel, room).with_qos(qos)))
     }
 
@@ -287,9 +313,10 @@ where
         if let Hand::Returned { id } = self.hand {
             self.hand = Hand::Owed { id };
         }
+        let room = buffer.len();
         let happened = loop {
             let now = self.timer.now().instant;
-            let moved = poll_fn(|cx| Poll::Ready(self.poll_event(cx, now))).await;
+            let moved = poll_fn(|cx| Poll::Ready(self.poll_event(cx, now, room))).await;
             if let Poll::Ready(happened) = moved {
                 break happened;
             }

@@ -44,9 +44,7 @@ pub(super) enum Packet<'a> {
 }
 
 /// The lengths of the first packet in `bytes`: of its fixed header, and with it. `None` until the header is there.
-///
-/// A length above `limit` is refused from the header alone.
-pub(super) fn frame(bytes: &[u8], limit: usize) -> Result<Option<(usize, usize)>, Malformed> {
+pub(super) fn frame(bytes: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
     let mut from = Reader(bytes);
     if from.u8().is_err() {
         return Ok(None);
@@ -57,10 +55,7 @@ pub(super) fn frame(bytes: &[u8], limit: usize) -> Result<Option<(usize, usize)>
         Err(Malformed) => Err(Malformed),
         Ok(body) => {
             let header = bytes.len() - from.0.len();
-            let whole = header + body;
-            (whole <= limit)
-                .then_some(Some((header, whole)))
-                .ok_or(Malformed)
+            Ok(Some((header, header + body)))
         }
     }
 }

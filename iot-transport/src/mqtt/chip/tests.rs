@@ -1,5 +1,6 @@
 mod laws;
 mod packets;
+mod room;
 
 use alloc::rc::Rc;
 use alloc::vec;
@@ -161,10 +162,15 @@ impl Desk {
 
     /// Asks for the next event, and drops the question when there is none.
     fn ask(&mut self) -> Option<Told> {
-        let mut buffer = [0; 64];
+        self.ask_with(64).unwrap()
+    }
+
+    /// As [`ask`](Self::ask), with a buffer of that length.
+    fn ask_with(&mut self, bytes: usize) -> Result<Option<Told>, ClientError> {
+        let mut buffer = vec![0; bytes];
         let next = pin!(self.client.next(&mut buffer));
-        match next.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(event) => Some(match event.unwrap() {
+        Ok(match next.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(event) => Some(match event? {
                 Event::Connected { resumed } => Told::Connected(resumed),
                 Event::Disconnected => Told::Disconnected,
                 Event::Settled { ticket, fate } => Told::Settled(ticket.get(), fate),
@@ -174,7 +180,7 @@ impl Desk {
                 other => panic!("{other:?}"),
             }),
             Poll::Pending => None,
-        }
+        })
     }
 
     fn say(&mut self, bytes: &[u8]) {

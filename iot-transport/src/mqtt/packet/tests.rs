@@ -56,3 +56,12 @@ proptest! {
         let _ = server::decode(version, first, &body);
     }
 }
+
+#[test]
+fn an_acknowledgement_of_3_1_1_is_two_bytes() {
+    assert_eq!(decode_puback(Version::V3, &[0, 7]), Ok((7, 0)));
+    assert_eq!(
+        decode_puback(Version::V3, &[0, 7, 0x87, 0]),
+        Err(PacketError::Malformed)
+    );
+}

@@ -237,7 +237,7 @@ impl Binding {
                 let wait = wait.map(|seconds| Duration::from_secs(seconds.into()));
                 let failed = match self.session.state() {
                     State::Connecting => true,
-                    State::Up => !self.draining,
+                    State::Up => !self.draining || wait.is_some(),
                     _ => false,
                 };
                 self.told = self.told.max(wait.unwrap_or_default());

@@ -7,7 +7,7 @@ use super::kind::Kind;
 /// Makes a struct of a [`Template`](crate::topic::template::Template), with a field of the same name for each of its
 /// fields.
 ///
-/// The struct has `TEMPLATE`, `parse(topic)` and `write(&self, buffer)`; filters are made with
+/// The struct has `TEMPLATE`, `parse(topic)` and `write(self, buffer)`; filters are made with
 /// `TEMPLATE.filter(buffer, …)`. It derives `Clone`, `Copy`, `Debug`, `Eq`, `Hash` and `PartialEq`. A field is of the
 /// Rust type that [`Kind`](crate::topic::template::Kind) names; with text among them the struct has one lifetime. The
 /// fields stand in the order of the template. What is a keyword is written as `r#type`.
@@ -84,11 +84,13 @@ macro_rules! template {
             /// # Errors
             ///
             /// `MatchError` for anything that `write` does not write.
-            $vis fn parse(topic: &$topic str) -> Result<Self, $crate::topic::template::MatchError> {
+            $vis fn parse(
+                topic: &$topic str,
+            ) -> ::core::result::Result<Self, $crate::topic::template::MatchError> {
                 let values = Self::TEMPLATE.parse(topic)?;
                 // Names and types were held against the template as this was compiled: each is there.
                 let missing = $crate::topic::template::MatchError::Layout { at: 0 };
-                Ok(Self {
+                ::core::result::Result::Ok(Self {
                     $($field: values
                         .get($crate::topic::template::plain(stringify!($field)))
                         .map_err(|_| missing)?,)*
@@ -100,10 +102,12 @@ macro_rules! template {
             /// # Errors
             ///
             /// `WriteError` when a value is not one that its field may have, and when `buffer` is too small.
-            $vis fn write<'buffer>(
-                &self,
-                buffer: &'buffer mut [u8],
-            ) -> Result<&'buffer str, $crate::topic::template::WriteError> {
+            // By value, so that no lifetime needs a name here: names of lifetimes are not the macro's own, and the
+            // struct may have the same one.
+            $vis fn write(
+                self,
+                buffer: &mut [u8],
+            ) -> ::core::result::Result<&str, $crate::topic::template::WriteError> {
                 Self::TEMPLATE.write(
                     buffer,
                     &[$(($crate::topic::template::plain(stringify!($field)), self.$field.into())),*],

@@ -299,3 +299,30 @@ fn a_struct_of_a_template_is_parsed_and_written() {
     assert_eq!(Build::parse("build/7"), Ok(Build { number: 7 }));
     assert_eq!(Build { number: 8 }.write(&mut buffer), Ok("build/8"));
 }
+
+/// A template in a program that has used up the names which the macro might want.
+mod strangers {
+    #[allow(dead_code, reason = "it stands in the way, and does nothing else")]
+    type Result<T> = core::result::Result<T, ()>;
+
+    crate::template! {
+        pub(super) struct Plant<'buffer> = "plant/{line}/{topic}" { line: &'buffer str, topic: &'buffer str }
+    }
+    crate::template! {
+        pub(super) struct Line<'topic> = "line/{buffer}/{values}" { buffer: &'topic str, values: &'topic str }
+    }
+}
+
+#[test]
+fn any_name_of_a_lifetime_and_of_a_field_will_do() {
+    use strangers::{Line, Plant};
+    let mut buffer = [0; 64];
+    let written = {
+        let topic = String::from("plant/a/b");
+        // What is written outlives what was read.
+        Plant::parse(&topic).unwrap().write(&mut buffer).unwrap()
+    };
+    assert_eq!(written, "plant/a/b");
+    let line = Line::parse("line/a/b").unwrap();
+    assert_eq!((line.buffer, line.values), ("a", "b"));
+}

@@ -23,14 +23,20 @@ where
     C: Timer,
     E: Entropy,
 {
-    /// Moves whatever can be moved without waiting, until there is something to tell.
-    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Happened> {
+    /// Moves whatever can be moved without waiting, until there is something to tell to a caller with so much `room`.
+    pub(super) fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        room: usize,
+    ) -> Poll<Happened> {
         for _ in 0..ROUNDS {
             self.shelf.expire(now);
             if let Some((ticket, fate)) = self.shelf.take_settled() {
                 return Poll::Ready(Happened::Settled { ticket, fate });
             }
-            if self.hand == Hand::Arrived {
+            let waits = matches!(self.hand, Hand::Arrived { .. });
+            if waits && self.waiting_bytes() <= room {
                 return Poll::Ready(Happened::Message);
             }
             let step = self.session.step(now, &mut self.entropy);
@@ -38,6 +44,8 @@ where
                 self.close(cx, now, reason);
             } else if !self.take(now, step) {
                 match self.advance(cx, now) {
+                    // That its buffer is too small is told when there is nothing else to tell.
+                    Ok(Moved::Nothing) if waits => return Poll::Ready(Happened::Message),
                     Ok(Moved::Nothing) => return Poll::Pending,
                     Ok(Moved::Something) => continue,
                     Ok(Moved::Told(happened)) => return Poll::Ready(happened),
@@ -122,6 +130,8 @@ where
         self.owes_ping = false;
         // What the caller has in hand comes again: an acknowledgement belongs to the link of its message.
         self.hand = Hand::Empty;
+        self.passing = None;
+        self.again = false;
         core::mem::replace(&mut self.link, Link::Down)
     }
 }

@@ -108,7 +108,7 @@ impl Desk {
     fn acknowledge_all(&mut self) {
         let sent = self.sent();
         let mut rest = &sent[..];
-        while let Ok(Some((header, whole))) = decode::frame(rest, usize::MAX) {
+        while let Ok(Some((header, whole))) = decode::frame(rest) {
             let Some((packet, behind)) = rest.split_at_checked(whole) else {
                 break;
             };
