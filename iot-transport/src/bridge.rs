@@ -17,6 +17,8 @@
 //! cut. The receiver trusts the gateway's word for who spoke: it should ask whether that gateway may speak for that
 //! device.
 //!
+//! Its priority and how long it lives are those of the message, or of the envelope inside.
+//!
 //! **Downwards** the payload is a [`Carried`] too, addressed to the gateway. The outside has its acknowledgement when the
 //! local broker has the message. While it has not, the bridge asks the outside for nothing more.
 //!
@@ -66,7 +68,7 @@ pub struct Refusal {
     pub channel: Channel,
     /// How long its payload was.
     pub bytes: usize,
-    /// How it ended at the local broker, if it came so far.
+    /// How it ended: at the local broker, if it came so far, or because its time ran out while the outbox was full.
     pub fate: Option<Fate>,
 }
 
@@ -195,7 +197,8 @@ impl<L: Transport, S: Transport, const BYTES: usize> Bridge<L, S, BYTES> {
         R: Records,
         C: Timer,
     {
-        let kept = self.up.keep(outbox, node.timer().now());
+        let now = node.timer().now();
+        let kept = self.up.keep(outbox, now);
         if let Some(turn) = kept.map_err(BridgeError::Outbox)? {
             return Ok(turn);
         }
@@ -211,7 +214,7 @@ impl<L: Transport, S: Transport, const BYTES: usize> Bridge<L, S, BYTES> {
         let next = pin!(self.listen.next(&mut self.scratch));
         match first(next, node).await {
             First::One(event) => match event.map_err(BridgeError::Listen)? {
-                Event::Message(message) => Ok(self.up.take(&message)),
+                Event::Message(message) => Ok(self.up.take(now, &message)),
                 _ => Ok(Turn::Moved),
             },
             First::Other(turned) => turned.map(|()| Turn::Moved).map_err(BridgeError::Node),

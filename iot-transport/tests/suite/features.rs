@@ -76,6 +76,30 @@ async fn a_will_is_published_for_a_client_that_vanishes_and_only_then() {
     }
 }
 
+#[tokio::test]
+async fn a_receiver_learns_how_long_a_message_is_still_worth_something() {
+    let (hub, listening) = hub().await;
+    let mut service = listener(&hub, &listening, Version::V5, Channel::Telemetry).await;
+    let mut sender = device(listening.address(), "d1", Version::V5);
+    for (life, expected) in [(None, None), (Some(600), Some(600))] {
+        let mut message = Message::telemetry(b"21.5");
+        message.expires_in = life.map(Duration::from_secs);
+        sender.submit(&message).await.unwrap();
+        settled(&mut sender, 1).await;
+        let mut buffer = [0; 256];
+        let left = loop {
+            if let Event::Message(message) = service.next(&mut buffer).await.unwrap() {
+                break message.expires_in.map(|left| left.as_secs());
+            }
+        };
+        // A second may have passed on the way.
+        assert!(
+            left == expected || left == expected.map(|expected| expected - 1),
+            "{left:?}"
+        );
+    }
+}
+
 #[test]
 fn a_will_for_somebody_else_is_refused() {
     let other = Peer::parse("acme", "d2").unwrap();

@@ -1,6 +1,7 @@
 //! What arrived, into the caller's hands.
 
 use alloc::string::String;
+use core::time::Duration;
 
 use iot_core::authz::Direction;
 use iot_core::{Event, Message, Peer, Qos};
@@ -76,6 +77,16 @@ fn user_properties(publish: &Publish) -> impl Iterator<Item = (String, String)> 
         })
 }
 
+/// How long a message is still worth something: what the broker says, which counts the time it waited there (5.0
+/// §3.3.2.3.3).
+fn life(publish: &Publish) -> Option<Duration> {
+    let properties = publish.properties();
+    properties.iter().find_map(|property| match property {
+        Property::MessageExpiryInterval(seconds) => Some(Duration::from_secs(seconds.val().into())),
+        _ => None,
+    })
+}
+
 /// Copies a message to `buffer`: the names first when the caller needs them, then the payload.
 fn copy<'b>(publish: &Publish, with_peer: bool, buffer: &'b mut [u8]) -> Option<Message<'b>> {
     let topic = Topic::parse(publish.topic()).ok()?;
@@ -92,6 +103,7 @@ fn copy<'b>(publish: &Publish, with_peer: bool, buffer: &'b mut [u8]) -> Option<
         0 => Qos::AtMostOnce,
         _ => Qos::AtLeastOnce,
     });
+    message.expires_in = life(publish);
     if with_peer {
         let (tenant, device) = names.split_at_mut_checked(topic.peer.tenant().len())?;
         tenant.copy_from_slice(topic.peer.tenant().as_bytes());
