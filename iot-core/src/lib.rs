@@ -9,6 +9,8 @@ extern crate std;
 pub mod authz;
 pub mod codec;
 pub mod command;
+#[cfg(feature = "alloc")]
+pub mod conformance;
 pub mod cose;
 pub mod crypto;
 pub mod engine;

@@ -29,14 +29,16 @@
 mod bench;
 mod fact;
 mod facts;
-mod report;
 
 use iot_core::crypto::{KeyStore, SignatureAlgorithm, SlotId};
 
 use self::bench::Bench;
 
 pub use fact::Fact;
-pub use report::{Report, Verdict};
+pub use iot_core::conformance::Verdict;
+
+/// What the suite says of a subject: one verdict for each [`Fact`].
+pub type Report = iot_core::conformance::Report<Fact>;
 
 /// What the suite has each thread do: it is given the store and the thread's number.
 pub type Work<'w, K> = &'w (dyn Fn(&K, usize) + Sync);

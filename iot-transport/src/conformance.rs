@@ -34,7 +34,6 @@ mod bench;
 mod fact;
 mod facts;
 mod log;
-mod report;
 
 use core::time::Duration;
 
@@ -44,7 +43,10 @@ use iot_core::port::Transport;
 use self::bench::Bench;
 
 pub use fact::Fact;
-pub use report::{Report, Verdict};
+pub use iot_core::conformance::Verdict;
+
+/// What the suite says of a subject: one verdict for each [`Fact`].
+pub type Report = iot_core::conformance::Report<Fact>;
 
 /// What the suite needs of a binding.
 ///
