@@ -182,13 +182,9 @@ const PUSHED_OUT_MESSAGES: [Entry; 3] = on_every_flash!(
 
 const RENEWING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
 
-/// A rotation on records.
-pub(crate) const ROTATION: [Entry; 6] = on_every_flash!(
-    "rotation",
-    renew,
-    (4, 640, 4, 0, Config::STABLE, RENEWING),
-    (8, 704, 4, 0, Config::STABLE, RENEWING)
-);
+/// A rotation on records. What longer words change is the log's business, and shown there.
+pub(crate) const ROTATION: [Entry; 3] =
+    on_every_flash!("rotation", renew, (4, 640, 4, 0, Config::STABLE, RENEWING));
 
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
