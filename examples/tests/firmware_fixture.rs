@@ -18,13 +18,16 @@ mod fixture;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use iot_core::command::Request;
 use iot_core::cose::Tagged;
 use iot_core::crypto::{Digest, Signature, Signer};
 use iot_core::sim::SimEntropy;
 use iot_core::time::TimeBounds;
-use iot_core::{CommandId, Engine, Event, Instant, IssuerId, Now, Step};
+use iot_core::{CommandId, DeviceId, Engine, Event, Instant, IssuerId, Now, Step, Timestamp};
+use iot_identity::cert::path::{Anchor, PathPolicy, Purpose};
+use iot_identity::cert::{Authority, Request, Validity, csr};
 use iot_identity::key::PublicKey;
 use iot_identity::rustcrypto::{P256Key, P256Verifier, Sha256};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey, Template};
@@ -108,4 +111,40 @@ fn the_desired_setpoint_is_what_a_twin_service_sends() {
         panic!("a service that desires something sends it");
     };
     check("desired.cbor", message.payload, fixture::DESIRED);
+}
+
+#[test]
+fn the_request_is_what_the_device_writes_and_its_key_signed_it() {
+    let key = P256Key::generate(&mut fixture::Seed).unwrap();
+    let device = DeviceId::new(fixture::NAME).unwrap();
+    let mut buffer = [0; csr::MAX_CSR_BYTES];
+    let der = csr::write(&device, &key, &mut buffer).unwrap();
+    check("request.csr", der, fixture::REQUEST);
+    assert_eq!(*Request::parse(der).unwrap().device(), device);
+}
+
+#[test]
+fn the_chain_is_what_an_authority_issues_and_is_good_for_its_server() {
+    let mut entropy = SimEntropy::new(2);
+    let [top, middle, own] = [(); 3].map(|()| P256Key::generate(&mut entropy).unwrap());
+    let own = PublicKey::of(&own).unwrap();
+    let from = Timestamp::from_secs(fixture::CHAIN_FROM);
+    let span = Duration::from_secs(fixture::CHAIN_TO - fixture::CHAIN_FROM);
+    let day = Validity::lasting(from, span);
+    let root = Authority::root(top, "Acme", day, &mut entropy).unwrap();
+    let middle = root
+        .subordinate(middle, "Acme services", day, &mut entropy)
+        .unwrap();
+    let leaf = middle
+        .server(&[fixture::SERVER], &own, day, &mut entropy)
+        .unwrap();
+    check("root.der", root.certificate(), fixture::ROOT);
+    check("middle.der", middle.certificate(), fixture::MIDDLE);
+    check("server.der", &leaf, fixture::SERVER_LEAF);
+
+    let purpose = Purpose::Server(fixture::SERVER.try_into().unwrap());
+    let policy = PathPolicy::new(TimeBounds::exact(from), purpose);
+    let anchors = [Anchor::new(root.certificate()).unwrap()];
+    let path = policy.verify(&leaf, &[middle.certificate()], &anchors);
+    assert_eq!(path.unwrap().certificates().len(), 2);
 }
