@@ -27,7 +27,7 @@ use iot_core::sim::SimEntropy;
 use iot_core::time::TimeBounds;
 use iot_core::{CommandId, DeviceId, Engine, Event, Instant, IssuerId, Now, Step, Timestamp};
 use iot_identity::cert::path::{Anchor, PathPolicy, Purpose};
-use iot_identity::cert::{Authority, Request, Validity, csr};
+use iot_identity::cert::{self, Authority, Validity, csr};
 use iot_identity::key::PublicKey;
 use iot_identity::rustcrypto::{P256Key, P256Verifier, Sha256};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey, Template};
@@ -120,7 +120,7 @@ fn the_request_is_what_the_device_writes_and_its_key_signed_it() {
     let mut buffer = [0; csr::MAX_CSR_BYTES];
     let der = csr::write(&device, &key, &mut buffer).unwrap();
     check("request.csr", der, fixture::REQUEST);
-    assert_eq!(*Request::parse(der).unwrap().device(), device);
+    assert_eq!(*cert::Request::parse(der).unwrap().device(), device);
 }
 
 #[test]
