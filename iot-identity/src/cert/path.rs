@@ -20,6 +20,8 @@ pub(super) mod directory;
 pub(super) mod encoding;
 pub(super) mod extensions;
 pub(super) mod general_name;
+#[cfg(feature = "embedded-tls")]
+mod handshake;
 mod limits;
 pub(super) mod profile;
 pub(super) mod purpose;
