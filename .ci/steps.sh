@@ -200,6 +200,7 @@ step_firmware() {
     grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
     .ci/powercut 3
     .ci/uplink 3
+    .ci/wycheproof
 }
 
 # The engines of the crash report, and how a run of each must end in the small scopes. `bounded` stands for those whose
