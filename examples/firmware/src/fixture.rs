@@ -58,6 +58,13 @@ pub static MIDDLE: &[u8] = include_bytes!("../fixture/middle.der");
 /// The certificate of [`SERVER`].
 pub static SERVER_LEAF: &[u8] = include_bytes!("../fixture/server.der");
 
+/// The certificate of [`NAME`], whose key [`Seed`] makes.
+pub static DEVICE_LEAF: &[u8] = include_bytes!("../fixture/device.der");
+/// What [`SERVER`] sent to [`NAME`], seeded by [`Seed`], in a handshake and after it.
+pub static HANDSHAKE: &[u8] = include_bytes!("../fixture/handshake.bin");
+/// What it sent after it, inside the connection.
+pub const GREETING: &[u8] = b"good morning";
+
 /// In place of a chip's random generator: the same key for everybody, which is no secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed;

@@ -1,6 +1,6 @@
 //! A front that shows another chain than its own, or signs something else.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::server::{ClientHello, ResolvesServerCert};

@@ -7,6 +7,8 @@
     reason = "a test may fail loudly"
 )]
 
+extern crate alloc;
+
 mod liar;
 mod refused;
 mod rogue;

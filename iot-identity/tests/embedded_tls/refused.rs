@@ -1,6 +1,6 @@
 //! Servers that a chip does not believe, each for its reason.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use iot_core::Timestamp;
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;

@@ -1,9 +1,9 @@
 //! A TLS 1.3 server (RFC 8446) that sends what it likes between its hello and its Finished.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use core::cell::RefCell;
 use std::io::Read as _;
-use std::rc::Rc;
 
 use embedded_io::{ErrorKind, ErrorType};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};

@@ -1,10 +1,10 @@
 //! A link whose other end is a front in the same memory: what is written, it has read when the write returns.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use core::cell::RefCell;
 use std::io::{Read as _, Write as _};
-use std::rc::Rc;
-use std::sync::Arc;
 
 use embedded_io::{ErrorKind, ErrorType};
 use rustls::{ServerConfig, ServerConnection};

@@ -1,7 +1,7 @@
 //! Authorities, a front, and devices that connect to it.
 
+use alloc::sync::Arc;
 use core::time::Duration;
-use std::sync::Arc;
 
 use iot_core::crypto::SignatureAlgorithm::{EcdsaP256Sha256, Ed25519};
 use iot_core::crypto::{SignatureAlgorithm, Signer};

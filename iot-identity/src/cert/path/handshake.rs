@@ -1,11 +1,11 @@
 //! What a handshake needs of the policy that its chain was judged by.
 
+use iot_core::crypto::SignatureAlgorithm;
 use rustls_pki_types::{ServerName, alg_id};
 
 use super::certificate::{self, Signed};
 use super::{PathPolicy, Purpose, signature};
 use crate::key::{MAX_SPKI_BYTES, PublicKey};
-use iot_core::crypto::SignatureAlgorithm;
 
 impl<'a> PathPolicy<'a> {
     /// The server that is asked for.
@@ -30,7 +30,7 @@ impl<'a> PathPolicy<'a> {
             algorithm: &algorithm,
             signature,
         };
-        spki.and_then(|spki| certificate::key(spki))
+        spki.and_then(certificate::key)
             .is_some_and(|key| signature::verifies(self.algorithms, &key, &signed))
     }
 }
