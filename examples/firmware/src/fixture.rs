@@ -61,7 +61,9 @@ pub static SERVER_LEAF: &[u8] = include_bytes!("../fixture/server.der");
 /// The certificate of [`NAME`], whose key [`Seed`] makes.
 pub static DEVICE_LEAF: &[u8] = include_bytes!("../fixture/device.der");
 /// What [`SERVER`] sent to [`NAME`], seeded by [`Seed`], in a handshake and after it.
-pub static HANDSHAKE: &[u8] = include_bytes!("../fixture/handshake.bin");
+pub static FROM_SERVER: &[u8] = include_bytes!("../fixture/from-server.bin");
+/// What [`NAME`] sent, before [`SERVER`] greeted it.
+pub static FROM_DEVICE: &[u8] = include_bytes!("../fixture/from-device.bin");
 /// What it sent after it, inside the connection.
 pub const GREETING: &[u8] = b"good morning";
 

@@ -1,38 +1,43 @@
-//! A link over which comes what a server once sent.
+//! A link over which a handshake that once took place takes place again.
 //!
-//! With the same seed a client says the same hello and agrees on the same keys, so that the server's part of one
-//! handshake is good for every run.
+//! With the same seed a client says the same hello, agrees on the same keys and makes the same signature. So what a
+//! server sent once is good for every run, and what it took from its client then is what every run has to send.
 
-use core::convert::Infallible;
+use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
-use embedded_io::{ErrorType, Read, Write};
-
-/// What is still to come; what is written goes nowhere.
+/// What is still to be sent by each side.
 #[derive(Clone, Copy, Debug)]
-pub struct Replay<'r>(pub &'r [u8]);
+pub struct Replay<'r> {
+    /// By the server; the client reads it.
+    pub server: &'r [u8],
+    /// By the client; it may write nothing else.
+    pub client: &'r [u8],
+}
 
 impl ErrorType for Replay<'_> {
-    type Error = Infallible;
+    type Error = ErrorKind;
 }
 
 impl Read for Replay<'_> {
-    fn read(&mut self, out: &mut [u8]) -> Result<usize, Infallible> {
-        let len = out.len().min(self.0.len());
-        let (now, later) = self.0.split_at(len);
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, ErrorKind> {
+        let len = out.len().min(self.server.len());
+        let (now, later) = self.server.split_at(len);
         if let Some(out) = out.get_mut(..len) {
             out.copy_from_slice(now);
         }
-        self.0 = later;
+        self.server = later;
         Ok(len)
     }
 }
 
 impl Write for Replay<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        let rest = self.client.strip_prefix(bytes);
+        self.client = rest.ok_or(ErrorKind::InvalidData)?;
         Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> Result<(), Infallible> {
+    fn flush(&mut self) -> Result<(), ErrorKind> {
         Ok(())
     }
 }

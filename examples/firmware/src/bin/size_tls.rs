@@ -7,7 +7,7 @@ use iot_core::Timestamp;
 use iot_core::time::TimeBounds;
 use iot_firmware::board::{Board, exit, opaque};
 use iot_firmware::fixture::{
-    CHAIN_FROM, CHAIN_TO, DEVICE_LEAF, GREETING, HANDSHAKE, ROOT, SERVER, Seed,
+    CHAIN_FROM, CHAIN_TO, DEVICE_LEAF, FROM_DEVICE, FROM_SERVER, GREETING, ROOT, SERVER, Seed,
 };
 use iot_firmware::replay::Replay;
 use iot_identity::cert::path::{Algorithms, Anchor, PathError, PathPolicy, Purpose};
@@ -45,7 +45,10 @@ fn greeted(wall: TimeBounds) -> Option<Result<usize, ConnectError>> {
     let own = opaque(DEVICE_LEAF);
     let client = Client::<_, _, 1>::new(&key, own, &policy, &anchors, &mut Seed).ok()?;
     let (mut read, mut write) = ([0; 2_048], [0; 1_024]);
-    let link = Replay(opaque(HANDSHAKE));
+    let link = Replay {
+        server: opaque(FROM_SERVER),
+        client: opaque(FROM_DEVICE),
+    };
     let mut tls = match connect(link, &mut read, &mut write, client) {
         Ok(tls) => tls,
         Err(error) => return Some(Err(error)),
