@@ -27,10 +27,48 @@ pub enum ConnectError {
     Tls(TlsError),
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for ConnectError {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::Server(error) => defmt::write!(f, "Server({})", error),
+            Self::Signature => defmt::write!(f, "Signature"),
+            Self::Unauthenticated => defmt::write!(f, "Unauthenticated"),
+            Self::Key(error) => defmt::write!(f, "Key({})", error),
+            // Its own crate would have to be told to know defmt, and would log with it.
+            Self::Tls(_) => defmt::write!(f, "Tls"),
+        }
+    }
+}
+
 /// Opens a connection over a blocking `socket`, and gives it away only when the server is verified.
 ///
 /// `read` has to hold the largest record that the server sends, 16,640 bytes unless it is known to send less; `write`
 /// the client's certificate and some 200 bytes. A server that refuses the client says so with the first read.
+///
+/// ```no_run
+/// # #[cfg(feature = "cert")] {
+/// use embedded_io::{Read, Write};
+/// use iot_core::crypto::{KeyStore, SlotId};
+/// use iot_core::time::TimeBounds;
+/// use iot_identity::cert::path::{Anchor, PathPolicy, Purpose};
+/// use iot_identity::embedded_tls::{Client, ConnectError, connect};
+/// use iot_identity::{ring::SystemEntropy, rustcrypto};
+///
+/// # type Error = Box<dyn std::error::Error>;
+/// fn greet(link: impl Read + Write, keys: &impl KeyStore, own: &[u8], root: &[u8], wall: TimeBounds) -> Result<(), Error> {
+///     let anchors = [Anchor::of(root)?];
+///     let purpose = Purpose::Server("mqtt.example.com".try_into()?);
+///     let policy = PathPolicy::with(rustcrypto::ALGORITHMS, wall, purpose);
+///     let signer = keys.signer(SlotId::new(0))?;
+///     let client = Client::<_, _, 2>::new(signer, own, &policy, &anchors, &mut SystemEntropy::new())?;
+///     let (mut read, mut write) = ([0; 16_640], [0; 2_048]);
+///     let mut tls = connect(link, &mut read, &mut write, client)?; // the server is the one that was asked for
+///     tls.write_all(b"hello")?;
+///     Ok(tls.flush()?)
+/// }
+/// # }
+/// ```
 ///
 /// # Errors
 ///

@@ -12,17 +12,23 @@ pub(crate) fn showing(
     front: &ServerConfig,
     chain: Vec<CertificateDer<'static>>,
 ) -> Arc<ServerConfig> {
-    lying(front, Some(chain), |_| {})
+    lying(front, Some(chain), None, |_| {})
 }
 
 /// The same front, whose signatures are changed.
 pub(crate) fn signing(front: &ServerConfig, change: fn(&mut Vec<u8>)) -> Arc<ServerConfig> {
-    lying(front, None, change)
+    lying(front, None, None, change)
+}
+
+/// The same front, which says that it signs with another algorithm than it does.
+pub(crate) fn claiming(front: &ServerConfig, scheme: SignatureScheme) -> Arc<ServerConfig> {
+    lying(front, None, Some(scheme), |_| {})
 }
 
 fn lying(
     front: &ServerConfig,
     chain: Option<Vec<CertificateDer<'static>>>,
+    scheme: Option<SignatureScheme>,
     change: fn(&mut Vec<u8>),
 ) -> Arc<ServerConfig> {
     let mut config = front.clone();
@@ -30,6 +36,7 @@ fn lying(
     config.cert_resolver = Arc::new(Liar {
         honest,
         chain,
+        scheme,
         change,
     });
     Arc::new(config)
@@ -39,6 +46,7 @@ fn lying(
 struct Liar {
     honest: Arc<dyn ResolvesServerCert>,
     chain: Option<Vec<CertificateDer<'static>>>,
+    scheme: Option<SignatureScheme>,
     change: fn(&mut Vec<u8>),
 }
 
@@ -48,6 +56,7 @@ impl ResolvesServerCert for Liar {
         let chain = self.chain.clone().unwrap_or_else(|| own.cert.clone());
         let key = Forger {
             key: Arc::clone(&own.key),
+            scheme: self.scheme,
             change: self.change,
         };
         Some(Arc::new(CertifiedKey::new(chain, Arc::new(key))))
@@ -57,6 +66,7 @@ impl ResolvesServerCert for Liar {
 #[derive(Debug)]
 struct Forger {
     key: Arc<dyn SigningKey>,
+    scheme: Option<SignatureScheme>,
     change: fn(&mut Vec<u8>),
 }
 
@@ -64,6 +74,7 @@ impl SigningKey for Forger {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         Some(Box::new(Forging {
             signer: self.key.choose_scheme(offered)?,
+            scheme: self.scheme,
             change: self.change,
         }))
     }
@@ -78,6 +89,7 @@ impl SigningKey for Forger {
 #[derive(Debug)]
 struct Forging {
     signer: Box<dyn Signer>,
+    scheme: Option<SignatureScheme>,
     change: fn(&mut Vec<u8>),
 }
 
@@ -88,6 +100,6 @@ impl Signer for Forging {
         Ok(signature)
     }
     fn scheme(&self) -> SignatureScheme {
-        self.signer.scheme()
+        self.scheme.unwrap_or_else(|| self.signer.scheme())
     }
 }

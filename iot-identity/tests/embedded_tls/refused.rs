@@ -11,7 +11,7 @@ use iot_identity::cert::path::{Defect, PathError};
 use iot_identity::embedded_tls::ConnectError;
 use iot_identity::key::{PublicKey, SharedKey};
 use iot_identity::ring::{SoftwareKeys, SystemEntropy};
-use rustls::ServerConfig;
+use rustls::{ServerConfig, SignatureScheme};
 
 use crate::liar;
 use crate::world::{Ask, DAY, HOST, NOW, World, days, key, root};
@@ -145,6 +145,8 @@ fn a_server_that_lacks_the_key_of_its_certificate_is_refused() {
         liar::signing(&usual, |signature| *signature.last_mut().unwrap() ^= 1),
         liar::signing(&usual, Vec::clear),
         liar::signing(&world.ed25519_front(), |signature| signature[0] ^= 1),
+        liar::claiming(&usual, SignatureScheme::ED25519),
+        liar::claiming(&usual, SignatureScheme::ECDSA_NISTP384_SHA384),
     ] {
         let wire = crate::wire::Wire::new(&front);
         let found = world.connect(&wire, &ask);

@@ -3,7 +3,7 @@
 use embedded_tls::blocking::TlsConnection;
 use embedded_tls::{TlsConfig, TlsContext};
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
-use iot_identity::cert::path::Anchor;
+use iot_identity::cert::path::{Anchor, PathError};
 use iot_identity::embedded_tls::{ConnectError, connect};
 
 use crate::rogue::{Part, Rogue};
@@ -55,4 +55,22 @@ fn embedded_tls_alone_goes_on_with_a_server_that_proves_nothing() {
     let config = TlsConfig::new().with_server_name(HOST);
     assert!(tls.open(TlsContext::new(&config, &mut client)).is_ok());
     assert!(client.server().verdict().is_err());
+}
+
+#[test]
+fn a_name_in_the_handshake_is_that_of_the_policy() {
+    let world = World::new();
+    let ask = Ask::usual(&world);
+    let (policy, anchors) = (ask.policy(), [Anchor::of(ask.anchor).unwrap()]);
+    let mut client = world.client(&policy, &anchors);
+    let (mut read, mut write) = ([0; RECORD], [0; RECORD]);
+    let wire = crate::wire::Wire::new(&world.usual_front());
+    let mut tls = TlsConnection::new(wire, &mut read, &mut write);
+    let config = TlsConfig::new().with_server_name("mqtt.example.org");
+    assert!(tls.open(TlsContext::new(&config, &mut client)).is_err());
+    let found = client.server().verdict();
+    assert!(matches!(
+        found,
+        Err(ConnectError::Server(PathError::ServerName))
+    ));
 }
