@@ -5,16 +5,17 @@
 //! opens one with a [`Client`] by hand has to do the same.
 //!
 //! What `embedded-tls` does not allow: a client sends its own certificate only, so its issuer must be one that the
-//! server knows; a server that is refused is not told why; which signatures a server may offer cannot be narrowed, and any that the policy lacks are refused
-//! here; a peer that holds the session's keys can make its record parser panic, or after the handshake with a message
-//! it does not know. So a device has to recover from a panic, as from any reset.
+//! server knows; a server that is refused is not told why; which signatures a server may offer cannot be narrowed, and
+//! any that the policy lacks are refused here; and a verified server that sends a message which `embedded-tls` does not
+//! know makes it panic. So a device has to come back from a panic as from any reset.
 
 mod client;
 mod connect;
+mod link;
 mod random;
 mod verifier;
 
 pub use client::{Client, ClientError, HandshakeSignature};
 pub use connect::{ConnectError, connect, connect_async};
-pub use random::Random;
+pub use link::{Link, LinkError};
 pub use verifier::ServerVerifier;

@@ -10,7 +10,8 @@ use iot_core::crypto::{KeyError, Signature, SignatureAlgorithm, Signer};
 use iot_core::entropy::{Entropy, EntropyError};
 use signature_2::SignerMut;
 
-use super::{ConnectError, Random, ServerVerifier};
+use super::random::Random;
+use super::{ConnectError, ServerVerifier};
 use crate::cert::UnverifiedCertificate;
 use crate::cert::path::{Anchor, PathPolicy};
 use crate::der::Writer;

@@ -3,7 +3,7 @@
 use embedded_tls::{Aes128GcmSha256, TlsConfig, TlsConnection, TlsContext, TlsError, blocking};
 use iot_core::crypto::{KeyError, Signer};
 
-use super::Client;
+use super::{Client, Link};
 use crate::cert::path::PathError;
 
 /// Why there is no connection; the link has to be closed.
@@ -78,13 +78,13 @@ pub fn connect<'b, T, S, D, const OFFERED: usize>(
     read: &'b mut [u8],
     write: &'b mut [u8],
     mut client: Client<'_, S, D, OFFERED>,
-) -> Result<blocking::TlsConnection<'b, T, Aes128GcmSha256>, ConnectError>
+) -> Result<blocking::TlsConnection<'b, Link<T>, Aes128GcmSha256>, ConnectError>
 where
     T: embedded_io::Read + embedded_io::Write + 'b,
     S: Signer,
     D: AsRef<[u8]>,
 {
-    let mut tls = blocking::TlsConnection::new(socket, read, write);
+    let mut tls = blocking::TlsConnection::new(Link::new(socket), read, write);
     let config = config(&client);
     let opened = tls.open(TlsContext::new(&config, &mut client));
     verdict(&client, opened)?;
@@ -101,13 +101,13 @@ pub async fn connect_async<'b, T, S, D, const OFFERED: usize>(
     read: &'b mut [u8],
     write: &'b mut [u8],
     mut client: Client<'_, S, D, OFFERED>,
-) -> Result<TlsConnection<'b, T, Aes128GcmSha256>, ConnectError>
+) -> Result<TlsConnection<'b, Link<T>, Aes128GcmSha256>, ConnectError>
 where
     T: embedded_io_async::Read + embedded_io_async::Write + 'b,
     S: Signer,
     D: AsRef<[u8]>,
 {
-    let mut tls = TlsConnection::new(socket, read, write);
+    let mut tls = TlsConnection::new(Link::new(socket), read, write);
     let config = config(&client);
     let opened = tls.open(TlsContext::new(&config, &mut client)).await;
     verdict(&client, opened)?;

@@ -11,7 +11,7 @@ use crate::rustcrypto::HmacSha256;
 /// Random bytes for one handshake: HMAC-SHA-256 over a counter (NIST SP 800-108r1 §4.1), under a seed that is drawn first.
 ///
 /// `embedded-tls` takes no error from its generator. So everything that may fail happens when this is made.
-pub struct Random {
+pub(super) struct Random {
     seed: HmacSha256,
     blocks: u64,
 }

@@ -1,7 +1,8 @@
 //! Servers that leave out what they cannot prove. embedded-tls itself goes on with them.
 
+use embedded_io::ErrorKind;
 use embedded_tls::blocking::TlsConnection;
-use embedded_tls::{TlsConfig, TlsContext};
+use embedded_tls::{TlsConfig, TlsContext, TlsError};
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
 use iot_identity::cert::path::{Anchor, PathError};
 use iot_identity::embedded_tls::{ConnectError, connect};
@@ -43,7 +44,20 @@ fn a_server_that_proves_nothing_is_refused_and_learns_nothing() {
     }
 }
 
-/// What makes the test above one of ours: without the check, the connection would stand.
+#[test]
+fn a_record_that_holds_nothing_ends_the_link_and_not_the_program() {
+    let world = World::new();
+    let (found, _) = meet(&world, &[Part::Empty]);
+    let told = |error| {
+        matches!(
+            error,
+            ConnectError::Tls(TlsError::Io(ErrorKind::InvalidData))
+        )
+    };
+    assert!(found.is_err_and(told));
+}
+
+/// What makes the first test one of ours: without the check, the connection would stand.
 #[test]
 fn embedded_tls_alone_goes_on_with_a_server_that_proves_nothing() {
     let world = World::new();

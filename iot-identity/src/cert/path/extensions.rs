@@ -237,3 +237,22 @@ fn purposes(content: &[u8]) -> Option<&[u8]> {
     }
     (1..=MAX_EXTENSIONS).contains(&count).then_some(list)
 }
+
+#[cfg(test)]
+#[cfg(feature = "cert")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bit_of_a_usage_makes_it_critical() {
+        let device = |content: &[u8], critical| key_usage(content, critical).unwrap().is_device();
+        assert!(device(&[3, 2, 7, 0x80], true));
+        assert!(!device(&[3, 2, 7, 0x80], false));
+        for bit in 0..8 {
+            // digitalSignature, and one of the bits that RFC 5280 does not know.
+            let usage = [3, 3, bit, 0x80, 1 << bit];
+            assert!(!device(&usage, false));
+            assert!(!device(&usage, true));
+        }
+    }
+}
