@@ -99,7 +99,9 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
 
     /// Learns that the key store failed at what was wanted of it; it is asked again after a pause.
     pub fn key_store_failed(&mut self, now: Now) {
+        self.life.store_failed();
         self.life.pace.wait(now.instant, &mut self.entropy);
+        self.life.advance(now);
     }
 
     /// Learns how an attempt to open a session with `identity` ended; also of one that nobody wanted.
@@ -124,7 +126,8 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
     #[must_use]
     pub fn standing(&self) -> Standing {
         match (self.life.phase, self.life.current()) {
-            (Phase::Restoring | Phase::Inspecting(_), _) => Standing::Restoring,
+            (Phase::Restoring, _) => Standing::Restoring,
+            (Phase::Inspecting(_), _) if !self.life.has_looked => Standing::Restoring,
             (Phase::Refused, _) => Standing::Refused(self.refusal.unwrap_or(Refusal::Revoked)),
             (_, None) => Standing::Applying,
             (Phase::Resting | Phase::Believing, Some(_)) => Standing::Enrolled,
@@ -204,13 +207,16 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
             Err(refusal) if answer.number() == self.number => {
                 self.refusal = Some(refusal);
                 match refusal {
-                    Refusal::Revoked => self.life.phase = Phase::Refused,
+                    Refusal::Revoked => self.life.refused(),
                     Refusal::Later => self.life.pace.wait(now.instant, &mut self.entropy),
                     // A service's mistake must not strand its devices: they ask again, but seldom.
                     _ => {
                         let pace = &mut self.life.pace;
                         pace.wait_at_least(now.instant, CURE, &mut self.entropy);
                         self.life.turn();
+                        if refusal == Refusal::Request {
+                            self.life.request_failed();
+                        }
                     }
                 }
             }
@@ -318,8 +324,7 @@ impl<E: Entropy, const BYTES: usize> Engine for Rotation<E, BYTES> {
             }
             (phase, Done::Persisted) if phase.writes() => self.life.persisted(now),
             (Phase::Signing, Done::Failed(Failure::Key(_))) => {
-                // Perhaps the key is gone: look again before anything rests on it.
-                self.life.phase = Phase::Inspecting(Side::A);
+                self.life.key_failed();
                 self.life.pace.wait(now.instant, &mut self.entropy);
             }
             (Phase::Signing | Phase::Asking(_), _) => {

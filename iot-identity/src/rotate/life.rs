@@ -24,6 +24,12 @@ const ANEW: Duration = Duration::from_secs(3_600);
 const MOST_DOUBLINGS: u32 = 6;
 /// A clock may be set at any time, so what it says is looked at again this often.
 const LOOK: Duration = Duration::from_secs(3_600);
+/// So often a slot is looked at in vain before its record is believed.
+const LOOKS: u8 = 8;
+/// So often in a row a key fails before another one is made.
+const FAILURES: u8 = 4;
+/// How long a new certificate is kept at least: one that is short-lived by mistake must not wear a key store out.
+const REST: Duration = Duration::from_secs(300);
 
 /// Where it stands between two steps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,6 +107,17 @@ pub(super) struct Life<const BYTES: usize> {
     switched: Instant,
     look: Instant,
     last: Instant,
+    /// How often in a row a slot could not be looked at, and a key not be made or used.
+    blind: u8,
+    stuck: u8,
+    /// The slots were looked at since the boot.
+    pub(super) has_looked: bool,
+    /// A certificate that has just come is not renewed before.
+    rested: Instant,
+    /// The registrar said that the spare slot's key is revoked: it never gets a certificate.
+    condemned: bool,
+    /// The factory identity is refused: the current one is shown whatever the clock says of it.
+    insists: bool,
 }
 
 impl<const BYTES: usize> Life<BYTES> {
@@ -130,6 +147,12 @@ impl<const BYTES: usize> Life<BYTES> {
             switched: Instant::ZERO,
             look: Instant::ZERO,
             last: Instant::ZERO,
+            blind: 0,
+            stuck: 0,
+            has_looked: false,
+            rested: Instant::ZERO,
+            condemned: false,
+            insists: false,
         }
     }
 
@@ -167,10 +190,23 @@ impl<const BYTES: usize> Life<BYTES> {
     }
 
     pub(super) fn next_head(&self, now: Now) -> Head {
+        let spare = self.spare();
+        // Where the head was lost, the chains' numbers are higher than what would follow.
+        let held = self
+            .held
+            .of(spare)
+            .as_ref()
+            .map_or(0, |held| held.generation);
+        // What is only known to be later than some moment says nothing about how long ago this was.
+        let is_bounded = now.wall.not_after().is_some();
         Head {
-            generation: self.next_generation(),
-            current: self.spare(),
-            since: now.wall.not_before(),
+            generation: self.next_generation().max(held),
+            current: spare,
+            since: if is_bounded {
+                now.wall.not_before()
+            } else {
+                Timestamp::EPOCH
+            },
         }
     }
 
@@ -185,7 +221,7 @@ impl<const BYTES: usize> Life<BYTES> {
 
     /// What a session shows that is no probe.
     fn base(&self, now: Now) -> Identity {
-        let never = self.policy.after_expiry == RenewAfterExpiry::Never;
+        let never = self.policy.after_expiry == RenewAfterExpiry::Never && !self.insists;
         let is_over = |side: Side| {
             let held = self.held.of(side).as_ref();
             held.is_some_and(|held| held.term.has_expired(now))
@@ -207,22 +243,88 @@ impl<const BYTES: usize> Life<BYTES> {
 
     pub(super) fn holds(&mut self, side: Side, key: Option<PublicKey>) {
         *self.keys.of_mut(side) = key;
+        self.blind = 0;
         match self.phase {
             Phase::Inspecting(Side::A) if side == Side::A => {
                 self.phase = Phase::Inspecting(Side::B);
             }
             Phase::Inspecting(Side::B) if side == Side::B => self.inspected(),
             Phase::Clearing if side == self.spare() && key.is_none() => {
-                self.phase = Phase::Forgetting;
+                let is_on_record = self.held.of(side).is_some();
+                self.phase = if is_on_record {
+                    Phase::Forgetting
+                } else {
+                    Phase::Resting
+                };
             }
-            Phase::Making if side == self.spare() && key.is_some() => self.phase = Phase::Signing,
+            Phase::Making if side == self.spare() && key.is_some() => {
+                self.stuck = 0;
+                self.phase = Phase::Signing;
+            }
+            Phase::Refused if side == self.spare() && key.is_none() => self.condemned = false,
             _ => {}
         }
+    }
+
+    /// What was wanted of the key store failed, and nothing is known about what it did.
+    pub(super) fn store_failed(&mut self) {
+        match self.phase {
+            // Perhaps the key was made all the same. If not, what is no key must not be in the way for ever.
+            Phase::Making => {
+                self.phase = if self.is_stuck(2) {
+                    Phase::Clearing
+                } else {
+                    Phase::Inspecting(Side::A)
+                };
+            }
+            Phase::Inspecting(side) => {
+                self.blind = self.blind.saturating_add(1);
+                if self.blind >= LOOKS {
+                    // A slot that cannot be read must not keep the other one's key from being used. What rests
+                    // on this goes the way of every identity that does not work.
+                    let believed = self.held.of(side).as_ref().map(|held| *held.term.key());
+                    self.holds(side, believed);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The spare slot's key could not be used. Perhaps it is gone: look again before anything rests on it.
+    pub(super) fn key_failed(&mut self) {
+        self.phase = Phase::Inspecting(Side::A);
+        self.request_failed();
+    }
+
+    /// No request came about with the spare slot's key, or the registrar found none in what it was sent.
+    pub(super) fn request_failed(&mut self) {
+        // Nothing rests on a key without a certificate, so one that never works makes room for another.
+        if self.is_stuck(FAILURES) {
+            self.phase = Phase::Clearing;
+        }
+    }
+
+    /// The registrar said that the device is revoked, or the key that it was asked for.
+    pub(super) fn refused(&mut self) {
+        self.phase = Phase::Refused;
+        self.condemned = true;
+        self.pace = Pace::new();
+    }
+
+    /// Counts one more failure; true, and the count begins anew, with the last that is put up with.
+    fn is_stuck(&mut self, most: u8) -> bool {
+        self.stuck = self.stuck.saturating_add(1);
+        let is_stuck = self.stuck >= most;
+        if is_stuck {
+            self.stuck = 0;
+        }
+        is_stuck
     }
 
     /// Records and keys are known: a record whose key is not there is of no use.
     fn inspected(&mut self) {
         self.phase = Phase::Resting;
+        self.has_looked = true;
         for side in Side::BOTH {
             let key = *self.keys.of(side);
             let fits = |held: &Held<BYTES>| key == Some(*held.term.key());
@@ -230,9 +332,11 @@ impl<const BYTES: usize> Life<BYTES> {
                 continue;
             }
             match self.role(side) {
+                Role::Candidate | Role::Replaced if side == self.spare() => {
+                    self.phase = Phase::Clearing;
+                }
                 // The record stays until the slot is needed; what is in memory counts.
-                Role::Current => *self.held.of_mut(side) = None,
-                _ => self.phase = Phase::Clearing,
+                _ => *self.held.of_mut(side) = None,
             }
         }
     }
@@ -273,7 +377,8 @@ impl<const BYTES: usize> Life<BYTES> {
     fn overlap_is_over(&self, now: Now) -> bool {
         let since = self.head.map_or(Timestamp::EPOCH, |head| head.since);
         now.instant >= self.switched + self.policy.overlap
-            || now.wall.not_before() >= since.after(self.policy.overlap)
+            || since != Timestamp::EPOCH
+                && now.wall.not_before() >= since.after(self.policy.overlap)
     }
 
     fn is_due(&self, now: Now) -> bool {
@@ -285,24 +390,26 @@ impl<const BYTES: usize> Life<BYTES> {
         };
         let term = self.held.of(side).as_ref().map(|held| &held.term);
         let known = *self.known.of(side);
-        self.forced || self.shunned || term.is_none_or(|term| term.is_due(&self.policy, now, known))
+        let is_due = || term.is_none_or(|term| term.is_due(&self.policy, now, known));
+        self.forced || now.instant >= self.rested && (self.shunned || is_due())
     }
 
     pub(super) fn wants(&self, now: Now) -> Option<Want> {
         let slot = |side| *self.slots.of(side);
         let spare = self.spare();
         let paced = self.pace.is_over(now.instant);
-        let want = match self.phase {
-            Phase::Inspecting(side) => Want::Inspect(slot(side)),
-            Phase::Clearing => Want::Destroy(slot(spare)),
-            Phase::Making => Want::Generate(slot(spare)),
+        // A key store or a flash that fails must not cost the sessions, so those are wanted in every pause.
+        Some(match self.phase {
+            Phase::Inspecting(side) if paced => Want::Inspect(slot(side)),
+            Phase::Clearing if paced => Want::Destroy(slot(spare)),
+            Phase::Making if paced => Want::Generate(slot(spare)),
             Phase::Probing if paced => Want::Session(self.own(spare)),
-            // The session that probed stays: it is the next current one's.
-            Phase::Committing => return None,
+            Phase::Refused if paced && self.condemned => Want::Destroy(slot(spare)),
             Phase::Restoring | Phase::Refused => return None,
+            // The session that probed stays: it is the next current one's.
+            Phase::Committing if self.session == Some(self.own(spare)) => return None,
             _ => return self.wants_base(now),
-        };
-        paced.then_some(want)
+        })
     }
 
     fn wants_base(&self, now: Now) -> Option<Want> {
@@ -345,6 +452,10 @@ impl<const BYTES: usize> Life<BYTES> {
                     (self.by_factory, self.suspected) = (false, true);
                 }
                 return false;
+            }
+            // That the factory's is revoked says nothing about the one in use, which was only out of reach.
+            Session::Revoked if !is_current && self.by_factory && !self.shunned => {
+                self.by_factory = false;
             }
             Session::Revoked => {
                 self.phase = Phase::Refused;
@@ -403,6 +514,7 @@ impl<const BYTES: usize> Life<BYTES> {
 
     /// Shows the other identity, where there is one.
     pub(super) fn turn(&mut self) {
+        self.insists = self.by_factory;
         self.by_factory = !self.by_factory && self.current().is_some();
     }
 
@@ -418,6 +530,7 @@ impl<const BYTES: usize> Life<BYTES> {
         *self.held.of_mut(spare) = Some(held);
         *self.known.of_mut(spare) = now.instant;
         self.pace = Pace::new();
+        self.stuck = 0;
         self.phase = Phase::Storing;
         true
     }
@@ -434,8 +547,9 @@ impl<const BYTES: usize> Life<BYTES> {
             Phase::Committing => {
                 self.head = Some(self.next_head(now));
                 self.switched = now.instant;
+                self.rested = now.instant + REST;
                 (self.forced, self.shunned, self.by_factory) = (false, false, false);
-                (self.suspected, self.corrected) = (false, false);
+                (self.suspected, self.corrected, self.insists) = (false, false, false);
                 (self.refusals, self.discarded) = (0, 0);
                 self.phase = Phase::Resting;
             }
@@ -449,15 +563,26 @@ impl<const BYTES: usize> Life<BYTES> {
 
     pub(super) fn again(&mut self) {
         if self.phase == Phase::Refused {
-            self.phase = Phase::Resting;
-            (self.forced, self.by_factory) = (true, self.current().is_some());
+            // A key that was asked for while the device was revoked may be refused for ever, whoever readmits it.
+            let spare = self.spare();
+            let is_bare = self.role(spare) == Role::Empty && self.keys.of(spare).is_some();
+            self.condemned = false;
+            self.phase = if is_bare {
+                Phase::Clearing
+            } else {
+                Phase::Resting
+            };
+            let has_current = self.current().is_some();
+            (self.forced, self.by_factory, self.shunned) = (true, has_current, has_current);
             (self.pace, self.link) = (Pace::new(), Pace::new());
         }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if matches!(self.phase, Phase::Restoring | Phase::Refused) {
-            return None;
+        match self.phase {
+            Phase::Refused if self.condemned => return Some(self.pace.until()),
+            Phase::Restoring | Phase::Refused => return None,
+            _ => {}
         }
         let overlap = (self.role(self.spare()) == Role::Replaced)
             .then(|| self.switched + self.policy.overlap);
@@ -466,6 +591,7 @@ impl<const BYTES: usize> Life<BYTES> {
             Some(self.pace.until()),
             Some(self.link.until()),
             Some(self.anew),
+            Some(self.rested),
             overlap,
             look,
         ]
