@@ -245,6 +245,25 @@ fn without_its_head_the_newest_chain_that_is_taken_counts_and_nothing_goes_round
 }
 
 #[test]
+fn a_front_that_takes_nothing_but_factory_identities_is_asked_seldom_and_found_again_when_it_recovers()
+ {
+    let (mut site, mut device) = enrolled();
+    site.is_mistaken = true;
+    device.disconnects(&mut site);
+    site.shown.clear();
+    device.runs(&mut site, 7 * DAY);
+    assert!(
+        site.shown.len() < 7 * 24 * 60,
+        "{} sessions",
+        site.shown.len()
+    );
+    assert!(device.generated < 12, "{} keys", device.generated);
+    site.is_mistaken = false;
+    device.runs(&mut site, HOUR);
+    assert!(matches!(site.session, Some(Identity::Own(_))));
+}
+
+#[test]
 fn a_clock_that_is_set_does_not_end_the_overlap() {
     let (mut site, mut device) = enrolled();
     device.has_clock = false;

@@ -116,6 +116,8 @@ pub(super) struct Life<const BYTES: usize> {
     rested: Instant,
     /// The registrar said that the spare slot's key is revoked: it never gets a certificate.
     condemned: bool,
+    /// A key without a certificate is not asked for: it may have had one, and be refused for ever.
+    anew_key: bool,
     /// The factory identity is refused: the current one is shown whatever the clock says of it.
     insists: bool,
 }
@@ -152,6 +154,7 @@ impl<const BYTES: usize> Life<BYTES> {
             has_looked: false,
             rested: Instant::ZERO,
             condemned: false,
+            anew_key: false,
             insists: false,
         }
     }
@@ -325,6 +328,11 @@ impl<const BYTES: usize> Life<BYTES> {
     fn inspected(&mut self) {
         self.phase = Phase::Resting;
         self.has_looked = true;
+        let spare = self.spare();
+        let is_bare = self.held.of(spare).is_none() && self.keys.of(spare).is_some();
+        if core::mem::take(&mut self.anew_key) && is_bare {
+            self.phase = Phase::Clearing;
+        }
         for side in Side::BOTH {
             let key = *self.keys.of(side);
             let fits = |held: &Held<BYTES>| key == Some(*held.term.key());
@@ -369,6 +377,12 @@ impl<const BYTES: usize> Life<BYTES> {
             _ if self.keys.of(spare).is_some() => Phase::Signing,
             _ => Phase::Making,
         };
+        if self.phase == Phase::Resting
+            && self.by_factory
+            && self.session == Some(Identity::Factory)
+        {
+            self.leave_factory();
+        }
         let current = self.current().and_then(|side| self.held.of(side).as_ref());
         let rest = current.map_or(LOOK, |held| held.term.rest(&self.policy, now));
         self.look = now.instant + rest.clamp(Duration::from_secs(1), LOOK);
@@ -442,14 +456,18 @@ impl<const BYTES: usize> Life<BYTES> {
         }
         match outcome {
             Session::Open | Session::ToRenew => {
-                self.link = Pace::new();
+                if is_current || !self.shunned {
+                    self.link = Pace::new();
+                } else {
+                    // The current one is shown again from time to time, but a fleet must not do so without end.
+                    self.link.wait(now.instant, entropy);
+                }
                 self.reached = true;
                 if is_current {
                     let shunned = outcome == Session::ToRenew;
                     (self.shunned, self.suspected, self.refusals) = (shunned, false, 0);
                 } else if self.phase == Phase::Resting && self.current().is_some() {
-                    // Nothing is asked for over this one: was it the link, or the current certificate?
-                    (self.by_factory, self.suspected) = (false, true);
+                    self.leave_factory();
                 }
                 return false;
             }
@@ -486,6 +504,11 @@ impl<const BYTES: usize> Life<BYTES> {
         false
     }
 
+    /// Nothing is asked for over the factory's session: was it the link, or the current certificate?
+    const fn leave_factory(&mut self) {
+        (self.by_factory, self.suspected) = (false, true);
+    }
+
     /// The candidate was shown to the service.
     fn probed(&mut self, now: Now, outcome: Session, entropy: &mut dyn Entropy) {
         match outcome {
@@ -507,7 +530,7 @@ impl<const BYTES: usize> Life<BYTES> {
             self.discarded = self.discarded.saturating_add(1);
             self.anew = now.instant + ANEW.saturating_mul(1 << doublings);
             self.failed = 0;
-            self.by_factory = false;
+            self.by_factory &= self.shunned;
             self.phase = Phase::Clearing;
         }
     }
@@ -563,15 +586,9 @@ impl<const BYTES: usize> Life<BYTES> {
 
     pub(super) fn again(&mut self) {
         if self.phase == Phase::Refused {
-            // A key that was asked for while the device was revoked may be refused for ever, whoever readmits it.
-            let spare = self.spare();
-            let is_bare = self.role(spare) == Role::Empty && self.keys.of(spare).is_some();
-            self.condemned = false;
-            self.phase = if is_bare {
-                Phase::Clearing
-            } else {
-                Phase::Resting
-            };
+            // The slots may not have been looked at yet when the device was refused.
+            self.phase = Phase::Inspecting(Side::A);
+            (self.condemned, self.anew_key, self.anew) = (false, true, Instant::ZERO);
             let has_current = self.current().is_some();
             (self.forced, self.by_factory, self.shunned) = (true, has_current, has_current);
             (self.pace, self.link) = (Pace::new(), Pace::new());

@@ -71,6 +71,8 @@ pub(crate) struct Site {
     /// It hears and decides, and its answers are lost.
     pub(crate) is_unheard: bool,
     pub(crate) refuses: Option<Identity>,
+    /// It takes factory identities only.
+    pub(crate) is_mistaken: bool,
     /// Loses and doubles, and loses power itself.
     pub(crate) chance: Option<SimEntropy>,
     pub(crate) session: Option<Identity>,
@@ -107,6 +109,7 @@ impl Site {
             is_deaf: false,
             is_unheard: false,
             refuses: None,
+            is_mistaken: false,
             chance: None,
             session: None,
             shown: Vec::new(),
@@ -145,6 +148,7 @@ impl Site {
         };
         let outcome = match admitted {
             Ok(_) if self.refuses == Some(identity) => Session::Refused,
+            Ok(_) if self.is_mistaken && identity != Identity::Factory => Session::Refused,
             Ok(who) if who.role == Role::Newcomer && identity != Identity::Factory => {
                 Session::ToRenew
             }
