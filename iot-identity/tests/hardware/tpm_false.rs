@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use iot_core::crypto::{
-    KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId,
+    KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId, Verifier,
 };
+use iot_identity::key::PublicKey;
+use iot_identity::ring::{SoftwareVerifier, SystemEntropy};
+use iot_identity::rustcrypto::P256Key;
 use iot_identity::tpm::{Config, Fault, Link, LinkError, OpenError, TpmKeys};
 use proptest::prelude::*;
 
@@ -180,5 +183,90 @@ proptest! {
             prop_assert!(signer.sign(&[b"x"], &mut Signature::empty()).is_err());
         }
         let _ = keys.destroy(SLOT);
+    }
+}
+
+/// Signs with a key that lies in memory, and not always what it was asked to.
+struct Signing {
+    key: P256Key,
+    signed: Vec<u8>,
+    /// So many signatures come again instead of new ones.
+    stale: u32,
+}
+
+impl Signing {
+    fn new(stale: u32) -> Self {
+        let key = P256Key::generate(&mut SystemEntropy::new()).unwrap();
+        let signed = Vec::new();
+        Self { key, signed, stale }
+    }
+
+    fn area(&self) -> Vec<u8> {
+        let point = PublicKey::of(&self.key).unwrap();
+        let head = [0, 0x23, 0, 0x0b, 0, 4, 4, 0x72, 0, 0];
+        let parameters = [0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10];
+        let (x, y) = point.as_bytes()[1..].split_at(32);
+        let area = [&head[..], &parameters, &[0, 32], x, &[0, 32], y].concat();
+        let size = u16::try_from(area.len()).unwrap().to_be_bytes();
+        // Two names follow.
+        [&size[..], &area, &[0; 4]].concat()
+    }
+
+    fn sign(&mut self, digest: &[u8]) -> Vec<u8> {
+        let mut signature = Signature::empty();
+        let digest = digest.try_into().unwrap();
+        self.key.sign_digest(digest, &mut signature).unwrap();
+        let (r, s) = signature.as_bytes().split_at(32);
+        let parameters = [&[0, 0x18, 0, 0x0b, 0, 32][..], r, &[0, 32], s].concat();
+        let size = u32::try_from(parameters.len()).unwrap().to_be_bytes();
+        let new = answer(
+            true,
+            0,
+            &[&size[..], &parameters, &[0, 0, 1, 0, 0]].concat(),
+        );
+        if self.stale > 0 && !self.signed.is_empty() {
+            self.stale -= 1;
+        } else {
+            self.signed = new;
+        }
+        self.signed.clone()
+    }
+}
+
+impl Link for Signing {
+    fn transact(
+        &mut self,
+        command: &[u8],
+        out: &mut [u8],
+        _: Duration,
+    ) -> Result<usize, LinkError> {
+        let answer = match command[6..10] {
+            [0, 0, 1, 0x7a] => no_handles(),
+            [0, 0, 1, 0x73] => answer(false, 0, &self.area()),
+            [0, 0, 1, 0x5d] => self.sign(&command[29..61]),
+            _ => panic!("{command:02x?}"),
+        };
+        out[..answer.len()].copy_from_slice(&answer);
+        Ok(answer.len())
+    }
+}
+
+#[test]
+fn a_signature_of_something_else_is_never_given_out() {
+    for (stale, asked_again_helps) in [(1, true), (2, false)] {
+        let keys = TpmKeys::open(Signing::new(stale), Config::new()).unwrap();
+        let signer = keys.signer(SLOT).unwrap();
+        let verifier = SoftwareVerifier::new(PublicKey::of(&signer).unwrap());
+        let mut out = Signature::empty();
+        signer.sign(&[b"first"], &mut out).unwrap();
+        let second = signer.sign(&[b"second"], &mut out);
+        if asked_again_helps {
+            assert_eq!(second, Ok(()));
+        } else {
+            assert_eq!(second, Err(KeyError::Device));
+            assert_eq!(keys.fault(), Some(Fault::Signature));
+            signer.sign(&[b"second"], &mut out).unwrap();
+        }
+        assert!(verifier.verify(&[b"second"], out.as_bytes()).is_ok());
     }
 }
