@@ -16,15 +16,18 @@ mod site;
 
 use core::time::Duration;
 
+use iot_core::codec::encode_into;
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
 use iot_core::crypto::{KeyPolicy, KeyStore};
-use iot_core::engine::{Engine, Failure};
-use iot_identity::enrol::Refusal;
+use iot_core::engine::{Engine, Event, Failure};
+use iot_core::{Channel, DeviceId, Message};
+use iot_identity::cert::Validity;
+use iot_identity::enrol::{Refusal, Request};
 use iot_identity::revocation::Denied;
-use iot_identity::ring::Sha256;
-use iot_identity::rotate::{Identity, Policy, RenewAfterExpiry, Standing, Want};
+use iot_identity::ring::{Sha256, SystemEntropy};
+use iot_identity::rotate::{Identity, Policy, RenewAfterExpiry, Standing, Unfit, Want};
 
-use site::{A, B, DAY, Device, FACTORY, HOUR, RECORD, Site, Store, id};
+use site::{A, B, DAY, Device, FACTORY, HOUR, RECORD, START, Site, Store, authority, id};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -251,9 +254,9 @@ fn a_front_that_takes_nothing_but_factory_identities_is_asked_seldom_and_found_a
     site.is_mistaken = true;
     device.disconnects(&mut site);
     site.shown.clear();
-    device.runs(&mut site, 7 * DAY);
+    device.runs(&mut site, 2 * DAY);
     assert!(
-        site.shown.len() < 7 * 24 * 60,
+        site.shown.len() < 2 * 24 * 60,
         "{} sessions",
         site.shown.len()
     );
@@ -261,6 +264,94 @@ fn a_front_that_takes_nothing_but_factory_identities_is_asked_seldom_and_found_a
     site.is_mistaken = false;
     device.runs(&mut site, HOUR);
     assert!(matches!(site.session, Some(Identity::Own(_))));
+}
+
+/// Gives the device's last request this chain for an answer.
+fn answers(site: &Site, device: &mut Device, chain: &[&[u8]]) {
+    let number = Request::decode(site.heard.last().unwrap()).unwrap().number;
+    let mut buffer = vec![0; 8_192];
+    let bytes = encode_into(&mut buffer, |out| {
+        out.array(3)?.u8(1)?.u32(number)?;
+        out.array(chain.len() as u64)?;
+        chain.iter().try_for_each(|one| out.bytes(one)?.ok())
+    });
+    let message = Message::new(Channel::Enrol, bytes.unwrap());
+    let now = device.now();
+    device.rotation.input(now, &Event::Message(message));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_taken_is_told_and_asked_for_again_with_another_key() {
+    let (mut site, mut device) = enrolled();
+    site.is_deaf = true;
+    device.rotation.renew();
+    device.runs(&mut site, MINUTE);
+    let public = device.public(B).unwrap();
+    let (authority, mut entropy) = (authority("devices"), SystemEntropy::new());
+    let validity = Validity::lasting(START, 30 * DAY);
+    let mut issue = |name| {
+        let name = DeviceId::new(name).unwrap();
+        authority.ldevid(&name, &public, validity, &mut entropy)
+    };
+    let (other, own) = (issue("boiler-8").unwrap(), issue("boiler-7").unwrap());
+    answers(&site, &mut device, &[&other]);
+    assert_eq!(device.rotation.unfit(), Some(Unfit::OtherDevice));
+    answers(&site, &mut device, &[&own, &[7; 1_000]]);
+    let told = device.rotation.unfit();
+    assert!(
+        matches!(told, Some(Unfit::TooLong { bytes: 1_024.. })),
+        "{told:?}"
+    );
+    answers(&site, &mut device, &[b"no certificate"]);
+    assert_eq!(device.rotation.unfit(), Some(Unfit::Unreadable));
+    assert!(!device.rotation.has_candidate());
+    assert_eq!(site.session, Some(Identity::Own(A)));
+    // The fourth time it is the key.
+    answers(&site, &mut device, &[&other]);
+    site.is_deaf = false;
+    device.runs(&mut site, 3 * HOUR);
+    assert_eq!(device.rotation.identity(), Identity::Own(B));
+    assert_eq!(device.rotation.unfit(), None);
+    assert_ne!(device.public(B), Some(public));
+}
+
+#[test]
+fn a_service_that_issues_what_is_over_or_not_yet_valid_costs_no_current_certificate() {
+    for (from, span) in [(0, 0), (40, 30), (0, 1)] {
+        let (mut site, mut device) = enrolled();
+        device.runs(&mut site, 10 * DAY);
+        site.is_deaf = true;
+        device.rotation.renew();
+        device.runs(&mut site, MINUTE);
+        let public = device.public(B).unwrap();
+        let validity = Validity::lasting(START.after(from * DAY), span * DAY);
+        let mut entropy = SystemEntropy::new();
+        let issued = site
+            .registrar
+            .authority()
+            .ldevid(&id(), &public, validity, &mut entropy)
+            .unwrap();
+        answers(&site, &mut device, &[&issued]);
+        assert_eq!(device.rotation.unfit(), None);
+        site.is_deaf = false;
+        device.runs(&mut site, 12 * HOUR);
+        assert_eq!(
+            device.rotation.identity(),
+            Identity::Own(B),
+            "{from} {span}"
+        );
+        assert_ne!(device.public(B), Some(public));
+        assert!(device.generated <= 4, "{} keys", device.generated);
+    }
+}
+
+#[test]
+fn certificates_that_live_for_seconds_wear_no_key_store_out() {
+    let mut site = Site::new();
+    site.renews_after(Duration::from_secs(30));
+    let mut device = Device::new(&site, 1);
+    device.runs(&mut site, DAY);
+    assert!(device.generated <= 24 * 13, "{} keys", device.generated);
 }
 
 #[test]

@@ -11,13 +11,14 @@ use super::life::{Life, Phase, Role};
 use super::pair::Side;
 use super::policy::Policy;
 use super::record::{Head, Held};
-use super::want::{Identity, Session, Standing, Want};
-use crate::cert::csr;
-use crate::enrol::{Answer, Refusal, Request};
+use super::want::{Identity, Session, Standing, Unfit, Want};
+use crate::cert::{UnverifiedCertificate, csr};
+use crate::enrol::{Answer, Chain, Refusal, Request};
 use crate::key::PublicKey;
 
 /// How soon a refusal that asking again does not cure is asked about again: somebody has to act first.
 const CURE: Duration = Duration::from_secs(3_600);
+const DEVICE_URI: &[u8] = b"urn:iot:device:";
 
 /// Keeps a device in possession of a valid operational certificate: an [`Engine`].
 ///
@@ -59,6 +60,7 @@ pub struct Rotation<E, const BYTES: usize> {
     life: Life<BYTES>,
     number: u32,
     refusal: Option<Refusal>,
+    unfit: Option<Unfit>,
 }
 
 impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
@@ -78,6 +80,7 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
             life: Life::new(slots, policy),
             number: 0,
             refusal: None,
+            unfit: None,
         }
     }
 
@@ -141,6 +144,12 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         self.refusal
     }
 
+    /// Why the last certificate that was granted could not be taken; `None` since one was.
+    #[must_use]
+    pub const fn unfit(&self) -> Option<Unfit> {
+        self.unfit
+    }
+
     /// What sessions show while nothing else is wanted.
     #[must_use]
     pub fn identity(&self) -> Identity {
@@ -193,17 +202,44 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         }
     }
 
+    /// Takes a chain in that this device can keep and may show.
+    fn fits(&self, chain: Chain<'_>) -> Result<Held<BYTES>, Unfit> {
+        let bytes = chain.as_bytes().len();
+        if bytes > BYTES {
+            return Err(Unfit::TooLong { bytes });
+        }
+        let first = chain.iter().next().and_then(UnverifiedCertificate::parse);
+        let names_another = |uri: &[u8]| {
+            let name = uri.strip_prefix(DEVICE_URI);
+            name.is_some_and(|name| name != self.device.as_str().as_bytes())
+        };
+        if first.is_some_and(|view| view.uris().any(names_another)) {
+            return Err(Unfit::OtherDevice);
+        }
+        let held = Held::new(self.life.next_generation(), Timestamp::EPOCH, chain);
+        held.ok_or(Unfit::Unreadable)
+    }
+
     fn answered(&mut self, now: Now, answer: &Answer<'_>) {
         let Phase::Asking(_) = self.life.phase else {
             return;
         };
         match answer.outcome() {
             // An answer to an earlier attempt is as good: it certifies the same key.
-            Ok(chain) => {
-                if self.life.granted(now, chain) {
-                    self.refusal = None;
+            Ok(chain) => match self.fits(chain) {
+                Ok(held) => {
+                    if self.life.granted(now, held) {
+                        (self.refusal, self.unfit) = (None, None);
+                    }
                 }
-            }
+                Err(unfit) if answer.number() == self.number => {
+                    self.unfit = Some(unfit);
+                    let pace = &mut self.life.pace;
+                    pace.wait_at_least(now.instant, CURE, &mut self.entropy);
+                    self.life.request_failed();
+                }
+                Err(_) => {}
+            },
             Err(refusal) if answer.number() == self.number => {
                 self.refusal = Some(refusal);
                 match refusal {

@@ -11,7 +11,6 @@ use super::pair::{Pair, Side};
 use super::policy::{Policy, RenewAfterExpiry};
 use super::record::{Head, Held};
 use super::want::{Identity, Session, Want};
-use crate::enrol::Chain;
 use crate::key::PublicKey;
 
 /// After so many attempts without an answer another identity is shown: some fronts hang up instead of refusing.
@@ -213,7 +212,7 @@ impl<const BYTES: usize> Life<BYTES> {
         }
     }
 
-    fn next_generation(&self) -> u32 {
+    pub(super) fn next_generation(&self) -> u32 {
         self.head
             .map_or(1, |head| head.generation.saturating_add(1))
     }
@@ -541,14 +540,12 @@ impl<const BYTES: usize> Life<BYTES> {
         self.by_factory = !self.by_factory && self.current().is_some();
     }
 
-    /// Takes a chain in; false when it is not of the spare slot's key, or does not fit.
-    pub(super) fn granted(&mut self, now: Now, chain: Chain<'_>) -> bool {
+    /// Takes a chain in; false when it is not of the spare slot's key.
+    pub(super) fn granted(&mut self, now: Now, mut held: Held<BYTES>) -> bool {
         let spare = self.spare();
-        let held = Held::new(self.next_generation(), Timestamp::EPOCH, chain);
-        let Some(mut held) = held.filter(|held| Some(*held.term.key()) == *self.keys.of(spare))
-        else {
+        if Some(*held.term.key()) != *self.keys.of(spare) {
             return false;
-        };
+        }
         held.term = held.term.received(now.wall);
         *self.held.of_mut(spare) = Some(held);
         *self.known.of_mut(spare) = now.instant;

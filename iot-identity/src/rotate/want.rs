@@ -52,6 +52,25 @@ pub enum Session {
     Refused,
 }
 
+/// Why a certificate that the registrar granted was not taken. It is asked for again, but seldom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Unfit {
+    /// The chain is longer than what a slot's record may hold.
+    #[error("the chain has {bytes} bytes encoded: raise BYTES, or send fewer authorities along")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// Its first certificate is none that this device can read, or of another kind of key.
+    #[error("the first certificate of the chain cannot be read")]
+    Unreadable,
+    /// It names another device.
+    #[error("the certificate names another device: look at the registrar")]
+    OtherDevice,
+}
+
 /// How far rotation has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

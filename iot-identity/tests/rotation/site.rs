@@ -118,6 +118,19 @@ impl Site {
         }
     }
 
+    /// Certificates live for so long from now on.
+    pub(crate) fn renews_after(&mut self, span: Duration) {
+        let none = Registrar::new(
+            authority("none"),
+            tenant(),
+            terms(),
+            self.revocations.clone(),
+        );
+        let authority = core::mem::replace(&mut self.registrar, none).into_authority();
+        let terms = Terms::new(span).backdate(Duration::ZERO).keys(1_000);
+        self.registrar = Registrar::new(authority, tenant(), terms, self.revocations.clone());
+    }
+
     /// Another device; the same service.
     pub(crate) fn restart(&mut self) {
         let site = Self::new();
