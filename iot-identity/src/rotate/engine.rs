@@ -100,7 +100,11 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         }
     }
 
-    /// Learns that the key store failed at what was wanted of it; it is asked again after a pause.
+    /// Learns that the key store failed at what was wanted of it, and that nothing is known about what it did.
+    ///
+    /// It is asked again after a pause, in which sessions go on as ever. A key that was perhaps made is looked for;
+    /// a slot that cannot be looked at for long is taken for what its record says, so that it does not keep the other
+    /// one from its work; and a spare slot in which no key can be made is emptied.
     pub fn key_store_failed(&mut self, now: Now) {
         self.life.store_failed();
         self.life.pace.wait(now.instant, &mut self.entropy);
@@ -120,7 +124,9 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         self.life.forced = true;
     }
 
-    /// Asks once more after a refusal for good, over the factory identity.
+    /// Asks once more after a refusal for good, over the factory identity and with a new key.
+    ///
+    /// The key that was asked for before may be refused for ever, although the device was admitted again.
     pub fn apply_again(&mut self) {
         self.life.again();
     }

@@ -1,32 +1,22 @@
 //! What a rotation knows, and the rules by which it goes on. The engine around it speaks with the driver.
 
+mod keys;
+mod sessions;
+
 use core::time::Duration;
 
 use iot_core::crypto::{Signature, SlotId};
-use iot_core::entropy::Entropy;
 use iot_core::{Instant, Now, Timestamp};
 
 use super::pace::Pace;
 use super::pair::{Pair, Side};
-use super::policy::{Policy, RenewAfterExpiry};
+use super::policy::Policy;
 use super::record::{Head, Held};
-use super::want::{Identity, Session, Want};
+use super::want::{Identity, Want};
 use crate::key::PublicKey;
 
-/// After so many attempts without an answer another identity is shown: some fronts hang up instead of refusing.
-const MISSES: u32 = 4;
-const MISSES_AT_REST: u32 = 12;
-/// So often in a row the service refuses the current certificate before the device believes it.
-const REFUSALS: u8 = 3;
-/// How long after a candidate was thrown away the next one is asked for, at least and at most.
-const ANEW: Duration = Duration::from_secs(3_600);
-const MOST_DOUBLINGS: u32 = 6;
 /// A clock may be set at any time, so what it says is looked at again this often.
 const LOOK: Duration = Duration::from_secs(3_600);
-/// So often a slot is looked at in vain before its record is believed.
-const LOOKS: u8 = 8;
-/// So often in a row a key fails before another one is made.
-const FAILURES: u8 = 4;
 /// How long a new certificate is kept at least: one that is short-lived by mistake must not wear a key store out.
 const REST: Duration = Duration::from_secs(300);
 
@@ -221,131 +211,9 @@ impl<const BYTES: usize> Life<BYTES> {
         Identity::Own(*self.slots.of(side))
     }
 
-    /// What a session shows that is no probe.
-    fn base(&self, now: Now) -> Identity {
-        let never = self.policy.after_expiry == RenewAfterExpiry::Never && !self.insists;
-        let is_over = |side: Side| {
-            let held = self.held.of(side).as_ref();
-            held.is_some_and(|held| held.term.has_expired(now))
-        };
-        let usable = self.current().filter(|_| !self.by_factory);
-        let usable = usable.filter(|&side| !never || !is_over(side));
-        usable.map_or(Identity::Factory, |side| self.own(side))
-    }
-
-    /// Whether requests may be sent.
-    pub(super) fn has_session(&self, now: Now) -> bool {
-        self.session == Some(self.base(now))
-    }
-
     pub(super) fn restored(&mut self, now: Now) {
         self.phase = Phase::Inspecting(Side::A);
         self.switched = now.instant;
-    }
-
-    pub(super) fn holds(&mut self, side: Side, key: Option<PublicKey>) {
-        *self.keys.of_mut(side) = key;
-        self.blind = 0;
-        match self.phase {
-            Phase::Inspecting(Side::A) if side == Side::A => {
-                self.phase = Phase::Inspecting(Side::B);
-            }
-            Phase::Inspecting(Side::B) if side == Side::B => self.inspected(),
-            Phase::Clearing if side == self.spare() && key.is_none() => {
-                let is_on_record = self.held.of(side).is_some();
-                self.phase = if is_on_record {
-                    Phase::Forgetting
-                } else {
-                    Phase::Resting
-                };
-            }
-            Phase::Making if side == self.spare() && key.is_some() => {
-                self.stuck = 0;
-                self.phase = Phase::Signing;
-            }
-            Phase::Refused if side == self.spare() && key.is_none() => self.condemned = false,
-            _ => {}
-        }
-    }
-
-    /// What was wanted of the key store failed, and nothing is known about what it did.
-    pub(super) fn store_failed(&mut self) {
-        match self.phase {
-            // Perhaps the key was made all the same. If not, what is no key must not be in the way for ever.
-            Phase::Making => {
-                self.phase = if self.is_stuck(2) {
-                    Phase::Clearing
-                } else {
-                    Phase::Inspecting(Side::A)
-                };
-            }
-            Phase::Inspecting(side) => {
-                self.blind = self.blind.saturating_add(1);
-                if self.blind >= LOOKS {
-                    // A slot that cannot be read must not keep the other one's key from being used. What rests
-                    // on this goes the way of every identity that does not work.
-                    let believed = self.held.of(side).as_ref().map(|held| *held.term.key());
-                    self.holds(side, believed);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The spare slot's key could not be used. Perhaps it is gone: look again before anything rests on it.
-    pub(super) fn key_failed(&mut self) {
-        self.phase = Phase::Inspecting(Side::A);
-        self.request_failed();
-    }
-
-    /// No request came about with the spare slot's key, or the registrar found none in what it was sent.
-    pub(super) fn request_failed(&mut self) {
-        // Nothing rests on a key without a certificate, so one that never works makes room for another.
-        if self.is_stuck(FAILURES) {
-            self.phase = Phase::Clearing;
-        }
-    }
-
-    /// The registrar said that the device is revoked, or the key that it was asked for.
-    pub(super) fn refused(&mut self) {
-        self.phase = Phase::Refused;
-        self.condemned = true;
-        self.pace = Pace::new();
-    }
-
-    /// Counts one more failure; true, and the count begins anew, with the last that is put up with.
-    fn is_stuck(&mut self, most: u8) -> bool {
-        self.stuck = self.stuck.saturating_add(1);
-        let is_stuck = self.stuck >= most;
-        if is_stuck {
-            self.stuck = 0;
-        }
-        is_stuck
-    }
-
-    /// Records and keys are known: a record whose key is not there is of no use.
-    fn inspected(&mut self) {
-        self.phase = Phase::Resting;
-        self.has_looked = true;
-        let spare = self.spare();
-        let is_bare = self.held.of(spare).is_none() && self.keys.of(spare).is_some();
-        if core::mem::take(&mut self.anew_key) && is_bare {
-            self.phase = Phase::Clearing;
-        }
-        for side in Side::BOTH {
-            let key = *self.keys.of(side);
-            let fits = |held: &Held<BYTES>| key == Some(*held.term.key());
-            if self.held.of(side).as_ref().is_none_or(fits) {
-                continue;
-            }
-            match self.role(side) {
-                Role::Candidate | Role::Replaced if side == self.spare() => {
-                    self.phase = Phase::Clearing;
-                }
-                // The record stays until the slot is needed; what is in memory counts.
-                _ => *self.held.of_mut(side) = None,
-            }
-        }
     }
 
     /// Goes on by itself as far as it can.
@@ -425,121 +293,6 @@ impl<const BYTES: usize> Life<BYTES> {
         })
     }
 
-    fn wants_base(&self, now: Now) -> Option<Want> {
-        let wanted = !self.has_session(now) && self.link.is_over(now.instant);
-        wanted.then(|| Want::Session(self.base(now)))
-    }
-
-    /// True when the service said that the device is revoked.
-    pub(super) fn session(
-        &mut self,
-        now: Now,
-        identity: Identity,
-        outcome: Session,
-        entropy: &mut dyn Entropy,
-    ) -> bool {
-        let is_open = matches!(outcome, Session::Open | Session::ToRenew);
-        self.session = is_open.then_some(identity);
-        if matches!(self.phase, Phase::Restoring | Phase::Refused) {
-            return false;
-        }
-        if self.phase == Phase::Probing && identity == self.own(self.spare()) {
-            self.probed(now, outcome, entropy);
-            return false;
-        }
-        let is_current = self
-            .current()
-            .is_some_and(|side| identity == self.own(side));
-        if !is_current && identity != Identity::Factory {
-            return false;
-        }
-        match outcome {
-            Session::Open | Session::ToRenew => {
-                if is_current || !self.shunned {
-                    self.link = Pace::new();
-                } else {
-                    // The current one is shown again from time to time, but a fleet must not do so without end.
-                    self.link.wait(now.instant, entropy);
-                }
-                self.reached = true;
-                if is_current {
-                    let shunned = outcome == Session::ToRenew;
-                    (self.shunned, self.suspected, self.refusals) = (shunned, false, 0);
-                } else if self.phase == Phase::Resting && self.current().is_some() {
-                    self.leave_factory();
-                }
-                return false;
-            }
-            // That the factory's is revoked says nothing about the one in use, which was only out of reach.
-            Session::Revoked if !is_current && self.by_factory && !self.shunned => {
-                self.by_factory = false;
-            }
-            Session::Revoked => {
-                self.phase = Phase::Refused;
-                return true;
-            }
-            Session::Unreachable => {
-                let patience = match self.phase {
-                    Phase::Resting => MISSES_AT_REST,
-                    _ => MISSES,
-                };
-                if is_current && core::mem::take(&mut self.suspected) {
-                    self.shunned = true;
-                    self.turn();
-                } else if self.link.attempts() % patience == patience - 1 {
-                    self.turn();
-                }
-            }
-            Session::Expired | Session::Refused if is_current => {
-                self.refusals = self.refusals.saturating_add(1);
-                if outcome == Session::Expired || self.refusals >= REFUSALS {
-                    self.shunned = true;
-                    self.turn();
-                }
-            }
-            Session::Expired | Session::Refused => self.turn(),
-        }
-        self.link.wait(now.instant, entropy);
-        false
-    }
-
-    /// Nothing is asked for over the factory's session: was it the link, or the current certificate?
-    const fn leave_factory(&mut self) {
-        (self.by_factory, self.suspected) = (false, true);
-    }
-
-    /// The candidate was shown to the service.
-    fn probed(&mut self, now: Now, outcome: Session, entropy: &mut dyn Entropy) {
-        match outcome {
-            Session::Open => {
-                self.pace = Pace::new();
-                self.link = Pace::new();
-                self.phase = Phase::Committing;
-                return;
-            }
-            Session::Revoked => self.failed = u8::MAX,
-            // Without a link nothing was learnt about the candidate.
-            Session::Unreachable if !self.reached => {}
-            _ => self.failed = self.failed.saturating_add(1),
-        }
-        self.reached = false;
-        self.pace.wait(now.instant, entropy);
-        if self.failed >= self.policy.probes {
-            let doublings = self.discarded.min(MOST_DOUBLINGS);
-            self.discarded = self.discarded.saturating_add(1);
-            self.anew = now.instant + ANEW.saturating_mul(1 << doublings);
-            self.failed = 0;
-            self.by_factory &= self.shunned;
-            self.phase = Phase::Clearing;
-        }
-    }
-
-    /// Shows the other identity, where there is one.
-    pub(super) fn turn(&mut self) {
-        self.insists = self.by_factory;
-        self.by_factory = !self.by_factory && self.current().is_some();
-    }
-
     /// Takes a chain in; false when it is not of the spare slot's key.
     pub(super) fn granted(&mut self, now: Now, mut held: Held<BYTES>) -> bool {
         let spare = self.spare();
@@ -578,17 +331,6 @@ impl<const BYTES: usize> Life<BYTES> {
                 *self.held.of_mut(spare) = None;
                 self.phase = Phase::Resting;
             }
-        }
-    }
-
-    pub(super) fn again(&mut self) {
-        if self.phase == Phase::Refused {
-            // The slots may not have been looked at yet when the device was refused.
-            self.phase = Phase::Inspecting(Side::A);
-            (self.condemned, self.anew_key, self.anew) = (false, true, Instant::ZERO);
-            let has_current = self.current().is_some();
-            (self.forced, self.by_factory, self.shunned) = (true, has_current, has_current);
-            (self.pace, self.link) = (Pace::new(), Pace::new());
         }
     }
 

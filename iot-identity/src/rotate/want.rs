@@ -16,12 +16,16 @@ pub enum Identity {
 }
 
 /// Something that only the device can do. It may be done twice: each is harmless when it was done before.
+///
+/// Whatever fails is told to [`Rotation::key_store_failed`](super::Rotation::key_store_failed), a key store that says
+/// [`Occupied`](iot_core::crypto::KeyError::Occupied) too: then the slots are looked at anew, and what is no key is removed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 #[non_exhaustive]
 pub enum Want {
-    /// Look which key the slot holds, and tell [`Rotation::holds`](super::Rotation::holds).
+    /// Look which key the slot holds, and tell [`Rotation::holds`](super::Rotation::holds): `None` only when the store
+    /// says that there is none.
     Inspect(SlotId),
     /// Create a key in the slot, which is empty, and tell [`Rotation::holds`](super::Rotation::holds).
     Generate(SlotId),
