@@ -1,0 +1,13 @@
+//! Both registries show every fact; broken ones do not; and what holds of any life of one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+mod bites;
+mod broken;
+mod properties;
+mod suite;
+mod twins;
