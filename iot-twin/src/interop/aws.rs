@@ -22,8 +22,8 @@
 //! What is known and enforced on both sides: the lengths of names and tokens, 8 KiB of state, six levels, no null in
 //! arrays, ten requests under way and twenty a second.
 
-mod link;
 mod limit;
+mod link;
 mod rejection;
 mod request;
 mod service;

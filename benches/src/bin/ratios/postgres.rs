@@ -26,7 +26,7 @@ use crate::Missing;
 use crate::registry::{key, record};
 
 /// How many clients each side has.
-const CLIENTS: u32 = 512;
+const CLIENTS: u32 = 1_024;
 const SPAN: Duration = Duration::from_secs(5);
 const ROUNDS: u32 = 2;
 

@@ -38,7 +38,10 @@ impl Rate {
     /// When the next request may go: now, or later.
     pub(super) fn next_at(self, now: Instant) -> Instant {
         let burst = STEP * (MAX_REQUESTS_PER_S - 1);
-        let millis = self.full_at.as_millis().saturating_sub(burst.as_secs() * 1_000 + u64::from(burst.subsec_millis()));
+        let millis = self
+            .full_at
+            .as_millis()
+            .saturating_sub(burst.as_secs() * 1_000 + u64::from(burst.subsec_millis()));
         now.max(Instant::from_millis(millis))
     }
 

@@ -238,7 +238,11 @@ impl ShadowLink {
     ///
     /// [`SendError`] when the shadow would not take what the device reports; told once, until that changes.
     pub fn next(&mut self, now: Instant) -> Result<Option<Publish>, SendError> {
-        if self.pending.take_if(|pending| now >= pending.until).is_some_and(|lost| lost.ask.is(Operation::Get)) {
+        if self
+            .pending
+            .take_if(|pending| now >= pending.until)
+            .is_some_and(|lost| lost.ask.is(Operation::Get))
+        {
             self.want_get = true;
         }
         let held = self.hold_until.is_some_and(|until| now < until);
@@ -265,7 +269,12 @@ impl ShadowLink {
         }
         let state = Value::map([("reported", patch.clone())]);
         let ask = Ask::Update(changes, patch);
-        Ok(Some(self.ask(now, Operation::Update, ask, [("state", state)].into())))
+        Ok(Some(self.ask(
+            now,
+            Operation::Update,
+            ask,
+            [("state", state)].into(),
+        )))
     }
 
     /// When [`next`](Self::next) may have something that it has not now.
@@ -308,7 +317,9 @@ impl ShadowLink {
         let own = reported.as_map().cloned().unwrap_or_default();
         let gone = self.known.keys().filter(|name| !own.contains_key(*name));
         let gone: Vec<_> = gone.map(|name| (name.clone(), Value::Null)).collect();
-        let new = own.into_iter().filter(|(name, value)| self.known.get(name) != Some(value));
+        let new = own
+            .into_iter()
+            .filter(|(name, value)| self.known.get(name) != Some(value));
         new.chain(gone).collect()
     }
 
@@ -321,7 +332,13 @@ impl ShadowLink {
             Err(Rejection::InvalidNode) => return Err(SendError::Null),
             _ => {}
         }
-        let size = |value: &Value| if value.is_null() { 0 } else { value.to_json().len() };
+        let size = |value: &Value| {
+            if value.is_null() {
+                0
+            } else {
+                value.to_json().len()
+            }
+        };
         let bytes = size(desired) + size(&after);
         if bytes > MAX_STATE_BYTES {
             return Err(SendError::TooLarge { bytes });

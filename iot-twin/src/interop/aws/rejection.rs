@@ -126,7 +126,11 @@ impl Rejection {
     /// Recognises one by its number, and by its text where the number has several.
     #[must_use]
     pub fn read(code: u64, message: &str, id: &ShadowId) -> Option<Self> {
-        let of_code = || Self::ALL.into_iter().filter(|known| u64::from(known.code()) == code);
+        let of_code = || {
+            Self::ALL
+                .into_iter()
+                .filter(|known| u64::from(known.code()) == code)
+        };
         let exact = of_code().find(|known| known.message(id) == message);
         // The service may word it otherwise some day; the number keeps its meaning.
         exact.or_else(|| match code {

@@ -39,7 +39,11 @@ pub(super) fn object(payload: &[u8]) -> Result<Value, Rejection> {
     }
     let text = core::str::from_utf8(payload).map_err(|_| Rejection::NotUtf8)?;
     let value = Value::from_json(text, TREE).map_err(|_| Rejection::InvalidJson)?;
-    value.as_map().is_some().then_some(value).ok_or(Rejection::InvalidJson)
+    value
+        .as_map()
+        .is_some()
+        .then_some(value)
+        .ok_or(Rejection::InvalidJson)
 }
 
 /// The client token.
@@ -63,7 +67,10 @@ impl Update {
         let sections = match body.get("state").ok_or(Rejection::MissingState)? {
             Value::Null => None,
             Value::Map(state) => {
-                if state.keys().any(|name| name != "desired" && name != "reported") {
+                if state
+                    .keys()
+                    .any(|name| name != "desired" && name != "reported")
+                {
                     return Err(Rejection::InvalidNode);
                 }
                 Some([
@@ -104,7 +111,9 @@ pub(super) fn check(value: &Value) -> Result<(), Rejection> {
 
 fn has_null_in_array(value: &Value) -> bool {
     match value {
-        Value::Array(items) => items.iter().any(|item| item.is_null() || has_null_in_array(item)),
+        Value::Array(items) => items
+            .iter()
+            .any(|item| item.is_null() || has_null_in_array(item)),
         Value::Map(entries) => entries.values().any(has_null_in_array),
         _ => false,
     }

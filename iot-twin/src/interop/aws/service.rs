@@ -83,7 +83,12 @@ impl Shadows {
         topic: &str,
         payload: &[u8],
     ) -> Vec<Publish> {
-        let Some(Topic { id, operation, kind: Kind::Request }) = Topic::parse(topic) else {
+        let Some(Topic {
+            id,
+            operation,
+            kind: Kind::Request,
+        }) = Topic::parse(topic)
+        else {
             return Vec::new();
         };
         let mut token = None;
@@ -168,7 +173,8 @@ impl Shadows {
             return Err(Rejection::NoShadow);
         };
         let version = shadow.version.saturating_add(1);
-        self.shadows.insert(id.clone(), Kept::Gone(version, now.as_secs()));
+        self.shadows
+            .insert(id.clone(), Kept::Gone(version, now.as_secs()));
         let body = envelope(now, version, token, []);
         Ok(vec![publish(id, Operation::Delete, Kind::Accepted, body)])
     }
@@ -230,7 +236,9 @@ fn sent(update: &Update, second: u64) -> [(&'static str, Value); 2] {
             Section::Merge(patch) => Some((name, patch.clone())),
         })
         .collect();
-    let times = named.iter().map(|(name, patch)| (*name, stamped(patch, second)));
+    let times = named
+        .iter()
+        .map(|(name, patch)| (*name, stamped(patch, second)));
     let metadata = Value::map(times);
     [("state", Value::map(named)), ("metadata", metadata)]
 }

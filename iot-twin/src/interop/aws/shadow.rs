@@ -31,7 +31,10 @@ impl Shadow {
 
     /// The shadow after an update at `second`.
     pub(super) fn updated(&self, update: &Update, second: u64) -> Result<Self, Rejection> {
-        if update.version.is_some_and(|version| version != self.version) {
+        if update
+            .version
+            .is_some_and(|version| version != self.version)
+        {
             return Err(Rejection::VersionConflict);
         }
         let mut next = self.clone();
@@ -61,14 +64,24 @@ impl Shadow {
 
     /// How long the state is.
     fn state_bytes(&self) -> usize {
-        self.state.iter().filter(|state| !is_empty(state)).map(|state| state.to_json().len()).sum()
+        self.state
+            .iter()
+            .filter(|state| !is_empty(state))
+            .map(|state| state.to_json().len())
+            .sum()
     }
 
     /// What desired and reported state differ in, with the times of the desired leaves.
     pub(super) fn delta(&self) -> Option<(Value, Value)> {
         let [desired, reported] = &self.state;
         let empty = Value::map([]);
-        let half = |value: &Value| if value.is_null() { empty.clone() } else { value.clone() };
+        let half = |value: &Value| {
+            if value.is_null() {
+                empty.clone()
+            } else {
+                value.clone()
+            }
+        };
         let state = delta(&half(desired), &half(reported))?;
         let [times, _] = &self.metadata;
         let metadata = masked(times, &state);
@@ -80,13 +93,18 @@ impl Shadow {
         let sections = |halves: &[Value; 2]| -> BTreeMap<_, _> {
             let shown = NAMES.into_iter().zip(halves).zip(&self.state);
             let shown = shown.filter(|(_, state)| !is_empty(state));
-            shown.map(|((name, half), _)| (name.into(), half.clone())).collect()
+            shown
+                .map(|((name, half), _)| (name.into(), half.clone()))
+                .collect()
         };
         let mut state = sections(&self.state);
         if all && let Some((delta, _)) = self.delta() {
             state.insert("delta".into(), delta);
         }
-        [("state", Value::Map(state)), ("metadata", Value::Map(sections(&self.metadata)))]
+        [
+            ("state", Value::Map(state)),
+            ("metadata", Value::Map(sections(&self.metadata))),
+        ]
     }
 }
 
@@ -98,9 +116,14 @@ fn is_empty(value: &Value) -> bool {
 pub(super) fn stamped(value: &Value, second: u64) -> Value {
     match value {
         Value::Map(entries) => Value::Map(
-            entries.iter().map(|(name, value)| (name.clone(), stamped(value, second))).collect(),
+            entries
+                .iter()
+                .map(|(name, value)| (name.clone(), stamped(value, second)))
+                .collect(),
         ),
-        Value::Array(items) => Value::Array(items.iter().map(|item| stamped(item, second)).collect()),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| stamped(item, second)).collect())
+        }
         _ => Value::map([("timestamp", second.into())]),
     }
 }
@@ -150,9 +173,9 @@ fn tidy(metadata: &mut Value, state: &Value) {
 fn masked(times: &Value, leaves: &Value) -> Value {
     match (times, leaves) {
         (Value::Map(times), Value::Map(leaves)) => {
-            let shown = leaves.iter().filter_map(|(name, leaf)| {
-                Some((name.clone(), masked(times.get(name)?, leaf)))
-            });
+            let shown = leaves
+                .iter()
+                .filter_map(|(name, leaf)| Some((name.clone(), masked(times.get(name)?, leaf))));
             Value::Map(shown.collect())
         }
         (times, _) => times.clone(),

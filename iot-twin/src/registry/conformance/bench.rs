@@ -278,6 +278,25 @@ impl<'s, S: Subject> Bench<'s, S> {
         }
     }
 
+    /// The next event, by futures that are dropped whenever they have to wait.
+    pub(super) async fn next_dropping<W: Watch<Error: fmt::Display>>(
+        &mut self,
+        watch: &mut W,
+    ) -> Result<Event, Verdict> {
+        for _ in 0..PATIENCE {
+            let polled = {
+                let mut next = pin!(watch.next());
+                next.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            };
+            match polled {
+                Poll::Ready(Ok(event)) => return Ok(event),
+                Poll::Ready(Err(error)) => return store_failed(&error),
+                Poll::Pending => self.subject.pause().await,
+            }
+        }
+        failed("a change is lost with the future that was dropped".into())
+    }
+
     pub(super) async fn is_quiet<W: Watch<Error: fmt::Display>>(&mut self, watch: &mut W) -> Shown {
         match within(self.subject, QUIET, watch.next()).await {
             None => Ok(()),

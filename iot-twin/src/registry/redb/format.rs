@@ -19,10 +19,8 @@ const FORMAT: u64 = 1;
 
 /// A twin's row.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Row<'b> {
+pub(super) struct Row {
     pub(super) revision: u64,
-    pub(super) at: Timestamp,
-    pub(super) record: &'b [u8],
     pub(super) past: Vec<u64>,
 }
 
@@ -69,40 +67,36 @@ fn end(input: &Decoder<'_>) -> Result<(), Damaged> {
     }
 }
 
-impl<'b> Row<'b> {
-    pub(super) fn read(bytes: &'b [u8]) -> Result<Self, Damaged> {
-        let mut input = open(bytes, 5)?;
-        let (revision, at) = (input.u64()?, Timestamp::from_millis(input.u64()?));
-        let record = input.bytes()?;
+impl Row {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut input = open(bytes, 3)?;
+        let revision = input.u64()?;
         let mut past = Vec::new();
         for _ in 0..input.array()?.ok_or(Damaged)? {
             past.push(input.u64()?);
         }
         end(&input)?;
-        Ok(Self {
-            revision,
-            at,
-            record,
-            past,
-        })
+        Ok(Self { revision, past })
     }
 
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut sink = Sink(Vec::with_capacity(self.record.len() + 48));
+        let mut sink = Sink(Vec::with_capacity(48));
         let mut out = Encoder::new(&mut sink);
         // Writing to a vector cannot fail, and its error type says so.
         let _ = out
-            .array(5)
+            .array(3)
             .and_then(|out| out.u64(FORMAT))
             .and_then(|out| out.u64(self.revision));
-        let _ = out
-            .u64(self.at.as_millis())
-            .and_then(|out| out.bytes(self.record));
         let _ = out.array(self.past.len() as u64);
         for revision in &self.past {
             let _ = out.u64(*revision);
         }
         sink.0
+    }
+
+    /// Whether the record of a change is still needed.
+    pub(super) fn names(&self, revision: u64) -> bool {
+        self.revision == revision || self.past.contains(&revision)
     }
 }
 
@@ -191,10 +185,11 @@ mod tests {
             openings in proptest::collection::vec(any::<(u64, u64)>(), 0..4),
         ) {
             let at = Timestamp::from_millis(at);
-            let row = Row { revision, at, record: &record, past };
+            let row = Row { revision, past };
             prop_assert_eq!(Row::read(&row.write()), Ok(row.clone()));
             let logged = Logged { key: &key, at, record: (!removed).then_some(&record) };
-            prop_assert_eq!(Logged::read(&logged.write()), Ok(logged));
+            let bytes = logged.write();
+            prop_assert_eq!(Logged::read(&bytes), Ok(logged));
             let state = State { head: revision, floor: 3, openings: Openings::from_pairs(openings) };
             prop_assert_eq!(State::read(&state.write()), Ok(state.clone()));
         }

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use ::redb::Database;
+use ::redb::{Database, ReadableTable};
 
 use super::format::{CHANGES, Logged, META, Row, State, TWINS};
 use super::queue::Queue;
@@ -37,10 +37,13 @@ pub(super) fn run(database: &Database, jobs: &Queue<Job>) {
 pub(super) fn read(database: &Database, key: &TwinKey) -> Result<Option<Stored>, RedbError> {
     let transaction = database.begin_read().map_err(RedbError::from_any)?;
     let twins = transaction.open_table(TWINS).map_err(RedbError::from_any)?;
-    let found = twins.get(key.as_str()).map_err(RedbError::from_any)?;
-    found
-        .map(|row| stored(&Row::read(row.value())?))
-        .transpose()
+    let Some(row) = twins.get(key.as_str()).map_err(RedbError::from_any)? else {
+        return Ok(None);
+    };
+    let changes = transaction
+        .open_table(CHANGES)
+        .map_err(RedbError::from_any)?;
+    stored(&changes, Row::read(row.value())?.revision).map(Some)
 }
 
 pub(super) fn history(database: &Database, key: &TwinKey) -> Result<Vec<Stored>, RedbError> {
@@ -54,11 +57,7 @@ pub(super) fn history(database: &Database, key: &TwinKey) -> Result<Vec<Stored>,
     };
     let mut past = Vec::new();
     for revision in Row::read(row.value())?.past.into_iter().rev() {
-        let change = changes.get(revision).map_err(RedbError::from_any)?;
-        let change = change.ok_or(RedbError::Corrupt)?;
-        let logged = Logged::read(change.value())?;
-        let record = Record::trusted(logged.record.ok_or(RedbError::Corrupt)?);
-        past.push(Stored::new(Revision::new(revision), logged.at, record));
+        past.push(stored(&changes, revision)?);
     }
     Ok(past)
 }
@@ -71,6 +70,9 @@ pub(super) fn page(
 ) -> Result<Page, RedbError> {
     let transaction = database.begin_read().map_err(RedbError::from_any)?;
     let twins = transaction.open_table(TWINS).map_err(RedbError::from_any)?;
+    let changes = transaction
+        .open_table(CHANGES)
+        .map_err(RedbError::from_any)?;
     // A tenant's twins lie side by side, behind the tenant's name and a slash.
     let prefix = query.tenant().map(|tenant| alloc::format!("{tenant}/"));
     let first = match (after, &prefix) {
@@ -95,7 +97,7 @@ pub(super) fn page(
             break;
         }
         let key: TwinKey = key.value().parse().map_err(|_| RedbError::Corrupt)?;
-        let stored = stored(&Row::read(row.value())?)?;
+        let stored = stored(&changes, Row::read(row.value())?.revision)?;
         let is_meant = query.matches(&key, &stored.record);
         if looked + 1 >= ROWS_PER_PAGE {
             page.next = Some(key.clone());
@@ -140,7 +142,14 @@ pub(super) fn changes(
     Ok(Some(events))
 }
 
-fn stored(row: &Row<'_>) -> Result<Stored, RedbError> {
-    let revision = Revision::new(row.revision);
-    Ok(Stored::new(revision, row.at, Record::trusted(row.record)))
+/// The record that a change stored.
+fn stored(
+    changes: &impl ReadableTable<u64, &'static [u8]>,
+    revision: u64,
+) -> Result<Stored, RedbError> {
+    let change = changes.get(revision).map_err(RedbError::from_any)?;
+    let change = change.ok_or(RedbError::Corrupt)?;
+    let logged = Logged::read(change.value())?;
+    let record = Record::trusted(logged.record.ok_or(RedbError::Corrupt)?);
+    Ok(Stored::new(Revision::new(revision), logged.at, record))
 }

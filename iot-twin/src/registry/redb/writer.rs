@@ -71,10 +71,7 @@ fn group(
             limits,
         };
         for job in jobs {
-            outcomes.push(match tables.check(&job.changes)? {
-                Some((index, found)) => Err(CommitError::Conflict { index, found }),
-                None => Ok(tables.make(&job.changes, state)?),
-            });
+            outcomes.push(tables.batch(&job.changes, state)?);
         }
         tables.trim(state)?;
         let mut meta = transaction.open_table(META).map_err(RedbError::from_any)?;
@@ -96,59 +93,36 @@ struct Tables<'t> {
 }
 
 impl Tables<'_> {
-    /// The first change whose twin is not as expected.
-    fn check(&self, changes: &[Change]) -> Result<Option<(usize, Option<Revision>)>, RedbError> {
+    /// Makes a batch if every twin in it is as expected.
+    fn batch(&mut self, changes: &[Change], state: &mut State) -> Result<Outcome, RedbError> {
         use ::redb::ReadableTable as _;
+        let mut rows = Vec::with_capacity(changes.len());
         for (index, change) in (0..).zip(changes) {
             let row = self
                 .twins
                 .get(change.key.as_str())
                 .map_err(RedbError::from_any)?;
-            let found = match &row {
-                Some(row) => Some(Revision::new(Row::read(row.value())?.revision)),
-                None => None,
-            };
+            let row = row.map(|row| Row::read(row.value())).transpose()?;
+            let found = row.as_ref().map(|row| Revision::new(row.revision));
             if !change.expect.is_met(found) {
-                return Ok(Some((index, found)));
+                return Ok(Err(CommitError::Conflict { index, found }));
             }
+            rows.push(row);
         }
-        Ok(None)
-    }
-
-    fn make(&mut self, changes: &[Change], state: &mut State) -> Result<Committed, RedbError> {
         let first = Revision::new(state.head + 1);
-        for change in changes {
+        for (change, row) in changes.iter().zip(rows) {
             state.head += 1;
-            self.apply(change, state)?;
+            self.apply(change, row, state)?;
         }
-        Ok(Committed::new(first, changes.len()))
+        Ok(Ok(Committed::new(first, changes.len())))
     }
 
-    fn apply(&mut self, change: &Change, state: &State) -> Result<(), RedbError> {
-        use ::redb::ReadableTable as _;
+    fn apply(&mut self, change: &Change, row: Option<Row>, state: &State) -> Result<(), RedbError> {
         let key = change.key.as_str();
-        let old = self.twins.get(key).map_err(RedbError::from_any)?;
         let mut past = Vec::new();
-        let mut revive = None;
-        if let Some(old) = &old {
-            let row = Row::read(old.value())?;
+        if let Some(row) = row {
             past = row.past;
             past.push(row.revision);
-            // The change itself may be gone already, because a current record stands in its row.
-            if row.revision < state.floor && self.limits.history > 0 && change.record.is_some() {
-                let logged = Logged {
-                    key,
-                    at: row.at,
-                    record: Some(row.record),
-                };
-                revive = Some((row.revision, logged.write()));
-            }
-        }
-        drop(old);
-        if let Some((revision, logged)) = revive {
-            self.changes
-                .insert(revision, &*logged)
-                .map_err(RedbError::from_any)?;
         }
         let keep = if change.record.is_some() {
             self.limits.history
@@ -163,21 +137,16 @@ impl Tables<'_> {
             self.changes.remove(revision).map_err(RedbError::from_any)?;
         }
         let record = change.record.as_ref().map(crate::registry::Record::as_cbor);
-        match record {
-            Some(record) => {
-                let row = Row {
-                    revision: state.head,
-                    at: change.at,
-                    record,
-                    past,
-                };
-                self.twins
-                    .insert(key, &*row.write())
-                    .map_err(RedbError::from_any)?;
-            }
-            None => {
-                self.twins.remove(key).map_err(RedbError::from_any)?;
-            }
+        if record.is_some() {
+            let row = Row {
+                revision: state.head,
+                past,
+            };
+            self.twins
+                .insert(key, &*row.write())
+                .map_err(RedbError::from_any)?;
+        } else {
+            self.twins.remove(key).map_err(RedbError::from_any)?;
         }
         let logged = Logged {
             key,
@@ -190,26 +159,26 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Gives up the oldest changes, but for those that are some twin's history.
+    /// Gives up the oldest changes, but for those whose record is still some twin's.
     fn trim(&mut self, state: &mut State) -> Result<(), RedbError> {
         use ::redb::ReadableTable as _;
         while state.head.saturating_sub(state.floor) >= self.limits.backlog {
             let oldest = state.floor;
             state.floor += 1;
             let found = self.changes.get(oldest).map_err(RedbError::from_any)?;
-            let is_history = match &found {
+            let is_needed = match &found {
                 Some(logged) => {
                     let key = Logged::read(logged.value())?.key;
                     let row = self.twins.get(key).map_err(RedbError::from_any)?;
                     match &row {
-                        Some(row) => Row::read(row.value())?.past.contains(&oldest),
+                        Some(row) => Row::read(row.value())?.names(oldest),
                         None => false,
                     }
                 }
                 None => false,
             };
             drop(found);
-            if !is_history {
+            if !is_needed {
                 self.changes.remove(oldest).map_err(RedbError::from_any)?;
             }
         }

@@ -26,7 +26,9 @@ fn insert(tree: &mut Value, name: &str, value: Value) {
             entries.insert(name.into(), value);
         }
         Some((first, rest)) => {
-            let inner = entries.entry(first.into()).or_insert_with(|| Value::map([]));
+            let inner = entries
+                .entry(first.into())
+                .or_insert_with(|| Value::map([]));
             if inner.as_map().is_none() {
                 *inner = Value::map([]);
             }
@@ -39,7 +41,10 @@ fn insert(tree: &mut Value, name: &str, value: Value) {
 pub(super) fn own(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for schema in twin.schema_fields() {
-        let value = schema.name.split('/').try_fold(tree, |value, step| value.get(step));
+        let value = schema
+            .name
+            .split('/')
+            .try_fold(tree, |value, step| value.get(step));
         if let Some(value) = value {
             // As the twin itself would say it, so that 21 and 21.0 are one value.
             found.insert(schema.name.into(), as_reported(twin, schema.name, value));
@@ -69,9 +74,16 @@ pub(super) fn leaves(
     };
     let none = Value::Null;
     for (name, value) in entries {
-        let name_here = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        let name_here = if prefix.is_empty() {
+            name.clone()
+        } else {
+            format!("{prefix}/{name}")
+        };
         let time = times.get(name).unwrap_or(&none);
-        let is_field = twin.schema_fields().iter().any(|schema| schema.name == name_here);
+        let is_field = twin
+            .schema_fields()
+            .iter()
+            .any(|schema| schema.name == name_here);
         if is_field || value.as_map().is_none() {
             let at = newest(time);
             found.push((name_here, value.clone(), at));

@@ -3,8 +3,6 @@
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
 
 use crate::registry::conformance::bench::{
     Bench, Shown, failed, holds, key, moment, put, record, remove,
@@ -120,28 +118,17 @@ pub(super) async fn wakes<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
 
 pub(super) async fn dropped_next<S: Subject>(bench: &mut Bench<'_, S>) -> Shown {
     let from = bench.cursor().await?;
+    let mut watch = bench.watch(from).await?;
     let made = make(bench, 20).await?;
     // Each future is dropped before its answer came, as often as it takes.
-    let mut watch = bench.watch(from).await?;
     for wanted in &made {
-        loop {
-            let polled = {
-                let mut next = pin!(watch.next());
-                next.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-            };
-            match polled {
-                Poll::Ready(Ok(Event::Changed { revision, .. })) => {
-                    holds(revision == wanted.0, || {
-                        format!("change {revision} came instead of {}", wanted.0)
-                    })?;
-                    break;
-                }
-                Poll::Ready(other) => {
-                    return failed(format!("{:?} came instead of {}", other.ok(), wanted.0));
-                }
-                Poll::Pending => bench.subject.pause().await,
-            }
-        }
+        let told = match bench.next_dropping(&mut watch).await? {
+            Event::Changed { revision, .. } => revision,
+            Event::Lost { .. } => Revision::default(),
+        };
+        holds(told == wanted.0, || {
+            format!("change {told} came instead of {}", wanted.0)
+        })?;
     }
     Ok(())
 }
