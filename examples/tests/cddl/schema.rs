@@ -66,9 +66,21 @@ impl Schema {
             hex(bytes)
         );
         let faults = faults(bytes);
-        let accepted = faults.iter().filter(|fault| self.accepts(rule, fault).is_ok());
-        assert_eq!(accepted.count(), places, "{} of {}", faults.len(), hex(bytes));
-        assert!(faults.len() >= places + 4, "{} has nothing to spoil", hex(bytes));
+        let accepted = faults
+            .iter()
+            .filter(|fault| self.accepts(rule, fault).is_ok());
+        assert_eq!(
+            accepted.count(),
+            places,
+            "{} of {}",
+            faults.len(),
+            hex(bytes)
+        );
+        assert!(
+            faults.len() >= places + 4,
+            "{} has nothing to spoil",
+            hex(bytes)
+        );
     }
 }
 

@@ -78,7 +78,7 @@ impl Memory {
         if let Some(index) = twice(changes) {
             return Err(CommitError::Twice { index });
         }
-        let mut guards = self.shards.lock(changes.iter().map(|change| &change.key));
+        let mut guards = self.shards.lock(changes);
         for (index, change) in (0..).zip(changes) {
             let found = guards.revision(&change.key);
             if !change.expect.is_met(found) {

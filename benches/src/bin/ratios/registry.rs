@@ -12,9 +12,9 @@ use iot_benches::{Goal, Ratio};
 use iot_core::engine::{Engine as _, Event};
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, Message, Now, Timestamp};
+use iot_twin::TwinService;
 use iot_twin::registry::{Draft, Expect, Memory, Record, Registry, TwinKey};
 use iot_twin::schema::{Access, Field, FieldId, Schema};
-use iot_twin::TwinService;
 use minicbor::Encoder;
 
 /// How many twins there are.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::log::Numbered;
-use crate::registry::change::{Revision, Stored};
+use crate::registry::change::{Change, Revision, Stored};
 use crate::registry::key::TwinKey;
 use crate::registry::query::Query;
 
@@ -50,13 +50,13 @@ impl Shards {
         Self((0..SHARDS).map(|_| Mutex::default()).collect())
     }
 
-    pub(super) fn lock<'k>(&self, keys: impl ExactSizeIterator<Item = &'k TwinKey>) -> Guards<'_> {
-        let mut parts: Vec<_> = keys.map(of).collect();
-        if let [part] = parts[..]
-            && let Some(guard) = self.part(part)
+    pub(super) fn lock(&self, changes: &[Change]) -> Guards<'_> {
+        if let [change] = changes
+            && let Some(guard) = self.part(of(&change.key))
         {
             return Guards::One(guard);
         }
+        let mut parts: Vec<_> = changes.iter().map(|change| of(&change.key)).collect();
         parts.sort_unstable();
         parts.dedup();
         let guards = parts
