@@ -8,7 +8,10 @@ use iot_twin::value::{Limits, Value};
 /// The first line is a topic, the rest a payload. Whatever comes, the service answers a request that it knows with one
 /// answer that is JSON, and the link has at most one request under way.
 pub fn run(data: &[u8]) {
-    let split = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let split = data
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(data.len());
     let (topic, payload) = data.split_at(split);
     let payload = payload.get(1..).unwrap_or(&[]);
     let Ok(topic) = std::str::from_utf8(topic) else {
@@ -20,7 +23,12 @@ pub fn run(data: &[u8]) {
     let mut shadows = Shadows::new();
     shadows.add_thing("t");
     for second in 1..3 {
-        for answer in shadows.handle(Timestamp::from_secs(second), Caller::ALLOWED, topic, payload) {
+        for answer in shadows.handle(
+            Timestamp::from_secs(second),
+            Caller::ALLOWED,
+            topic,
+            payload,
+        ) {
             let limits = Limits::new(80, 1 << 20, 1 << 24);
             Value::from_json(&answer.payload, limits).expect("an answer is JSON");
             assert!(Topic::parse(&answer.topic).is_some());
@@ -29,7 +37,10 @@ pub fn run(data: &[u8]) {
     let mut link = ShadowLink::new(ShadowId::classic("t").expect("a name"), TwinService::new());
     link.connected();
     let now = Instant::from_millis(1);
-    let request = link.next(now).expect("nothing is held back").expect("a get");
+    let request = link
+        .next(now)
+        .expect("nothing is held back")
+        .expect("a get");
     let _ = link.receive(now, topic, payload);
     if let Ok(Some(next)) = link.next(now) {
         assert!(next.payload.len() < 2 * MAX_STATE_BYTES && next.payload != request.payload);

@@ -20,7 +20,11 @@ pub fn run(data: &[u8]) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![TwinService::new().snapshot().to_cbor()];
     let mut service = TwinService::new();
-    for (id, value) in [(1, Value::from(21.5)), (300, Value::from(true)), (7, Value::Null)] {
+    for (id, value) in [
+        (1, Value::from(21.5)),
+        (300, Value::from(true)),
+        (7, Value::Null),
+    ] {
         service.set_field(FieldId::new(id), value);
         seeds.push(service.snapshot().to_cbor());
     }

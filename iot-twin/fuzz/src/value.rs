@@ -18,8 +18,17 @@ pub fn run(data: &[u8]) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let tree = Value::map([
         ("lit", true.into()),
-        ("list", Value::Array(vec![1.into(), Value::from(-2.5), "text".into()])),
-        ("inner", Value::map([("bytes", Value::Bytes(vec![1, 2, 3])), ("none", Value::Null)])),
+        (
+            "list",
+            Value::Array(vec![1.into(), Value::from(-2.5), "text".into()]),
+        ),
+        (
+            "inner",
+            Value::map([
+                ("bytes", Value::Bytes(vec![1, 2, 3])),
+                ("none", Value::Null),
+            ]),
+        ),
     ]);
     vec![tree.to_cbor(), Value::from(7).to_cbor()]
 }
