@@ -2,7 +2,12 @@
 //!
 //! `IOT_MERGES` says how many cases there are; 20,000 when it is not set.
 #![cfg(feature = "json")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use iot_twin::merge::merge;
 use iot_twin::value::Value;

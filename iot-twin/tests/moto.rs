@@ -12,10 +12,11 @@
     reason = "a test may fail loudly"
 )]
 
+use core::net::SocketAddr;
+use core::time::Duration;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use iot_twin::interop::aws::{Caller, Shadows};
 use iot_twin::iot_core::Timestamp;

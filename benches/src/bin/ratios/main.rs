@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p iot-benches --bin ratios [-- --only NAME --gate]`
 
+extern crate alloc;
+
 mod engine;
 mod flash;
 mod mqtt;

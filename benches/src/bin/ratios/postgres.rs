@@ -4,6 +4,7 @@
 //! when it is on the disk. The peer keeps one table of `jsonb` and no history; ours keeps history and changes to
 //! follow as well. Both take turns on the same disk.
 
+use alloc::sync::Arc;
 use core::error::Error;
 use core::time::Duration;
 use std::fs;
@@ -11,7 +12,6 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::try_join_all;

@@ -1,8 +1,8 @@
 //! A registry in memory: what a twin costs and how fast it is changed.
 
+use alloc::borrow::Cow;
 use core::error::Error;
 use core::num::NonZero;
-use std::borrow::Cow;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Instant;
