@@ -1,8 +1,8 @@
 //! Registries with one fault each.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use core::convert::Infallible;
 

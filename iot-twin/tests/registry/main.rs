@@ -7,6 +7,8 @@
     reason = "a test may fail loudly"
 )]
 
+extern crate alloc;
+
 mod bites;
 mod broken;
 mod properties;

@@ -1,6 +1,6 @@
 //! What holds of any life of a registry: no lost update, no silent gap, and queries that find what they mean.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::thread;
 
 use futures::executor::block_on;
