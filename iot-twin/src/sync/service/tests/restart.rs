@@ -80,3 +80,25 @@ fn a_service_from_an_old_backup_converges_in_a_new_epoch() {
     }
     assert!(opened > 100, "{opened} of 300 opened an epoch");
 }
+
+#[test]
+fn what_the_device_has_not_confirmed_is_sent_again_after_a_restart() {
+    let mut world = World::new(1);
+    world.settle();
+    world.service.set("setpoint", 22.5).unwrap();
+    // It is sent, and lost with the service.
+    assert!(world.service_step());
+    world.down.clear();
+    let state = world.service.snapshot();
+    world.service = TwinService::of::<Room>().restored(&state);
+    assert!(world.service_step(), "nothing is sent again");
+    assert!(world.deliver(true));
+    while world.device_step(false) {}
+    world.application();
+    assert_eq!(world.applied, 22.5);
+    // What is confirmed is not.
+    world.settle();
+    let state = world.service.snapshot();
+    world.service = TwinService::of::<Room>().restored(&state);
+    assert!(!world.service_step(), "what is confirmed is sent again");
+}
