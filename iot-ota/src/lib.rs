@@ -8,6 +8,7 @@ extern crate std;
 
 pub mod image;
 pub mod manifest;
+pub mod process;
 #[cfg(feature = "rollout")]
 pub mod rollout;
 #[cfg(any(test, feature = "sim"))]

@@ -1,4 +1,4 @@
-//! The little CBOR that flat formats need (RFC 8949): integers, strings, flat arrays.
+//! The little CBOR that small formats need (RFC 8949): integers, strings, heads of arrays and maps.
 //!
 //! A general decoder costs a chip as much flash as a whole engine. Both halves here are *sticky*: a failure is
 //! remembered, and asked for once, at the end. What is read must be in its shortest form, so there is one spelling of
@@ -9,9 +9,13 @@ use core::convert::Infallible;
 use minicbor::encode::Write;
 
 const UNSIGNED: u8 = 0 << 5;
+const NEGATIVE: u8 = 1 << 5;
 const BYTES: u8 = 2 << 5;
 const TEXT: u8 = 3 << 5;
 const ARRAY: u8 = 4 << 5;
+const MAP: u8 = 5 << 5;
+const TAG: u8 = 6 << 5;
+const TRUE: u8 = 7 << 5 | 21;
 const NULL: u8 = 7 << 5 | 22;
 
 /// How many bytes follow the first of an argument's shortest head (§3).
@@ -65,7 +69,18 @@ impl<'b> FlatReader<'b> {
         value.unwrap_or(0)
     }
 
+    /// Reads an integer of either sign and up to 63 bits; 0 when there is none.
+    #[inline(never)]
+    pub fn int(&mut self) -> i64 {
+        let negative = self.peek() == Some(1);
+        let argument = i64::try_from(self.head(if negative { NEGATIVE } else { UNSIGNED }));
+        self.failed |= argument.is_err();
+        let argument = argument.unwrap_or(0);
+        if negative { !argument } else { argument }
+    }
+
     /// Reads a byte string; an empty one when there is none.
+    #[inline(never)]
     pub fn bytes(&mut self) -> &'b [u8] {
         let len = self.head(BYTES);
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
@@ -86,6 +101,92 @@ impl<'b> FlatReader<'b> {
         self.require(found);
     }
 
+    /// Reads the head of an array and returns how many items follow; 0 when there is none.
+    #[inline(never)]
+    pub fn array_len(&mut self) -> u64 {
+        self.head(ARRAY)
+    }
+
+    /// Reads the head of a map and returns how many pairs follow; 0 when there is none.
+    #[inline(never)]
+    pub fn map_len(&mut self) -> u64 {
+        self.head(MAP)
+    }
+
+    /// Reads a tag and returns its number; the item it is about follows.
+    pub fn tag(&mut self) -> u64 {
+        self.head(TAG)
+    }
+
+    /// Reads `false` or `true`; `false` when there is neither.
+    pub fn boolean(&mut self) -> bool {
+        let value = self.take(1).first().map(|first| first ^ TRUE);
+        self.failed |= !matches!(value, Some(0 | 1));
+        value == Some(0)
+    }
+
+    /// Reads a null, if one is next, and says whether it was.
+    pub fn null(&mut self) -> bool {
+        let found = self.rest.first() == Some(&NULL);
+        if found {
+            self.take(1);
+        }
+        found
+    }
+
+    /// The major type of the next item, 0 to 7; `None` at the end.
+    #[must_use]
+    pub fn peek(&self) -> Option<u8> {
+        self.rest.first().map(|first| first >> 5)
+    }
+
+    /// Steps over one item of any kind and returns its bytes; none when there is no whole one.
+    ///
+    /// Neither the order of keys nor texts are looked at: that is what [`check`](super::check) is for.
+    ///
+    /// ```
+    /// use iot_core::codec::FlatReader;
+    /// let mut reader = FlatReader::new(&[0xa1, 0x01, 0x82, 0x02, 0x03, 0x04]);
+    /// assert_eq!(reader.item(), [0xa1, 0x01, 0x82, 0x02, 0x03]);
+    /// assert_eq!(reader.uint(), 4);
+    /// ```
+    #[inline(never)]
+    pub fn item(&mut self) -> &'b [u8] {
+        let whole = self.rest;
+        let mut left = 1_u64;
+        while left > 0 && !self.failed {
+            let first = self.rest.first().copied().unwrap_or(u8::MAX);
+            let argument = match first >> 5 {
+                // One byte, or a head whose followers are a value of its own: no number is too short here.
+                7 => {
+                    self.take(match first & 0x1f {
+                        0..=23 => 1,
+                        24 => 2,
+                        25 => 3,
+                        26 => 5,
+                        27 => 9,
+                        _ => usize::MAX,
+                    });
+                    0
+                }
+                _ => self.head(first & 0xe0),
+            };
+            let more = match first >> 5 {
+                2 | 3 => {
+                    self.take(usize::try_from(argument).unwrap_or(usize::MAX));
+                    0
+                }
+                4 => argument,
+                5 => argument.saturating_mul(2),
+                6 => 1,
+                _ => 0,
+            };
+            left = (left - 1).saturating_add(more);
+        }
+        let used = whole.len() - self.rest.len();
+        whole.get(..used).filter(|_| !self.failed).unwrap_or(&[])
+    }
+
     /// Fails unless `holds`.
     pub const fn require(&mut self, holds: bool) {
         self.failed |= !holds;
@@ -103,6 +204,7 @@ impl<'b> FlatReader<'b> {
         (!self.failed).then_some(self.rest)
     }
 
+    #[inline(never)]
     fn head(&mut self, major: u8) -> u64 {
         // Another major type leaves a bit above the argument.
         let info = self.take(1).first().map_or(u8::MAX, |first| first ^ major);

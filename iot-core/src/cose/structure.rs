@@ -1,13 +1,12 @@
 //! What all COSE messages with one recipient share.
 
-use minicbor::Decoder;
-use minicbor::data::{Tag, Type};
+use minicbor::data::Tag;
 
 use super::CoseError;
 use super::header::{self, Algorithm, Header};
-use crate::codec::{self, Limits, write_head};
+use crate::codec::{self, FlatReader, Limits, write_head};
 
-const LIMITS: Limits = Limits::new(1 << 20, 8, 256);
+pub(super) const LIMITS: Limits = Limits::new(1 << 20, 8, 256);
 
 /// Whether a message begins with its CBOR tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,30 +51,14 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub(super) fn decode(input: &'a [u8], tag: u64, tagged: Tagged) -> Result<Self, CoseError> {
         codec::check(input, LIMITS)?;
-        let mut decoder = Decoder::new(input);
-        let found = match decoder.datatype() {
-            Ok(Type::Tag) => decoder.tag().ok(),
-            _ => None,
-        };
-        let expected = match tagged {
-            Tagged::Required => Some(Tag::new(tag)),
-            Tagged::Absent => None,
-        };
-        if found != expected || decoder.array().ok().flatten() != Some(4) {
-            return Err(CoseError::Structure);
-        }
-        let protected = decoder.bytes().map_err(|_| CoseError::Structure)?;
-        let start = decoder.position();
-        decoder.skip().map_err(|_| CoseError::Structure)?;
-        let unprotected = input
-            .get(start..decoder.position())
-            .ok_or(CoseError::Structure)?;
-        let payload = match decoder.datatype() {
-            Ok(Type::Null) => decoder.null().map(|()| None),
-            _ => decoder.bytes().map(Some),
-        };
-        let payload = payload.map_err(|_| CoseError::Structure)?;
-        let proof = decoder.bytes().map_err(|_| CoseError::Structure)?;
+        let mut reader = FlatReader::new(input);
+        open(&mut reader, tag, tagged, 4);
+        let protected = reader.bytes();
+        let unprotected = reader.item();
+        let payload = payload(&mut reader);
+        let proof = reader.bytes();
+        reader.require(reader.is_empty());
+        reader.rest().ok_or(CoseError::Structure)?;
         Ok(Self {
             protected,
             header: Header::decode(protected, unprotected)?,
@@ -86,11 +69,34 @@ impl<'a> Parts<'a> {
 
     /// The one payload there is: attached, or handed in.
     pub(super) fn payload(&self, detached: Option<&'a [u8]>) -> Result<&'a [u8], CoseError> {
-        match (self.payload, detached) {
-            (Some(payload), None) | (None, Some(payload)) => Ok(payload),
-            _ => Err(CoseError::Payload),
-        }
+        one_payload(self.payload, detached)
     }
+}
+
+/// The one payload there is: attached, or handed in.
+pub(super) const fn one_payload<'a>(
+    attached: Option<&'a [u8]>,
+    detached: Option<&'a [u8]>,
+) -> Result<&'a [u8], CoseError> {
+    match (attached, detached) {
+        (Some(payload), None) | (None, Some(payload)) => Ok(payload),
+        _ => Err(CoseError::Payload),
+    }
+}
+
+/// Reads the tag, where there must be one, and the head of an array of `items`.
+pub(super) fn open(reader: &mut FlatReader<'_>, tag: u64, tagged: Tagged, items: u64) {
+    if tagged == Tagged::Required {
+        let found = reader.tag();
+        reader.require(found == tag);
+    }
+    let found = reader.array_len();
+    reader.require(found == items);
+}
+
+/// Reads a payload, or nil where it travels elsewhere.
+pub(super) fn payload<'a>(reader: &mut FlatReader<'a>) -> Option<&'a [u8]> {
+    (!reader.null()).then(|| reader.bytes())
 }
 
 /// Hands `use_parts` the `Sig_structure` or `MAC_structure` (RFC 9052 §4.4, §6.3) in pieces, uncopied.
@@ -101,13 +107,27 @@ pub(super) fn with_structure<R>(
     payload: &[u8],
     use_parts: impl FnOnce(&[&[u8]]) -> R,
 ) -> R {
-    let (mut a, mut b, mut c, mut d) = ([0; 9], [0; 9], [0; 9], [0; 9]);
+    with_signer(context, protected, None, external, payload, use_parts)
+}
+
+/// The same with the protected header of one signer among several.
+pub(super) fn with_signer<R>(
+    context: &str,
+    protected: &[u8],
+    signer: Option<&[u8]>,
+    external: &[u8],
+    payload: &[u8],
+    use_parts: impl FnOnce(&[&[u8]]) -> R,
+) -> R {
+    let (mut a, mut b, mut c, mut d, mut e) = ([0; 9], [0; 9], [0; 9], [0; 9], [0; 9]);
     use_parts(&[
-        &[0x84],
+        if signer.is_some() { &[0x85] } else { &[0x84] },
         write_head(&mut a, 3, context.len() as u64),
         context.as_bytes(),
         write_head(&mut b, 2, protected.len() as u64),
         protected,
+        signer.map_or(&[], |signer| write_head(&mut e, 2, signer.len() as u64)),
+        signer.unwrap_or(&[]),
         write_head(&mut c, 2, external.len() as u64),
         external,
         write_head(&mut d, 2, payload.len() as u64),
