@@ -8,6 +8,7 @@
 mod header;
 mod mac;
 mod mac0;
+mod proof;
 mod sign;
 mod sign1;
 mod structure;
@@ -15,6 +16,7 @@ mod structure;
 pub use header::{Algorithm, Header};
 pub use mac::Mac;
 pub use mac0::{Mac0, mac0};
+pub use proof::{Proof, Proofs};
 pub use sign::{Sign, SignerPart, sign};
 pub use sign1::{Sign1, sign1};
 pub use structure::{Content, Tagged};

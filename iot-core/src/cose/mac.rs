@@ -2,7 +2,7 @@
 
 use super::CoseError;
 use super::header::{self, Algorithm, Header};
-use super::structure::{self, Tagged};
+use super::structure::{self, Signed, Tagged};
 use crate::codec::{self, FlatReader};
 use crate::crypto;
 
@@ -21,7 +21,7 @@ pub struct Mac<'a> {
     tag: &'a [u8],
     // What follows the array's head.
     recipients: &'a [u8],
-    count: u64,
+    count: u32,
 }
 
 impl<'a> Mac<'a> {
@@ -80,10 +80,14 @@ impl<'a> Mac<'a> {
         key: &dyn crypto::Mac,
     ) -> Result<&'a [u8], CoseError> {
         let payload = structure::one_payload(self.payload, detached)?;
-        structure::with_structure(CONTEXT, self.protected, external, payload, |parts| {
-            key.verify(parts, self.tag)
-        })
-        .map_err(|_| CoseError::Unverified)?;
+        let signed = Signed {
+            context: CONTEXT,
+            protected: self.protected,
+            signer: None,
+            external,
+            payload,
+        };
+        signed.holds(&mut |parts| key.verify(parts, self.tag))?;
         Ok(payload)
     }
 }

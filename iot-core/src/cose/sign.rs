@@ -2,7 +2,7 @@
 
 use super::CoseError;
 use super::header::{self, Algorithm, Header};
-use super::structure::{self, Content, Tagged};
+use super::structure::{self, Content, Signed, Tagged};
 use crate::codec::{self, FlatReader};
 use crate::crypto::{Signature, Signer, Verifier};
 
@@ -20,7 +20,7 @@ pub struct Sign<'a> {
     payload: Option<&'a [u8]>,
     // What follows the array's head.
     signatures: &'a [u8],
-    count: u64,
+    count: u32,
 }
 
 /// One signer's part of a [`Sign`].
@@ -101,15 +101,15 @@ impl<'a> SignerPart<'a> {
         external: &[u8],
         key: &dyn Verifier,
     ) -> Result<&'a [u8], CoseError> {
-        if self.header.algorithm.signature() != Some(key.algorithm()) {
-            return Err(CoseError::Algorithm);
-        }
         let payload = structure::one_payload(self.payload, detached)?;
-        let signer = Some(self.protected);
-        structure::with_signer(CONTEXT, self.body, signer, external, payload, |parts| {
-            key.verify(parts, self.proof)
-        })
-        .map_err(|_| CoseError::Unverified)?;
+        let signed = Signed {
+            context: CONTEXT,
+            protected: self.body,
+            signer: Some(self.protected),
+            external,
+            payload,
+        };
+        signed.verify(&self.header, self.proof, key)?;
         Ok(payload)
     }
 }
@@ -165,15 +165,16 @@ pub fn sign<'b>(
                         return Ok(());
                     }
                 };
-            let signed = structure::with_signer(
-                CONTEXT,
-                &[],
-                Some(protected),
+            let signed = Signed {
+                context: CONTEXT,
+                protected: &[],
+                signer: Some(protected),
                 external,
-                content.bytes(),
-                |parts| key.sign(parts, &mut signature),
-            );
-            if let Err(error) = signed {
+                payload: content.bytes(),
+            };
+            let mut done = Ok(());
+            signed.with_parts(&mut |parts| done = key.sign(parts, &mut signature));
+            if let Err(error) = done {
                 failed = Err(CoseError::Key(error));
                 return Ok(());
             }

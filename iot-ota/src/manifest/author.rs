@@ -168,7 +168,7 @@ fn command(writer: &mut Writer<'_>, code: u8, policy: u8) -> Written {
 }
 
 fn suit_digest(digest: &Sha256Digest) -> Result<Vec<u8>, AuthorError> {
-    encode(|writer| writer.array(2)?.i64(super::SHA256)?.bytes(digest)?.ok())
+    encode(|writer| writer.array(2)?.i32(super::SHA256)?.bytes(digest)?.ok())
 }
 
 fn encode(write: impl FnOnce(&mut Writer<'_>) -> Written) -> Result<Vec<u8>, AuthorError> {

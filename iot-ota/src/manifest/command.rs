@@ -10,18 +10,18 @@ use super::parameter::{ParameterCode, Parameters};
 /// The number of a condition or directive, known or not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct CommandCode(i64);
+pub struct CommandCode(i32);
 
 impl CommandCode {
     /// The number on the wire.
     #[must_use]
-    pub const fn get(self) -> i64 {
+    pub const fn get(self) -> i32 {
         self.0
     }
 
     /// The code of a number, known or not.
     #[must_use]
-    pub const fn new(code: i64) -> Self {
+    pub const fn new(code: i32) -> Self {
         Self(code)
     }
 
@@ -141,7 +141,7 @@ impl<'a> Sequence<'a> {
             return Err(CommandError::Structure);
         }
         let limit = self.limits.commands;
-        if items / 2 > limit as u64 {
+        if items / 2 > u32::try_from(limit).unwrap_or(u32::MAX) {
             return Err(CommandError::TooMany { limit });
         }
         Ok(Commands {
@@ -155,7 +155,7 @@ impl<'a> Sequence<'a> {
 #[derive(Clone, Debug)]
 pub struct Commands<'a> {
     reader: FlatReader<'a>,
-    left: u64,
+    left: u32,
 }
 
 /// One command.
@@ -187,7 +187,7 @@ pub enum Argument<'a> {
 impl<'a> Argument<'a> {
     /// Reads what belongs to a command; `None` when it is of the wrong type.
     #[inline(never)]
-    pub(crate) fn decode(code: i64, raw: &'a [u8]) -> Option<Self> {
+    pub(crate) fn decode(code: i32, raw: &'a [u8]) -> Option<Self> {
         let mut reader = FlatReader::new(raw);
         let argument = match (code, reader.peek()?) {
             // Only `true` stands for every component; `false` stands for nothing (§8.4.10.1).
@@ -213,8 +213,8 @@ impl<'a> Argument<'a> {
 impl<'a> Commands<'a> {
     /// Which command is next, and its argument as CBOR.
     #[inline(never)]
-    pub(crate) fn pair(reader: &mut FlatReader<'a>) -> Option<(i64, &'a [u8])> {
-        let pair = (reader.int(), reader.item());
+    pub(crate) fn pair(reader: &mut FlatReader<'a>) -> Option<(i32, &'a [u8])> {
+        let pair = (reader.i32(), reader.item());
         reader.rest().map(|_| pair)
     }
 

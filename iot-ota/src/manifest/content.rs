@@ -9,22 +9,22 @@ use super::parameter::ComponentId;
 use super::verify::{Floor, VerifyError};
 use crate::image::digests_equal;
 
-const VERSION: i64 = 1;
-const SEQUENCE: i64 = 2;
-const COMMON: i64 = 3;
-const REFERENCE: i64 = 4;
-const COMPONENT: i64 = 5;
-const SET_VERSION: i64 = 6;
-pub(crate) const VALIDATE: i64 = 7;
-pub(crate) const LOAD: i64 = 8;
-pub(crate) const INVOKE: i64 = 9;
-pub(crate) const UNINSTALL: i64 = 24;
+const VERSION: i32 = 1;
+const SEQUENCE: i32 = 2;
+const COMMON: i32 = 3;
+const REFERENCE: i32 = 4;
+const COMPONENT: i32 = 5;
+const SET_VERSION: i32 = 6;
+pub(crate) const VALIDATE: i32 = 7;
+pub(crate) const LOAD: i32 = 8;
+pub(crate) const INVOKE: i32 = 9;
+pub(crate) const UNINSTALL: i32 = 24;
 // Ours: keys up from -256 belong to applications.
-pub(crate) const COUNTER: i64 = -256;
-const DEPENDENCIES: i64 = 1;
-const COMPONENTS: i64 = 2;
-pub(crate) const SHARED: i64 = 4;
-const PREFIX: i64 = 1;
+pub(crate) const COUNTER: i32 = -256;
+const DEPENDENCIES: i32 = 1;
+const COMPONENTS: i32 = 2;
+pub(crate) const SHARED: i32 = 4;
+const PREFIX: i32 = 1;
 
 /// A manifest whose signature holds; everything in it was decided by the signer.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ pub struct Manifest<'a> {
     // The map, without the byte string around it.
     content: &'a [u8],
     common: &'a [u8],
-    digest: Sha256Digest,
+    digest: &'a Sha256Digest,
     sequence: u64,
     counter: u64,
     roles: u32,
@@ -45,7 +45,7 @@ impl<'a> Manifest<'a> {
     /// Reads a manifest that was authenticated.
     pub(super) fn read(
         envelope: SignedManifest<'a>,
-        own: Sha256Digest,
+        own: &'a Sha256Digest,
         roles: u32,
         digest: &mut dyn Digest,
         floor: Floor,
@@ -77,7 +77,7 @@ impl<'a> Manifest<'a> {
             });
         }
         for _ in 2..entries {
-            let key = reader.int();
+            let key = reader.i32();
             let value = reader.item();
             reader.rest().ok_or(VerifyError::Structure)?;
             manifest.read_part(key, value, digest)?;
@@ -97,7 +97,7 @@ impl<'a> Manifest<'a> {
 
     fn read_part(
         &mut self,
-        key: i64,
+        key: i32,
         value: &'a [u8],
         digest: &mut dyn Digest,
     ) -> Result<(), VerifyError> {
@@ -134,7 +134,7 @@ impl<'a> Manifest<'a> {
         let mut reader = FlatReader::new(self.common);
         let mut components = 0;
         for _ in 0..reader.map_len() {
-            let key = reader.int();
+            let key = reader.i32();
             let mut value = FlatReader::new(reader.item());
             reader.rest().ok_or(VerifyError::Structure)?;
             match key {
@@ -166,7 +166,7 @@ impl<'a> Manifest<'a> {
                 .ok_or(VerifyError::Structure)?;
         }
         let limit = limits.components;
-        if components > limit as u64 {
+        if components > u32::try_from(limit).unwrap_or(u32::MAX) {
             return Err(VerifyError::TooManyComponents { limit });
         }
         reader
@@ -186,7 +186,7 @@ impl<'a> Manifest<'a> {
             let expected = super::digest(value).ok_or(VerifyError::Structure)?;
             if let Some(whole) = self.envelope.element(element.key()) {
                 digest.update(whole);
-                if !digests_equal(&digest.finish(), &expected) {
+                if !digests_equal(&digest.finish(), expected) {
                     return Err(VerifyError::Severed { element });
                 }
                 self.beside |= element.bit();
@@ -225,8 +225,8 @@ impl<'a> Manifest<'a> {
     /// Its own SHA-256, over the manifest as a byte string with its head: what is signed, and how other manifests
     /// and reports name it.
     #[must_use]
-    pub const fn digest(&self) -> &Sha256Digest {
-        &self.digest
+    pub const fn digest(&self) -> &'a Sha256Digest {
+        self.digest
     }
 
     /// The roles that its signers fill together, one bit each; see
@@ -238,24 +238,43 @@ impl<'a> Manifest<'a> {
 
     /// What it installs.
     pub fn components(&self) -> impl Iterator<Item = ComponentId<'a>> + use<'a> {
-        let mut reader = FlatReader::new(find(self.common, COMPONENTS).unwrap_or(&[]));
+        let mut reader = FlatReader::found(find(self.common, COMPONENTS));
         let count = reader.array_len();
         (0..count).map_while(move |_| ComponentId::decode(&mut reader))
+    }
+
+    /// How many components it names, dependencies not counted.
+    #[inline(never)]
+    pub(crate) fn component_count(&self) -> u32 {
+        FlatReader::found(find(self.common, COMPONENTS)).array_len()
+    }
+
+    #[inline(never)]
+    pub(crate) fn component(&self, index: u32) -> Option<ComponentId<'a>> {
+        self.components().nth(usize::try_from(index).ok()?)
+    }
+
+    #[inline(never)]
+    pub(crate) fn dependency(&self, index: u32) -> Option<ComponentId<'a>> {
+        let mut dependencies = self.dependencies();
+        let found = dependencies.find(|(own, _)| *own == u64::from(index));
+        found.map(|(_, id)| id)
     }
 
     /// The manifests it depends on: the index that commands know each by, and where it is stored.
     ///
     /// The latter is the dependency's prefix (trust domains); without one it is the empty path.
     pub fn dependencies(&self) -> impl Iterator<Item = (u64, ComponentId<'a>)> + use<'a> {
-        let mut reader = FlatReader::new(find(self.common, DEPENDENCIES).unwrap_or(&[]));
+        let mut reader = FlatReader::found(find(self.common, DEPENDENCIES));
         let count = reader.map_len();
         (0..count).map_while(move |_| Some((reader.uint(), prefix(reader.item())?)))
     }
 
     /// Whether it depends on other manifests.
     #[must_use]
+    #[inline(never)]
     pub fn has_dependencies(&self) -> bool {
-        self.dependencies().next().is_some()
+        FlatReader::found(find(self.common, DEPENDENCIES)).map_len() > 0
     }
 
     /// Where people find more about it.
@@ -349,17 +368,17 @@ impl<'a> Manifest<'a> {
     }
 
     /// The commands of the part of that key, wherever it is.
-    pub(crate) fn commands(&self, key: i64) -> Option<Sequence<'a>> {
+    pub(crate) fn commands(&self, key: i32) -> Option<Sequence<'a>> {
         self.severable(key).map(|bytes| self.sequence_of(bytes))
     }
 
     /// The value of the manifest's part of that key.
-    pub(crate) fn part(&self, key: i64) -> Option<&'a [u8]> {
+    pub(crate) fn part(&self, key: i32) -> Option<&'a [u8]> {
         find(self.content, key)
     }
 
     /// The content of a part, be it here or in the envelope.
-    fn severable(&self, key: i64) -> Option<&'a [u8]> {
+    fn severable(&self, key: i32) -> Option<&'a [u8]> {
         let mut value = self.part(key)?;
         if FlatReader::new(value).peek() == Some(4) {
             value = self.envelope.element(key)?;
@@ -373,18 +392,18 @@ impl<'a> Manifest<'a> {
 }
 
 /// The next key's value, if it is that key and the value a number.
-fn number(reader: &mut FlatReader<'_>, key: i64) -> Option<u64> {
-    let found = reader.int();
+fn number(reader: &mut FlatReader<'_>, key: i32) -> Option<u64> {
+    let found = reader.i32();
     let value = reader.uint();
     reader.rest().filter(|_| found == key).map(|_| value)
 }
 
 /// The value under an integer key of a map that was checked.
 #[inline(never)]
-pub(crate) fn find(map: &[u8], key: i64) -> Option<&[u8]> {
+pub(crate) fn find(map: &[u8], key: i32) -> Option<&[u8]> {
     let mut reader = FlatReader::new(map);
     for _ in 0..reader.map_len() {
-        let found = reader.int();
+        let found = reader.i32();
         let value = reader.item();
         reader.rest()?;
         if found == key {

@@ -4,8 +4,8 @@ use iot_core::codec::{self, CodecError, FlatReader};
 use iot_core::cose::Tagged;
 
 const ENVELOPE_TAG: u64 = 107;
-const AUTHENTICATION: i64 = 2;
-const MANIFEST: i64 = 3;
+const AUTHENTICATION: i32 = 2;
+const MANIFEST: i32 = 3;
 
 /// How much of an envelope is looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,7 +67,7 @@ impl Element {
 
     /// The key in the manifest and in the envelope.
     #[must_use]
-    pub const fn key(self) -> i64 {
+    pub const fn key(self) -> i32 {
         match self {
             Self::CoSwid => 14,
             Self::DependencyResolution => 15,
@@ -78,7 +78,7 @@ impl Element {
         }
     }
 
-    pub(super) fn of_key(key: i64) -> Option<Self> {
+    pub(super) fn of_key(key: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|element| element.key() == key)
     }
 }
@@ -101,7 +101,7 @@ pub enum EnvelopeError {
     #[error("the envelope has an element with the unknown key {key}")]
     Unknown {
         /// Its key.
-        key: i64,
+        key: i32,
     },
     /// There is no manifest in it.
     #[error("the envelope holds no manifest")]
@@ -132,6 +132,7 @@ impl<'a> SignedManifest<'a> {
     /// # Errors
     ///
     /// [`EnvelopeError`] with the first thing that is wrong.
+    #[inline(never)]
     pub fn decode(input: &'a [u8], tagged: Tagged, limits: Limits) -> Result<Self, EnvelopeError> {
         codec::check(input, limits.codec)?;
         let mut reader = FlatReader::new(input);
@@ -179,7 +180,7 @@ impl<'a> SignedManifest<'a> {
 
     /// The element of that key, as a byte string with its head.
     #[inline(never)]
-    pub(super) fn element(&self, key: i64) -> Option<&'a [u8]> {
+    pub(super) fn element(&self, key: i32) -> Option<&'a [u8]> {
         let mut entries = Entries::of(self.map).flatten();
         let found = entries.find(|entry| entry.key == Key::Number(key));
         found.map(|entry| entry.whole)
@@ -188,7 +189,7 @@ impl<'a> SignedManifest<'a> {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Key<'a> {
-    Number(i64),
+    Number(i32),
     Name(&'a str),
 }
 
@@ -201,7 +202,7 @@ struct Entry<'a> {
 /// Goes through a map of byte strings; `None` for an entry of another kind, and for what is no map.
 struct Entries<'a> {
     reader: FlatReader<'a>,
-    left: u64,
+    left: u32,
 }
 
 impl<'a> Entries<'a> {
@@ -224,7 +225,7 @@ impl<'a> Iterator for Entries<'a> {
         self.left = self.left.checked_sub(1)?;
         let key = match self.reader.peek() {
             Some(3) => Key::Name(self.reader.text()),
-            _ => Key::Number(self.reader.int()),
+            _ => Key::Number(self.reader.i32()),
         };
         let mut content = self.reader;
         let entry = Entry {

@@ -10,18 +10,18 @@ use super::command::CommandError;
 /// The number of a parameter, known or not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ParameterCode(i64);
+pub struct ParameterCode(i32);
 
 impl ParameterCode {
     /// The code of a number, known or not.
     #[must_use]
-    pub const fn new(code: i64) -> Self {
+    pub const fn new(code: i32) -> Self {
         Self(code)
     }
 
     /// The number on the wire.
     #[must_use]
-    pub const fn get(self) -> i64 {
+    pub const fn get(self) -> i32 {
         self.0
     }
 }
@@ -83,7 +83,7 @@ pub enum Parameter<'a> {
 #[derive(Clone, Debug)]
 pub struct Parameters<'a> {
     reader: FlatReader<'a>,
-    left: u64,
+    left: u32,
 }
 
 impl<'a> Parameters<'a> {
@@ -96,9 +96,9 @@ impl<'a> Parameters<'a> {
 
     /// The next parameter as it stands: its code, and its value as CBOR.
     #[inline(never)]
-    pub(crate) fn pair(&mut self) -> Option<(i64, &'a [u8])> {
+    pub(crate) fn pair(&mut self) -> Option<(i32, &'a [u8])> {
         self.left = self.left.checked_sub(1)?;
-        let pair = (self.reader.int(), self.reader.item());
+        let pair = (self.reader.i32(), self.reader.item());
         self.reader.rest().map(|_| pair)
     }
 
@@ -113,7 +113,7 @@ impl<'a> Parameters<'a> {
         let parameter = match code {
             1 => uuid(&mut reader).map(Parameter::VendorId),
             2 => uuid(&mut reader).map(Parameter::ClassId),
-            3 => digest_in(&mut reader).map(Parameter::ImageDigest),
+            3 => digest_in(&mut reader).copied().map(Parameter::ImageDigest),
             14 => Some(Parameter::ImageSize(reader.uint())),
             21 => Some(Parameter::Uri(reader.text())),
             _ => {
@@ -148,14 +148,14 @@ fn uuid(reader: &mut FlatReader<'_>) -> Option<[u8; 16]> {
 
 /// The digest is wrapped in a byte string, which must hold nothing else.
 #[inline(never)]
-pub(crate) fn digest_in(reader: &mut FlatReader<'_>) -> Option<Sha256Digest> {
+pub(crate) fn digest_in<'a>(reader: &mut FlatReader<'a>) -> Option<&'a Sha256Digest> {
     super::digest(reader.bytes())
 }
 
 /// Whether a value is one that a parameter of this code may have (§8.4.8 and its companions); `None` for a code that
 /// no specification has.
 #[inline(never)]
-pub(crate) fn fits(code: i64, value: &[u8]) -> Option<bool> {
+pub(crate) fn fits(code: i32, value: &[u8]) -> Option<bool> {
     let mut reader = FlatReader::new(value);
     let fits = match code {
         // A private enterprise number may stand for the vendor.

@@ -94,7 +94,7 @@ pub enum PlanError {
     )]
     UnsupportedPart {
         /// Its key.
-        key: i64,
+        key: i32,
     },
     /// Vendor or class is never checked, so that it would install on any device.
     #[error("the manifest does not check vendor and class before it fetches")]

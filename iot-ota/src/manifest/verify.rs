@@ -1,18 +1,13 @@
 //! From a signed manifest to a trusted one.
 
 use iot_core::codec::{self, CodecError, FlatReader};
-use iot_core::cose::{Header, Mac, Mac0, Sign, Sign1, Tagged};
+use iot_core::cose::{Algorithm, Proofs};
 use iot_core::crypto::Digest;
 
 use super::content::Manifest;
 use super::envelope::{Element, SignedManifest};
 use super::keys::ManifestKeys;
 use crate::image::digests_equal;
-
-const SIGN1: u64 = 18;
-const MAC0: u64 = 17;
-const SIGN: u64 = 98;
-const MAC: u64 = 97;
 
 /// Why a manifest was refused; it says nothing about why a signature does not hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -57,7 +52,7 @@ pub enum VerifyError {
     #[error("the manifest has a part with the unknown key {key}")]
     Unknown {
         /// Its key.
-        key: i64,
+        key: i32,
     },
     /// More components than allowed.
     #[error("more than the limit of {limit} components")]
@@ -126,6 +121,7 @@ impl<'a> SignedManifest<'a> {
     /// # Errors
     ///
     /// [`VerifyError`]; nothing of the manifest may be used.
+    #[inline(never)]
     pub fn verify(
         self,
         keys: &(impl ManifestKeys + ?Sized),
@@ -142,7 +138,7 @@ impl<'a> SignedManifest<'a> {
         // Only now is the digest worth reading, and only after it the manifest.
         let expected = super::digest(signed).ok_or(VerifyError::Digest)?;
         digest.update(self.manifest);
-        if !digests_equal(&digest.finish(), &expected) {
+        if !digests_equal(&digest.finish(), expected) {
             return Err(VerifyError::Digest);
         }
         let mut floor = floor.into();
@@ -154,53 +150,32 @@ impl<'a> SignedManifest<'a> {
 }
 
 /// Which roles the accepted keys among the signers fill together.
+#[inline(never)]
 fn authenticate(
     mut wrapper: FlatReader<'_>,
-    blocks: u64,
+    blocks: u32,
     signed: &[u8],
     keys: &(impl ManifestKeys + ?Sized),
 ) -> Result<u32, VerifyError> {
     let mut verified = 0_u32;
-    let mut count = |header: &Header<'_>, holds: bool| {
-        if holds {
-            verified |= 1_u32.checked_shl(keys.number(header).into()).unwrap_or(0);
-        }
-        keys.granted(verified) == u32::MAX
-    };
     for _ in 0..blocks {
         let block = wrapper.bytes();
         wrapper.rest().ok_or(VerifyError::Structure)?;
-        let tag = FlatReader::new(block).tag();
-        let enough = match tag {
-            SIGN1 => Sign1::decode(block, Tagged::Required).is_ok_and(|message| {
-                let key = keys.verifier(message.header());
-                let holds = key.is_some_and(|key| message.verify(Some(signed), &[], key).is_ok());
-                count(message.header(), holds)
-            }),
-            SIGN => Sign::decode(block, Tagged::Required).is_ok_and(|message| {
-                message.signatures().flatten().any(|part| {
-                    let key = keys.verifier(part.header());
-                    let holds = key.is_some_and(|key| part.verify(Some(signed), &[], key).is_ok());
-                    count(part.header(), holds)
-                })
-            }),
-            MAC0 => Mac0::decode(block, Tagged::Required).is_ok_and(|message| {
-                let key = keys.mac(message.header());
-                let holds = key.is_some_and(|key| message.verify(Some(signed), &[], key).is_ok());
-                count(message.header(), holds)
-            }),
-            MAC => Mac::decode(block, Tagged::Required).is_ok_and(|message| {
-                message.recipients().flatten().any(|header| {
-                    let key = keys.mac(&header);
-                    let holds =
-                        key.is_some_and(|key| message.verify(Some(signed), &[], key).is_ok());
-                    count(&header, holds)
-                })
-            }),
-            _ => false,
-        };
-        if enough {
-            break;
+        for proof in Proofs::decode(block).into_iter().flatten().flatten() {
+            let header = proof.header();
+            let holds = if header.algorithm == Algorithm::Hmac256 {
+                let key = keys.mac(header);
+                key.is_some_and(|key| proof.verify_mac(signed, key).is_ok())
+            } else {
+                let key = keys.verifier(header);
+                key.is_some_and(|key| proof.verify(signed, key).is_ok())
+            };
+            if holds {
+                verified |= 1_u32.checked_shl(keys.number(header).into()).unwrap_or(0);
+                if keys.granted(verified) == u32::MAX {
+                    return Ok(u32::MAX);
+                }
+            }
         }
     }
     match keys.granted(verified) {

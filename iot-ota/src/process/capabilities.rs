@@ -120,7 +120,7 @@ impl CommandSet {
         32, 33, 34, 35,
     ]);
 
-    pub(super) const fn of(mut codes: &[i64]) -> Self {
+    pub(super) const fn of(mut codes: &[i32]) -> Self {
         let mut set = 0;
         while let [code, rest @ ..] = codes {
             set |= bit(*code);
@@ -143,7 +143,7 @@ impl CommandSet {
 }
 
 /// Codes beyond the last bit are in no set.
-const fn bit(code: i64) -> u64 {
+const fn bit(code: i32) -> u64 {
     if code < 0 || code > 63 { 0 } else { 1 << code }
 }
 

@@ -5,7 +5,7 @@ use iot_core::codec::{self, FlatReader};
 use super::capabilities::{Capabilities, CommandSet};
 use super::error::ProcessError;
 use crate::manifest::{
-    Argument, CommandCode, Commands, Limits, Manifest, ParameterCode, Parameters, fits,
+    Argument, CommandCode, Commands, ComponentId, Limits, Manifest, ParameterCode, Parameters, fits,
 };
 
 /// Conditions, and directives that change nothing but the processor's own state: all that a shared sequence may
@@ -19,14 +19,28 @@ pub(super) fn components(
     manifest: &Manifest<'_>,
     capabilities: &Capabilities<'_>,
 ) -> Result<(), ProcessError> {
-    let components = (0..).zip(manifest.components());
-    for (index, id) in components.chain(manifest.dependencies()) {
-        let place = capabilities.place(id).map(usize::from);
-        let own = place.and_then(|place| capabilities.components.get(place));
-        let own = own.ok_or(ProcessError::Component { index })?;
-        if own.roles & manifest.roles() == 0 {
-            return Err(ProcessError::Unauthorised { index });
-        }
+    for index in 0..manifest.component_count() {
+        component(manifest.component(index), index, manifest, capabilities)?;
+    }
+    for (index, id) in manifest.dependencies() {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        component(Some(id), index, manifest, capabilities)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn component(
+    id: Option<ComponentId<'_>>,
+    index: u32,
+    manifest: &Manifest<'_>,
+    capabilities: &Capabilities<'_>,
+) -> Result<(), ProcessError> {
+    let place = id.and_then(|id| capabilities.place(id)).map(usize::from);
+    let own = place.and_then(|place| capabilities.components.get(place));
+    let own = own.ok_or(ProcessError::Component { index })?;
+    if own.roles & manifest.roles() == 0 {
+        return Err(ProcessError::Unauthorised { index });
     }
     Ok(())
 }
@@ -34,7 +48,7 @@ pub(super) fn components(
 /// Goes through a section, and through the shared sequence in front of it.
 pub(super) fn section(
     manifest: &Manifest<'_>,
-    key: i64,
+    key: i32,
     capabilities: &Capabilities<'_>,
 ) -> Result<(), ProcessError> {
     let check = Checker {
@@ -66,7 +80,9 @@ impl Checker<'_> {
         codec::check(bytes, self.limits.codec)?;
         let mut reader = FlatReader::new(bytes);
         let items = reader.array_len();
-        if !items.is_multiple_of(2) || items / 2 > self.limits.commands as u64 {
+        if !items.is_multiple_of(2)
+            || items / 2 > u32::try_from(self.limits.commands).unwrap_or(u32::MAX)
+        {
             return Err(ProcessError::Structure);
         }
         for _ in 0..items / 2 {
@@ -82,7 +98,7 @@ impl Checker<'_> {
 
     fn command(
         &self,
-        code: i64,
+        code: i32,
         raw: &[u8],
         allowed: CommandSet,
         depth: u8,

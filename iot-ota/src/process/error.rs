@@ -39,19 +39,19 @@ pub enum ProcessError {
     #[error("the manifest's component {index} is none of this device's")]
     Component {
         /// Its index in the manifest.
-        index: u64,
+        index: u32,
     },
     /// The manifest names a component that its signers may not name.
     #[error("the manifest's signers have no right to its component {index}")]
     Unauthorised {
         /// Its index in the manifest.
-        index: u64,
+        index: u32,
     },
     /// A part that is needed was severed.
     #[error("the manifest's part {key} was severed, and is needed")]
     Severed {
         /// Its key.
-        key: i64,
+        key: i32,
     },
     /// Sequences or dependencies lie deeper than the device follows.
     #[error("sequences or dependencies are nested deeper than this device follows")]
@@ -72,7 +72,7 @@ pub enum ProcessError {
     #[error("at byte {offset} of part {section}: no component is chosen, or none may be")]
     Index {
         /// The section's key.
-        section: i64,
+        section: i32,
         /// Where in it.
         offset: u32,
     },
@@ -80,7 +80,7 @@ pub enum ProcessError {
     #[error("component {index} is source and target of commands without order")]
     Order {
         /// The component's index in the manifest.
-        index: u64,
+        index: u32,
     },
     /// A condition did not hold, or a directive failed.
     #[error("{command} failed, at byte {offset} of part {section}")]
@@ -88,7 +88,7 @@ pub enum ProcessError {
         /// Which one.
         command: CommandCode,
         /// The section's key; 3 stands for the shared sequence.
-        section: i64,
+        section: i32,
         /// Where in it.
         offset: u32,
     },

@@ -17,7 +17,7 @@ pub(super) struct Frame {
     pub(super) branch: u8,
     pub(super) kind: Kind,
     pub(super) soft: bool,
-    pub(super) strict: bool,
+    pub(super) unordered: bool,
     pub(super) choice: Choice,
 }
 
@@ -50,16 +50,16 @@ pub(super) enum Choice {
 }
 
 impl Frame {
-    pub(super) const fn new(at: u32, end: u32, select: Select, kind: Kind) -> Self {
+    pub(super) const fn new(at: u32, end: u32, kind: Kind) -> Self {
         Self {
             at,
             end,
-            select,
+            select: Select::Nothing,
             member: 0,
             branch: 0,
             kind,
             soft: matches!(kind, Kind::Branch),
-            strict: true,
+            unordered: false,
             choice: Choice::Free,
         }
     }
@@ -67,7 +67,7 @@ impl Frame {
 
 /// The command at an offset of a section: its code, its argument, and where the next one begins.
 #[inline(never)]
-pub(super) fn command_at(section: &[u8], at: u32) -> Option<(i64, &[u8], u32)> {
+pub(super) fn command_at(section: &[u8], at: u32) -> Option<(i32, &[u8], u32)> {
     let mut reader = FlatReader::new(section.get(at as usize..)?);
     let (code, raw) = Commands::pair(&mut reader)?;
     let left = reader.rest()?.len();

@@ -11,7 +11,7 @@ pub(super) struct Table<'a, const CAPACITY: usize> {
 struct Entry<'a> {
     place: u8,
     code: u8,
-    value: &'a [u8],
+    value: Option<&'a [u8]>,
 }
 
 /// There is no room for another parameter.
@@ -23,15 +23,16 @@ impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
         entries: [Entry {
             place: 0,
             code: 0,
-            value: &[],
+            value: None,
         }; CAPACITY],
         used: 0,
     };
 
     /// Sets a parameter, or replaces it.
     #[inline(never)]
-    pub(super) fn set(&mut self, place: u8, code: i64, value: &'a [u8]) -> Result<(), Full> {
+    pub(super) fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> Result<(), Full> {
         let code = u8::try_from(code).map_err(|_| Full)?;
+        let value = Some(value);
         let entry = Entry { place, code, value };
         let used = self.entries.iter_mut().take(self.used);
         if let Some(old) = used
@@ -47,9 +48,9 @@ impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
     }
 
     #[inline(never)]
-    pub(super) fn value(&self, place: u8, code: i64) -> Option<&'a [u8]> {
+    pub(super) fn value(&self, place: u8, code: i32) -> Option<&'a [u8]> {
         let mut used = self.entries.iter().take(self.used);
-        used.find(|entry| entry.place == place && i64::from(entry.code) == code)
-            .map(|entry| entry.value)
+        used.find(|entry| entry.place == place && i32::from(entry.code) == code)
+            .and_then(|entry| entry.value)
     }
 }

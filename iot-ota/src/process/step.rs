@@ -34,6 +34,8 @@ pub enum Step<'a> {
         target: Target<'a>,
         /// What to do.
         effect: Effect<'a>,
+        /// What else was said about it.
+        details: Details<'a>,
     },
     /// Verify the manifest that is kept there, and hand it in with [`dependency`](super::Process::dependency).
     Dependency {
@@ -54,14 +56,14 @@ pub enum Check<'a> {
     /// The component has this content: its digest, and its size in bytes where that is known.
     Image {
         /// The SHA-256 of all of it.
-        digest: Sha256Digest,
+        digest: &'a Sha256Digest,
         /// How many bytes are to be hashed.
         size: Option<u64>,
     },
     /// The component has another content.
     NotImage {
         /// The SHA-256 it must not have.
-        digest: Sha256Digest,
+        digest: &'a Sha256Digest,
         /// How many bytes are to be hashed.
         size: Option<u64>,
     },
@@ -80,8 +82,6 @@ pub enum Check<'a> {
 }
 
 /// What the device has to do.
-///
-/// Whatever has `encryption` is to be decrypted on the way: it is a `SUIT_Encryption_Info`, a `COSE_Encrypt`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -92,10 +92,6 @@ pub enum Effect<'a> {
     Copy {
         /// The other one.
         from: Target<'a>,
-        /// How the other one's content is encrypted.
-        encryption: Option<&'a [u8]>,
-        /// What this one is to be apart from its content, as CBOR (component metadata).
-        metadata: Option<&'a [u8]>,
     },
     /// Exchange the contents of this component and another one.
     Swap {
@@ -103,26 +99,25 @@ pub enum Effect<'a> {
         with: Target<'a>,
     },
     /// Write these bytes to the component.
-    Write {
-        /// The bytes.
-        content: &'a [u8],
-        /// How they are encrypted.
-        encryption: Option<&'a [u8]>,
-        /// What it is to be apart from its content, as CBOR (component metadata).
-        metadata: Option<&'a [u8]>,
-    },
-    /// Start the component. The process ends with it, unless it comes back.
-    Invoke {
-        /// With these arguments.
-        arguments: Option<&'a [u8]>,
-    },
+    Write(&'a [u8]),
+    /// Start the component, with these arguments. The process ends with it, unless it comes back.
+    Invoke(Option<&'a [u8]>),
     /// Wait for an event (update management): CBOR, a map of events.
-    Wait {
-        /// The events.
-        events: &'a [u8],
-    },
+    Wait(&'a [u8]),
     /// One user less: delete the component when nobody uses it any more. The count must survive power cuts.
     Unlink,
+}
+
+/// What else was said about a component, for effects that bring content.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Details<'a> {
+    /// How the content is encrypted that is fetched, copied or written: a `SUIT_Encryption_Info`, which is a
+    /// `COSE_Encrypt`. It is to be decrypted on the way.
+    pub encryption: Option<&'a [u8]>,
+    /// What the component is to be apart from its content, as CBOR (component metadata, update management).
+    pub metadata: Option<&'a [u8]>,
 }
 
 /// Where content comes from, and what is known of it.
@@ -135,13 +130,9 @@ pub struct Fetch<'a> {
     /// What to give the one who fetches.
     pub arguments: Option<&'a [u8]>,
     /// What the content will have to match.
-    pub digest: Option<Sha256Digest>,
+    pub digest: Option<&'a Sha256Digest>,
     /// Its size in bytes: never write more.
     pub size: Option<u64>,
-    /// How it is encrypted.
-    pub encryption: Option<&'a [u8]>,
-    /// What the component is to be apart from its content, as CBOR (component metadata).
-    pub metadata: Option<&'a [u8]>,
 }
 
 /// Where content comes from.
@@ -163,11 +154,11 @@ pub struct Record<'a> {
     /// The dependencies on the way to the manifest, each by its component index in the one above.
     pub path: DependencyPath,
     /// The section's key in the manifest; 3 stands for the shared sequence.
-    pub section: i64,
+    pub section: i32,
     /// Where the command begins, in bytes from the beginning of the section.
     pub offset: u32,
     /// The component's index in the manifest.
-    pub component: u64,
+    pub component: u32,
     /// What it is.
     pub target: Target<'a>,
     /// The command.

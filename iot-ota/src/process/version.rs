@@ -10,12 +10,7 @@ use iot_core::codec::FlatReader;
 /// as many integers as the manifest gives are compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct VersionMatch<'a> {
-    comparison: u64,
-    // Checked: integers, with no head in front.
-    numbers: &'a [u8],
-    count: u64,
-}
+pub struct VersionMatch<'a>(&'a [u8]);
 
 impl<'a> VersionMatch<'a> {
     /// Reads `[comparison, [+ integer]]`; `None` when it is something else.
@@ -25,23 +20,23 @@ impl<'a> VersionMatch<'a> {
         let items = reader.array_len();
         let comparison = reader.uint();
         let count = reader.array_len();
-        let numbers = reader.rest()?;
         for _ in 0..count {
+            if reader.peek().is_none() {
+                return None;
+            }
             reader.int();
-            reader.rest()?;
         }
         let known = items == 2 && (1..=5).contains(&comparison) && count > 0;
-        (known && reader.is_empty()).then_some(Self {
-            comparison,
-            numbers,
-            count,
-        })
+        (known && reader.is_empty()).then_some(Self(bytes))
     }
 
     /// The integers that are compared.
     pub fn numbers(&self) -> impl Iterator<Item = i64> + use<'a> {
-        let mut reader = FlatReader::new(self.numbers);
-        (0..self.count).map(move |_| reader.int())
+        let mut reader = FlatReader::new(self.0);
+        reader.array_len();
+        reader.uint();
+        let count = reader.array_len();
+        (0..count).map(move |_| reader.int())
     }
 
     /// Whether the version `installed` is one the manifest wants. What `installed` lacks counts as 0.
@@ -54,7 +49,9 @@ impl<'a> VersionMatch<'a> {
             .map_or(Ordering::Equal, |(installed, wanted)| {
                 installed.cmp(&wanted)
             });
-        match self.comparison {
+        let mut reader = FlatReader::new(self.0);
+        reader.array_len();
+        match reader.uint() {
             1 => ordering.is_gt(),
             2 => ordering.is_ge(),
             3 => ordering.is_eq(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use iot_ota::manifest::{ComponentId, Limits, SignedManifest};
 use iot_ota::process::{
-    Capabilities, Check, Component, Effect, Identity, Procedure, Process, Source, Step,
+    Capabilities, Check, Component, Details, Effect, Identity, Procedure, Process, Source, Step,
 };
 
 use crate::keys::Sha256;
@@ -156,19 +156,19 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn image(digest: Option<[u8; 32]>, size: Option<u64>) -> String {
+fn image(digest: Option<&[u8; 32]>, size: Option<u64>) -> String {
     let digest = digest.map_or("-".to_owned(), |digest| hex(&digest[..4]));
     let size = size.map_or("-".to_owned(), |size| size.to_string());
     format!("{digest} {size}")
 }
 
-fn details(encryption: Option<&[u8]>, metadata: Option<&[u8]>) -> String {
-    let encrypted = if encryption.is_some() {
+fn describe_details(details: Details<'_>) -> String {
+    let encrypted = if details.encryption.is_some() {
         " encrypted"
     } else {
         ""
     };
-    let metadata = if metadata.is_some() {
+    let metadata = if details.metadata.is_some() {
         " with metadata"
     } else {
         ""
@@ -200,8 +200,13 @@ pub(crate) fn describe(step: &Step<'_>) -> String {
                 other => panic!("{other:?}"),
             }
         }
-        Step::Perform { target, effect } => {
+        Step::Perform {
+            target,
+            effect,
+            details,
+        } => {
             let id = path(target.id);
+            let details = describe_details(details);
             match effect {
                 Effect::Fetch(fetch) => {
                     let source = match fetch.source {
@@ -210,33 +215,17 @@ pub(crate) fn describe(step: &Step<'_>) -> String {
                         other => panic!("{other:?}"),
                     };
                     let image = image(fetch.digest, fetch.size);
-                    let details = details(fetch.encryption, fetch.metadata);
                     format!("fetch {id} {source} {image}{details}")
                 }
-                Effect::Copy {
-                    from,
-                    encryption,
-                    metadata,
-                } => {
-                    let details = details(encryption, metadata);
-                    format!("copy {id} from {}{details}", path(from.id))
-                }
+                Effect::Copy { from } => format!("copy {id} from {}{details}", path(from.id)),
                 Effect::Swap { with } => format!("swap {id} with {}", path(with.id)),
-                Effect::Write {
-                    content,
-                    encryption,
-                    metadata,
-                } => {
-                    let details = details(encryption, metadata);
-                    format!("write {id} {} bytes{details}", content.len())
+                Effect::Write(content) => format!("write {id} {} bytes{details}", content.len()),
+                Effect::Invoke(arguments) => {
+                    let text = arguments.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+                    let text = text.map_or(String::new(), |text| format!(" {text}"));
+                    format!("invoke {id}{text}")
                 }
-                Effect::Invoke { arguments } => {
-                    let arguments =
-                        arguments.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
-                    let arguments = arguments.map_or(String::new(), |text| format!(" {text}"));
-                    format!("invoke {id}{arguments}")
-                }
-                Effect::Wait { events } => format!("wait {id} {}", hex(events)),
+                Effect::Wait(events) => format!("wait {id} {}", hex(events)),
                 Effect::Unlink => format!("unlink {id}"),
                 other => panic!("{other:?}"),
             }
