@@ -35,7 +35,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             Outcome::Enter(sequence, kind) => self.enter(sequence, kind)?,
             Outcome::Ask(asked) => match self.position.answer(self.replayed) {
                 Some(answer) if asked == Asked::Answer => {
-                    self.replayed += 1;
+                    self.replayed = self.replayed.saturating_add(1);
                     self.settle(answer);
                 }
                 _ => self.asked = asked,

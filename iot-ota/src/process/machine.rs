@@ -111,7 +111,7 @@ pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
     pub(super) asked: Asked,
     // What was asked.
     pub(super) next: Step<'a>,
-    // Steps of an earlier run that are gone through without a word.
+    // The steps so far; what the position knows of an earlier run is gone through without a word.
     pub(super) replayed: u16,
     pub(super) position: Position,
     pub(super) record: Option<Record<'a>>,
@@ -195,7 +195,7 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             targets: 0,
             asked: Asked::Nothing,
             next: Step::Finished,
-            replayed: u16::MAX,
+            replayed: 0,
             position: Position::start(procedure, manifest.digest()),
             record: None,
             records: false,
@@ -220,7 +220,6 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             return Err(ProcessError::Structure);
         }
         process.position = *position;
-        process.replayed = 0;
         Ok(process)
     }
 
@@ -272,6 +271,7 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             Asked::Answer => {
                 self.asked = Asked::Nothing;
                 self.position.push(success);
+                self.replayed = self.replayed.saturating_add(1);
                 self.settle(success);
             }
             Asked::Dependency(_) => self.dependency(None),
