@@ -9,8 +9,10 @@ mod command;
 mod content;
 mod envelope;
 mod keys;
+mod keyset;
 mod parameter;
 mod plan;
+mod roles;
 mod verify;
 
 #[cfg(feature = "author")]
@@ -22,8 +24,10 @@ pub use command::{Argument, Command, CommandCode, CommandError, Commands, Sequen
 pub use content::Manifest;
 pub use envelope::{Element, EnvelopeError, Limits, SignedManifest};
 pub use keys::{KeyList, ManifestKeys, SharedSecret, SigningKey};
+pub use keyset::{KeyEntry, KeySet};
 pub use parameter::{ComponentId, Parameter, ParameterCode, Parameters};
 pub use plan::{Device, Plan, PlanError};
+pub use roles::{Role, Roles};
 pub use verify::{Floor, VerifyError};
 
 pub(crate) use content::{INVOKE, LOAD, UNINSTALL, VALIDATE};

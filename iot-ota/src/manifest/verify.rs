@@ -151,7 +151,7 @@ impl<'a> SignedManifest<'a> {
 
 /// Which roles the accepted keys among the signers fill together.
 #[inline(never)]
-fn authenticate(
+pub(super) fn authenticate(
     mut wrapper: FlatReader<'_>,
     blocks: u32,
     signed: &[u8],
