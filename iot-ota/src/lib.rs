@@ -6,6 +6,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "decrypt")]
+pub mod decrypt;
 pub mod image;
 pub mod manifest;
 pub mod process;

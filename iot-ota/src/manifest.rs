@@ -7,6 +7,7 @@
 
 mod command;
 mod content;
+mod encryption;
 mod envelope;
 mod keys;
 mod keyset;
@@ -22,6 +23,7 @@ mod author;
 pub use author::{AuthorError, Template};
 pub use command::{Argument, Command, CommandCode, CommandError, Commands, Sequence};
 pub use content::Manifest;
+pub use encryption::{Agreement, EncryptionInfo, PayloadCipher, Recipient};
 pub use envelope::{Element, EnvelopeError, Limits, SignedManifest};
 pub use keys::{KeyList, ManifestKeys, SharedSecret, SigningKey};
 pub use keyset::{KeyEntry, KeySet};
