@@ -20,7 +20,10 @@ mod verify;
 mod author;
 
 #[cfg(feature = "author")]
-pub use author::{AuthorError, Template};
+pub use author::{
+    Author, AuthorError, CommandList, Envelope, Image, ParameterList, RECORD_ALWAYS,
+    RECORD_FAILURE, SlotImage, Template, Text,
+};
 pub use command::{Argument, Command, CommandCode, CommandError, Commands, Sequence};
 pub use content::Manifest;
 pub use encryption::{Agreement, EncryptionInfo, PayloadCipher, Recipient};

@@ -111,6 +111,8 @@ pub(super) struct Signed<'a> {
     pub(super) payload: &'a [u8],
 }
 
+type Check<'c> = &'c mut dyn FnMut(&[&[u8]]) -> Result<(), BadSignature>;
+
 impl Signed<'_> {
     /// Hands `use_parts` the structure in pieces, uncopied.
     #[inline(never)]
@@ -137,10 +139,7 @@ impl Signed<'_> {
     }
 
     /// Whether a key's own check of the structure holds.
-    pub(super) fn holds(
-        &self,
-        check: &mut dyn FnMut(&[&[u8]]) -> Result<(), BadSignature>,
-    ) -> Result<(), CoseError> {
+    pub(super) fn holds(&self, check: Check<'_>) -> Result<(), CoseError> {
         let mut checked = Err(BadSignature::new());
         self.with_parts(&mut |parts| checked = check(parts));
         checked.map_err(|_| CoseError::Unverified)

@@ -363,6 +363,27 @@ impl<'a> Manifest<'a> {
         self.envelope.integrated(name)
     }
 
+    /// The payloads that travel in the envelope, by name; see [`integrated_payload`](Self::integrated_payload).
+    pub fn integrated_payloads(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.envelope.payloads()
+    }
+
+    /// Whether a part is in the envelope instead of the manifest.
+    #[cfg(feature = "author")]
+    pub(super) fn is_beside(&self, key: i32) -> bool {
+        Element::of_key(key).is_some_and(|element| self.beside & element.bit() != 0)
+    }
+
+    /// A part as it stands, be it here or in the envelope.
+    #[cfg(feature = "author")]
+    pub(super) fn whole(&self, key: i32) -> Option<&'a [u8]> {
+        if self.is_beside(key) {
+            self.envelope.element(key)
+        } else {
+            self.part(key)
+        }
+    }
+
     pub(crate) const fn limits(&self) -> Limits {
         self.envelope.limits
     }

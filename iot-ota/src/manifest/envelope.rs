@@ -170,6 +170,15 @@ impl<'a> SignedManifest<'a> {
         })
     }
 
+    /// The payloads that travel in the envelope.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let entries = Entries::of(self.map).flatten();
+        entries.filter_map(|entry| match entry.key {
+            Key::Name(name) => Some((name, entry.content)),
+            Key::Number(_) => None,
+        })
+    }
+
     /// A payload that travels in the envelope under a name such as `#firmware`.
     #[inline(never)]
     pub(super) fn integrated(&self, name: &str) -> Option<&'a [u8]> {

@@ -21,9 +21,7 @@ impl<'a> VersionMatch<'a> {
         let comparison = reader.uint();
         let count = reader.array_len();
         for _ in 0..count {
-            if reader.peek().is_none() {
-                return None;
-            }
+            reader.peek()?;
             reader.int();
         }
         let known = items == 2 && (1..=5).contains(&comparison) && count > 0;
