@@ -11,6 +11,7 @@ pub mod decrypt;
 pub mod image;
 pub mod manifest;
 pub mod process;
+pub mod report;
 #[cfg(feature = "rollout")]
 pub mod rollout;
 #[cfg(any(test, feature = "sim"))]

@@ -41,12 +41,12 @@ pub(crate) use parameter::{digest_in, fits};
 use iot_core::codec::FlatReader;
 use iot_core::crypto::Sha256Digest;
 
-const SHA256: i32 = -16;
+pub(crate) const SHA256: i32 = -16;
 
 /// Reads a `SUIT_Digest` (§10), which must be all there is: only SHA-256 is understood, which every implementation
 /// must.
 #[inline(never)]
-fn digest(bytes: &[u8]) -> Option<&Sha256Digest> {
+pub(crate) fn digest(bytes: &[u8]) -> Option<&Sha256Digest> {
     let mut reader = FlatReader::new(bytes);
     let items = reader.array_len();
     let algorithm = reader.i32();

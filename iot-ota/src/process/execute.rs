@@ -41,10 +41,10 @@ pub(super) enum Outcome<'a> {
 type Executed<'a> = Result<Outcome<'a>, ProcessError>;
 
 /// The reporting policy of a command that has one.
-pub(super) fn policy(code: i32, raw: &[u8]) -> u8 {
+pub(super) fn policy(code: i32, raw: &[u8]) -> Option<u8> {
     match code {
-        12 | 15 | 19 | 20 | 32 | 34 | 35 => 0,
-        _ => raw.first().copied().unwrap_or(0),
+        12 | 15 | 19 | 20 | 32 | 34 | 35 => None,
+        _ => raw.first().copied(),
     }
 }
 

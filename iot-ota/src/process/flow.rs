@@ -193,25 +193,35 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// Makes a record of the command under way, if its author asked for one.
     #[inline(never)]
     fn note(&mut self, success: bool) {
-        let Some((code, raw, _)) = self.command().filter(|_| self.records) else {
+        if !self.records {
             return;
-        };
-        let policy = policy(code, raw);
-        let component = self.current().unwrap_or(u8::MAX).into();
-        if policy & (if success { 1 } else { 2 }) != 0
-            && let Some((target, _)) = self.target(component)
-        {
-            self.record = Some(Record {
-                path: self.level().path,
-                section: self.section(),
-                offset: self.offset(),
-                component,
-                target,
-                command: CommandCode::new(code),
-                success,
-                policy,
-            });
         }
+        let wanted = if success { 1 } else { 2 };
+        let record = self.record().filter(|record| record.policy & wanted != 0);
+        // What failed within a sequence is told although the sequence ends well.
+        if let Some(record) = record {
+            self.record = Some(Record { success, ..record });
+        }
+    }
+
+    /// The command under way, as a record of its success would name it; `None` between two commands, and for those
+    /// without a reporting policy.
+    #[must_use]
+    pub fn record(&self) -> Option<Record<'a>> {
+        let (code, raw, _) = self.command()?;
+        let policy = policy(code, raw)?;
+        let component = self.current()?.into();
+        let (target, _) = self.target(component)?;
+        Some(Record {
+            path: self.level().path,
+            section: self.section(),
+            offset: self.offset(),
+            component,
+            target,
+            command: CommandCode::new(code),
+            success: true,
+            policy,
+        })
     }
 
     /// The section's key, for people.
