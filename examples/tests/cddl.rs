@@ -22,6 +22,7 @@ mod cddl {
     pub(crate) mod identity;
     pub(crate) mod outbox;
     pub(crate) mod schema;
+    pub(crate) mod suit;
     pub(crate) mod tape;
     pub(crate) mod twin;
     pub(crate) mod update;
@@ -31,9 +32,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
-use cddl::{carried, commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
+use cddl::{
+    carried, commands, envelope, exchange, fleet, identity, outbox, suit, tape, twin, update,
+};
 
-const CHECKED: [&Schema; 12] = [
+const CHECKED: [&Schema; 15] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
@@ -43,6 +46,9 @@ const CHECKED: [&Schema; 12] = [
     &identity::ENROLMENT,
     &identity::ROTATION,
     &outbox::SCHEMA,
+    &suit::KEY_SET,
+    &suit::MANIFEST,
+    &suit::REPORT,
     &tape::SCHEMA,
     &twin::SCHEMA,
     &update::SCHEMA,

@@ -620,3 +620,14 @@ fn a_position_has_one_encoding_and_nothing_else_is_one() {
     assert!(Position::decode(&[good, &[0]].concat()).is_err());
     assert_eq!(process.position().unwrap().encode(&mut [0; 12]), None);
 }
+
+#[test]
+fn a_number_where_a_list_belongs_is_not_counted_up_to() {
+    // A component of the manifest that is the number 469,697,295: it once took seconds to refuse.
+    let forge = one().part(5, uint(0x1bff_030f));
+    let envelope = forge.signed();
+    let keys = SigningKey::new(ToyKey::new(1));
+    assert!(verify(&envelope, &keys, 0).is_err());
+    let mut reader = iot_core::codec::FlatReader::new(&[0x1a, 0x1b, 0xff, 0x03, 0x0f]);
+    assert_eq!((reader.array_len(), reader.rest()), (0, None));
+}

@@ -236,8 +236,10 @@ impl<'b> FlatReader<'b> {
         let bytes = 1 << (info % 8);
         let followers = self.take(bytes).iter();
         let argument = followers.fold(0, |value, &byte| value << 8 | u64::from(byte));
-        self.require(info <= 27 && following(argument) == bytes);
-        argument
+        // What is refused counts for nothing: somebody may count up to it.
+        let shortest = info <= 27 && following(argument) == bytes;
+        self.require(shortest);
+        if shortest { argument } else { 0 }
     }
 
     #[inline(never)]

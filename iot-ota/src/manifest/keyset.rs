@@ -38,6 +38,14 @@ pub struct KeyEntry<'a> {
     pub key: &'a [u8],
 }
 
+impl<'a> KeyEntry<'a> {
+    /// A key under its id.
+    #[must_use]
+    pub const fn new(id: &'a [u8], algorithm: SignatureAlgorithm, key: &'a [u8]) -> Self {
+        Self { id, algorithm, key }
+    }
+}
+
 impl<'a> KeySet<'a> {
     /// Verifies a set that `keys` have signed in the role of bit `role`, and reads it.
     ///
