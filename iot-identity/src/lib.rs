@@ -15,7 +15,6 @@ pub mod enrol;
 pub mod key;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
-#[cfg(feature = "std")]
 pub mod revocation;
 #[cfg(feature = "ring")]
 pub mod ring;

@@ -8,7 +8,7 @@ use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
 use iot_core::{DeviceId, Now, Role, TenantId, Timestamp};
 use iot_identity::cert::{AdmitError, Authority, Trust, TrustAnchors, Validity};
 use iot_identity::key::PublicKey;
-use iot_identity::revocation::{Denied, Revocations, Subscription};
+use iot_identity::revocation::{Denied, News, Revocations, Subscription};
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
 use iot_identity::tls::{ClientBuilder, Credential, ServerBuilder};
 use iot_transport::gate::{Gate, GateListening, Refusal, Stage};
@@ -143,8 +143,8 @@ impl World {
         };
         let listening = gate.listen("127.0.0.1:0").await.unwrap();
         let cutting = gate.clone();
-        let subscription = self.revocations.subscribe(move |denied| match denied {
-            Denied::Device(tenant, device) => {
+        let subscription = self.revocations.subscribe(move |news| match news {
+            News::Denied(Denied::Device(tenant, device)) => {
                 let _ = cutting.cut(tenant, device);
             }
             _ => {
