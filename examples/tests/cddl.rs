@@ -33,12 +33,13 @@ use std::path::{Path, PathBuf};
 use cddl::schema::Schema;
 use cddl::{carried, commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
 
-const CHECKED: [&Schema; 12] = [
+const CHECKED: [&Schema; 13] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
+    &identity::COMPACT,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
     &identity::ROTATION,
