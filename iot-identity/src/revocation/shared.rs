@@ -66,6 +66,12 @@ impl InForce {
             || self.local.contains(entry)
             || self.compact.as_ref().is_some_and(|list| list.denies(entry))
     }
+
+    fn denies_any(&self, links: &[(CertificateId, KeyHash)]) -> bool {
+        links.iter().any(|&(certificate, key)| {
+            self.denies(&Denied::Key(key)) || self.denies(&Denied::Certificate(certificate))
+        })
+    }
 }
 
 #[derive(Default)]
@@ -223,11 +229,13 @@ impl Revocations {
         links: &[(CertificateId, KeyHash)],
     ) -> bool {
         let current = self.read();
-        current.denies(&Denied::Device(*tenant, *device))
-            || links.iter().any(|&(certificate, key)| {
-                current.denies(&Denied::Key(key))
-                    || current.denies(&Denied::Certificate(certificate))
-            })
+        current.denies(&Denied::Device(*tenant, *device)) || current.denies_any(links)
+    }
+
+    /// Whether any certificate or key of a chain is denied: for peers that are no devices.
+    #[must_use]
+    pub fn denies_any(&self, links: &[(CertificateId, KeyHash)]) -> bool {
+        self.read().denies_any(links)
     }
 
     /// Whether a device or a key is denied, for a key that has no certificate yet.
