@@ -12,6 +12,9 @@ pub mod cert;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod enrol;
+#[cfg(all(fuzzing, feature = "pkcs11"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
