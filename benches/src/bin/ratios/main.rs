@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p iot-benches --bin ratios [-- --only NAME --gate]`
 
+mod denied;
 mod engine;
 mod flash;
 mod mqtt;
@@ -17,7 +18,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 14] = [
+const ENTRIES: [Entry; 16] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -30,6 +31,8 @@ const ENTRIES: [Entry; 14] = [
     ("outbox_overhead_4", outbox::outbox_overhead_4),
     ("outbox_places", places::outbox_places),
     ("mqtt_publish", mqtt::mqtt_publish),
+    ("deny_list_entry", denied::deny_list_entry),
+    ("deny_list_lookup", denied::deny_list_lookup),
     ("suit_verify", suit::suit_verify),
     ("twin_document", twin::twin_document),
 ];
