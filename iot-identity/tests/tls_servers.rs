@@ -2,6 +2,7 @@
 #![cfg(feature = "tls")]
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::needless_pass_by_value,
     reason = "a test may fail loudly"
@@ -433,6 +434,54 @@ fn a_service_is_known_by_its_own_name_wherever_it_is_reached() {
     // Everything else is judged as ever.
     let error = refusal(client(&root("others")).service(name("hall-3")), &both);
     assert_eq!(error, CertificateError::UnknownIssuer);
+}
+
+#[test]
+fn a_service_that_does_not_say_that_it_serves_is_refused() {
+    let named = |leaf: &mut Draft| leaf.put(17, false, &seq(&[tlv(0x86, b"urn:iot:service:a")]));
+    let (client, shown) = forged(|_, leaf| named(leaf));
+    assert_eq!(connects(client.service(name("a")), &shown), Ok(()));
+    let (client, shown) = forged(|_, leaf| {
+        named(leaf);
+        leaf.take(37);
+    });
+    let error = refusal(client.service(name("a")), &shown);
+    assert_eq!(error, CertificateError::InvalidPurpose);
+    // For anything in particular it may not be, either.
+    let (client, shown) = forged(|_, leaf| {
+        named(leaf);
+        leaf.put(37, false, &seq(&[tlv(6, &[0x55, 0x1d, 0x25, 0])]));
+    });
+    let error = refusal(client.service(name("a")), &shown);
+    assert_eq!(error, CertificateError::InvalidPurpose);
+}
+
+/// Two roots, of which the second certifies the first, too, but without its constraints.
+#[test]
+fn a_chain_ends_at_the_first_root_that_it_reaches() {
+    let called = |text| forge::name(&[(COMMON_NAME, UTF8, text)]);
+    let [top, lower, own] = [(); 3].map(|()| Key::new(EcdsaP256Sha256));
+    let top_root = Draft::new(called("Top"), &top, &called("Top"), &top, true);
+    let mut low_root = Draft::new(called("Low"), &lower, &called("Low"), &lower, true);
+    let other = seq(&[tlv(0x82, b"example.com")]);
+    low_root.put(30, true, &seq(&[tlv(0xa0, &other)]));
+    let crossed = Draft::new(called("Low"), &lower, &called("Top"), &top, true);
+    let mut leaf = Draft::new(called("Server"), &own, &called("Low"), &lower, false);
+    leaf.put(17, false, &seq(&[tlv(0x82, b"localhost")]));
+    leaf.put(37, false, &seq(&[tlv(6, &[0x2b, 6, 1, 5, 5, 7, 3, 1])]));
+    let [top_root, low_root, leaf, crossed] = [
+        top_root.sign(&top),
+        low_root.sign(&lower),
+        leaf.sign(&lower),
+        crossed.sign(&top),
+    ]
+    .map(CertificateDer::from);
+    let shown = Credential::new(own.into_signer(), vec![leaf, crossed]).unwrap();
+    let at = Clock::new(|| TimeBounds::exact(Timestamp::from_secs(1_800_000_000)));
+    let only_top = ClientBuilder::new([&top_root]).unwrap().clock(at.clone());
+    assert_eq!(connects(only_top, &shown), Ok(()));
+    let both = ClientBuilder::new([&top_root, &low_root]).unwrap();
+    assert_eq!(reason(both.clock(at), &shown), PathError::NameConstraints);
 }
 
 #[test]
