@@ -11,6 +11,7 @@ pub mod denied;
 pub mod fixture;
 pub mod flash;
 pub mod release;
+pub mod replay;
 pub mod service;
 pub mod uart;
 pub mod world;

@@ -22,6 +22,7 @@ pub mod lint;
 pub mod path;
 pub mod request;
 pub mod rotation;
+pub mod signature;
 pub mod token;
 pub mod tpm;
 
