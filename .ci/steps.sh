@@ -229,6 +229,7 @@ commands-two-issuers bounded
 outbox               bounded
 outbox-pushed-out    bounded
 rotation             bounded
+rotation-in-use      bounded
 '
 
 # Every state that power cuts can lead to, in the small scopes; the large ones are in .ci/deep.

@@ -38,12 +38,13 @@ use cddl::{
     update,
 };
 
-const CHECKED: [&Schema; 19] = [
+const CHECKED: [&Schema; 20] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
+    &identity::COMPACT,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
     &identity::ROTATION,
