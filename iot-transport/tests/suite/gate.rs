@@ -90,7 +90,7 @@ async fn a_client_without_a_certificate_or_of_another_authority_fails_in_the_han
         let config = site.pki.config(own);
         let mut client = Client::new(site.tls(config), device_settings("d1"));
         let error = client.connected(PATIENCE).await.unwrap_err();
-        assert!(matches!(error, ConnectError::Tls(_)), "{error}");
+        assert!(matches!(error, ConnectError::Rejected(_)), "{error}");
         assert_eq!(site.stages()[before..], [Stage::Handshake]);
     }
     assert_eq!(site.hub.stats().accepted, 0);
