@@ -6,19 +6,19 @@ use std::time::Duration;
 use iot_core::DeviceId;
 use iot_core::command::{Inbox, Outcome};
 use iot_core::crypto::{KeyStore, SlotId};
-use iot_core::node::{KeysOf, Node};
+use iot_core::node::Node;
 use iot_core::port::Timer;
 use iot_core::storage::memory::MemoryRecords;
 use iot_identity::key::PublicKey;
-use iot_identity::ring::{Sha256, SoftwareVerifier};
-use iot_identity::rotate::Standing;
+use iot_identity::ring::{Sha256, SoftwareKeys, SoftwareVerifier};
+use iot_identity::rotate::{Identity, Standing};
+use iot_identity::tls::DeviceCredentials;
 use iot_ota::manifest::SigningKey;
 use iot_ota::sim::MemoryBanks;
 use iot_ota::slot::running_release;
 use iot_ota::update::{Trust, Updater, Want};
 use iot_transport::TokioTimer;
 use iot_twin::TwinDevice;
-use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -27,7 +27,7 @@ use crate::firmware;
 use crate::identity;
 use crate::jobs::{ISSUER, Job, Room};
 use crate::pki::{Fallible, Made, OPERATIONAL, Pki};
-use crate::plant::Plant;
+use crate::plant::{Moment, Plant};
 use crate::sensor::Sensor;
 use crate::wired::Wired;
 
@@ -46,6 +46,10 @@ pub struct Site {
 pub enum Order {
     /// Measure so many times and submit what is worth it.
     Measure(u32),
+    /// Renew the certificate now, whatever the calendar says.
+    Renew,
+    /// Somebody in front of the device has it apply once more, although it was revoked.
+    Apply,
     /// Destroy the operational key, forget the certificate, and end.
     Retire,
     /// End.
@@ -68,6 +72,13 @@ pub struct View {
     /// Readings taken here and on the wires, and those of them that were not worth a pack.
     pub readings: u64,
     pub filtered: u64,
+    /// What its twin says of a quarantine.
+    pub quarantined: bool,
+    /// No renewal is under way, and no key is left of an earlier one.
+    pub settled: bool,
+    /// Certificates renewed, and whether the service said that it is revoked.
+    pub renewed: u64,
+    pub barred: bool,
     /// The release that runs.
     pub release: u64,
     /// How the last update ended.
@@ -105,7 +116,9 @@ impl Device {
             site,
             plant: Arc::clone(&plant),
             view: Arc::clone(&view),
-            records: MemoryRecords::new(),
+            records: made.records.clone(),
+            renews: false,
+            applies: false,
             banks,
             sensor,
             wired,
@@ -155,6 +168,9 @@ struct Life {
     plant: Arc<Plant>,
     view: Arc<Mutex<View>>,
     records: MemoryRecords,
+    // On a calendar a certificate that is due stays due over a restart; here somebody said so.
+    renews: bool,
+    applies: bool,
     banks: MemoryBanks,
     sensor: Sensor,
     /// On the gateway's wires; nobody else has any.
@@ -189,43 +205,54 @@ impl Life {
 
     async fn boot(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
         self.banks.reboot(&mut Sha256::new())?;
-        let now = TokioTimer::new().now();
-        match identity::operational(&self.made, &mut self.records, now).await? {
-            Some((slot, certificate)) => {
-                self.see(|view| view.enrolled = true);
-                self.work(slot, certificate, orders).await
-            }
-            None => self.enrol(orders).await,
+        let credentials = identity::credentials(&self.made, &mut self.records).await?;
+        let is_enrolled = credentials.identity() != Identity::Factory;
+        self.see(|view| view.enrolled = is_enrolled);
+        if is_enrolled && !self.applies {
+            self.work(&credentials, orders).await
+        } else {
+            self.enrol(&credentials, orders).await
         }
     }
 
-    /// Shows the factory identity until there is an operational one that the service has taken.
-    async fn enrol(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
-        let (slot, idevid) = identity::factory(&self.made);
-        let link = identity::client(&self.site, &self.made, slot, idevid)?;
-        let keys = Arc::clone(&self.made.keys);
-        let mut rotation = identity::certificates(&self.made);
-        let mut node =
-            Node::new(link, &mut self.records, TokioTimer::new()).with_keys(KeysOf::new(&*keys));
+    /// Does nothing but enrol, until there is an operational identity that the service has taken.
+    async fn enrol(
+        &mut self,
+        credentials: &DeviceCredentials<SoftwareKeys>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Fallible<End> {
+        let link = identity::client(&self.site, credentials)?;
+        let mut renewal = credentials.renewal();
+        let mut node = Node::new(link, &mut self.records, TokioTimer::new());
         let mut buffer = vec![0; 4_096];
-        let mut engines = (&mut rotation,);
+        let mut engines = (&mut renewal,);
         node.restore(&mut engines, &mut buffer).await?;
         loop {
-            let now = node.timer().now();
-            let is_connected = node.transport().is_connected();
-            identity::satisfy(engines.0, &self.site, &self.made, is_connected, now).await?;
             tokio::select! {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
                 order = orders.recv() => match order {
                     Some(Order::Stop | Order::Retire) | None => return Ok(End::Off),
-                    Some(Order::Measure(_)) => {}
+                    Some(Order::Apply) => self.applies = true,
+                    Some(Order::Measure(_) | Order::Renew) => {}
                 },
             }
+            let now = node.timer().now();
+            identity::tend(engines.0, node.transport(), now);
             let refused = node.transport().last_error().map(ToString::to_string);
-            change(&self.view, |view| view.refused = refused);
-            match engines.0.standing() {
-                Standing::Enrolled => return Ok(End::Boot),
-                Standing::Refused(refusal) => return Err(refusal.to_string().into()),
+            let standing = engines.0.standing();
+            change(&self.view, |view| {
+                view.refused = refused;
+                view.barred = matches!(standing, Standing::Refused(_));
+            });
+            match standing {
+                // A revoked device asks again only when somebody stands in front of it and says so.
+                Standing::Refused(_) if self.applies => engines.0.apply_again(),
+                Standing::Enrolled if engines.0.identity() != credentials.identity() => {
+                    // Whoever was revoked keeps quiet until its twin says that it may speak.
+                    self.backlog.hold(self.applies);
+                    (self.applies, self.renews) = (false, false);
+                    return Ok(End::Boot);
+                }
                 _ => {}
             }
         }
@@ -234,11 +261,10 @@ impl Life {
     /// Everything an enrolled device does.
     async fn work(
         &mut self,
-        slot: SlotId,
-        certificate: CertificateDer<'static>,
+        credentials: &DeviceCredentials<SoftwareKeys>,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Fallible<End> {
-        let client = identity::client(&self.site, &self.made, slot, certificate)?;
+        let client = identity::client(&self.site, credentials)?;
         let well = firmware::self_test(&mut self.banks);
         let running = iot_ota::slot::load(&mut self.banks)?
             .and_then(|record| running_release(&self.banks, &record))
@@ -256,10 +282,16 @@ impl Life {
         let mut update = Updater::new(&mut self.banks, trust)
             .with_block_bytes(BLOCK_BYTES)
             .with_timeout(Duration::from_secs(3));
+        let mut renewal = credentials.renewal();
         let mut node = Node::new(client, &mut self.records, TokioTimer::new());
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut engines = (&mut twin, &mut jobs, &mut update, &mut self.backlog);
+        let backlog = &mut self.backlog;
+        let mut engines = (&mut twin, &mut jobs, &mut update, backlog, &mut renewal);
         node.restore(&mut engines, &mut buffer).await?;
+        if self.renews {
+            engines.4.renew();
+        }
+        let mut shows = credentials.identity();
         loop {
             tokio::select! {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
@@ -274,6 +306,14 @@ impl Life {
                             take(engines.3, heard, &self.view);
                         }
                     },
+                    Some(Order::Renew) => {
+                        self.renews = true;
+                        engines.4.renew();
+                    }
+                    Some(Order::Apply) => {
+                        self.applies = true;
+                        return Ok(End::Boot);
+                    }
                     Some(Order::Retire) => {
                         for slot in OPERATIONAL {
                             self.made.keys.destroy(slot)?;
@@ -283,12 +323,39 @@ impl Life {
                     }
                 },
             }
+            if engines.4.has_candidate() && self.plant.springs_at(Moment::Stored) {
+                return Ok(End::Boot);
+            }
+            let now = node.timer().now();
+            identity::tend(engines.4, node.transport(), now);
+            let standing = engines.4.standing();
+            if standing == Standing::Renewing
+                && !engines.4.has_candidate()
+                && self.plant.springs_at(Moment::KeyMade)
+            {
+                return Ok(End::Boot);
+            }
+            if engines.4.identity() != shows {
+                shows = engines.4.identity();
+                self.renews = false;
+                change(&self.view, |view| view.renewed += 1);
+                if self.plant.springs_at(Moment::Committed) {
+                    return Ok(End::Boot);
+                }
+            }
+            if engines.4.shown() == Some(Identity::Factory) {
+                // The service does not take its certificate any more: nothing but enrolment is left to do.
+                self.applies = true;
+                return Ok(End::Boot);
+            }
             if let Some(desired) = engines.0.changed() {
                 change(&self.view, |view| {
                     view.applied += 1;
                     view.setpoint = desired.setpoint;
                     view.interval = desired.interval;
+                    view.quarantined = desired.quarantined;
                 });
+                engines.3.hold(desired.quarantined);
                 engines.0.acknowledge(desired.version, true);
             }
             while let Some(job) = engines.1.next() {
@@ -314,9 +381,13 @@ impl Life {
                     client.last_error().map(ToString::to_string),
                 )
             };
+            let has_key = |slot: &SlotId| self.made.keys.signer(*slot).is_ok();
+            let keys = OPERATIONAL.iter().filter(|slot| has_key(slot)).count();
             change(&self.view, |view| {
                 view.connected = connected;
                 view.refused = refused;
+                view.settled = standing == Standing::Enrolled && keys == 1;
+                view.barred = matches!(standing, Standing::Refused(_));
                 view.packs = engines.3.next_number() - 1;
                 view.waiting = engines.3.waiting();
                 view.resent = engines.3.resent;

@@ -21,7 +21,7 @@ use crate::rotate::{Identity, Rotation, Session, Standing, Want};
 
 /// The encoded chain of a slot; a chain of four fits.
 pub(super) const CHAIN_BYTES: usize = 4_096;
-/// A link that fails says so by no event, so it is looked at this often while an answer is awaited.
+/// A link that fails says so by no event, so the node comes back this soon while an answer is awaited.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Keeps a device in possession of a valid certificate, and every configuration of its
@@ -54,6 +54,8 @@ pub struct Renewal<K> {
     shown: Option<Identity>,
     /// No answer has come yet.
     awaits: bool,
+    /// Something happened that nobody has tended to.
+    neglected: bool,
     /// What was counted of the link when that was last told.
     opened: u64,
     failed: u64,
@@ -76,6 +78,7 @@ impl<K: KeyStore + Send + Sync + 'static> Renewal<K> {
             live,
             shown: None,
             awaits: false,
+            neglected: true,
             opened: 0,
             failed: 0,
             looked: Instant::ZERO,
@@ -89,7 +92,7 @@ impl<K: KeyStore + Send + Sync + 'static> Renewal<K> {
     /// key store fails at is tried again after a pause.
     #[must_use]
     pub fn tend(&mut self, now: Now, link: &Link) -> bool {
-        self.looked = now.instant;
+        (self.looked, self.neglected) = (now.instant, false);
         let mut anew = false;
         loop {
             self.hears(now, link);
@@ -201,11 +204,13 @@ impl<K: KeyStore + Send + Sync + 'static> Renewal<K> {
 impl<K> Renewal<K> {
     /// Renews as soon as there is a session, whatever the clock says.
     pub fn renew(&mut self) {
+        self.neglected = true;
         self.rotation.renew();
     }
 
     /// Asks once more after a refusal for good, over the factory identity.
     pub fn apply_again(&mut self) {
+        self.neglected = true;
         self.rotation.apply_again();
     }
 
@@ -256,10 +261,12 @@ impl<K> Engine for Renewal<K> {
     }
 
     fn input(&mut self, now: Now, event: &Event<'_>) {
+        self.neglected = true;
         self.rotation.input(now, event);
     }
 
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        self.looked = now.instant;
         match self.rotation.step(now, buffer) {
             // Signed in `tend`, where the keys are.
             Step::Sign { .. } => Step::Idle,
@@ -268,11 +275,12 @@ impl<K> Engine for Renewal<K> {
     }
 
     fn done(&mut self, now: Now, done: Done<'_>) {
+        self.neglected = true;
         self.rotation.done(now, done);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let glance = self.awaits.then(|| self.looked + GLANCE);
+        let glance = (self.awaits || self.neglected).then(|| self.looked + GLANCE);
         [glance, self.rotation.deadline()]
             .into_iter()
             .flatten()
