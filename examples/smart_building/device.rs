@@ -119,6 +119,7 @@ impl Device {
             records: made.records.clone(),
             renews: false,
             applies: false,
+            returns: false,
             banks,
             sensor,
             wired,
@@ -171,6 +172,8 @@ struct Life {
     // On a calendar a certificate that is due stays due over a restart; here somebody said so.
     renews: bool,
     applies: bool,
+    // It was revoked, and the service has not spoken of a quarantine since.
+    returns: bool,
     banks: MemoryBanks,
     sensor: Sensor,
     /// On the gateway's wires; nobody else has any.
@@ -248,8 +251,9 @@ impl Life {
                 // A revoked device asks again only when somebody stands in front of it and says so.
                 Standing::Refused(_) if self.applies => engines.0.apply_again(),
                 Standing::Enrolled if engines.0.identity() != credentials.identity() => {
-                    // Whoever was revoked keeps quiet until its twin says that it may speak.
-                    self.backlog.hold(self.applies);
+                    // Whoever was revoked keeps quiet until it is released.
+                    self.returns |= self.applies;
+                    self.backlog.hold(self.returns);
                     (self.applies, self.renews) = (false, false);
                     return Ok(End::Boot);
                 }
@@ -355,7 +359,9 @@ impl Life {
                     view.interval = desired.interval;
                     view.quarantined = desired.quarantined;
                 });
-                engines.3.hold(desired.quarantined);
+                // What the twin had on record is from before: only what the service says of a quarantine ends it.
+                self.returns &= !desired.quarantined;
+                engines.3.hold(desired.quarantined || self.returns);
                 engines.0.acknowledge(desired.version, true);
             }
             while let Some(job) = engines.1.next() {

@@ -38,6 +38,8 @@ pub async fn readmit(
         .service
         .ask(move |fleet, _| fleet.desk.readmit(&id))
         .await?;
+    // Told before it comes: the first thing that its twin says must not be that it may speak.
+    desire(world, device, true).await?;
     must(closed > 0, || "it held nothing that was denied".into())?;
     world
         .site
@@ -56,8 +58,6 @@ pub async fn readmit(
     must(quarantine.approve(&tenant, &id), || {
         "it waits for no approval".into()
     })?;
-    world.wait(device, PATIENCE, |view| view.connected).await?;
-    desire(world, device, true).await?;
     let told = |view: &View| view.connected && view.quarantined;
     world.wait(device, PATIENCE, told).await?;
     let deferred = world.service.ask(|fleet, _| fleet.desk.deferred).await?;
