@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use cddl::schema::Schema;
 use cddl::{carried, commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
 
-const CHECKED: [&Schema; 12] = [
+const CHECKED: [&Schema; 13] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
@@ -41,6 +41,7 @@ const CHECKED: [&Schema; 12] = [
     &fleet::SCHEMA,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &identity::PROVISION,
     &identity::ROTATION,
     &outbox::SCHEMA,
     &tape::SCHEMA,
