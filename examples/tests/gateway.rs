@@ -98,7 +98,8 @@ async fn lives<K: KeyStore + Send + Sync + 'static>(
             engines.1.renew();
         }
     }
-    service.is_shown(&credentials.live().current().chain()[0].clone());
+    let shown = credentials.live().current();
+    service.is_shown(shown.chain().first().ok_or("an empty chain")?);
     Ok(())
 }
 
