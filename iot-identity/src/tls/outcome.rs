@@ -62,7 +62,6 @@ const fn said(alert: AlertDescription) -> Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::boxed::Box;
 
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
@@ -70,7 +69,7 @@ mod tests {
 
     fn read(alert: AlertDescription) -> Session {
         let inner = io::Error::other(rustls::Error::AlertReceived(alert));
-        outcome_of(&Outer(io::Error::other(Box::new(inner))))
+        outcome_of(&Outer(io::Error::other(inner)))
     }
 
     #[test]
