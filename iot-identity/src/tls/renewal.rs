@@ -184,11 +184,8 @@ impl<K: KeyStore + Send + Sync + 'static> Renewal<K> {
     fn does(&self, want: Want) -> Result<(SlotId, Option<PublicKey>), KeyError> {
         let slot = match want {
             Want::Generate(slot) => {
-                // A key that was made, and not heard of before the power failed, is as good as a new one.
-                match self.keys.generate(slot, self.algorithm, KeyPolicy::Sign) {
-                    Ok(()) | Err(KeyError::Occupied) => slot,
-                    Err(error) => return Err(error),
-                }
+                self.keys.generate(slot, self.algorithm, KeyPolicy::Sign)?;
+                slot
             }
             Want::Destroy(slot) => {
                 self.keys.destroy(slot)?;
