@@ -38,7 +38,7 @@ use cddl::{
     update,
 };
 
-const CHECKED: [&Schema; 20] = [
+const CHECKED: [&Schema; 21] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
@@ -47,6 +47,7 @@ const CHECKED: [&Schema; 20] = [
     &identity::COMPACT,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &identity::PROVISION,
     &identity::ROTATION,
     &outbox::SCHEMA,
     &registry::FILE,

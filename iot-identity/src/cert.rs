@@ -38,6 +38,8 @@ pub(crate) use anchors::link;
 pub use anchors::{AdmitError, AnchorError, MAX_CHAIN, TrustAnchors, VerifiedPeer};
 #[cfg(feature = "cert")]
 pub use authority::{Authority, IssueError};
+#[cfg(feature = "tls")]
+pub(crate) use names::idevid_name;
 #[cfg(feature = "cert")]
 pub use request::{CertificationRequest, Request, RequestError, RequestedExtension};
 #[cfg(feature = "tls")]

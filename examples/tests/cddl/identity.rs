@@ -17,6 +17,7 @@ use iot_identity::revocation::{
 };
 use iot_identity::ring::{Sha256, SoftwareKey, SoftwareKeys, SoftwareVerifier, SystemEntropy};
 use iot_identity::rotate::{Policy, Rotation, Session, Want};
+use iot_identity::tls::Provision;
 
 use super::engine::hand;
 use super::schema::{Schema, schema};
@@ -24,6 +25,7 @@ use super::schema::{Schema, schema};
 pub(crate) const DENY_LIST: Schema = schema!("iot-identity/src/revocation/denylist.cddl");
 pub(crate) const COMPACT: Schema = schema!("iot-identity/src/revocation/compact.cddl");
 pub(crate) const ENROLMENT: Schema = schema!("iot-identity/src/enrol/enrol.cddl");
+pub(crate) const PROVISION: Schema = schema!("iot-identity/src/tls/provision.cddl");
 pub(crate) const ROTATION: Schema = schema!("iot-identity/src/rotate/rotate.cddl");
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -89,6 +91,25 @@ fn a_compact_deny_list_is_as_described() {
             wrong[at - 1] = byte;
             assert!(COMPACT.accepts("signed-list", &wrong).is_err(), "{at}");
         }
+    }
+}
+
+#[test]
+fn what_the_factory_stores_is_as_described() {
+    let (_, device) = names();
+    let mut entropy = SystemEntropy::new();
+    let years = Validity::lasting(START, Duration::from_secs(86_400_000));
+    let new_key = || SoftwareKey::generate(EcdsaP256Sha256).unwrap();
+    let factory = Authority::root(new_key(), "Acme", years, &mut entropy).unwrap();
+    let public = PublicKey::of(&new_key()).unwrap();
+    let kind = "1.3.6.1.4.1.32473.1";
+    let idevid = factory.idevid(&device, kind, &public, START, &mut entropy);
+    let root = factory.certificate().clone();
+    for (above, roots) in [(0, 1), (3, 8)] {
+        let mut chain = vec![idevid.clone().unwrap()];
+        chain.extend(vec![root.clone(); above]);
+        let provision = Provision::new(chain, vec![root.clone(); roots]).unwrap();
+        PROVISION.holds("provision", &provision.encode());
     }
 }
 
