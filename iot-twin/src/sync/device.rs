@@ -3,6 +3,8 @@
 mod intake;
 mod report;
 mod storage;
+#[cfg(feature = "sim")]
+mod view;
 
 use core::fmt;
 use core::ops::Deref;
@@ -11,7 +13,7 @@ use core::time::Duration;
 use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
 use iot_core::{Channel, Engine, Instant, Message, Now};
 
-use super::slot::{Code, Slot, Version};
+use super::slot::{Code, Slot, SubTwin, Version};
 use crate::leaf::LeafWriter;
 use crate::reflect::{Desired, Twin, field};
 use crate::schema::Access;
@@ -96,6 +98,7 @@ pub struct TwinDevice<T: Twin, const PENDING: usize> {
     staging: Option<Staging>,
     issued: Option<Issued>,
 
+    number: SubTwin,
     epoch: u32,
     contiguous: u64,
     unsaved: bool,
@@ -179,6 +182,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             pending: [Staged::EMPTY; PENDING],
             staging: None,
             issued: None,
+            number: SubTwin::MAIN,
             epoch: 0,
             contiguous: 0,
             unsaved: false,
@@ -207,6 +211,13 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[must_use]
     pub const fn with_records(mut self, first: RecordKey) -> Self {
         self.records = first;
+        self
+    }
+
+    /// Is this one of the device's twins.
+    #[must_use]
+    pub const fn numbered(mut self, number: SubTwin) -> Self {
+        self.number = number;
         self
     }
 
@@ -322,13 +333,6 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             slot.told = self.last;
         }
         self.tell = true;
-    }
-
-    /// What it claims to have, and the version of each field.
-    #[cfg(all(test, feature = "alloc", feature = "derive"))]
-    pub(super) fn progress(&self) -> (Version, alloc::vec::Vec<Version>) {
-        let stamps = self.slots().map(|slot| slot.stamp).collect();
-        (Version::new(self.epoch, self.contiguous), stamps)
     }
 
     fn wait(&self) -> Duration {

@@ -1,6 +1,6 @@
 //! The messages of `wire.cddl`.
 
-use super::slot::{Code, Version};
+use super::slot::{Code, SubTwin, Version};
 use crate::leaf::{LeafReader, LeafWriter};
 use crate::schema::{FNV_START, FieldId, fnv};
 
@@ -14,10 +14,13 @@ pub(super) const MAX_FIELDS: u8 = 23;
 const DELTA: u64 = 0;
 const REPORT: u64 = 1;
 const ARRAY: u8 = 0x80;
+/// The encoding of null.
+pub(super) const NULL: &[u8] = &[0xf6];
 
 /// What a service says beside the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Delta {
+    pub(super) twin: SubTwin,
     pub(super) epoch: u32,
     pub(super) base: u64,
     pub(super) to: u64,
@@ -28,6 +31,7 @@ pub(super) struct Delta {
 /// What a device says before the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Report {
+    pub(super) twin: SubTwin,
     pub(super) epoch: u32,
     pub(super) contiguous: u64,
     pub(super) floor: u64,
@@ -45,9 +49,8 @@ pub(super) struct Digests {
 impl Digests {
     pub(super) fn add_reported(&mut self, id: FieldId, version: u64) {
         let hash = fnv(FNV_START, &id.get().to_be_bytes());
-        self.reported = self
-            .reported
-            .wrapping_add(fnv(hash, &version.to_be_bytes()));
+        let hash = mixed(fnv(hash, &version.to_be_bytes()));
+        self.reported = self.reported.wrapping_add(hash);
     }
 }
 
@@ -61,10 +64,12 @@ pub(super) struct DesiredLeaf<'a> {
 }
 
 impl Delta {
-    pub(super) fn read<'a>(payload: &'a [u8]) -> Option<(Self, LeafReader<'a>, u64)> {
+    /// The head of a delta for this twin, what follows, and how many fields that is.
+    pub(super) fn read(payload: &[u8], twin: SubTwin) -> Option<(Self, LeafReader<'_>, u64)> {
         let mut input = LeafReader::new(payload);
-        open(&mut input, 8, DELTA)?;
+        open(&mut input, 8, kind(twin, DELTA))?;
         let delta = Self {
+            twin,
             epoch: input.u32()?,
             base: version(&mut input)?,
             to: version(&mut input)?,
@@ -93,15 +98,32 @@ impl<'a> DesiredLeaf<'a> {
     }
 }
 
+/// A field's share of the digest; none when the desire was withdrawn, so that a service may forget that it was.
 pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
+    if value == NULL {
+        return 0;
+    }
     let hash = fnv(FNV_START, &id.get().to_be_bytes());
     let hash = fnv(hash, &version.epoch().to_be_bytes());
     let hash = fnv(hash, &version.number().to_be_bytes());
-    fnv(hash, value)
+    mixed(fnv(hash, value))
+}
+
+/// Spreads a hash over all its bits (the end of `MurmurHash3`): in a sum of plain FNV the last bytes of two versions
+/// cancel each other out.
+const fn mixed(mut hash: u32) -> u32 {
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
 }
 
 pub(super) fn version(input: &mut LeafReader<'_>) -> Option<u64> {
     input.unsigned().filter(|&version| version < VERSION_LIMIT)
+}
+
+/// A message says with one number what it is and for which twin.
+fn kind(twin: SubTwin, kind: u64) -> u64 {
+    u64::from(twin.get()) << 1 | kind
 }
 
 fn open(input: &mut LeafReader<'_>, len: u64, kind: u64) -> Option<()> {
@@ -116,7 +138,7 @@ const REPORT_TAIL: usize = 19;
 pub(super) fn open_report(out: &mut LeafWriter<'_>, report: &Report) -> Option<Fields> {
     out.array(11)?;
     out.unsigned(FORMAT)?;
-    out.unsigned(REPORT)?;
+    out.unsigned(kind(report.twin, REPORT))?;
     out.unsigned(report.epoch.into())?;
     out.unsigned(report.contiguous)?;
     out.unsigned(report.floor)?;
@@ -207,7 +229,7 @@ pub(super) mod service {
 
     use super::{
         Code, DELTA, Delta, Digests, FORMAT, FieldId, Fields, LeafReader, LeafWriter, MAX_FIELDS,
-        REPORT, Report,
+        REPORT, Report, SubTwin,
     };
 
     /// A reported field as it arrived.
@@ -230,10 +252,11 @@ pub(super) mod service {
     }
 
     impl<'a> FullReport<'a> {
-        pub(in crate::sync) fn read(payload: &'a [u8]) -> Option<Self> {
+        pub(in crate::sync) fn read(payload: &'a [u8], twin: SubTwin) -> Option<Self> {
             let mut input = LeafReader::new(payload);
-            super::open(&mut input, 11, REPORT)?;
+            super::open(&mut input, 11, super::kind(twin, REPORT))?;
             let head = Report {
+                twin,
                 epoch: input.u32()?,
                 contiguous: super::version(&mut input)?,
                 floor: super::version(&mut input)?,
@@ -290,7 +313,7 @@ pub(super) mod service {
     pub(in crate::sync) fn write_delta(out: &mut LeafWriter<'_>, delta: &Delta) -> Option<Fields> {
         out.array(8)?;
         out.unsigned(FORMAT)?;
-        out.unsigned(DELTA)?;
+        out.unsigned(super::kind(delta.twin, DELTA))?;
         out.unsigned(delta.epoch.into())?;
         out.unsigned(delta.base)?;
         out.unsigned(delta.to)?;

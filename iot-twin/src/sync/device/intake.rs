@@ -3,12 +3,12 @@
 use super::{Code, Staged, Staging, TwinDevice, Version, is_desired};
 use crate::leaf::{LeafError, LeafReader};
 use crate::reflect::{Twin, field};
-use crate::sync::wire::{Delta, DesiredLeaf, MAX_FIELDS};
+use crate::sync::wire::{self, Delta, DesiredLeaf, MAX_FIELDS};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Takes a delta in as far as there is room; nothing of it counts until it is durable.
     pub(super) fn delta(&mut self, payload: &[u8]) {
-        let Some((delta, input, count)) = Delta::read(payload) else {
+        let Some((delta, input, count)) = Delta::read(payload, self.number) else {
             return;
         };
         // A second delta waits until the first is durable: it will be asked for.
@@ -129,11 +129,10 @@ impl Staged {
 
     /// Reads the value into `into` and decides what can be decided without the application.
     fn judge<T: Twin>(into: &mut T, index: usize, leaf: &DesiredLeaf<'_>, epoch: u32) -> Self {
-        const NULL: &[u8] = &[0xf6];
         let optional = field::<T>(index).is_some_and(|field| field.optional);
         let (code, held) = if !is_desired::<T>(index) {
             (Code::READ_ONLY, false)
-        } else if leaf.value == NULL && !optional {
+        } else if leaf.value == wire::NULL && !optional {
             (Code::APPLIED, false)
         } else {
             match into.decode(index, &mut LeafReader::new(leaf.value)) {

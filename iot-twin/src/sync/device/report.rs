@@ -11,6 +11,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let mut fields = wire::open_report(
             out,
             &Report {
+                twin: self.number,
                 epoch: self.epoch,
                 contiguous: self.contiguous,
                 floor: self.floor,

@@ -214,6 +214,15 @@ impl TwinService {
         Some(&wish.value).filter(|value| !value.is_null())
     }
 
+    /// Under which version a field was last desired; `None` when it is not.
+    ///
+    /// It is what [`Edit::if_version`](super::Edit::if_version) asks for.
+    #[must_use]
+    pub fn desired_version(&self, name: &str) -> Option<Version> {
+        let wish = self.desired.get(&self.id(name)?)?;
+        Some(Version::new(self.epoch, wish.version))
+    }
+
     /// Everything desired, by name; fields without a name by their number.
     #[must_use]
     pub fn desired_document(&self) -> Value {
@@ -252,12 +261,12 @@ impl TwinService {
         Value::Map(named.collect())
     }
 
-    fn id(&self, name: &str) -> Option<FieldId> {
+    pub(super) fn id(&self, name: &str) -> Option<FieldId> {
         let schema = self.schema.iter().find(|schema| schema.name == name)?;
         Some(schema.field.id)
     }
 
-    fn schema(&self, name: &str) -> Result<&Schema, DesireError> {
+    pub(super) fn schema(&self, name: &str) -> Result<&Schema, DesireError> {
         let schema = self.schema.iter().find(|schema| schema.name == name);
         let schema = schema.ok_or(DesireError::Unknown)?;
         if is_writable(schema) {
@@ -288,7 +297,7 @@ fn value_of<T: Twin>(twin: &T, index: usize) -> Option<Value> {
 }
 
 /// The value in the form that the field has.
-fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
+pub(super) fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
     if value.is_null() {
         return if schema.field.optional {
             Ok(value)

@@ -10,7 +10,7 @@ use iot_core::{Channel, Instant, Message, Now, Ticket};
 use crate::leaf::LeafWriter;
 use crate::sync::wire::service::{FullReport, write_delta};
 use crate::sync::wire::{Delta, open_leaf};
-use crate::sync::{Code, TwinDevice, TwinService, Version};
+use crate::sync::{Code, SubTwin, TwinDevice, TwinService, Version};
 use crate::{FieldId, Twin, Value};
 
 #[derive(Twin)]
@@ -158,7 +158,7 @@ impl World {
 
     /// No version may ever stand for two values.
     fn note(&mut self, payload: &[u8]) {
-        let report = FullReport::read(payload).unwrap();
+        let report = FullReport::read(payload, SubTwin::MAIN).unwrap();
         for leaf in &report.fields {
             let key = (leaf.id, leaf.version);
             let before = self.used.entry(key).or_insert(leaf.value.to_vec());
@@ -692,6 +692,7 @@ fn a_delta_that_names_a_field_twice_is_refused_whole() {
         let mut bytes = [0; 64];
         let mut out = LeafWriter::new(&mut bytes);
         let delta = Delta {
+            twin: SubTwin::MAIN,
             epoch: 1,
             base: 0,
             to: 2,
