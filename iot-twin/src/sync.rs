@@ -23,7 +23,8 @@ mod wire;
 pub use device::{Change, Timing, TwinDevice};
 #[cfg(feature = "alloc")]
 pub use service::{
-    Acknowledgement, Cursor, DesireError, Edit, EditError, Notice, Reported, SnapshotError,
-    SubscribeError, SubscriptionId, Subscriptions, TwinService,
+    Acknowledgement, Cursor, DesireError, DesiredField, Edit, EditError, Notice, Reported,
+    ReportedField, StateError, SubscribeError, SubscriptionId, Subscriptions, TwinService,
+    TwinState,
 };
 pub use slot::{Code, Slot, SubTwin, Version};

@@ -188,7 +188,10 @@ fn no_version_ever_has_two_values_with_a_cut_at_every_write() {
                 let cuts = world.counts().cuts;
                 world.device_step().unwrap();
                 if world.counts().cuts > cuts && cuts == 0 && second > 0 {
-                    world.cut_at(world.counts().operations + second - 1, second % 2 == 0);
+                    world.cut_at(
+                        world.counts().operations + second - 1,
+                        second.is_multiple_of(2),
+                    );
                 }
                 world.service_step().unwrap();
                 world.deliver_down();
@@ -492,7 +495,7 @@ fn writers_that_compare_and_set_lose_no_update_and_reuse_no_version() {
                         written += 1;
                     } else {
                         conflicts += 1;
-                        let twin = twin.clone().resume(&store.1).unwrap();
+                        let twin = twin.clone().restored(&store.1);
                         world.move_service(twin);
                         revision = store.0;
                     }
@@ -507,7 +510,7 @@ fn writers_that_compare_and_set_lose_no_update_and_reuse_no_version() {
                 }
                 3 if dice.chance(300) => {
                     died += 1;
-                    world.move_service(fresh().resume(&store.1).unwrap());
+                    world.move_service(fresh().restored(&store.1));
                     revision = store.0;
                 }
                 _ => {
@@ -517,12 +520,12 @@ fn writers_that_compare_and_set_lose_no_update_and_reuse_no_version() {
                 }
             }
             if world.service().is_behind() {
-                let twin = world.service().clone().resume(&store.1).unwrap();
+                let twin = world.service().clone().restored(&store.1);
                 world.move_service(twin);
                 revision = store.0;
             }
         }
-        let twin = world.service().clone().resume(&store.1).unwrap();
+        let twin = world.service().clone().restored(&store.1);
         world.move_service(twin);
         world.device_mut().report(|_| {});
         world
@@ -576,7 +579,7 @@ fn subscribers_end_with_the_newest_values_and_are_told_what_went_by() {
             if dice.chance(20) {
                 backup = world.service().snapshot();
             } else if dice.chance(50) {
-                let twin = world.service().clone().restore(&backup).unwrap();
+                let twin = world.service().clone().reopened(&backup);
                 world.replace_service(twin);
             }
             if !dice.chance(200) {

@@ -4,6 +4,7 @@ mod edit;
 mod intake;
 mod outlet;
 mod reader;
+mod state;
 mod store;
 #[cfg(test)]
 #[cfg(feature = "derive")]
@@ -27,14 +28,16 @@ use crate::value::{Limits, Value};
 
 pub use edit::{Edit, EditError};
 pub use reader::{Acknowledgement, DesireError, Reported};
+pub use state::{DesiredField, ReportedField, StateError, TwinState};
 pub use watch::{Cursor, Notice, SubscribeError, SubscriptionId, Subscriptions};
 
 /// A service's copy of one device's twin: an [`Engine`] for [`Channel::Twin`].
 ///
-/// By itself it keeps nothing durable: after a restart, make it again, desire what should be the case again, and it
+/// It keeps nothing durable itself. Store what [`snapshot`](Self::snapshot) gives before the next message is sent,
+/// and begin with [`restored`](Self::restored) after a restart: it goes on in the same epoch, and may do so in several
+/// processes (see [`with_store`](Self::with_store)). Without that, desire what should be the case again, and it
 /// catches up with the device (in a new epoch, which it opens by itself). A value that the device already holds is
-/// then no new intent there. A service that keeps [snapshots](Self::snapshot) of it goes on where it was, and may run
-/// the twin in several processes: see [`with_store`](Self::with_store).
+/// then no new intent there.
 ///
 /// ```
 /// # #[cfg(feature = "derive")] {

@@ -54,7 +54,7 @@ use iot_core::sim::{Faults, SimClock, SimEntropy};
 use iot_core::storage::memory::MemoryRecords;
 
 use super::device::TwinDevice;
-use super::service::TwinService;
+use super::service::{TwinService, TwinState};
 use super::slot::Version;
 use crate::reflect::Twin;
 use crate::schema::FieldId;
@@ -76,7 +76,7 @@ pub struct World<T: Twin, const PENDING: usize> {
     hazards: Hazards,
     /// Before and after which operation the power is cut, whatever the hazards say.
     cut_at: Option<(u64, bool)>,
-    backup: Vec<u8>,
+    backup: TwinState,
     counts: Counts,
     known: Known,
 }
@@ -176,7 +176,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         self.known.life += 1;
     }
 
-    /// Puts the service's twin in another process: the same twin, resumed from the newest snapshot.
+    /// Puts the service's twin in another process: the same twin, gone on from the newest state in the store.
     pub fn move_service(&mut self, service: TwinService) {
         self.service = service;
     }

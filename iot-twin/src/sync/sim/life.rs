@@ -121,13 +121,9 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
             self.replace_service(life.begin(1));
         } else if self.dice.chance(restores) {
             self.counts.restored += 1;
-            let backup = core::mem::take(&mut self.backup);
-            // The world took the backup itself, of this twin.
             let epoch = if self.dice.chance(500) { used + 1 } else { 1 };
-            if let Ok(service) = life.begin(epoch).restore(&backup) {
-                self.replace_service(service);
-            }
-            self.backup = backup;
+            let service = life.begin(epoch).reopened(&self.backup);
+            self.replace_service(service);
         } else if self.dice.chance(300) {
             self.backup = self.service.snapshot();
         }
