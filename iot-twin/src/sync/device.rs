@@ -84,6 +84,7 @@ impl<D> Deref for Change<D> {
 /// assert!(twin.changed().is_none());
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct TwinDevice<T: Twin, const PENDING: usize> {
     /// What is the case.
     actual: T,

@@ -26,6 +26,7 @@ mod log;
 mod outbox;
 mod records;
 mod rotation;
+mod twin;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ const ENTRIES: &[&[Entry]] = &[
     engines::OUTBOX[0],
     engines::OUTBOX[1],
     &engines::ROTATION,
+    engines::TWIN[0],
+    engines::TWIN[1],
 ];
 
 fn main() -> ExitCode {

@@ -61,3 +61,52 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         fields
     }
 }
+
+impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
+    /// Everything in memory that future steps depend on, but no timers: for explorers, which keep states apart by it.
+    ///
+    /// The bytes mean nothing else, and are other ones in the next version.
+    #[must_use]
+    pub fn memory(&self) -> Vec<u8> {
+        let mut memory = Vec::new();
+        for index in 0..T::FIELDS.len() {
+            let mut value = vec![0; VALUE_BYTES];
+            for half in [&self.actual, &self.told, &self.desired, &self.staged] {
+                let mut out = LeafWriter::new(&mut value);
+                let len = half.encode(index, &mut out).map_or(0, |()| out.len());
+                memory.extend(value.iter().take(len));
+                memory.push(0xff);
+            }
+        }
+        let count = self.staging.map_or(0, |staging| staging.count);
+        let pending = self.pending.iter().take(count);
+        let numbers = [
+            self.contiguous,
+            self.last,
+            self.reserved,
+            self.floor,
+            self.acknowledged,
+            self.sent,
+            self.spoken,
+        ];
+        let flags = [
+            self.unsaved,
+            self.greeted,
+            self.stated,
+            self.restored,
+            self.connected,
+            self.tell,
+            self.want,
+        ];
+        let rest = alloc::format!(
+            "{:?}{:?}{:?}{:?}{}{numbers:?}{flags:?}",
+            self.slots.as_ref(),
+            pending.collect::<Vec<_>>(),
+            self.staging,
+            self.issued,
+            self.epoch,
+        );
+        memory.extend(rest.as_bytes());
+        memory
+    }
+}
