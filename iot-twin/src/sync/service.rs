@@ -8,6 +8,7 @@ mod tests;
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 use iot_core::engine::{Done, Event, Step};
 use iot_core::{Channel, DeviceId, Engine, Instant, Message, Now, Peer, TenantId};
@@ -15,10 +16,10 @@ use iot_core::{Channel, DeviceId, Engine, Instant, Message, Now, Peer, TenantId}
 use super::device::Timing;
 use super::slot::{Code, Version};
 use super::wire::service::{FullReport, write_delta};
-use super::wire::{self, Delta, Digests};
+use super::wire::{self, Delta};
 use crate::leaf::LeafWriter;
 use crate::reflect::Twin;
-use crate::schema::{Access, FieldId, Schema};
+use crate::schema::{FieldId, Schema};
 use crate::value::{Limits, Value};
 
 pub use reader::{Acknowledgement, DesireError, Reported};
@@ -74,7 +75,7 @@ pub struct TwinService {
 }
 
 /// A desired field.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Wish {
     version: u64,
     value: Value,
@@ -83,14 +84,14 @@ struct Wish {
 }
 
 /// A reported field.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Told {
     version: u64,
     value: Value,
 }
 
-// Any tree of a report is one scalar.
-const SCALAR: Limits = Limits::new(0, 1, 1_024);
+// Any tree of a report is a scalar, a text, or a list of scalars.
+const LEAF: Limits = Limits::new(1, 65, 1_024);
 const MAX_DOUBLINGS: u8 = 6;
 // A field is at most its array, number, version and 1,024 bytes of value.
 const HEAD_BYTES: usize = 48;
@@ -199,7 +200,7 @@ impl TwinService {
     /// The reported half: the newer version of each field wins.
     fn take_fields(&mut self, report: &FullReport<'_>) {
         for leaf in &report.fields {
-            let Ok(value) = Value::from_cbor(leaf.value, SCALAR) else {
+            let Ok(value) = Value::from_cbor(leaf.value, LEAF) else {
                 continue;
             };
             let version = leaf.version;
@@ -246,15 +247,13 @@ impl TwinService {
     }
 
     fn reported_digest(&self, floor: u64) -> u32 {
-        let mut digests = Digests::default();
-        for (&id, told) in self
+        let current = self
             .reported
             .iter()
-            .filter(|(_, told)| told.version >= floor)
-        {
-            digests.add_reported(id, told.version);
-        }
-        digests.reported
+            .filter(|(_, told)| told.version >= floor);
+        current.fold(0, |sum, (&id, told)| {
+            sum.wrapping_add(wire::share(id, told.version))
+        })
     }
 
     /// The desired half: what the device has, and whether it is ours.
@@ -385,17 +384,16 @@ impl TwinService {
             acknowledged: self.taken,
             want: self.want,
         };
-        let mut fields = write_delta(&mut out, &delta)?;
+        let mut fields = write_delta(&mut out, &delta);
         for (id, wish) in open.iter().take(fits) {
-            let added = fields.add(&mut out, |out| {
-                wire::open_leaf(out, 3, **id, wish.version)?;
-                out.raw(&wish.encoded)
-            });
-            if !added {
+            let start = out.len();
+            wire::open_leaf(&mut out, 3, **id, wish.version);
+            out.raw(&wish.encoded);
+            if !fields.add(&mut out, start) {
                 return None;
             }
         }
-        Some((out.finish(), to))
+        Some((out.finish()?, to))
     }
 }
 
@@ -491,5 +489,23 @@ fn place<'b>(text: &str, buffer: &'b mut [u8]) -> Option<(&'b str, &'b mut [u8])
 }
 
 fn is_writable(schema: &Schema) -> bool {
-    schema.field.access == Access::Desired
+    schema.field.is_desired()
+}
+
+// No values: some are not for logs.
+impl fmt::Debug for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wish")
+            .field("version", &self.version)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }

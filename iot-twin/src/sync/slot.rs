@@ -131,6 +131,9 @@ pub struct Slot {
     pub(crate) told: u64,
     /// The desired value's share of the digest.
     pub(crate) check: u32,
+    /// The fields that were reported just before and just after it; [`END`](Self::END) for none.
+    pub(crate) before: u16,
+    pub(crate) after: u16,
     /// What became of the desired value.
     pub(crate) code: Code,
     /// Whether the twin holds the desired value itself (it was neither refused nor withdrawn).
@@ -149,10 +152,20 @@ impl Slot {
         stamp: Version::ZERO,
         told: 0,
         check: 0,
+        before: Self::END,
+        after: Self::END,
         code: Code::NONE,
         held: false,
         known: false,
         offered: false,
         unsaved: false,
     };
+
+    /// No field.
+    pub(crate) const END: u16 = u16::MAX;
+
+    /// Whether what is desired is neither in effect nor on its way because of an edit.
+    pub(crate) fn is_overridden(&self) -> bool {
+        self.code == Code::OVERRIDDEN
+    }
 }

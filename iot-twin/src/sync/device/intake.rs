@@ -1,45 +1,52 @@
 //! What a service says, up to where it waits for storage.
 
-use super::{Code, Staged, Staging, TwinDevice, Version, is_desired};
+use super::state::Staging;
+use super::{Code, Staged, TwinDevice, Version};
 use crate::leaf::{LeafError, LeafReader};
 use crate::reflect::{Twin, field};
-use crate::sync::wire::{Delta, DesiredLeaf, MAX_FIELDS};
+use crate::schema::FieldId;
+use crate::sync::wire::{self, Delta, DesiredLeaf, MAX_FIELDS};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Takes a delta in as far as there is room; nothing of it counts until it is durable.
+    #[inline(never)]
     pub(super) fn delta(&mut self, payload: &[u8]) {
-        let Some((delta, input, count)) = Delta::read(payload) else {
+        let mut input = LeafReader::new(payload);
+        let (delta, count) = Delta::read(&mut input);
+        if input.failed() {
             return;
-        };
+        }
+        let state = &mut self.state;
         // A second delta waits until the first is durable: it will be asked for.
-        if self.staging.is_some() {
-            self.want = true;
+        if state.staging.is_some() {
+            state.want = true;
             return;
         }
-        if delta.epoch < self.epoch {
-            self.tell = true;
+        if delta.epoch < state.epoch {
+            state.tell = true;
             return;
         }
-        let contiguous = if delta.epoch == self.epoch {
-            self.contiguous
+        let contiguous = if delta.epoch == state.epoch {
+            state.contiguous
         } else {
             0
         };
-        let gap = delta.base > contiguous;
         let Some((staged, upto)) = self.stage(&delta, input, count) else {
             return;
         };
+        let gap = delta.base > contiguous;
         let reached = if gap {
             contiguous
         } else {
             contiguous.max(upto)
         };
         self.heard(&delta);
-        self.want = gap || upto < delta.to;
+        let state = &mut self.state;
+        state.want = gap || upto < delta.to;
         // A service that speaks of less than we have has lost its memory: let it know.
-        self.tell |= self.want || delta.to < contiguous;
-        if staged > 0 || delta.epoch != self.epoch || reached != self.contiguous {
-            self.staging = Some(Staging {
+        state.tell |= state.want || delta.to < contiguous;
+        if staged > 0 || delta.epoch != state.epoch || reached != state.contiguous {
+            state.staging = Some(Staging {
                 epoch: delta.epoch,
                 contiguous: reached,
                 count: staged,
@@ -49,6 +56,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// Puts the fields that are news aside: how many, and the version up to which that was all; `None` when
     /// the message is malformed.
+    #[inline(never)]
     fn stage(
         &mut self,
         delta: &Delta,
@@ -57,20 +65,17 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     ) -> Option<(usize, u64)> {
         let (mut staged, mut upto) = (0, delta.to);
         let mut before = 0;
-        let mut seen = [None; MAX_FIELDS as usize];
-        for place in 0..count {
-            let leaf = DesiredLeaf::read(&mut input)?;
-            if leaf.version <= before || leaf.version > delta.to || seen.contains(&Some(leaf.id)) {
+        let mut seen = Seen::NOTHING;
+        for _ in 0..count {
+            let leaf = DesiredLeaf::read(&mut input);
+            if leaf.version <= before || leaf.version > delta.to || !seen.first(leaf.id) {
                 return None;
             }
-            *seen.get_mut(usize::try_from(place).ok()?)? = Some(leaf.id);
-            let index = T::FIELDS.iter().position(|field| field.id == leaf.id);
-            let stamp = Version::new(delta.epoch, leaf.version);
-            if let Some(index) = index
-                && self.slots.as_ref().get(index)?.stamp < stamp
+            if let Some(index) = T::index(leaf.id)
+                && let Some(news) = self.judge(index, &leaf, delta.epoch)
             {
                 if let Some(place) = self.pending.get_mut(staged) {
-                    *place = Staged::judge(&mut self.staged, index, &leaf, delta.epoch);
+                    *place = news;
                     staged += 1;
                 } else {
                     // The table is full: what was before this field is all that counts.
@@ -82,39 +87,95 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         input.is_at_end().then_some((staged, upto))
     }
 
+    /// Puts a value aside, if it is news, and decides what can be decided without the application.
+    #[inline(never)]
+    fn judge(&mut self, index: usize, leaf: &DesiredLeaf<'_>, epoch: u32) -> Option<Staged> {
+        const NULL: &[u8] = &[0xf6];
+        let stamp = Version::new(epoch, leaf.version);
+        let field = field::<T>(index)?;
+        let slot = self.slots.as_ref().get(index)?;
+        // An older firmware may have refused what this one can take.
+        let refused = !slot.held && slot.code.is_rejected();
+        if slot.stamp > stamp || (slot.stamp == stamp && !refused) {
+            return None;
+        }
+        let again = slot.stamp == stamp;
+        let (code, held) = if !field.is_desired() {
+            (Code::READ_ONLY, false)
+        } else if leaf.value == NULL && !field.optional {
+            (Code::APPLIED, false)
+        } else {
+            let mut value = LeafReader::new(leaf.value);
+            match self.staged.decode(index, &mut value) {
+                Ok(()) => (Code::PENDING, true),
+                Err(LeafError::Range | LeafError::Variant) => (Code::OUT_OF_RANGE, false),
+                Err(_) => (Code::REJECTED, false),
+            }
+        };
+        (held || !again).then(|| Staged {
+            index,
+            version: leaf.version,
+            check: wire::check(FieldId::new(leaf.id), stamp, leaf.value),
+            code,
+            held,
+        })
+    }
+
     /// Learns up to where the service knows our reports.
+    #[inline(never)]
     fn heard(&mut self, delta: &Delta) {
-        if delta.want || delta.acknowledged > self.spoken {
+        let state = &mut self.state;
+        if delta.want || delta.acknowledged > state.spoken {
             // Either the service asks for everything, or it knows versions that no life of the device that
             // left records can have sent: they were lost. Everything is told again, above what it knows.
-            self.last = self.last.max(delta.acknowledged);
-            self.floor = self.last + 1;
-            for index in 0..T::FIELDS.len() {
-                if self
-                    .slots
-                    .as_ref()
-                    .get(index)
-                    .is_some_and(|slot| slot.told > 0)
-                {
+            state.last = state.last.max(delta.acknowledged);
+            state.floor = state.last + 1;
+            state.acknowledged = delta.acknowledged;
+            state.sent = delta.acknowledged;
+            state.spoken = state.spoken.max(delta.acknowledged);
+            state.tell = true;
+            for index in 0..T::COUNT {
+                if self.slot(index).is_some_and(|slot| slot.told > 0) {
                     self.tell_field(index);
                 }
             }
-            self.acknowledged = delta.acknowledged;
-            self.sent = delta.acknowledged;
-            self.spoken = self.spoken.max(delta.acknowledged);
-            self.tell = true;
         } else {
-            self.acknowledged = self.acknowledged.max(delta.acknowledged);
-            self.sent = self.sent.max(self.acknowledged);
+            state.acknowledged = state.acknowledged.max(delta.acknowledged);
+            state.sent = state.sent.max(state.acknowledged);
         }
-        if !self.greeted {
-            self.greeted = true;
-            self.tell |= self.last > self.acknowledged;
+        self.state.heard();
+    }
+}
+
+/// The numbers that a message has named.
+struct Seen {
+    ids: [u16; MAX_FIELDS as usize],
+    count: usize,
+    /// One bit for the low bits of each number: most are new without a look at the others.
+    bits: u32,
+}
+
+impl Seen {
+    const NOTHING: Self = Self {
+        ids: [0; MAX_FIELDS as usize],
+        count: 0,
+        bits: 0,
+    };
+
+    /// Whether a number is named for the first time.
+    #[inline(never)]
+    fn first(&mut self, id: u16) -> bool {
+        let bit = 1 << (id % 32);
+        let known = self.ids.get(..self.count).unwrap_or(&[]);
+        if self.bits & bit != 0 && known.contains(&id) {
+            return false;
         }
-        self.doublings = 0;
-        if self.acknowledged >= self.sent {
-            self.resend_at = None;
+        self.bits |= bit;
+        if let Some(place) = self.ids.get_mut(self.count) {
+            *place = id;
         }
+        self.count += 1;
+        true
     }
 }
 
@@ -126,28 +187,4 @@ impl Staged {
         code: Code::NONE,
         held: false,
     };
-
-    /// Reads the value into `into` and decides what can be decided without the application.
-    fn judge<T: Twin>(into: &mut T, index: usize, leaf: &DesiredLeaf<'_>, epoch: u32) -> Self {
-        const NULL: &[u8] = &[0xf6];
-        let optional = field::<T>(index).is_some_and(|field| field.optional);
-        let (code, held) = if !is_desired::<T>(index) {
-            (Code::READ_ONLY, false)
-        } else if leaf.value == NULL && !optional {
-            (Code::APPLIED, false)
-        } else {
-            match into.decode(index, &mut LeafReader::new(leaf.value)) {
-                Ok(()) => (Code::PENDING, true),
-                Err(LeafError::Range) => (Code::OUT_OF_RANGE, false),
-                Err(_) => (Code::REJECTED, false),
-            }
-        };
-        Self {
-            index,
-            version: leaf.version,
-            check: leaf.check(epoch),
-            code,
-            held,
-        }
-    }
 }
