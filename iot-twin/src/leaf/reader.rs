@@ -109,13 +109,17 @@ impl<'a> LeafReader<'a> {
     /// The encoding of the next value: a number, a text, a truth value, null, or a list of these.
     pub(crate) fn value(&mut self) -> &'a [u8] {
         let start = self.rest;
-        let mut items = 1_u64;
+        let mut items = 1_u32;
         let mut list = true;
         while items > 0 && !self.failed {
             match self.head() >> 5 {
                 0 | 1 | 7 => {}
                 3 => drop(self.take(usize::try_from(self.argument).unwrap_or(usize::MAX))),
-                ARRAY if list => items = self.argument.saturating_add(1),
+                ARRAY if list => {
+                    items = u32::try_from(self.argument)
+                        .unwrap_or(u32::MAX)
+                        .saturating_add(1);
+                }
                 _ => self.failed = true,
             }
             list = false;
@@ -137,9 +141,11 @@ impl<'a> LeafReader<'a> {
         low(value)
     }
 
-    /// Whether the next bytes are these; then they are read.
-    pub(crate) fn literal(&mut self, bytes: &[u8]) {
-        self.failed |= self.take(bytes.len()) != bytes;
+    /// Reads the head of a list of at most 23 values.
+    pub(crate) fn fields(&mut self) -> u8 {
+        let first = self.head();
+        self.failed |= !(0x80..0x98).contains(&first);
+        first & 0x1f
     }
 
     pub(crate) const fn require(&mut self, holds: bool) {

@@ -101,7 +101,7 @@ pub struct TwinDevice<T: Twin, const PENDING: usize> {
 #[derive(Clone, Copy, Debug)]
 struct Staged {
     index: usize,
-    version: u64,
+    version: u32,
     check: u32,
     code: Code,
     held: bool,
@@ -342,12 +342,12 @@ impl<T: Twin, const PENDING: usize> defmt::Format for TwinDevice<T, PENDING> {
         let state = &self.state;
         defmt::write!(
             f,
-            "TwinDevice {{ epoch: {}, contiguous: {}, last: {}, reserved: {}, acknowledged: {} }}",
+            "TwinDevice {{ epoch: {}, contiguous: {}, last: {}, reserved: {}, sent: {} }}",
             state.epoch,
             state.contiguous,
             state.last,
             state.reserved,
-            state.acknowledged
+            state.from()
         );
     }
 }

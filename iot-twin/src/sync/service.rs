@@ -54,11 +54,11 @@ pub struct TwinService {
     timing: Timing,
 
     epoch: u32,
-    version: u64,
+    version: u32,
     desired: BTreeMap<FieldId, Wish>,
     /// Up to where the device has everything, and up to where it was sent.
-    contiguous: u64,
-    sent: u64,
+    contiguous: u32,
+    sent: u32,
     met: bool,
 
     reported: BTreeMap<FieldId, Told>,
@@ -69,7 +69,7 @@ pub struct TwinService {
     tell: bool,
     want: bool,
     doublings: u8,
-    issued: Option<u64>,
+    issued: Option<u32>,
     resend_at: Option<Instant>,
     hold_until: Option<Instant>,
 }
@@ -77,7 +77,7 @@ pub struct TwinService {
 /// A desired field.
 #[derive(Clone)]
 struct Wish {
-    version: u64,
+    version: u32,
     value: Value,
     encoded: Vec<u8>,
     answer: Option<Code>,
@@ -174,6 +174,9 @@ impl TwinService {
             .is_some_and(|wish| wish.encoded == encoded && wish.is_open())
         {
             return;
+        }
+        if self.version == u32::MAX {
+            self.open_epoch(self.epoch);
         }
         self.version += 1;
         let wish = Wish {
@@ -306,7 +309,7 @@ impl TwinService {
         }
     }
 
-    fn rewind(&mut self, to: u64) {
+    fn rewind(&mut self, to: u32) {
         self.sent = self.sent.min(to);
     }
 
@@ -351,7 +354,7 @@ impl TwinService {
     }
 
     /// Writes what was not sent yet; says up to which version.
-    fn write<'b>(&self, buffer: &'b mut [u8]) -> Option<(&'b [u8], u64)> {
+    fn write<'b>(&self, buffer: &'b mut [u8]) -> Option<(&'b [u8], u32)> {
         let mut open: Vec<_> = self
             .desired
             .iter()
@@ -387,7 +390,7 @@ impl TwinService {
         let mut fields = write_delta(&mut out, &delta);
         for (id, wish) in open.iter().take(fits) {
             let start = out.len();
-            wire::open_leaf(&mut out, 3, **id, wish.version);
+            wire::open_leaf(&mut out, 3, **id, wish.version.into());
             out.raw(&wish.encoded);
             if !fields.add(&mut out, start) {
                 return None;

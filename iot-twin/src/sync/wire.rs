@@ -9,22 +9,21 @@ use crate::schema::FieldId;
 
 /// The format this crate speaks.
 const FORMAT: u8 = 1;
-/// Versions stay below, so that a hostile number cannot exhaust them.
-pub(super) const VERSION_LIMIT: u64 = 1 << 62;
+/// Reported versions stay below, so that a hostile number cannot exhaust them.
+const VERSION_LIMIT: u64 = 1 << 62;
 /// The most fields of one message: its count is one byte, which can be filled in at the end.
 pub(super) const MAX_FIELDS: u8 = 23;
 
 const ARRAY: u8 = 0x80;
-/// How a message of each kind begins: an array of so many, the format, the kind.
-const DELTA: [u8; 3] = [ARRAY | 8, FORMAT, 0];
-const REPORT: [u8; 3] = [ARRAY | 11, FORMAT, 1];
+const DELTA: u8 = 0;
+const REPORT: u8 = 1;
 
 /// What a service says beside the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Delta {
     pub(super) epoch: u32,
-    pub(super) base: u64,
-    pub(super) to: u64,
+    pub(super) base: u32,
+    pub(super) to: u32,
     pub(super) acknowledged: u64,
     pub(super) want: bool,
 }
@@ -33,7 +32,7 @@ pub(super) struct Delta {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Report {
     pub(super) epoch: u32,
-    pub(super) contiguous: u64,
+    pub(super) contiguous: u32,
     pub(super) floor: u64,
     pub(super) base: u64,
     pub(super) want: bool,
@@ -50,34 +49,35 @@ pub(super) struct Digests {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DesiredLeaf<'a> {
     pub(super) id: u16,
-    pub(super) version: u64,
+    pub(super) version: u32,
     /// The encoded value; null withdraws the desire.
     pub(super) value: &'a [u8],
 }
 
 impl Delta {
     /// The head of a delta, and how many fields follow; whether it was one, the reader knows.
-    pub(super) fn read(input: &mut LeafReader<'_>) -> (Self, u64) {
-        input.literal(&DELTA);
+    pub(super) fn read(input: &mut LeafReader<'_>) -> (Self, u8) {
+        open(input, ARRAY | 8, DELTA);
         let delta = Self {
             epoch: input.u32(),
-            base: version(input),
-            to: version(input),
+            base: input.u32(),
+            to: input.u32(),
             acknowledged: version(input),
             want: input.bool(),
         };
-        let count = input.array().unwrap_or(u64::MAX);
-        input.require(delta.base <= delta.to && count <= MAX_FIELDS.into());
+        let count = input.fields();
+        input.require(delta.base <= delta.to);
         (delta, count)
     }
 }
 
 impl<'a> DesiredLeaf<'a> {
     pub(super) fn read(input: &mut LeafReader<'a>) -> Self {
-        input.literal(&[ARRAY | 3]);
+        let len = input.fields();
+        input.require(len == 3);
         Self {
             id: input.u16(),
-            version: version(input),
+            version: input.u32(),
             value: input.value(),
         }
     }
@@ -86,7 +86,8 @@ impl<'a> DesiredLeaf<'a> {
 /// A desired value's share of the digest.
 #[inline(never)]
 pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
-    let hash = mix(share(id, version.number()), version.epoch());
+    let hash = mix(u32::from(id.get()), version.epoch());
+    let hash = mix(hash, version.number());
     let (words, rest) = value.as_chunks();
     let hash = words
         .iter()
@@ -118,14 +119,22 @@ pub(super) fn version(input: &mut LeafReader<'_>) -> u64 {
     version
 }
 
+/// How a message of each kind begins: an array of so many, the format, the kind.
+fn open(input: &mut LeafReader<'_>, array: u8, kind: u8) {
+    for byte in [array, FORMAT, kind] {
+        let head = input.head();
+        input.require(head == byte);
+    }
+}
+
 // The most that follows the fields of a report: numbers of 9, 5 and 5 bytes.
 const REPORT_TAIL: usize = 19;
 
 /// Starts a report; fields follow through [`Fields`], then [`close_report`].
 pub(super) fn open_report(out: &mut LeafWriter<'_>, report: &Report) -> Fields {
-    out.raw(&REPORT);
+    out.raw(&[ARRAY | 11, FORMAT, REPORT]);
     out.unsigned(report.epoch.into());
-    out.unsigned(report.contiguous);
+    out.unsigned(report.contiguous.into());
     out.unsigned(report.floor);
     out.unsigned(report.base);
     out.bool(report.want);
@@ -187,7 +196,7 @@ pub(super) fn open_leaf(out: &mut LeafWriter<'_>, len: u8, id: FieldId, version:
 }
 
 /// Ends a desired field: `… answered, code]`.
-pub(super) fn close_leaf(out: &mut LeafWriter<'_>, answered: u64, code: Code) {
-    out.unsigned(answered);
+pub(super) fn close_leaf(out: &mut LeafWriter<'_>, answered: u32, code: Code) {
+    out.unsigned(answered.into());
     out.unsigned(code.get().into());
 }

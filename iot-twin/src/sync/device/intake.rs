@@ -40,7 +40,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         } else {
             contiguous.max(upto)
         };
-        self.heard(&delta);
+        if self.state.heard(delta.want, delta.acknowledged) {
+            self.tell_again();
+        }
         let state = &mut self.state;
         state.want = gap || upto < delta.to;
         // A service that speaks of less than we have has lost its memory: let it know.
@@ -61,8 +63,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         &mut self,
         delta: &Delta,
         mut input: LeafReader<'_>,
-        count: u64,
-    ) -> Option<(usize, u64)> {
+        count: u8,
+    ) -> Option<(usize, u32)> {
         let (mut staged, mut upto) = (0, delta.to);
         let mut before = 0;
         let mut seen = Seen::NOTHING;
@@ -121,29 +123,15 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         })
     }
 
-    /// Learns up to where the service knows our reports.
-    #[inline(never)]
-    fn heard(&mut self, delta: &Delta) {
-        let state = &mut self.state;
-        if delta.want || delta.acknowledged > state.spoken {
-            // Either the service asks for everything, or it knows versions that no life of the device that
-            // left records can have sent: they were lost. Everything is told again, above what it knows.
-            state.last = state.last.max(delta.acknowledged);
-            state.floor = state.last + 1;
-            state.acknowledged = delta.acknowledged;
-            state.sent = delta.acknowledged;
-            state.spoken = state.spoken.max(delta.acknowledged);
-            state.tell = true;
-            for index in 0..T::COUNT {
-                if self.slot(index).is_some_and(|slot| slot.told > 0) {
-                    self.tell_field(index);
-                }
+    /// Everything that was told is told again, under versions above the new base.
+    fn tell_again(&mut self) {
+        for index in 0..T::COUNT {
+            if let Some(slot) = self.slot(index)
+                && core::mem::take(&mut slot.told) > 0
+            {
+                self.tell_field(index);
             }
-        } else {
-            state.acknowledged = state.acknowledged.max(delta.acknowledged);
-            state.sent = state.sent.max(state.acknowledged);
         }
-        self.state.heard();
     }
 }
 

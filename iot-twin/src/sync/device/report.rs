@@ -2,6 +2,7 @@
 
 use iot_core::{Channel, Message};
 
+use super::state::slot;
 use super::{Issued, Slot, TwinDevice, Version};
 use crate::leaf::LeafWriter;
 use crate::reflect::{Twin, field};
@@ -18,48 +19,47 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     }
 
     /// Says up to which version it reports.
-    #[inline(never)]
     fn write_report(&self, out: &mut LeafWriter<'_>) -> u64 {
         let state = &self.state;
+        let mut to = state.from();
         let mut fields = wire::open_report(
             out,
             &Report {
                 epoch: state.epoch,
                 contiguous: state.contiguous,
-                floor: state.floor,
-                base: state.sent,
+                floor: state.absolute(1),
+                base: to,
                 want: state.want,
             },
         );
-        let mut to = state.sent;
         let mut whole = state.greeted;
         let mut next = self.first_unsent();
-        while let Some(slot) = self.slots.as_ref().get(next).filter(|_| whole) {
+        while whole && let Some(slot) = slot(self.slots.as_ref(), next) {
             let start = out.len();
-            self.write_field(next, slot, out);
+            self.write_field(usize::from(next) - 1, slot, out);
             whole = fields.add(out, start);
             if whole {
-                to = slot.told;
+                to = state.absolute(slot.told);
             }
-            next = slot.after.into();
+            next = slot.after;
         }
         if whole {
-            to = state.last.max(to);
+            to = state.absolute(state.last);
         }
         wire::close_report(out, to, whole.then_some(state.digests));
         to
     }
 
-    /// The field with the lowest reported version that was not sent.
-    fn first_unsent(&self) -> usize {
-        let (mut first, mut at) = (Slot::END, self.state.newest);
-        while let Some(slot) = self.slots.as_ref().get(usize::from(at)) {
+    /// The place of the field with the lowest reported version that was not sent.
+    fn first_unsent(&self) -> u16 {
+        let (mut first, mut at) = (0, self.state.newest);
+        while let Some(slot) = slot(self.slots.as_ref(), at) {
             if slot.told <= self.state.sent {
                 break;
             }
             (first, at) = (at, slot.before);
         }
-        first.into()
+        first
     }
 
     #[inline(never)]
@@ -68,7 +68,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             return;
         };
         let answers = slot.stamp > Version::ZERO && slot.stamp.epoch() == self.state.epoch;
-        wire::open_leaf(out, if answers { 5 } else { 3 }, field.id, slot.told);
+        let told = self.state.absolute(slot.told);
+        wire::open_leaf(out, if answers { 5 } else { 3 }, field.id, told);
         if slot.known {
             self.told.encode(index, out);
         } else {

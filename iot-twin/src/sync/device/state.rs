@@ -11,29 +11,33 @@ use crate::sync::slot::Slot;
 use crate::sync::wire::{self, Digests};
 
 const MAX_DOUBLINGS: u8 = 6;
-const NEVER: u64 = u64::MAX;
 
+// All zeros at the start but for the spans of time: a chip clears memory with less code than it copies it.
 #[derive(Debug)]
 pub(super) struct State {
     /// Of the newest delta taken in, and up to where everything of it is in.
     pub(super) epoch: u32,
-    pub(super) contiguous: u64,
+    pub(super) contiguous: u32,
     pub(super) unsaved: bool,
     /// Whether an edited field must be written to storage.
     pub(super) edited: bool,
     pub(super) staging: Option<Staging>,
     pub(super) issued: Issued,
 
+    /// Versions of reports are counted from here on: all that were told since the last restart lie above, and every
+    /// version that any life of this device can have used before lies at or below it.
+    pub(super) base: u64,
     /// The newest version given to a report, and the newest that storage allows.
-    pub(super) last: u64,
-    pub(super) reserved: u64,
-    pub(super) floor: u64,
+    pub(super) last: u32,
+    pub(super) reserved: u32,
     /// Up to where the service has taken reports in, and up to where they were sent.
-    pub(super) acknowledged: u64,
-    pub(super) sent: u64,
-    /// The highest version that any life of this device can have sent.
-    pub(super) spoken: u64,
-    /// The field that was reported last; those before it hang together by their slots.
+    acknowledged: u32,
+    pub(super) sent: u32,
+    /// The highest version that this life of the device can have sent.
+    spoken: u32,
+    /// Up to where the service had taken reports in when none of them lay above the base.
+    known: u64,
+    /// The field that was reported last, by its place; those before it hang together by their slots.
     pub(super) newest: u16,
     pub(super) digests: Digests,
     /// Whether the service's knowledge of us is known not to be ahead of ours.
@@ -47,9 +51,9 @@ pub(super) struct State {
     doublings: u8,
     resend_ms: u32,
     digest_ms: u32,
-    pub(super) resend_at: u64,
+    /// When these are due; 0 for never.
+    resend_at: u64,
     digest_at: u64,
-    /// 0 when nothing is held back.
     pub(super) hold_until: u64,
     pub(super) records: RecordKey,
 }
@@ -58,7 +62,7 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Staging {
     pub(super) epoch: u32,
-    pub(super) contiguous: u64,
+    pub(super) contiguous: u32,
     pub(super) count: usize,
 }
 
@@ -72,7 +76,7 @@ pub(super) enum Issued {
     },
     Staged {
         count: usize,
-        contiguous: u64,
+        contiguous: u32,
         reserved: u64,
     },
     Send {
@@ -89,13 +93,14 @@ impl State {
             edited: false,
             staging: None,
             issued: Issued::Nothing,
+            base: 0,
             last: 0,
             reserved: 0,
-            floor: 1,
             acknowledged: 0,
             sent: 0,
             spoken: 0,
-            newest: Slot::END,
+            known: 0,
+            newest: 0,
             digests: Digests {
                 desired: 0,
                 reported: 0,
@@ -109,8 +114,8 @@ impl State {
             doublings: 0,
             resend_ms: 0,
             digest_ms: 0,
-            resend_at: NEVER,
-            digest_at: NEVER,
+            resend_at: 0,
+            digest_at: 0,
             hold_until: 0,
             records,
         };
@@ -152,55 +157,101 @@ impl State {
         self.staging.is_some() || self.unsaved || self.edited || self.last > self.reserved
     }
 
-    pub(super) const fn must_tell(&mut self, now: u64) -> bool {
+    pub(super) fn must_tell(&mut self, now: u64) -> bool {
         if !self.connected {
             return false;
         }
-        if now >= self.resend_at {
-            self.resend_at = NEVER;
+        if due(self.resend_at, now) {
+            self.resend_at = 0;
             self.sent = self.acknowledged;
             self.tell = true;
         }
-        self.tell |= now >= self.digest_at;
+        self.tell |= due(self.digest_at, now);
         self.tell
     }
 
     /// A report of everything up to `to` was handed on.
     #[inline(never)]
     pub(super) fn sent(&mut self, now: u64, to: u64) {
-        self.sent = self.sent.max(to);
-        self.spoken = self.spoken.max(to);
+        self.sent = self.sent.max(self.relative(to));
+        self.spoken = self.spoken.max(self.sent);
         // What did not fit goes into the next message at once.
         self.tell = self.greeted && self.sent < self.last;
-        let wait = u64::from(self.resend_ms) << self.doublings;
-        self.resend_at = if self.want || self.sent > self.acknowledged {
-            now.saturating_add(wait)
-        } else {
-            NEVER
-        };
+        self.resend_at = 0;
+        if self.want || self.sent > self.acknowledged {
+            let wait = u64::from(self.resend_ms) << self.doublings;
+            self.resend_at = now.saturating_add(wait);
+        }
         self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
         self.digest_at = now.saturating_add(self.digest_ms.into());
     }
 
-    /// The service has been heard: it need not be asked ever less often.
-    pub(super) fn heard(&mut self) {
+    /// The service has been heard, and need not be asked ever less often. Says whether everything has to be told
+    /// again: it asks for that, or it knows versions that no life of the device that left records can have sent, so that
+    /// they were lost. Then what is told comes above all that either knows.
+    pub(super) fn heard(&mut self, want: bool, acknowledged: u64) -> bool {
+        let anew = want || acknowledged > self.absolute(self.spoken);
+        if anew {
+            self.rebase(self.absolute(self.last).max(acknowledged));
+            self.known = acknowledged;
+            self.tell = true;
+        } else {
+            self.acknowledged = self.acknowledged.max(self.relative(acknowledged));
+            self.sent = self.sent.max(self.acknowledged);
+        }
         if !self.greeted {
             self.greeted = true;
             self.tell |= self.last > self.acknowledged;
         }
         self.doublings = 0;
         if self.acknowledged >= self.sent {
-            self.resend_at = NEVER;
+            self.resend_at = 0;
+        }
+        anew
+    }
+
+    /// Counts versions from another base on; all that was told has to be told again.
+    pub(super) fn rebase(&mut self, base: u64) {
+        let reserved = self.absolute(self.reserved);
+        self.base = base;
+        self.known = base;
+        self.reserved = self.relative(reserved);
+        self.last = 0;
+        self.acknowledged = 0;
+        self.sent = 0;
+        self.spoken = 0;
+        self.newest = 0;
+        self.digests.reported = 0;
+    }
+
+    pub(super) const fn absolute(&self, version: u32) -> u64 {
+        self.base + version as u64
+    }
+
+    /// 0 when it lies below the base.
+    pub(super) fn relative(&self, version: u64) -> u32 {
+        let relative = version.saturating_sub(self.base);
+        relative.try_into().unwrap_or(u32::MAX)
+    }
+
+    /// What a report says that it follows on.
+    pub(super) const fn from(&self) -> u64 {
+        if self.sent == 0 {
+            self.known
+        } else {
+            self.absolute(self.sent)
         }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let at = if !self.restored || self.hold_until > 0 {
-            Some(self.hold_until).filter(|&at| at > 0)
+        let (one, two) = if !self.restored || self.hold_until > 0 {
+            (self.hold_until, 0)
+        } else if self.connected {
+            (self.resend_at, self.digest_at)
         } else {
-            let at = self.resend_at.min(self.digest_at);
-            Some(at).filter(|&at| self.connected && at < NEVER)
+            (0, 0)
         };
+        let at = [one, two].into_iter().filter(|&at| at > 0).min();
         at.map(Instant::from_millis)
     }
 
@@ -212,34 +263,53 @@ impl State {
     /// Gives a field a fresh version, and makes it the newest in the row of those reported.
     #[inline(never)]
     pub(super) fn tell(&mut self, slots: &mut [Slot], index: usize, id: FieldId) {
-        let Some(&slot) = slots.get(index) else {
+        let Some(slot) = slots.get_mut(index) else {
             return;
         };
-        let mut reported = self.digests.reported;
-        if slot.told > 0 {
-            reported = reported.wrapping_sub(wire::share(id, slot.told));
-            match slots.get_mut(usize::from(slot.after)) {
-                Some(after) => after.before = slot.before,
-                None => self.newest = slot.before,
-            }
-            if let Some(before) = slots.get_mut(usize::from(slot.before)) {
-                before.after = slot.after;
-            }
-        }
+        let (told, before, after) = (slot.told, slot.before, slot.after);
         self.last += 1;
-        self.digests.reported = reported.wrapping_add(wire::share(id, self.last));
-        let before = self.newest;
-        self.newest = u16::try_from(index).unwrap_or(Slot::END);
-        if let Some(before) = slots.get_mut(usize::from(before)) {
-            before.after = self.newest;
+        slot.told = self.last;
+        slot.after = 0;
+        let mut newest = self.newest;
+        if told > 0 {
+            match at(slots, after) {
+                Some(slot) => slot.before = before,
+                None => newest = before,
+            }
+            if let Some(slot) = at(slots, before) {
+                slot.after = after;
+            }
+            let share = wire::share(id, self.absolute(told));
+            self.digests.reported = self.digests.reported.wrapping_sub(share);
         }
-        if let Some(slot) = slots.get_mut(index) {
-            slot.told = self.last;
-            slot.before = before;
-            slot.after = Slot::END;
+        let share = wire::share(id, self.absolute(self.last));
+        self.digests.reported = self.digests.reported.wrapping_add(share);
+        self.newest = place(index);
+        if let Some(slot) = at(slots, newest) {
+            slot.after = self.newest;
+        }
+        if let Some(slot) = at(slots, self.newest) {
+            slot.before = newest;
         }
         self.tell = true;
     }
+}
+
+/// The place of a field: one more than its index, so that 0 is none.
+fn place(index: usize) -> u16 {
+    u16::try_from(index + 1).unwrap_or(0)
+}
+
+fn at(slots: &mut [Slot], place: u16) -> Option<&mut Slot> {
+    slots.get_mut(usize::from(place).wrapping_sub(1))
+}
+
+pub(super) fn slot(slots: &[Slot], place: u16) -> Option<&Slot> {
+    slots.get(usize::from(place).wrapping_sub(1))
+}
+
+const fn due(at: u64, now: u64) -> bool {
+    at > 0 && now >= at
 }
 
 /// At most 49 days.

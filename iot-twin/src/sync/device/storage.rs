@@ -59,24 +59,19 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             && let Some(read) = self.read_field(index, &mut input)
             && let Some(slot) = self.slot(index)
         {
-            *slot = Slot {
-                told: slot.told,
-                before: slot.before,
-                after: slot.after,
-                ..read
-            };
+            *slot = read;
         }
     }
 
     #[inline(never)]
     fn restore_own(&mut self, input: &mut LeafReader<'_>) {
-        let (epoch, contiguous, reserved) = (input.u32(), input.unsigned(), input.unsigned());
+        let (epoch, contiguous, reserved) = (input.u32(), input.u32(), input.unsigned());
         let fields = input.u32();
         if input.failed() {
             return;
         }
         let state = &mut self.state;
-        (state.epoch, state.reserved) = (epoch, reserved);
+        (state.epoch, state.base) = (epoch, reserved);
         // Another firmware ignored the fields it did not know, and refused values: ask for all of them again.
         state.unsaved = fields != Self::FINGERPRINT;
         state.contiguous = if state.unsaved { 0 } else { contiguous };
@@ -87,11 +82,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub(super) fn finish_restore(&mut self) {
         let state = &mut self.state;
         state.restored = true;
-        state.last = state.reserved;
-        state.acknowledged = state.reserved;
-        state.sent = state.reserved;
-        state.spoken = state.reserved;
-        state.floor = state.last + 1;
+        state.rebase(state.base);
         state.greeted = state.epoch > 0;
         for index in 0..T::COUNT {
             let (epoch, stated) = (self.state.epoch, self.state.stated);
@@ -99,6 +90,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 continue;
             };
             slot.offered = slot.known || slot.held;
+            slot.told = 0;
             let (current, check) = (slot.stamp.epoch() == epoch, slot.check);
             // What was reported before `restored` got its version below the reserve.
             let told = slot.stamp > Version::ZERO || slot.known;
@@ -118,9 +110,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let mut batch = BatchWriter::new(buffer);
         let state = &self.state;
         let reserved = if state.last > state.reserved {
-            state.last.saturating_add(RESERVE)
+            state.absolute(state.last) + RESERVE
         } else {
-            state.reserved
+            state.absolute(state.reserved)
         };
         let staging = state.staging.filter(|_| !state.edited);
         let count = staging.map_or(T::COUNT, |staging| staging.count);
@@ -160,7 +152,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             out.array(5);
             out.unsigned(FORMAT);
             out.unsigned(epoch.into());
-            out.unsigned(contiguous);
+            out.unsigned(contiguous.into());
             out.unsigned(reserved);
             out.unsigned(Self::FINGERPRINT.into());
         })
@@ -175,7 +167,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let state = &mut self.state;
         match *issued {
             Issued::Edits { below, reserved } => {
-                state.reserved = reserved;
+                state.reserved = state.relative(reserved);
                 state.unsaved = false;
                 state.edited = below < T::COUNT;
                 for slot in self.slots.as_mut().iter_mut().take(below) {
@@ -187,7 +179,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 contiguous,
                 reserved,
             } => {
-                state.reserved = reserved;
+                state.reserved = state.relative(reserved);
                 state.unsaved = false;
                 state.tell = true;
                 let Some(staging) = state.staging.take() else {
@@ -288,7 +280,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 out.array(6 + usize::from(slot.held) + usize::from(known));
                 out.unsigned(FORMAT);
                 out.unsigned(slot.stamp.epoch().into());
-                out.unsigned(slot.stamp.number());
+                out.unsigned(slot.stamp.number().into());
                 out.unsigned(slot.check.into());
                 out.unsigned(slot.code.get().into());
                 out.unsigned(u64::from(slot.held) | u64::from(known) << 1);
@@ -306,7 +298,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[inline(never)]
     fn read_field(&mut self, index: usize, input: &mut LeafReader<'_>) -> Option<Slot> {
         let mut slot = Slot {
-            stamp: Version::new(input.u32(), input.unsigned()),
+            stamp: Version::new(input.u32(), input.u32()),
             check: input.u32(),
             code: Code::new(input.u16()),
             ..Slot::EMPTY

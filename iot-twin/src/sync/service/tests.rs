@@ -61,7 +61,7 @@ struct World {
     loss: u64,
     /// Each reported version and its value, which must never change.
     used: BTreeMap<(FieldId, u64), Vec<u8>>,
-    answered: BTreeMap<(FieldId, u64, u32), Option<(u64, Code)>>,
+    answered: BTreeMap<(FieldId, u64, u32), Option<(u32, Code)>>,
     stamps: Vec<Version>,
     /// What the hardware does.
     applied: f32,

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{DELTA, Delta, Digests, Fields, MAX_FIELDS, REPORT, Report};
+use super::{ARRAY, DELTA, Delta, Digests, FORMAT, Fields, REPORT, Report};
 use crate::leaf::{LeafReader, LeafWriter};
 use crate::schema::FieldId;
 use crate::sync::slot::Code;
@@ -14,7 +14,7 @@ pub(in crate::sync) struct ReportedLeaf<'a> {
     pub(in crate::sync) version: u64,
     pub(in crate::sync) value: &'a [u8],
     /// The version answered for, and how.
-    pub(in crate::sync) answer: Option<(u64, Code)>,
+    pub(in crate::sync) answer: Option<(u32, Code)>,
 }
 
 /// A whole report.
@@ -29,16 +29,16 @@ pub(in crate::sync) struct FullReport<'a> {
 impl<'a> FullReport<'a> {
     pub(in crate::sync) fn read(payload: &'a [u8]) -> Option<Self> {
         let mut input = LeafReader::new(payload);
-        input.literal(&REPORT);
+        super::open(&mut input, ARRAY | 11, REPORT);
         let head = Report {
             epoch: input.u32(),
-            contiguous: super::version(&mut input),
+            contiguous: input.u32(),
             floor: super::version(&mut input),
             base: super::version(&mut input),
             want: input.bool(),
         };
-        let count = input.array()?;
-        if input.failed() || count > MAX_FIELDS.into() {
+        let count = input.fields();
+        if input.failed() {
             return None;
         }
         let fields = (0..count)
@@ -65,13 +65,13 @@ impl<'a> FullReport<'a> {
 
 impl<'a> ReportedLeaf<'a> {
     fn read(input: &mut LeafReader<'a>) -> Option<Self> {
-        let len = input.array()?;
+        let len = input.fields();
         let id = FieldId::new(input.u16());
         let version = super::version(input);
         let value = input.value();
         let answer = match len {
             3 => None,
-            5 => Some((super::version(input), Code::new(input.u16()))),
+            5 => Some((input.u32(), Code::new(input.u16()))),
             _ => return None,
         };
         let leaf = Self {
@@ -86,10 +86,10 @@ impl<'a> ReportedLeaf<'a> {
 
 /// Writes a delta; fields follow through [`Fields`].
 pub(in crate::sync) fn write_delta(out: &mut LeafWriter<'_>, delta: &Delta) -> Fields {
-    out.raw(&DELTA);
+    out.raw(&[ARRAY | 8, FORMAT, DELTA]);
     out.unsigned(delta.epoch.into());
-    out.unsigned(delta.base);
-    out.unsigned(delta.to);
+    out.unsigned(delta.base.into());
+    out.unsigned(delta.to.into());
     out.unsigned(delta.acknowledged);
     out.bool(delta.want);
     Fields::open(out, 0)
