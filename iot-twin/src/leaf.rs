@@ -1,5 +1,6 @@
 //! The values a twin's field can hold, and how they travel.
 
+mod float;
 mod list;
 mod number;
 mod reader;
@@ -7,7 +8,7 @@ mod text;
 mod writer;
 
 pub use list::Element;
-pub use reader::{LeafReader, Number};
+pub use reader::LeafReader;
 pub use text::{Text, TextError};
 pub use writer::LeafWriter;
 

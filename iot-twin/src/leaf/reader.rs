@@ -2,14 +2,13 @@
 //!
 //! A general decoder carries error texts, positions and nesting; on a chip that is a third of the engine.
 
+use super::float;
+
 const ARRAY: u8 = 4;
 
 const FALSE: u8 = 7 << 5 | 20;
 const TRUE: u8 = 7 << 5 | 21;
 const NULL: u8 = 7 << 5 | 22;
-const HALF: u8 = 7 << 5 | 25;
-const SINGLE: u8 = 7 << 5 | 26;
-const DOUBLE: u8 = 7 << 5 | 27;
 /// No value begins with a break (RFC 8949 §3.2.1).
 const NOTHING: u8 = 0xff;
 
@@ -45,6 +44,7 @@ impl<'a> LeafReader<'a> {
     }
 
     /// Reads a truth value.
+    #[inline(never)]
     pub fn bool(&mut self) -> bool {
         let first = self.head();
         self.failed |= first & !1 != FALSE;
@@ -58,17 +58,17 @@ impl<'a> LeafReader<'a> {
         self.argument
     }
 
-    /// Reads a number in half, single or double precision, or a whole one; `None` when the next value is none.
-    pub fn number(&mut self) -> Option<Number> {
+    /// Reads a number of any form, and rounds it to single precision; `None` when the next value is none.
+    #[inline(never)]
+    pub fn f32(&mut self) -> Option<f32> {
         let first = self.head();
-        Some(match (first, first >> 5) {
-            (_, 0) => Number::Whole(false, self.argument),
-            (_, 1) => Number::Whole(true, self.argument),
-            (HALF, _) => Number::Half(low(self.argument)),
-            (SINGLE, _) => Number::Single(low(self.argument)),
-            (DOUBLE, _) => Number::Double(self.argument),
-            _ => return None,
-        })
+        float::single(first, self.argument)
+    }
+
+    /// Reads a number of any form, and rounds it to double precision; `None` when the next value is none.
+    pub fn f64(&mut self) -> Option<f64> {
+        let first = self.head();
+        float::double(first, self.argument)
     }
 
     /// Reads a text; `None` when the next value is none.
@@ -129,12 +129,14 @@ impl<'a> LeafReader<'a> {
         start.get(..len).unwrap_or(&[])
     }
 
+    #[inline(never)]
     pub(crate) fn u32(&mut self) -> u32 {
         let value = self.unsigned();
         self.failed |= value > u32::MAX.into();
         low(value)
     }
 
+    #[inline(never)]
     pub(crate) fn u16(&mut self) -> u16 {
         let value = self.unsigned();
         self.failed |= value > u16::MAX.into();
@@ -142,6 +144,7 @@ impl<'a> LeafReader<'a> {
     }
 
     /// Reads the head of a list of at most 23 values.
+    #[inline(never)]
     pub(crate) fn fields(&mut self) -> u8 {
         let first = self.head();
         self.failed |= !(0x80..0x98).contains(&first);
@@ -191,20 +194,6 @@ impl<'a> LeafReader<'a> {
     }
 }
 
-/// A number as it was written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Number {
-    /// Whether it is negative, and its value; the value of a negative one is −1 minus the number here.
-    Whole(bool, u64),
-    /// The bits of one in half precision.
-    Half(u16),
-    /// The bits of one in single precision.
-    Single(u32),
-    /// The bits of one in double precision.
-    Double(u64),
-}
-
 /// The low bits of a number.
 fn low<N: TryFrom<u64> + Default>(value: u64) -> N {
     N::try_from(value).unwrap_or_default()
@@ -218,5 +207,5 @@ pub(crate) fn half_in(input: &mut minicbor::Decoder<'_>) -> Option<f64> {
         _ => return None,
     };
     input.set_position(at + 3);
-    Some(super::number::single(Number::Half(bits)).into())
+    float::double(0xf9, bits.into())
 }

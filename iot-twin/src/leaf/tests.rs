@@ -3,6 +3,9 @@
 use super::*;
 use proptest::prelude::*;
 
+const HALF: u8 = 0xf9;
+const DOUBLE: u8 = 0xfb;
+
 fn there_and_back<L: Leaf>(value: &L) -> L {
     let mut buffer = [0; 64];
     let mut out = LeafWriter::new(&mut buffer);
@@ -33,10 +36,10 @@ fn half_precision_is_read_as_the_standards_table_says() {
         assert_eq!(read::<f64>(&bytes), Ok(value));
     }
     assert_eq!(read::<f32>(&[0xf9, 0x7c, 0x00]), Err(LeafError::Range));
-    assert!(number::single(Number::Half(0x7e00)).is_nan());
+    assert!(float::double(HALF, 0x7e00).unwrap().is_nan());
     assert_eq!(
-        number::single(Number::Half(0xfc00)).to_bits(),
-        f32::NEG_INFINITY.to_bits()
+        float::double(HALF, 0xfc00).unwrap().to_bits(),
+        f64::NEG_INFINITY.to_bits()
     );
 }
 
@@ -116,17 +119,18 @@ proptest! {
     fn numbers_are_rounded_as_the_compiler_rounds_them(wide: u64, narrow in proptest::num::f64::ANY, short: u64, shift in 0_u32..64) {
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "that is what is compared")]
         for (ours, theirs) in [
-            (Number::Whole(false, wide), wide as f32),
-            (Number::Whole(true, wide), (-1 - i128::from(wide)) as f32),
-            (Number::Whole(false, short >> shift), (short >> shift) as f32),
-            (Number::Double(wide), f64::from_bits(wide) as f32),
-            (Number::Double(narrow.to_bits()), narrow as f32),
+            ((0x1b, wide), wide as f32),
+            ((0x3b, wide), (-1 - i128::from(wide)) as f32),
+            ((0x1b, short >> shift), (short >> shift) as f32),
+            ((DOUBLE, wide), f64::from_bits(wide) as f32),
+            ((DOUBLE, narrow.to_bits()), narrow as f32),
             // Where single precision becomes subnormal and where it ends.
-            (Number::Double((0x36 << 56) | wide >> 8), f64::from_bits((0x36 << 56) | wide >> 8) as f32),
-            (Number::Double((0x38 << 56) | wide >> 8), f64::from_bits((0x38 << 56) | wide >> 8) as f32),
-            (Number::Double((0x47 << 56) | wide >> 8), f64::from_bits((0x47 << 56) | wide >> 8) as f32),
+            ((DOUBLE, (0x36 << 56) | wide >> 8), f64::from_bits((0x36 << 56) | wide >> 8) as f32),
+            ((DOUBLE, (0x38 << 56) | wide >> 8), f64::from_bits((0x38 << 56) | wide >> 8) as f32),
+            ((DOUBLE, (0x47 << 56) | wide >> 8), f64::from_bits((0x47 << 56) | wide >> 8) as f32),
         ] {
-            let ours = number::single(ours);
+            let (first, argument) = ours;
+            let ours = float::single(first, argument).unwrap();
             prop_assert!(ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan(), "{ours} {theirs}");
         }
     }
@@ -137,6 +141,25 @@ proptest! {
         prop_assert_eq!(three.reaches(&four), three >= four || three.is_nan());
         prop_assert_eq!(one.same(&two), one == two);
         prop_assert_eq!(one.within(&two, &f32::INFINITY), one >= two);
+    }
+
+    #[test]
+    fn a_deadband_is_measured_to_the_last_place(one in -1e6_f32..1e6, by in -2.0_f32..2.0, step in 0.0_f32..2.0, wild in proptest::num::f32::ANY, other in proptest::num::f32::ANY) {
+        for (one, two, step) in [(one, one + by, step), (one, one + by, by.abs()), (wild, other, step), (wild, one, other.abs()), (wild, wild / 2.0, wild.abs() / 2.0)] {
+            if [one, two, step].into_iter().any(f32::is_nan) || step.is_infinite() {
+                continue;
+            }
+            let distance = (f64::from(one) - f64::from(two)).abs();
+            // Below, the last place of the larger number is what counts.
+            let blur = f64::from(one.abs().max(two.abs())) * 2.0_f64.powi(-29);
+            let moved = one.moved(&two, step);
+            if distance >= f64::from(step) + blur && one != two {
+                prop_assert!(moved, "{one} {two} {step}");
+            } else if distance < f64::from(step) - blur || one == two {
+                prop_assert!(!moved, "{one} {two} {step}");
+            }
+        }
+        prop_assert!(one.moved(&f32::INFINITY, step));
     }
 
     #[test]

@@ -61,8 +61,7 @@ impl<D> Deref for Change<D> {
 
 /// A device's twin: an [`Engine`] for [`Channel::Twin`].
 ///
-/// `PENDING` is how many desired fields can arrive between two writes to storage; more than that are asked for
-/// again. Give the driver a buffer of at least [`BUFFER_BYTES`](Self::BUFFER_BYTES). Its records are keyed from
+/// `PENDING` is how many desired fields are taken from one message; more than that are asked for again. Give the driver a buffer of at least [`BUFFER_BYTES`](Self::BUFFER_BYTES). Its records are keyed from
 /// [`RECORDS`](Self::RECORDS) on, one for each desired field and one for itself.
 ///
 /// ```
@@ -91,20 +90,7 @@ pub struct TwinDevice<T: Twin, const PENDING: usize> {
     /// What the service desires.
     desired: T,
     slots: T::Slots,
-    /// Desired values that have arrived and are not durable yet.
-    staged: T,
-    pending: [Staged; PENDING],
     state: State,
-}
-
-/// One desired field on its way to storage.
-#[derive(Clone, Copy, Debug)]
-struct Staged {
-    index: usize,
-    version: u32,
-    check: u32,
-    code: Code,
-    held: bool,
 }
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
@@ -117,14 +103,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// A twin that knows nothing; restoring and the first [`report`](Self::report) tell it.
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(PENDING > 0, "a twin needs room for one pending field") };
+        const { assert!(PENDING > 0, "a twin takes at least one field of a message") };
         Self {
             actual: T::INITIAL,
             told: T::INITIAL,
             desired: T::INITIAL,
             slots: T::SLOTS,
-            staged: T::INITIAL,
-            pending: [Staged::EMPTY; PENDING],
             state: State::new(Self::RECORDS),
         }
     }
@@ -160,11 +144,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version.
     #[must_use]
     pub fn changed(&self) -> Option<Change<T::Desired>> {
-        let offered = self.slots().filter(|slot| slot.offered);
+        let offered = self.slots().filter(|slot| slot.is_offered());
         let version = offered.map(|slot| slot.stamp).max()?;
         let mut view = T::INITIAL;
         for (index, slot) in (0..).zip(self.slots()) {
             let wanted = slot.held
+                && !slot.unsaved
                 && (slot.code.is_pending() || (!is_edited::<T>(index) && slot.code.is_applied()));
             view.copy(index, if wanted { &self.desired } else { &self.actual });
         }
@@ -185,7 +170,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             let Some(slot) = self.slots.as_mut().get_mut(index) else {
                 continue;
             };
-            if slot.stamp > version || !(slot.offered || slot.code.is_pending()) {
+            let asked = slot.offered || slot.code.is_pending();
+            // What is not durable yet was not shown.
+            if slot.stamp > version || slot.unsaved || !asked {
                 continue;
             }
             slot.offered = false;
@@ -212,7 +199,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 && slot.is_overridden()
             {
                 slot.offer();
-                self.state.edited = true;
+                self.state.touch();
                 self.tell_field(index);
             }
         }
@@ -227,7 +214,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Whether everything reported is known to have reached the service, and everything desired was answered.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.state.is_told() && !self.slots().any(|slot| slot.offered || slot.unsaved)
+        self.state.is_told() && !self.slots().any(|slot| slot.offered)
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -247,12 +234,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
     }
 
-    /// What it claims to have, and the version of each field.
+    /// What it claims to have, and the version of each field; `None` while that is not durable.
     #[cfg(all(test, feature = "alloc", feature = "derive"))]
-    pub(super) fn progress(&self) -> (Version, alloc::vec::Vec<Version>) {
+    pub(super) fn progress(&self) -> Option<(Version, alloc::vec::Vec<Version>)> {
         let stamps = self.slots().map(|slot| slot.stamp).collect();
         let state = &self.state;
-        (Version::new(state.epoch, state.contiguous), stamps)
+        (!state.must_persist()).then(|| (Version::new(state.epoch, state.contiguous), stamps))
     }
 }
 
@@ -306,10 +293,10 @@ impl<T: Twin, const PENDING: usize> Engine for TwinDevice<T, PENDING> {
         let issued = core::mem::replace(&mut self.state.issued, Issued::Nothing);
         let now = now.instant.as_millis();
         match (done, issued) {
-            (Done::Failed(_), Issued::Edits { .. } | Issued::Staged { .. } | Issued::Send { .. }) => {
+            (Done::Failed(_), Issued::Persist { .. } | Issued::Send { .. }) => {
                 self.state.hold(now);
             }
-            (Done::Persisted, issued) => self.persisted(&issued),
+            (Done::Persisted, Issued::Persist { below, reserved }) => self.persisted(below, reserved),
             (Done::Sent(_), Issued::Send { to }) => self.state.sent(now, to),
             _ => {}
         }

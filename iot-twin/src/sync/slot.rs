@@ -171,6 +171,11 @@ impl Slot {
         unsaved: false,
     };
 
+    /// Whether the application is to be asked: what it is told is durable.
+    pub(crate) const fn is_offered(&self) -> bool {
+        self.offered && !self.unsaved
+    }
+
     /// Whether what is desired is neither in effect nor on its way because of an edit.
     pub(crate) fn is_overridden(&self) -> bool {
         self.code == Code::OVERRIDDEN

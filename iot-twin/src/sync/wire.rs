@@ -113,6 +113,7 @@ const fn mix(hash: u32, word: u32) -> u32 {
     hash ^ hash >> 15
 }
 
+#[inline(never)]
 pub(super) fn version(input: &mut LeafReader<'_>) -> u64 {
     let version = input.unsigned();
     input.require(version < VERSION_LIMIT);

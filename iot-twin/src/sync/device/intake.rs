@@ -1,14 +1,13 @@
-//! What a service says, up to where it waits for storage.
+//! What a service says. Nothing of it is told to the service or offered to the application before it is durable.
 
-use super::state::Staging;
-use super::{Code, Staged, TwinDevice, Version};
+use super::{Code, Slot, TwinDevice, Version};
 use crate::leaf::{LeafError, LeafReader};
 use crate::reflect::{Twin, field};
-use crate::schema::FieldId;
-use crate::sync::wire::{self, Delta, DesiredLeaf, MAX_FIELDS};
+use crate::schema::{Field, FieldId};
+use crate::sync::wire::{self, Delta, DesiredLeaf};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
-    /// Takes a delta in as far as there is room; nothing of it counts until it is durable.
+    /// Takes a delta in. Of one that is malformed the fields in front of the fault count, and nothing else.
     #[inline(never)]
     pub(super) fn delta(&mut self, payload: &[u8]) {
         let mut input = LeafReader::new(payload);
@@ -16,114 +15,126 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         if input.failed() {
             return;
         }
-        let state = &mut self.state;
-        // A second delta waits until the first is durable: it will be asked for.
-        if state.staging.is_some() {
-            state.want = true;
+        if delta.epoch < self.state.epoch {
+            self.state.tell = true;
             return;
         }
-        if delta.epoch < state.epoch {
-            state.tell = true;
-            return;
+        if delta.epoch > self.state.epoch {
+            self.enter(delta.epoch);
         }
-        let contiguous = if delta.epoch == state.epoch {
-            state.contiguous
-        } else {
-            0
-        };
-        let Some((staged, upto)) = self.stage(&delta, input, count) else {
-            return;
-        };
-        let gap = delta.base > contiguous;
-        let reached = if gap {
-            contiguous
-        } else {
-            contiguous.max(upto)
-        };
+        let (mut upto, mut room, mut full) = (0, PENDING, false);
+        for _ in 0..count {
+            let leaf = DesiredLeaf::read(&mut input);
+            input.require(leaf.version > upto && leaf.version <= delta.to);
+            if input.failed() {
+                return;
+            }
+            if let Some(index) = T::index(leaf.id)
+                && self.adopt(index, &leaf, room > 0)
+            {
+                full = room == 0;
+                if full {
+                    break;
+                }
+                room -= 1;
+            }
+            upto = leaf.version;
+        }
+        if !full {
+            if !input.is_at_end() {
+                return;
+            }
+            upto = delta.to;
+        }
         if self.state.heard(delta.want, delta.acknowledged) {
             self.tell_again();
         }
-        let state = &mut self.state;
-        state.want = gap || upto < delta.to;
-        // A service that speaks of less than we have has lost its memory: let it know.
-        state.tell |= state.want || delta.to < contiguous;
-        if staged > 0 || delta.epoch != state.epoch || reached != state.contiguous {
-            state.staging = Some(Staging {
-                epoch: delta.epoch,
-                contiguous: reached,
-                count: staged,
-            });
+        self.state.reach(&delta, upto);
+    }
+
+    /// Begins an epoch. What was known of it before a power cut is still there.
+    pub(super) fn enter(&mut self, epoch: u32) {
+        let current = |slot: &&Slot| slot.stamp.epoch() == epoch;
+        let slots = self.slots.as_ref().iter().filter(current);
+        let sum = slots.fold(0_u32, |sum, slot| sum.wrapping_add(slot.check));
+        self.state.digests.desired = sum;
+        if self.state.epoch != epoch {
+            self.state.epoch = epoch;
+            self.state.contiguous = 0;
+            self.state.touch();
         }
     }
 
-    /// Puts the fields that are news aside: how many, and the version up to which that was all; `None` when
-    /// the message is malformed.
+    /// Whether a value is news; then it becomes what is desired, if there is room for it.
     #[inline(never)]
-    fn stage(
-        &mut self,
-        delta: &Delta,
-        mut input: LeafReader<'_>,
-        count: u8,
-    ) -> Option<(usize, u32)> {
-        let (mut staged, mut upto) = (0, delta.to);
-        let mut before = 0;
-        let mut seen = Seen::NOTHING;
-        for _ in 0..count {
-            let leaf = DesiredLeaf::read(&mut input);
-            if leaf.version <= before || leaf.version > delta.to || !seen.first(leaf.id) {
-                return None;
-            }
-            if let Some(index) = T::index(leaf.id)
-                && let Some(news) = self.judge(index, &leaf, delta.epoch)
-            {
-                if let Some(place) = self.pending.get_mut(staged) {
-                    *place = news;
-                    staged += 1;
-                } else {
-                    // The table is full: what was before this field is all that counts.
-                    upto = upto.min(before);
-                }
-            }
-            before = leaf.version;
-        }
-        input.is_at_end().then_some((staged, upto))
-    }
-
-    /// Puts a value aside, if it is news, and decides what can be decided without the application.
-    #[inline(never)]
-    fn judge(&mut self, index: usize, leaf: &DesiredLeaf<'_>, epoch: u32) -> Option<Staged> {
-        const NULL: &[u8] = &[0xf6];
-        let stamp = Version::new(epoch, leaf.version);
-        let field = field::<T>(index)?;
-        let slot = self.slots.as_ref().get(index)?;
-        // An older firmware may have refused what this one can take.
-        let refused = !slot.held && slot.code.is_rejected();
-        if slot.stamp > stamp || (slot.stamp == stamp && !refused) {
-            return None;
-        }
-        let again = slot.stamp == stamp;
-        let (code, held) = if !field.is_desired() {
-            (Code::READ_ONLY, false)
-        } else if leaf.value == NULL && !field.optional {
-            (Code::APPLIED, false)
-        } else {
-            let mut value = LeafReader::new(leaf.value);
-            match self.staged.decode(index, &mut value) {
-                Ok(()) => (Code::PENDING, true),
-                Err(LeafError::Range | LeafError::Variant) => (Code::OUT_OF_RANGE, false),
-                Err(_) => (Code::REJECTED, false),
-            }
+    fn adopt(&mut self, index: usize, leaf: &DesiredLeaf<'_>, room: bool) -> bool {
+        let (Some(field), Some(&slot)) = (field::<T>(index), self.slots.as_ref().get(index)) else {
+            return false;
         };
-        (held || !again).then(|| Staged {
-            index,
-            version: leaf.version,
-            check: wire::check(FieldId::new(leaf.id), stamp, leaf.value),
-            code,
-            held,
-        })
+        let stamp = Version::new(self.state.epoch, leaf.version);
+        // An older firmware may have refused what this one can take.
+        let again = slot.stamp == stamp && !slot.held && slot.code.is_rejected();
+        if slot.stamp >= stamp && !again {
+            return false;
+        }
+        if !room {
+            return true;
+        }
+        // A service that lost its memory repeats itself: the same value is no new intent, and must not undo what
+        // was done at the device since.
+        let mut repeated = slot.held && slot.stamp.epoch() < stamp.epoch() && field.is_edited();
+        let code = if repeated {
+            let mut before = T::INITIAL;
+            before.copy(index, &self.desired);
+            let code = self.judge(index, field, leaf.value);
+            repeated = code.is_pending() && !self.desired.moved(index, &before);
+            code
+        } else {
+            self.judge(index, field, leaf.value)
+        };
+        if again && !code.is_pending() {
+            return false;
+        }
+        let overridden = code.is_pending() && self.outlives(&slot, index);
+        let check = wire::check(FieldId::new(leaf.id), stamp, leaf.value);
+        let mut sum = self.state.digests.desired.wrapping_add(check);
+        if slot.stamp.epoch() == stamp.epoch() {
+            sum = sum.wrapping_sub(slot.check);
+        }
+        self.state.digests.desired = sum;
+        if let Some(slot) = self.slot(index) {
+            slot.stamp = stamp;
+            slot.check = check;
+            slot.unsaved = true;
+            if !repeated {
+                slot.held = code.is_pending();
+                slot.code = if overridden { Code::OVERRIDDEN } else { code };
+                slot.offered = slot.code.is_pending();
+            }
+        }
+        self.state.touch();
+        self.tell_field(index);
+        true
+    }
+
+    /// Takes a value over, if it is one of the field's, and says so: [`Code::PENDING`]. All other answers are final.
+    fn judge(&mut self, index: usize, field: &Field, value: &[u8]) -> Code {
+        const NULL: &[u8] = &[0xf6];
+        if !field.is_desired() {
+            return Code::READ_ONLY;
+        }
+        if value == NULL && !field.optional {
+            return Code::APPLIED;
+        }
+        match self.desired.decode(index, &mut LeafReader::new(value)) {
+            Ok(()) => Code::PENDING,
+            Err(LeafError::Range | LeafError::Variant) => Code::OUT_OF_RANGE,
+            Err(_) => Code::REJECTED,
+        }
     }
 
     /// Everything that was told is told again, under versions above the new base.
+    #[inline(never)]
     fn tell_again(&mut self) {
         for index in 0..T::COUNT {
             if let Some(slot) = self.slot(index)
@@ -133,46 +144,4 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             }
         }
     }
-}
-
-/// The numbers that a message has named.
-struct Seen {
-    ids: [u16; MAX_FIELDS as usize],
-    count: usize,
-    /// One bit for the low bits of each number: most are new without a look at the others.
-    bits: u32,
-}
-
-impl Seen {
-    const NOTHING: Self = Self {
-        ids: [0; MAX_FIELDS as usize],
-        count: 0,
-        bits: 0,
-    };
-
-    /// Whether a number is named for the first time.
-    #[inline(never)]
-    fn first(&mut self, id: u16) -> bool {
-        let bit = 1 << (id % 32);
-        let known = self.ids.get(..self.count).unwrap_or(&[]);
-        if self.bits & bit != 0 && known.contains(&id) {
-            return false;
-        }
-        self.bits |= bit;
-        if let Some(place) = self.ids.get_mut(self.count) {
-            *place = id;
-        }
-        self.count += 1;
-        true
-    }
-}
-
-impl Staged {
-    pub(super) const EMPTY: Self = Self {
-        index: 0,
-        version: 0,
-        check: 0,
-        code: Code::NONE,
-        held: false,
-    };
 }

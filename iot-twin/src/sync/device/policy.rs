@@ -20,20 +20,20 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             slot.known = true;
             if edited {
                 slot.edit(stands);
-                self.state.edited = true;
+                self.state.touch();
             }
             self.tell_field(index);
         }
         self.state.stated = true;
     }
 
-    /// Whether an edit stands against what is desired now.
+    /// Whether an edit stands against what has come to be desired.
     pub(super) fn outlives(&self, slot: &Slot, index: usize) -> bool {
         let edited = slot.known && (slot.is_overridden() || slot.stamp == Version::ZERO);
         let Some(field) = field::<T>(index).filter(|field| edited && field.is_edited()) else {
             return false;
         };
-        stands(field.local, false, &self.actual, &self.staged, index)
+        stands(field.local, false, &self.actual, &self.desired, index)
     }
 }
 

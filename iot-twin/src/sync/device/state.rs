@@ -8,7 +8,7 @@ use iot_core::engine::RecordKey;
 use super::Timing;
 use crate::schema::FieldId;
 use crate::sync::slot::Slot;
-use crate::sync::wire::{self, Digests};
+use crate::sync::wire::{self, Delta, Digests};
 
 const MAX_DOUBLINGS: u8 = 6;
 
@@ -18,10 +18,8 @@ pub(super) struct State {
     /// Of the newest delta taken in, and up to where everything of it is in.
     pub(super) epoch: u32,
     pub(super) contiguous: u32,
-    pub(super) unsaved: bool,
-    /// Whether an edited field must be written to storage.
-    pub(super) edited: bool,
-    pub(super) staging: Option<Staging>,
+    /// Whether something must be written to storage before anything is sent.
+    pub(super) dirty: bool,
     pub(super) issued: Issued,
 
     /// Versions of reports are counted from here on: all that were told since the last restart lie above, and every
@@ -58,26 +56,14 @@ pub(super) struct State {
     pub(super) records: RecordKey,
 }
 
-/// A delta on its way to storage: the pending fields, and what becomes true with them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Staging {
-    pub(super) epoch: u32,
-    pub(super) contiguous: u32,
-    pub(super) count: usize,
-}
-
 /// What the step that was handed out will change once it is done.
 #[derive(Debug)]
 pub(super) enum Issued {
     Nothing,
-    Edits {
+    /// Records of all fields in front of one; with the twin's own when that says how many reports are allowed.
+    Persist {
         below: usize,
-        reserved: u64,
-    },
-    Staged {
-        count: usize,
-        contiguous: u32,
-        reserved: u64,
+        reserved: Option<u64>,
     },
     Send {
         to: u64,
@@ -89,9 +75,7 @@ impl State {
         let new = Self {
             epoch: 0,
             contiguous: 0,
-            unsaved: false,
-            edited: false,
-            staging: None,
+            dirty: false,
             issued: Issued::Nothing,
             base: 0,
             last: 0,
@@ -153,8 +137,16 @@ impl State {
         self.hold_until = now.saturating_add(self.resend_ms as u64);
     }
 
+    /// Something has changed that must become durable. What was handed out to be written is no longer all of it.
+    pub(super) fn touch(&mut self) {
+        self.dirty = true;
+        if matches!(self.issued, Issued::Persist { .. }) {
+            self.issued = Issued::Nothing;
+        }
+    }
+
     pub(super) const fn must_persist(&self) -> bool {
-        self.staging.is_some() || self.unsaved || self.edited || self.last > self.reserved
+        self.dirty || self.last > self.reserved
     }
 
     pub(super) fn must_tell(&mut self, now: u64) -> bool {
@@ -186,6 +178,7 @@ impl State {
         self.digest_at = now.saturating_add(self.digest_ms.into());
     }
 
+    #[inline(never)]
     /// The service has been heard, and need not be asked ever less often. Says whether everything has to be told
     /// again: it asks for that, or it knows versions that no life of the device that left records can have sent, so that
     /// they were lost. Then what is told comes above all that either knows.
@@ -210,6 +203,19 @@ impl State {
         anew
     }
 
+    /// Everything of a delta up to `upto` is in.
+    #[inline(never)]
+    pub(super) fn reach(&mut self, delta: &Delta, upto: u32) {
+        let gap = delta.base > self.contiguous;
+        self.want = gap || upto < delta.to;
+        // A service that speaks of less than we have has lost its memory: let it know.
+        self.tell |= self.want || delta.to < self.contiguous;
+        if !gap && upto > self.contiguous {
+            self.contiguous = upto;
+            self.touch();
+        }
+    }
+
     /// Counts versions from another base on; all that was told has to be told again.
     pub(super) fn rebase(&mut self, base: u64) {
         let reserved = self.absolute(self.reserved);
@@ -229,6 +235,7 @@ impl State {
     }
 
     /// 0 when it lies below the base.
+    #[inline(never)]
     pub(super) fn relative(&self, version: u64) -> u32 {
         let relative = version.saturating_sub(self.base);
         relative.try_into().unwrap_or(u32::MAX)
@@ -257,7 +264,7 @@ impl State {
 
     /// Whether the service has taken in everything reported, and nothing desired is on its way.
     pub(super) const fn is_told(&self) -> bool {
-        self.acknowledged >= self.last && self.staging.is_none() && !self.want
+        self.acknowledged >= self.last && !self.dirty && !self.want
     }
 
     /// Gives a field a fresh version, and makes it the newest in the row of those reported.
