@@ -83,62 +83,76 @@ pub(super) fn double(first: u8, argument: u64) -> Option<f64> {
 ///
 /// One rounding for every form a number can have: the compiler's own conversions take a chip four functions.
 pub(super) fn single(first: u8, argument: u64) -> Option<f32> {
-    let (negative, mantissa, exponent);
-    if first < 0x40 {
-        // The value of a negative one is -1 minus the number.
-        negative = first >= 0x20;
-        mantissa = argument.saturating_add(negative.into());
-        exponent = 0;
+    let [high, low] = halves(argument);
+    // Sign, exponent and fraction (IEEE 754), how long the fraction is, and what masks the exponent. Of a double 25 bits
+    // stay; the last of them stands for all that fell off.
+    let (negative, biased, rest, length, mask) = match first {
+        SINGLE => return Some(f32::from_bits(low)),
+        HALF => (low >> 15, low >> 10 & 0x1f, low & 0x3ff, 10, 0x1f),
+        DOUBLE => {
+            let lost = u32::from(low << 5 != 0);
+            let rest = (high & 0xf_ffff) << 5 | low >> 27 | lost;
+            (high >> 31, high >> 20 & 0x7ff, rest, 25, 0x7ff)
+        }
+        0x00..0x40 => {
+            // The value of a negative one is -1 minus the number.
+            let negative = first >> 5;
+            let mut mantissa = argument.saturating_add(negative.into());
+            let mut exponent = 0;
+            while mantissa >= 1 << 26 {
+                mantissa = mantissa >> 1 | mantissa & 1;
+                exponent += 1;
+            }
+            let [_, mantissa] = halves(mantissa);
+            return Some(compose(negative.into(), mantissa, exponent));
+        }
+        _ => return None,
+    };
+    let one = if biased == 0 { 0 } else { 1 << length };
+    let exponent = if biased == mask {
+        FAR
     } else {
-        let (fraction, mask) = match first {
-            SINGLE => return Some(f32::from_bits(u32::try_from(argument).ok()?)),
-            HALF => (10, 0x1f),
-            DOUBLE => (52, 0x7ff),
-            _ => return None,
-        };
-        // Sign and exponent, and behind them the fraction (IEEE 754).
-        let top = u32::try_from(argument >> fraction).ok()?;
-        let (biased, one) = (top & mask, 1 << fraction);
-        let rest = argument & (one - 1);
-        negative = top > mask;
-        mantissa = if biased == 0 { rest } else { one | rest };
-        exponent = if biased == mask {
-            FAR
-        } else {
-            biased.max(1).cast_signed() - (fraction + (mask >> 1)).cast_signed()
-        };
-    }
-    let sign = u32::from(negative) << 31;
-    Some(f32::from_bits(sign | magnitude(mantissa, exponent)))
+        biased.max(1).cast_signed() - length - (mask >> 1).cast_signed()
+    };
+    Some(compose(negative, one | rest, exponent))
+}
+
+fn halves(number: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    [
+        u32::from_be_bytes([a, b, c, d]),
+        u32::from_be_bytes([e, f, g, h]),
+    ]
 }
 
 /// Of infinity, and of not-a-number, which has more than one bit.
 const FAR: i32 = 2_000;
 
-/// The bits of `mantissa` times two to the power of `exponent`.
-fn magnitude(mut mantissa: u64, mut exponent: i32) -> u32 {
+/// A mantissa of at most 26 bits times two to the power of `exponent`, rounded to the nearest, of two the even one.
+#[inline(never)]
+fn compose(negative: u32, mut mantissa: u32, mut exponent: i32) -> f32 {
+    /// Of the least subnormal number, with two bits more.
     const LEAST: i32 = -149 - 2;
-    if exponent == FAR && !mantissa.is_power_of_two() {
-        return 0x7fc0_0000;
+    const INFINITE: u32 = 0xff << 23;
+    let mut magnitude = INFINITE | 1 << 22;
+    if mantissa == 0 {
+        magnitude = 0;
+    } else if exponent < FAR || mantissa.is_power_of_two() {
+        while exponent < LEAST && mantissa > 1 {
+            mantissa = mantissa >> 1 | mantissa & 1;
+            exponent += 1;
+        }
+        while mantissa < 1 << 25 && exponent > LEAST {
+            mantissa <<= 1;
+            exponent -= 1;
+        }
+        let rounded = (mantissa + 1 + (mantissa >> 2 & 1)) >> 2;
+        // The first of the 24 bits adds one to the exponent, and so does a carry; a subnormal number has none.
+        magnitude = match exponent - LEAST {
+            ..0 => 0,
+            all @ 0..254 => (all.cast_unsigned() << 23) + rounded,
+            _ => INFINITE,
+        };
     }
-    // 24 bits and two more; the last of them stands for all that fell off.
-    while mantissa >= 1 << 26 || (exponent < LEAST && mantissa > 1) {
-        mantissa = mantissa >> 1 | mantissa & 1;
-        exponent += 1;
-    }
-    let mut bits = u32::try_from(mantissa).unwrap_or(0);
-    while bits < 1 << 25 && exponent > LEAST && bits > 0 {
-        bits <<= 1;
-        exponent -= 1;
-    }
-    bits = (bits + 1 + (bits >> 2 & 1)) >> 2;
-    if bits == 0 || exponent < LEAST {
-        return 0;
-    }
-    // The first of the 24 bits adds one to the exponent, and so does a carry; a subnormal number has none.
-    let exponent = (exponent - LEAST).cast_unsigned();
-    if exponent > 253 {
-        return 0x7f80_0000;
-    }
-    (exponent << 23) + bits
+    f32::from_bits(negative << 31 | magnitude)
 }

@@ -107,6 +107,7 @@ impl<'a> LeafReader<'a> {
     }
 
     /// The encoding of the next value: a number, a text, a truth value, null, or a list of these.
+    #[inline(never)]
     pub(crate) fn value(&mut self) -> &'a [u8] {
         let start = self.rest;
         let mut items = 1_u32;

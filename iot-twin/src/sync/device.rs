@@ -144,8 +144,11 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version.
     #[must_use]
     pub fn changed(&self) -> Option<Change<T::Desired>> {
-        let offered = self.slots().filter(|slot| slot.is_offered());
-        let version = offered.map(|slot| slot.stamp).max()?;
+        let mut offered = None;
+        for slot in self.slots().filter(|slot| slot.is_offered()) {
+            offered = offered.max(Some(slot.stamp));
+        }
+        let version = offered?;
         let mut view = T::INITIAL;
         for (index, slot) in (0..).zip(self.slots()) {
             let wanted = slot.held

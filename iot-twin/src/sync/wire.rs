@@ -15,6 +15,7 @@ const VERSION_LIMIT: u64 = 1 << 62;
 pub(super) const MAX_FIELDS: u8 = 23;
 
 const ARRAY: u8 = 0x80;
+const NULL: u8 = 0xf6;
 const DELTA: u8 = 0;
 const REPORT: u8 = 1;
 
@@ -145,14 +146,12 @@ pub(super) fn open_report(out: &mut LeafWriter<'_>, report: &Report) -> Fields {
 /// Ends a report.
 pub(super) fn close_report(out: &mut LeafWriter<'_>, to: u64, digests: Option<Digests>) {
     out.unsigned(to);
-    for digest in [
-        digests.map(|digests| digests.desired),
-        digests.map(|digests| digests.reported),
-    ] {
-        match digest {
-            Some(digest) => out.unsigned(digest.into()),
-            None => out.null(),
+    match digests {
+        Some(digests) => {
+            out.unsigned(digests.desired.into());
+            out.unsigned(digests.reported.into());
         }
+        None => out.raw(&[NULL, NULL]),
     }
 }
 

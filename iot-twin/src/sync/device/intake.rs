@@ -83,15 +83,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         // A service that lost its memory repeats itself: the same value is no new intent, and must not undo what
         // was done at the device since.
         let mut repeated = slot.held && slot.stamp.epoch() < stamp.epoch() && field.is_edited();
-        let code = if repeated {
-            let mut before = T::INITIAL;
+        let mut before = T::INITIAL;
+        if repeated {
             before.copy(index, &self.desired);
-            let code = self.judge(index, field, leaf.value);
-            repeated = code.is_pending() && !self.desired.moved(index, &before);
-            code
-        } else {
-            self.judge(index, field, leaf.value)
-        };
+        }
+        let code = self.judge(index, field, leaf.value);
+        repeated = repeated && code.is_pending() && !self.desired.moved(index, &before);
         if again && !code.is_pending() {
             return false;
         }
@@ -117,6 +114,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         true
     }
 
+    #[inline(never)]
     /// Takes a value over, if it is one of the field's, and says so: [`Code::PENDING`]. All other answers are final.
     fn judge(&mut self, index: usize, field: &Field, value: &[u8]) -> Code {
         const NULL: &[u8] = &[0xf6];

@@ -13,13 +13,13 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             if !self.actual.moved(index, &self.told) && (self.state.stated || edited) {
                 continue;
             }
-            let stands = edited && stands(field.local, true, &self.actual, &self.desired, index);
+            let reaches = self.actual.reaches(index, &self.desired);
             let Some(slot) = self.slot(index) else {
                 continue;
             };
             slot.known = true;
             if edited {
-                slot.edit(stands);
+                slot.edit(stands(field.local, true, reaches));
                 self.state.touch();
             }
             self.tell_field(index);
@@ -33,23 +33,19 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let Some(field) = field::<T>(index).filter(|field| edited && field.is_edited()) else {
             return false;
         };
-        stands(field.local, false, &self.actual, &self.desired, index)
+        let reaches = self.actual.reaches(index, &self.desired);
+        stands(field.local, false, reaches)
     }
 }
 
 /// Whether the value at the device stands: against what was desired before it was edited, or after.
-fn stands<T: Twin>(
-    policy: LocalEdit,
-    newer: bool,
-    actual: &T,
-    desired: &T,
-    index: usize,
-) -> bool {
+#[inline(never)]
+const fn stands(policy: LocalEdit, newer: bool, reaches: bool) -> bool {
     match policy {
         LocalEdit::FollowDesired => false,
         LocalEdit::LocalSticky => true,
         LocalEdit::LastIntent => newer,
-        LocalEdit::Max | LocalEdit::Or => actual.reaches(index, desired),
+        LocalEdit::Max | LocalEdit::Or => reaches,
     }
 }
 

@@ -138,6 +138,7 @@ impl State {
     }
 
     /// Something has changed that must become durable. What was handed out to be written is no longer all of it.
+    #[inline(never)]
     pub(super) fn touch(&mut self) {
         self.dirty = true;
         if matches!(self.issued, Issued::Persist { .. }) {
