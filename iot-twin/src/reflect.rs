@@ -8,6 +8,11 @@ use crate::sync::Slot;
 ///
 /// Write it by `#[derive(Twin)]` (feature `derive`). An index counts the fields in the order of declaration, those of a
 /// group in its place; calls with an index past the end do nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a twin nor a group of one",
+    label = "no twin",
+    note = "write #[derive(Twin)] above the struct; an enum or a number is a field, without `group`"
+)]
 pub trait Twin: Sized {
     /// The desired fields alone, with the same names; `#[derive(Twin)]` calls it `…Desired`.
     type Desired: Desired<Twin = Self>;
@@ -113,11 +118,7 @@ pub fn get<T: Twin>(twin: &T, path: &str, out: &mut LeafWriter<'_>) -> Result<()
 ///
 /// [`LeafError::Unknown`] when no field is there, and the others when the value is not one of the field's; the field
 /// is as it was.
-pub fn set<T: Twin>(
-    twin: &mut T,
-    path: &str,
-    input: &mut LeafReader<'_>,
-) -> Result<(), LeafError> {
+pub fn set<T: Twin>(twin: &mut T, path: &str, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
     let index = Node::find(T::TREE, path).ok_or(LeafError::Unknown)?;
     twin.decode(index, input)
 }

@@ -3,8 +3,8 @@
 mod build;
 mod name;
 
-pub use build::{fields, place, span, truth};
 pub(crate) use build::fingerprint;
+pub use build::{fields, place, span, truth};
 pub use name::{Name, Node};
 
 use crate::leaf::{Kind, Leaf, Variant};

@@ -1,7 +1,7 @@
 //! What a field's `#[twin(…)]` says.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Error, Field, Ident, Lit, LitInt, LitStr, Path, Result, Token, Type};
@@ -259,6 +259,14 @@ impl Parse for Bound {
             .parse()
             .map_err(|error| Error::new(error.span(), "expected a number or a constant"))?;
         Ok(Self(quote!(#minus #path)))
+    }
+}
+
+impl Bound {
+    /// What the compiler says of it shall point at it.
+    pub(crate) fn borrowed(&self) -> TokenStream {
+        let bound = &self.0;
+        quote_spanned!(bound.span()=> &(#bound))
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Result};
 
 use crate::attribute::{Part, Property};
@@ -67,11 +66,15 @@ pub(crate) fn properties(input: &DeriveInput) -> Result<Vec<Property<'_>>> {
     }
 }
 
-/// How many numbers a group takes is known to the compiler alone: it checks that they are free.
-pub(crate) fn overlaps(properties: &[Property<'_>]) -> TokenStream {
+/// What only the compiler knows it checks: how many numbers a group takes, and what a type is.
+pub(crate) fn checks(properties: &[Property<'_>]) -> TokenStream {
     let mut checks = TokenStream::new();
     for group in properties {
-        if !matches!(group.part, Part::Group) {
+        if let Part::Leaf(leaf) = &group.part {
+            if leaf.local.as_ref().is_some_and(|local| local == "Or") {
+                let kind = group.kind();
+                checks.extend(quote!(::iot_twin::schema::truth::<#kind>();));
+            }
             continue;
         }
         let (kind, first) = (group.kind(), u32::from(group.id));
@@ -92,16 +95,11 @@ pub(crate) fn overlaps(properties: &[Property<'_>]) -> TokenStream {
                  numbered from its `id` on, {first} here; give one of the two another `id`",
                 other.name, group.name
             );
-            checks.extend(
-                quote_spanned!(other.name.span()=> assert!(#number >= #end, #message);),
-            );
+            checks.extend(quote_spanned!(other.name.span()=> assert!(#number >= #end, #message);));
         }
     }
     if checks.is_empty() {
         return checks;
     }
-    let span = properties
-        .first()
-        .map_or_else(proc_macro2::Span::call_site, |first| first.field.span());
-    quote_spanned!(span=> const _: () = { #checks };)
+    quote!(const _: () = { #checks };)
 }

@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 use syn::{DeriveInput, Result};
 
 use crate::attribute::{Part, Property};
-use crate::check::{overlaps, properties};
+use crate::check::{checks, properties};
 use crate::view::view;
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
@@ -13,7 +13,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
     let view_name = format_ident!("{name}Desired");
     let view = view(input, &view_name, &properties);
-    let overlaps = overlaps(&properties);
+    let checks = checks(&properties);
 
     let places: Vec<_> = (0..=properties.len())
         .map(|at| format_ident!("P{at}"))
@@ -57,7 +57,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
             const P0: usize = 0;
             #(const #next: usize = #place + #width;)*
-            #overlaps
+            #checks
 
             impl ::iot_twin::Twin for #name {
                 type Desired = #view_name;
@@ -221,9 +221,12 @@ fn decode(property: &Property<'_>, at: &Ident, end: &Ident) -> TokenStream {
         return quote!(#at..#end => ::iot_twin::Twin::decode(&mut self.#name, index - #at, input),);
     };
     match &leaf.range {
-        Some((least, greatest)) => quote! {
-            #at => ::iot_twin::leaf::decode_within(&mut self.#name, input, &(#least), &(#greatest)),
-        },
+        Some((least, greatest)) => {
+            let (least, greatest) = (least.borrowed(), greatest.borrowed());
+            quote! {
+                #at => ::iot_twin::leaf::decode_within(&mut self.#name, input, #least, #greatest),
+            }
+        }
         None => quote!(#at => ::iot_twin::Leaf::decode(&mut self.#name, input),),
     }
 }
@@ -235,7 +238,8 @@ fn accepts(property: &Property<'_>, at: &Ident, end: &Ident) -> TokenStream {
     };
     match &leaf.range {
         Some((least, greatest)) => {
-            quote!(#at => ::iot_twin::leaf::within(&self.#name, &(#least), &(#greatest)),)
+            let (least, greatest) = (least.borrowed(), greatest.borrowed());
+            quote!(#at => ::iot_twin::leaf::within(&self.#name, #least, #greatest),)
         }
         None => TokenStream::new(),
     }
@@ -267,14 +271,12 @@ fn moved(property: &Property<'_>, at: &Ident, end: &Ident) -> TokenStream {
 }
 
 fn reaches(property: &Property<'_>, at: &Ident, end: &Ident) -> TokenStream {
-    let (name, kind) = (property.name, property.kind());
+    let name = property.name;
     let Some(leaf) = property.leaf() else {
         return quote!(#at..#end => ::iot_twin::Twin::reaches(&self.#name, index - #at, &other.#name),);
     };
-    let or = leaf.local.as_ref().is_some_and(|local| local == "Or");
-    let truth = or.then(|| quote!(const { ::iot_twin::schema::truth::<#kind>() };));
     if leaf.is_ranked() {
-        quote!(#at => { #truth ::iot_twin::leaf::Ranked::reaches(&self.#name, &other.#name) })
+        quote!(#at => ::iot_twin::leaf::Ranked::reaches(&self.#name, &other.#name),)
     } else {
         TokenStream::new()
     }

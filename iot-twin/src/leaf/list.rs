@@ -63,8 +63,6 @@ impl<B, L: Element + Bounded<B>, const N: usize> Bounded<B> for [L; N] {
 impl<L: Element + Measure, const N: usize> Measure for [L; N] {
     type Step = L::Step;
     fn moved(&self, told: &Self, step: L::Step) -> bool {
-        self.iter()
-            .zip(told)
-            .any(|(one, two)| one.moved(two, step))
+        self.iter().zip(told).any(|(one, two)| one.moved(two, step))
     }
 }

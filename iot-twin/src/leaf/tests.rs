@@ -52,7 +52,13 @@ fn a_whole_number_is_a_number_and_a_text_is_none() {
     assert_eq!(read::<i8>(&[0x38, 0x80]), Err(LeafError::Range));
     assert_eq!(read::<bool>(&[0x01]), Err(LeafError::Kind));
     // Cut off.
-    for bytes in [&[][..], &[0x19, 1], &[0x1a, 0, 0, 1], &[0x39, 1], &[0xfa, 0, 0]] {
+    for bytes in [
+        &[][..],
+        &[0x19, 1],
+        &[0x1a, 0, 0, 1],
+        &[0x39, 1],
+        &[0xfa, 0, 0],
+    ] {
         assert_eq!(read::<u16>(bytes), Err(LeafError::Kind));
         assert_eq!(read::<i16>(bytes), Err(LeafError::Kind));
         assert_eq!(read::<f32>(bytes), Err(LeafError::Kind));

@@ -25,7 +25,7 @@ pub const fn place<const N: usize>(
     let mut place = 0;
     while place < fields.len() {
         let mut schema = fields[place];
-        schema.field.id = FieldId::new(schema.field.id.get() + base);
+        schema.field.id = FieldId::new(schema.field.id.get().wrapping_add(base));
         if !group.is_empty() {
             schema.name = schema.name.inside(group);
         }

@@ -260,9 +260,7 @@ impl<T: Twin, const PENDING: usize> Engine for TwinDevice<T, PENDING> {
         match *event {
             Event::Record { key, value } if !self.state.restored => self.restore_record(key, value),
             Event::Restored if !self.state.restored => self.finish_restore(),
-            Event::Message(message)
-                if message.channel == Channel::Twin && self.state.restored =>
-            {
+            Event::Message(message) if message.channel == Channel::Twin && self.state.restored => {
                 self.delta(message.payload);
             }
             Event::Connected { .. } => self.state.connect(),
@@ -299,7 +297,9 @@ impl<T: Twin, const PENDING: usize> Engine for TwinDevice<T, PENDING> {
             (Done::Failed(_), Issued::Persist { .. } | Issued::Send { .. }) => {
                 self.state.hold(now);
             }
-            (Done::Persisted, Issued::Persist { below, reserved }) => self.persisted(below, reserved),
+            (Done::Persisted, Issued::Persist { below, reserved }) => {
+                self.persisted(below, reserved)
+            }
             (Done::Sent(_), Issued::Send { to }) => self.state.sent(now, to),
             _ => {}
         }

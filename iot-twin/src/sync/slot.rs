@@ -29,7 +29,10 @@ impl Version {
 
     /// Its number in that life, from 1.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "the upper half is the epoch")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the upper half is the epoch"
+    )]
     pub const fn number(self) -> u32 {
         self.0 as u32
     }

@@ -93,7 +93,10 @@ fn each_mistake_of_an_enum_is_answered_with_what_to_write() {
         ("enum E { A }", "give `A` its number"),
         ("enum E { A = X }", "`A = 1`"),
         ("enum E { A(u8) = 1 }", "holds nothing"),
-        ("enum E { A = 1, B = 1 }", "`B` and `A` both have the number 1"),
+        (
+            "enum E { A = 1, B = 1 }",
+            "`B` and `A` both have the number 1",
+        ),
         ("enum E { A = 70000 }", "number too large"),
     ] {
         let input: DeriveInput = syn::parse_str(input).unwrap();
