@@ -27,11 +27,11 @@ pub mod value;
 pub use iot_core;
 
 #[cfg(feature = "derive")]
-pub use iot_twin_derive::Twin;
+pub use iot_twin_derive::{Twin, TwinEnum};
 
-pub use leaf::Leaf;
+pub use leaf::{Leaf, Text};
 pub use reflect::{Desired, Twin};
-pub use schema::FieldId;
+pub use schema::{FieldId, LocalEdit, Sensitivity};
 #[cfg(feature = "alloc")]
 pub use sync::TwinService;
 pub use sync::{Change, Code, Timing, TwinDevice, Version};

@@ -614,11 +614,11 @@ impl Mirror {
     fn of(twin: &TwinService) -> Self {
         let mut mirror = Self::default();
         for schema in Room::SCHEMA {
-            let id = schema.field.id.get();
-            if let Some(value) = twin.desired(schema.name) {
+            let (id, name) = (schema.field.id.get(), schema.name.to_string());
+            if let Some(value) = twin.desired(&name) {
                 mirror.desired.insert(id, value.clone());
             }
-            if let Some(told) = twin.reported(schema.name) {
+            if let Some(told) = twin.reported(&name) {
                 mirror.reported.insert(id, told.value.clone());
             }
         }

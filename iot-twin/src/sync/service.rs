@@ -16,6 +16,7 @@ mod watch;
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 use iot_core::engine::{Done, Event, Step};
 use iot_core::{Channel, DeviceId, Engine, Instant, Message, Now, Peer, TenantId};
@@ -23,7 +24,7 @@ use iot_core::{Channel, DeviceId, Engine, Instant, Message, Now, Peer, TenantId}
 use super::device::Timing;
 use super::slot::{Code, SubTwin, Version};
 use crate::reflect::Twin;
-use crate::schema::{Access, FieldId, Schema};
+use crate::schema::{FieldId, Schema};
 use crate::value::{Limits, Value};
 
 pub use edit::{Edit, EditError};
@@ -64,15 +65,15 @@ pub struct TwinService {
     timing: Timing,
 
     epoch: u32,
-    version: u64,
+    version: u32,
     /// Up to which version a snapshot is stored; `None` when nobody stores any.
     stored: Option<Version>,
     /// Whether the device has met a newer state of this twin than this one.
     behind: bool,
     desired: BTreeMap<FieldId, Wish>,
     /// Up to where the device has everything, and up to where it was sent.
-    contiguous: u64,
-    sent: u64,
+    contiguous: u32,
+    sent: u32,
     met: bool,
     log: Log,
 
@@ -86,15 +87,15 @@ pub struct TwinService {
     /// From where on the reports are that answer `want`.
     asked: u64,
     doublings: u8,
-    issued: Option<u64>,
+    issued: Option<u32>,
     resend_at: Option<Instant>,
     hold_until: Option<Instant>,
 }
 
 /// A desired field.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Wish {
-    version: u64,
+    version: u32,
     value: Value,
     encoded: Vec<u8>,
     answer: Option<Code>,
@@ -103,7 +104,7 @@ struct Wish {
 }
 
 /// A reported field.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Told {
     version: u64,
     value: Value,
@@ -133,8 +134,8 @@ impl Log {
     }
 }
 
-// Any tree of a report is one scalar.
-const SCALAR: Limits = Limits::new(0, 1, 1_024);
+// Any tree of a report is a scalar, a text, or a list of scalars.
+const LEAF: Limits = Limits::new(1, 65, 1_024);
 const MAX_DOUBLINGS: u8 = 6;
 
 impl TwinService {
@@ -229,6 +230,9 @@ impl TwinService {
         });
         if is_old {
             return;
+        }
+        if self.version == u32::MAX {
+            self.open_epoch(self.epoch);
         }
         self.version += 1;
         let before = self.desired.get(&id);
@@ -334,5 +338,23 @@ impl Default for TwinService {
 }
 
 fn is_writable(schema: &Schema) -> bool {
-    schema.field.access == Access::Desired
+    schema.field.is_desired()
+}
+
+// No values: some are not for logs.
+impl fmt::Debug for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wish")
+            .field("version", &self.version)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }

@@ -108,7 +108,7 @@ pub struct Counts {
 struct Known {
     /// The value of each reported version, and the answer under it.
     reported: BTreeMap<(FieldId, u64), Vec<u8>>,
-    answered: BTreeMap<(FieldId, u64, u32), (u64, u16)>,
+    answered: BTreeMap<(FieldId, u64, u32), (u32, u16)>,
     /// The field and the value of each desired version.
     desired: BTreeMap<Version, (FieldId, Vec<u8>)>,
     stamps: BTreeMap<FieldId, Version>,

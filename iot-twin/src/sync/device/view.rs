@@ -25,44 +25,42 @@ const VALUE_BYTES: usize = 1_024;
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub(in crate::sync) const fn number(&self) -> SubTwin {
-        self.number
+        self.state.number
+    }
+
+    /// Whether all that is in memory is on record too; until then nothing of it is told.
+    pub(in crate::sync) const fn is_durable(&self) -> bool {
+        !self.state.must_persist()
     }
 
     /// In which epoch the device is, and up to which version it claims to have everything.
     pub(in crate::sync) const fn progress(&self) -> Version {
-        Version::new(self.epoch, self.contiguous)
-    }
-
-    /// Reports below it are from before the last restart.
-    pub(in crate::sync) const fn floor(&self) -> u64 {
-        self.floor
+        Version::new(self.state.epoch, self.state.contiguous)
     }
 
     pub(in crate::sync) fn view(&self) -> Vec<FieldView> {
         let mut fields = Vec::new();
         for (index, (field, slot)) in T::FIELDS.iter().zip(self.slots()).enumerate() {
-            let mut value = vec![0; VALUE_BYTES];
-            let mut out = LeafWriter::new(&mut value);
-            let written = if slot.known {
-                self.told.encode(index, &mut out)
+            let value = if slot.known {
+                encoded(&self.told, index)
             } else {
-                out.null()
+                vec![crate::sync::wire::NULL]
             };
-            let len = written.map_or(0, |()| out.len());
-            value.truncate(len);
             fields.push(FieldView {
                 id: field.id,
                 stamp: slot.stamp,
                 code: slot.code,
-                told: slot.told,
+                told: if slot.told > 0 {
+                    self.state.absolute(slot.told)
+                } else {
+                    0
+                },
                 value,
             });
         }
         fields
     }
-}
 
-impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Everything in memory that future steps depend on, but no timers: for explorers, which keep states apart by it.
     ///
     /// The bytes mean nothing else, and are other ones in the next version.
@@ -70,43 +68,20 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub fn memory(&self) -> Vec<u8> {
         let mut memory = Vec::new();
         for index in 0..T::FIELDS.len() {
-            let mut value = vec![0; VALUE_BYTES];
-            for half in [&self.actual, &self.told, &self.desired, &self.staged] {
-                let mut out = LeafWriter::new(&mut value);
-                let len = half.encode(index, &mut out).map_or(0, |()| out.len());
-                memory.extend(value.iter().take(len));
+            for half in [&self.actual, &self.told, &self.desired] {
+                memory.extend(encoded(half, index));
                 memory.push(0xff);
             }
         }
-        let count = self.staging.map_or(0, |staging| staging.count);
-        let pending = self.pending.iter().take(count);
-        let numbers = [
-            self.contiguous,
-            self.last,
-            self.reserved,
-            self.floor,
-            self.acknowledged,
-            self.sent,
-            self.spoken,
-        ];
-        let flags = [
-            self.unsaved,
-            self.greeted,
-            self.stated,
-            self.restored,
-            self.connected,
-            self.tell,
-            self.want,
-        ];
-        let rest = alloc::format!(
-            "{:?}{:?}{:?}{:?}{}{numbers:?}{flags:?}",
-            self.slots.as_ref(),
-            pending.collect::<Vec<_>>(),
-            self.staging,
-            self.issued,
-            self.epoch,
-        );
-        memory.extend(rest.as_bytes());
+        memory.extend(alloc::format!("{:?}", self.slots.as_ref()).as_bytes());
+        memory.extend(self.state.memory().as_bytes());
         memory
     }
+}
+
+fn encoded<T: Twin>(twin: &T, index: usize) -> Vec<u8> {
+    let mut value = vec![0; VALUE_BYTES];
+    let mut out = LeafWriter::new(&mut value);
+    twin.encode(index, &mut out);
+    out.finish().map_or_else(Vec::new, <[u8]>::to_vec)
 }

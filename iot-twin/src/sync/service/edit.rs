@@ -5,7 +5,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::reader::fit;
+use super::reader::fit::fit;
 use super::{DesireError, TwinService};
 use crate::schema::FieldId;
 use crate::sync::slot::Version;

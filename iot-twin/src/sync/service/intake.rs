@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::{Mark, SCALAR, Told, TwinService};
+use super::{LEAF, Mark, Told, TwinService};
 use crate::sync::slot::{Code, Version};
+use crate::sync::wire;
 use crate::sync::wire::service::FullReport;
-use crate::sync::wire::{self, Digests};
 use crate::value::Value;
 
 impl TwinService {
@@ -23,7 +23,7 @@ impl TwinService {
     /// The reported half: the newer version of each field wins.
     fn take_fields(&mut self, report: &FullReport<'_>) {
         for leaf in &report.fields {
-            let Ok(value) = Value::from_cbor(leaf.value, SCALAR) else {
+            let Ok(value) = Value::from_cbor(leaf.value, LEAF) else {
                 continue;
             };
             let version = leaf.version;
@@ -87,15 +87,13 @@ impl TwinService {
     }
 
     fn reported_digest(&self, floor: u64) -> u32 {
-        let mut digests = Digests::default();
-        for (&id, told) in self
+        let current = self
             .reported
             .iter()
-            .filter(|(_, told)| told.version >= floor)
-        {
-            digests.add_reported(id, told.version);
-        }
-        digests.reported
+            .filter(|(_, told)| told.version >= floor);
+        current.fold(0, |sum, (&id, told)| {
+            sum.wrapping_add(wire::share(id, told.version))
+        })
     }
 
     /// The desired half: what the device has, and whether it is ours.
@@ -154,7 +152,7 @@ impl TwinService {
         }
     }
 
-    fn rewind(&mut self, to: u64) {
+    fn rewind(&mut self, to: u32) {
         self.sent = self.sent.min(to);
     }
 

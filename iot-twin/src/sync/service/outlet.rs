@@ -14,7 +14,7 @@ const HEAD_BYTES: usize = 48;
 
 impl TwinService {
     /// Up to which version may be sent: what is not on record yet may become another value's. `None`: nothing.
-    pub(super) fn limit(&self) -> Option<u64> {
+    pub(super) fn limit(&self) -> Option<u32> {
         match self.stored {
             _ if self.behind => None,
             None => Some(self.version),
@@ -40,7 +40,7 @@ impl TwinService {
     }
 
     /// Writes what was not sent yet; says up to which version.
-    pub(super) fn write<'b>(&self, buffer: &'b mut [u8]) -> Option<(&'b [u8], u64)> {
+    pub(super) fn write<'b>(&self, buffer: &'b mut [u8]) -> Option<(&'b [u8], u32)> {
         let limit = self.limit()?;
         let mut open: Vec<_> = self
             .desired
@@ -75,17 +75,16 @@ impl TwinService {
             acknowledged: self.taken,
             want: self.want,
         };
-        let mut fields = write_delta(&mut out, &delta)?;
+        let mut fields = write_delta(&mut out, &delta);
         for (id, wish) in open.iter().take(fits) {
-            let added = fields.add(&mut out, |out| {
-                wire::open_leaf(out, 3, **id, wish.version)?;
-                out.raw(&wish.encoded)
-            });
-            if !added {
+            let start = out.len();
+            wire::open_leaf(&mut out, 3, **id, wish.version.into());
+            out.raw(&wish.encoded);
+            if !fields.add(&mut out, start) {
                 return None;
             }
         }
-        Some((out.finish(), to))
+        Some((out.finish()?, to))
     }
 }
 

@@ -128,8 +128,8 @@ impl Subscriptions {
         }
     }
 
-    /// Subscribes to what changes from now on below `path`: a field's name, or the start of several up to a
-    /// separator (`.` or `/`); the empty path is everything.
+    /// Subscribes to what changes from now on below `path`: a field's name, or the groups around several
+    /// (`pid` for `pid/kp`); the empty path is everything.
     ///
     /// # Errors
     ///
@@ -301,10 +301,8 @@ impl TwinService {
     /// Whether a field lies below a path.
     fn is_in(&self, id: FieldId, path: &str) -> bool {
         let schema = self.schema.iter().find(|schema| schema.field.id == id);
-        let name = schema.map_or("", |schema| schema.name);
-        match name.strip_prefix(path) {
-            Some(rest) => path.is_empty() || rest.is_empty() || rest.starts_with(['.', '/']),
-            None => false,
-        }
+        let mut parts = schema.into_iter().flat_map(|schema| schema.name.parts());
+        let mut wanted = path.split('/').filter(|part| !part.is_empty());
+        wanted.all(|part| parts.next() == Some(part))
     }
 }

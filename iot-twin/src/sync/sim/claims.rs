@@ -4,11 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::World;
+use crate::leaf::LeafReader;
 use crate::reflect::Twin;
 use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire::service::FullReport;
-use crate::sync::wire::{Delta, DesiredLeaf};
+use crate::sync::wire::{self, Delta, DesiredLeaf};
 use crate::value::{Limits, Value};
 
 /// What was promised and did not hold.
@@ -35,13 +36,21 @@ pub enum Violation {
         /// Of which field.
         field: FieldId,
     },
-    /// One version stands for two values, or has two answers.
-    #[error("the version {version} of {field:?} stands for two values")]
+    /// One desired version stands for two values.
+    #[error("the desired version {version} of {field:?} stands for two values")]
     TwoValues {
         /// Which field.
         field: FieldId,
-        /// The version; a reported one has no epoch.
+        /// The version.
         version: Version,
+    },
+    /// One reported version stands for two values, or has two answers.
+    #[error("the reported version {version} of {field:?} stands for two values")]
+    ToldTwice {
+        /// Which field.
+        field: FieldId,
+        /// The version.
+        version: u64,
     },
     /// A message that no peer could read was sent.
     #[error("a message was sent that is not one")]
@@ -72,7 +81,8 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         let first = *self.known.epochs.entry(epoch).or_insert(life);
         // Lives of a service that share an epoch may collide until they meet the digest.
         let is_comparable = first == life && epoch == claimed.epoch();
-        for field in self.device.view() {
+        let view = self.device.view();
+        for field in view.into_iter().filter(|_| self.device.is_durable()) {
             let before = self.known.stamps.insert(field.id, field.stamp);
             if let Some(before) = before.filter(|&before| before > field.stamp) {
                 return Err(Violation::WentBack {
@@ -108,9 +118,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
                 what,
             };
             let told = self.service.told(field.id);
-            if field.told >= self.device.floor()
-                && told.as_ref() != Some(&(field.told, field.value.clone()))
-            {
+            if field.told > 0 && told.as_ref() != Some(&(field.told, field.value.clone())) {
                 return Err(differs(alloc::format!(
                     "{field:?} was reported as {told:?}"
                 )));
@@ -124,7 +132,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
                     "{wished} is desired and answered {answer:?}, {field:?}"
                 )));
             }
-            let is_held = value != crate::sync::wire::NULL;
+            let is_held = value != [wire::NULL];
             if is_held && field.code == Code::APPLIED && !same(&field.value, value) {
                 return Err(differs(alloc::format!("{value:?} was applied, {field:?}")));
             }
@@ -135,9 +143,9 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
     pub(super) fn observe_report(&mut self, payload: &[u8]) -> Result<(), Violation> {
         let report = FullReport::read(payload, self.device.number()).ok_or(Violation::Malformed)?;
         for leaf in &report.fields {
-            let twice = Violation::TwoValues {
+            let twice = Violation::ToldTwice {
                 field: leaf.id,
-                version: Version::new(0, leaf.version),
+                version: leaf.version,
             };
             let key = (leaf.id, leaf.version);
             let first = self.known.reported.entry(key);
@@ -158,22 +166,22 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
     }
 
     pub(super) fn observe_delta(&mut self, payload: &[u8]) -> Result<(), Violation> {
-        let (delta, mut input, count) =
-            Delta::read(payload, self.device.number()).ok_or(Violation::Malformed)?;
+        let mut input = LeafReader::new(payload);
+        let (delta, count) = Delta::read(&mut input, self.device.number());
         let leaves = (0..count).map(|_| DesiredLeaf::read(&mut input));
-        let leaves = leaves.collect::<Option<Vec<_>>>();
-        let leaves = leaves.ok_or(Violation::Malformed)?;
+        let leaves = leaves.collect::<Vec<_>>();
+        if input.failed() || !input.is_at_end() {
+            return Err(Violation::Malformed);
+        }
         let life = self.known.life;
         let first = *self.known.epochs.entry(delta.epoch).or_insert(life);
         for leaf in leaves.iter().filter(|_| first == life) {
             let version = Version::new(delta.epoch, leaf.version);
-            let value = (leaf.id, leaf.value.to_vec());
+            let field = FieldId::new(leaf.id);
+            let value = (field, leaf.value.to_vec());
             let known = self.known.desired.entry(version);
             if *known.or_insert_with(|| value.clone()) != value {
-                return Err(Violation::TwoValues {
-                    field: leaf.id,
-                    version,
-                });
+                return Err(Violation::TwoValues { field, version });
             }
         }
         Ok(())
