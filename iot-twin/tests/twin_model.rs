@@ -67,7 +67,7 @@ fn every_claim_holds_in_every_world_of_each_policy() {
 fn every_claim_holds_in_every_world_with_a_service_from_a_backup() {
     for policy in POLICIES {
         let mut rules = Rules::new(policy);
-        (rules.cuts, rules.restores) = (0, 1);
+        (rules.cuts, rules.restores, rules.late) = (0, 1, false);
         rules.edits = scope(0, 1);
         holds(&rules, 100);
     }

@@ -281,6 +281,9 @@ fn a_withdrawn_desire_is_forgotten_once_the_device_has_it_and_not_before() {
     // Said, and lost on the way: the tombstone stays, or the device would keep the desire for ever.
     world.service_step().unwrap();
     world.down().clear();
+    world.connect(true);
+    world.device_step().unwrap();
+    world.deliver_up();
     assert_eq!(world.service().snapshot().desired().count(), 2);
     assert!(!world.service().is_converged());
     settle(&mut world);

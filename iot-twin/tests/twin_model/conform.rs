@@ -7,7 +7,7 @@ use iot_twin::iot_core::node::{block_on, restore};
 use iot_twin::iot_core::port::Records as _;
 use iot_twin::iot_core::storage::memory::MemoryRecords;
 use iot_twin::iot_core::time::TimeBounds;
-use iot_twin::iot_core::{Channel, Instant, Message, Now, Ticket};
+use iot_twin::iot_core::{Channel, Instant, Message, Now};
 use iot_twin::{Twin, TwinDevice};
 use minicbor::{Decoder, Encoder};
 
@@ -103,7 +103,7 @@ fn every<T: Pair, const ROOM: usize>(depth: u8, compared: &mut Compared) {
                 Move::Deliver(delta) => model.deliver(&rules, delta),
                 Move::Answer => model.answer(),
                 Move::Edit(at, value) => model.edit(&rules, *at, *value),
-                Move::Cut => model.cut(&rules),
+                Move::Cut => model.cut(),
             }
             real.make(step);
             compared.moves += 1;

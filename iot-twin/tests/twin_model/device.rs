@@ -32,8 +32,6 @@ pub(crate) struct Leaf {
     pub(crate) intent: u8,
     /// What is the case, when it is known.
     pub(crate) actual: Option<u8>,
-    /// The intent that somebody at the device has overridden.
-    pub(crate) overrode: u8,
 }
 
 /// One of both, memory or records.
@@ -69,7 +67,10 @@ impl Device {
                 true => self.memory.leaves[leaf].stamp != stamp,
                 false => self.memory.leaves[leaf].stamp < stamp,
             };
-            if is_news && room == 0 {
+            // What was refused is looked at again, for another firmware may take it; that needs room, too.
+            let old = &self.memory.leaves[leaf];
+            let again = old.stamp == stamp && old.held.is_none() && old.code == Code::Overridden;
+            if (is_news || again) && room == 0 {
                 if rules.breaks(Mutant::DropOnFull) {
                     continue;
                 }
@@ -101,10 +102,8 @@ impl Device {
             && !rules.breaks(Mutant::Repeated);
         let edited =
             leaf.actual.is_some() && (leaf.code == Code::Overridden || leaf.stamp == (0, 0));
-        let never = leaf.stamp;
         leaf.stamp = stamp;
         if !repeated {
-            let before = leaf.intent;
             (leaf.held, leaf.intent) = (value, intent);
             let stands = edited && stands(rules, false, leaf.actual, value);
             leaf.code = match value {
@@ -112,10 +111,6 @@ impl Device {
                 Some(_) if stands => Code::Overridden,
                 Some(_) => Code::Pending,
             };
-            if leaf.code == Code::Overridden {
-                leaf.overrode = intent;
-            }
-            let _ = (before, never);
         }
         self.tell(at);
     }
@@ -143,7 +138,6 @@ impl Device {
             leaf.code = Code::Pending;
         } else if leaf.stamp > (0, 0) {
             leaf.code = Code::Overridden;
-            leaf.overrode = leaf.intent;
         }
         self.tell(at);
         if !rules.breaks(Mutant::EditInRam) {
@@ -154,11 +148,8 @@ impl Device {
     }
 
     /// The power is cut: memory is what is on record, and everything is told anew.
-    pub(crate) fn cut(&mut self, rules: &Rules) {
+    pub(crate) fn cut(&mut self) {
         self.memory = self.records;
-        if rules.breaks(Mutant::NoReReport) {
-            return;
-        }
         for at in 0..LEAVES {
             let leaf = self.memory.leaves[at];
             if leaf.stamp > (0, 0) || leaf.actual.is_some() {

@@ -26,6 +26,8 @@ pub(crate) struct Rules {
     pub(crate) restores: u8,
     /// Fields that the device takes from one message.
     pub(crate) room: usize,
+    /// Whether a report may be late.
+    pub(crate) late: bool,
     pub(crate) mutant: Option<Mutant>,
 }
 
@@ -38,6 +40,7 @@ impl Rules {
             cuts: 1,
             restores: 0,
             room: 1,
+            late: true,
             mutant: None,
         }
     }
@@ -58,8 +61,6 @@ pub(crate) enum Mutant {
     EpochKept,
     /// R5: what it states again is taken for news.
     Repeated,
-    /// R7: a device that starts tells nothing of itself.
-    NoReReport,
     /// R8: a desire goes out again because the value differs.
     ValueDelta,
     /// R8: an answer to an older version counts for the newest.
@@ -75,12 +76,11 @@ pub(crate) enum Mutant {
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Arrival,
         Self::OverGap,
         Self::EpochKept,
         Self::Repeated,
-        Self::NoReReport,
         Self::ValueDelta,
         Self::AnyAnswer,
         Self::PolicyIgnored,

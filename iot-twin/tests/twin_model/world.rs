@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::device::{Code, Delta, Device};
 use super::rules::{LEAVES, Policy, Rules};
-use super::service::{Report, Service};
+use super::service::{Report, Service, Wish};
 
 /// One thing that was desired: when, of which field, what, and whose intent it was.
 pub(crate) type Entry = (u8, u8, usize, Option<u8>, u8);
@@ -15,8 +15,8 @@ pub(crate) struct World {
     pub(crate) device: Device,
     /// Everything that was ever desired: any delta over it may have been sent, and may arrive at any time.
     pub(crate) history: BTreeSet<Entry>,
-    /// Every report that was sent.
-    pub(crate) up: BTreeSet<Report>,
+    /// A report that is late: others overtake it, and it may come again.
+    pub(crate) late: Option<Report>,
     pub(crate) backup: Service,
     pub(crate) intents: u8,
     pub(crate) edits: u8,
@@ -24,9 +24,6 @@ pub(crate) struct World {
     pub(crate) restores: u8,
     /// What was last done by hand, and is on record.
     pub(crate) by_hand: [Option<u8>; LEAVES],
-    /// Whether a desire was withdrawn since.
-    pub(crate) withdrawn: [bool; LEAVES],
-    /// What a service must never state of a field again: it was withdrawn.
     pub(crate) broken: Option<&'static str>,
 }
 
@@ -34,7 +31,7 @@ pub(crate) struct World {
 pub(crate) enum Move {
     Desire(usize, Option<u8>),
     Deliver(Delta),
-    Report,
+    Delay,
     Take(Report),
     Answer,
     Edit(usize, u8),
@@ -82,10 +79,13 @@ impl World {
                 }
             }
         }
-        if !self.up.contains(&Report::of(&self.device)) {
-            moves.push(Move::Report);
+        let report = Report::of(&self.device);
+        moves.push(Move::Take(report));
+        match self.late {
+            Some(late) => moves.push(Move::Take(late)),
+            None if rules.late => moves.push(Move::Delay),
+            None => {}
         }
-        moves.extend(self.up.iter().copied().map(Move::Take));
         if self.edits < rules.edits {
             moves.extend([Move::Edit(0, 1), Move::Edit(0, 9)]);
         }
@@ -104,13 +104,12 @@ impl World {
             Move::Desire(at, value) => {
                 if self.service.desire(*at, *value, self.intents + 1) {
                     self.intents += 1;
-                    self.withdrawn[*at] |= value.is_none();
                     self.note();
                     self.service.bury(rules);
                 }
             }
             Move::Deliver(delta) => self.device.deliver(rules, delta),
-            Move::Report => drop(self.up.insert(Report::of(&self.device))),
+            Move::Delay => self.late = Some(Report::of(&self.device)),
             Move::Take(report) => {
                 self.service.take(rules, report);
                 self.note();
@@ -120,11 +119,10 @@ impl World {
                 self.edits += 1;
                 self.device.edit(rules, *at, *value);
                 self.by_hand[*at] = Some(*value);
-                self.withdrawn[*at] = false;
             }
             Move::Cut => {
                 self.cuts += 1;
-                self.device.cut(rules);
+                self.device.cut();
             }
             Move::BackUp => self.backup = self.service,
             Move::Restore => {
@@ -134,6 +132,31 @@ impl World {
             }
         }
         self.hold(rules, &before, choice);
+        self.rank();
+    }
+
+    /// Only the order of the numbers of reports means anything: keeps the smallest ones.
+    fn rank(&mut self) {
+        let late = self
+            .late
+            .map_or([0; LEAVES], |late| late.leaves.map(|leaf| leaf.0));
+        let known = self.service.reported.map(|told| told.0);
+        let saved = self.backup.reported.map(|told| told.0);
+        let all = [self.device.told, late, known, saved].concat();
+        let all: BTreeSet<u8> = all.into_iter().filter(|&number| number > 0).collect();
+        let rank = |number: u8| match number {
+            0 => 0,
+            number => 1 + u8::try_from(all.range(..number).count()).unwrap(),
+        };
+        for at in 0..LEAVES {
+            self.device.told[at] = rank(self.device.told[at]);
+            self.service.reported[at].0 = rank(self.service.reported[at].0);
+            self.backup.reported[at].0 = rank(self.backup.reported[at].0);
+            if let Some(late) = &mut self.late {
+                late.leaves[at].0 = rank(late.leaves[at].0);
+            }
+        }
+        self.device.last = u8::try_from(all.len()).unwrap();
     }
 
     /// What is desired now goes into the history; no version may stand for two things.
@@ -165,6 +188,17 @@ impl World {
             if leaf.stamp < old.stamp {
                 self.broken = Some("a desired field went back");
             }
+            // A desire that is withdrawn gives the field back.
+            if leaf.stamp != old.stamp && leaf.held.is_none() {
+                self.by_hand[at] = None;
+            }
+            let answered = |wish: &Wish| wish.answer != Code::None;
+            if let Some(wish) = self.service.wishes[at].filter(answered)
+                && half.epoch == self.service.epoch
+                && leaf.stamp.1 < wish.number
+            {
+                self.broken = Some("a desire counts as answered that the device does not have");
+            }
             let of = |entry: &&Entry| {
                 entry.0 == half.epoch && entry.2 == at && entry.1 <= half.contiguous
             };
@@ -173,9 +207,9 @@ impl World {
                 self.broken = Some("everything was claimed, and something is missing");
             }
             // An intent that somebody at the device has overridden is never carried out again.
-            let asks = leaf.code == Code::Pending && *leaf != *old;
+            let asks = old.code == Code::Overridden && leaf.code == Code::Pending;
             let lasting = matches!(rules.policy, Policy::LastIntent | Policy::LocalSticky);
-            if asks && lasting && leaf.intent > 0 && leaf.intent <= leaf.overrode {
+            if asks && lasting && leaf.intent == old.intent {
                 self.broken = Some("what was overridden by hand is desired again");
             }
             if matches!(choice, Move::Cut) && self.by_hand[at].is_some() && rules.edits > 0 {
@@ -207,7 +241,7 @@ impl World {
             if let Some(broken) = world.broken {
                 return Err(broken);
             }
-            let answered = |wish: &super::service::Wish| wish.answer != Code::None;
+            let answered = |wish: &Wish| wish.answer != Code::None;
             let is_quiet = world.service == service
                 && world.service.epoch == world.device.memory.epoch.max(1)
                 && world.service.wishes.iter().flatten().all(answered);
@@ -239,7 +273,7 @@ impl World {
                 return Err("a desire is not answered for");
             }
             let applied = leaf.actual == wish.value;
-            let hand = self.by_hand[at].filter(|_| !self.withdrawn[at]);
+            let hand = self.by_hand[at];
             let kept = match rules.policy {
                 _ if wish.value.is_none() => true,
                 Policy::FollowDesired => applied,
