@@ -8,6 +8,7 @@ extern crate std;
 // The derive macro writes `::iot_twin`, in this crate's own tests too.
 extern crate self as iot_twin;
 
+pub mod config;
 #[cfg(feature = "alloc")]
 pub mod diff;
 #[cfg(feature = "alloc")]

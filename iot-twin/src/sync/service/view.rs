@@ -13,6 +13,11 @@ impl TwinService {
         Some((Version::new(self.epoch, wish.version), &wish.encoded))
     }
 
+    /// Whether a version may have been said; one that is not stored yet may become another value's.
+    pub(in crate::sync) fn may_say(&self, version: Version) -> bool {
+        self.limit().is_some_and(|limit| version.number() <= limit)
+    }
+
     /// Under which version a field was reported, and the value.
     pub(in crate::sync) fn told(&self, id: FieldId) -> Option<(u64, Vec<u8>)> {
         let told = self.reported.get(&id)?;

@@ -94,6 +94,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
             let wished = self.service.leaf(field.id);
             if let Some((missing, _)) = wished.filter(|_| is_comparable)
                 && missing.number() <= claimed.number()
+                && self.service.may_say(missing)
                 && field.stamp < missing
             {
                 return Err(Violation::Claimed {
