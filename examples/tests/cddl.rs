@@ -21,6 +21,7 @@ mod cddl {
     pub(crate) mod fleet;
     pub(crate) mod identity;
     pub(crate) mod outbox;
+    pub(crate) mod registry;
     pub(crate) mod schema;
     pub(crate) mod tape;
     pub(crate) mod twin;
@@ -31,9 +32,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
-use cddl::{carried, commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
+use cddl::{
+    carried, commands, envelope, exchange, fleet, identity, outbox, registry, tape, twin, update,
+};
 
-const CHECKED: [&Schema; 12] = [
+const CHECKED: [&Schema; 16] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
@@ -43,6 +46,10 @@ const CHECKED: [&Schema; 12] = [
     &identity::ENROLMENT,
     &identity::ROTATION,
     &outbox::SCHEMA,
+    &registry::FILE,
+    &registry::RECORD,
+    &registry::SNAPSHOT,
+    &registry::STATE,
     &tape::SCHEMA,
     &twin::SCHEMA,
     &update::SCHEMA,

@@ -54,6 +54,37 @@ impl Schema {
 }
 
 impl Schema {
+    /// The same for an encoding with places for anything: of the spoiled ones, exactly so many are accepted.
+    pub(crate) fn holds_with_free(&self, rule: &str, bytes: &[u8], places: usize) {
+        if let Err(error) = self.accepts(rule, bytes) {
+            panic!("{} refuses {} as {rule}: {error}", self.path, hex(bytes));
+        }
+        assert_eq!(
+            check(bytes, Limits::new(1 << 17, 8, 1_024)),
+            Ok(()),
+            "{}",
+            hex(bytes)
+        );
+        let faults = faults(bytes);
+        let accepted = faults
+            .iter()
+            .filter(|fault| self.accepts(rule, fault).is_ok());
+        assert_eq!(
+            accepted.count(),
+            places,
+            "{} of {}",
+            faults.len(),
+            hex(bytes)
+        );
+        assert!(
+            faults.len() >= places + 4,
+            "{} has nothing to spoil",
+            hex(bytes)
+        );
+    }
+}
+
+impl Schema {
     /// The encoding is a message of that rule, whose second item says of which kind, and no other kind will do.
     pub(crate) fn holds_message(&self, rule: &str, bytes: &[u8]) {
         self.holds(rule, bytes);

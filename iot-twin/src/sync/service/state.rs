@@ -298,6 +298,12 @@ impl TwinService {
         }
     }
 
+    /// The fields that are known by name.
+    #[cfg(any(feature = "json", feature = "registry"))]
+    pub(crate) fn schema_fields(&self) -> &[crate::schema::Schema] {
+        &self.schema
+    }
+
     /// Goes on from what was stored; whatever it knew before is forgotten, and subscribers are told what differs.
     ///
     /// What the device has not confirmed is sent again, which does no harm. A state from before what the device
