@@ -98,7 +98,7 @@ powerset() {
 }
 
 # Each has a workspace of its own in its folder fuzz.
-fuzz_crates="iot-core iot-identity iot-transport iot-twin"
+fuzz_crates="iot-core iot-identity iot-ota iot-transport iot-twin"
 
 # fuzz_targets: lines `crate target`, from the manifests; a file that none names would never be run.
 fuzz_targets() {

@@ -23,6 +23,7 @@ mod cddl {
     pub(crate) mod outbox;
     pub(crate) mod registry;
     pub(crate) mod schema;
+    pub(crate) mod suit;
     pub(crate) mod tape;
     pub(crate) mod twin;
     pub(crate) mod update;
@@ -33,10 +34,11 @@ use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
 use cddl::{
-    carried, commands, envelope, exchange, fleet, identity, outbox, registry, tape, twin, update,
+    carried, commands, envelope, exchange, fleet, identity, outbox, registry, suit, tape, twin,
+    update,
 };
 
-const CHECKED: [&Schema; 16] = [
+const CHECKED: [&Schema; 19] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
@@ -50,6 +52,9 @@ const CHECKED: [&Schema; 16] = [
     &registry::RECORD,
     &registry::SNAPSHOT,
     &registry::STATE,
+    &suit::KEY_SET,
+    &suit::MANIFEST,
+    &suit::REPORT,
     &tape::SCHEMA,
     &twin::SCHEMA,
     &update::SCHEMA,
