@@ -38,14 +38,16 @@ use cddl::{
     update,
 };
 
-const CHECKED: [&Schema; 19] = [
+const CHECKED: [&Schema; 21] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
+    &identity::COMPACT,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &identity::PROVISION,
     &identity::ROTATION,
     &outbox::SCHEMA,
     &registry::FILE,

@@ -34,7 +34,7 @@ impl Schema {
             panic!("{} refuses {} as {rule}: {error}", self.path, hex(bytes));
         }
         assert_eq!(
-            check(bytes, Limits::new(1 << 17, 8, 1_024)),
+            check(bytes, Limits::new(1 << 22, 8, 1_024)),
             Ok(()),
             "{}",
             hex(bytes)

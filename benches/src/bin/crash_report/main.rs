@@ -25,6 +25,7 @@ mod journal;
 mod log;
 mod outbox;
 mod records;
+mod rest;
 mod rotation;
 mod twin;
 
@@ -44,6 +45,7 @@ const ENTRIES: &[&[Entry]] = &[
     engines::OUTBOX[0],
     engines::OUTBOX[1],
     &engines::ROTATION,
+    &engines::ROTATION_IN_USE,
     engines::TWIN[0],
     engines::TWIN[1],
 ];

@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+mod denied;
 mod engine;
 mod flash;
 mod mqtt;
@@ -21,7 +22,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 17] = [
+const ENTRIES: [Entry; 19] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -34,6 +35,8 @@ const ENTRIES: [Entry; 17] = [
     ("outbox_overhead_4", outbox::outbox_overhead_4),
     ("outbox_places", places::outbox_places),
     ("mqtt_publish", mqtt::mqtt_publish),
+    ("deny_list_entry", denied::deny_list_entry),
+    ("deny_list_lookup", denied::deny_list_lookup),
     ("suit_verify", suit::suit_verify),
     ("twin_document", twin::twin_document),
     ("registry_memory", registry::registry_memory),
