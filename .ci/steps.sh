@@ -210,7 +210,9 @@ step_firmware() {
 
 # The engines of the crash report, and how a run of each must end in the small scopes. `bounded` stands for those whose
 # fixpoint is out of reach here.
-crash_engines='
+crash_engines=twin                 bounded
+twin-two-fields      bounded
+'
 counter              yes
 log                  yes
 records              yes

@@ -10,7 +10,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod messages;
+pub mod path;
 pub mod record;
+pub mod records;
+pub mod senml;
 pub mod shadow;
 pub mod snapshot;
 pub mod state;

@@ -12,6 +12,7 @@ use crate::log::Entries;
 use crate::outbox::Messages;
 use crate::records::Batches;
 use crate::rotation::Renewals;
+use crate::twin::Desires;
 
 /// The counter of the explorer's own tests: the yardstick for the explorer's speed.
 pub(crate) const COUNTER: [Entry; 6] = [
@@ -194,6 +195,20 @@ pub(crate) const ROTATION_IN_USE: [Entry; 3] = on_every_flash!(
     (4, 640, 4, 0, Config::STABLE, RENEWING)
 );
 
+const DESIRING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+const DESIRING_TWO: Depths = [bounded(2, 0, 2_000), bounded(2, 0, 100_000)];
+
+/// A twin on records, of which one field is desired, or two.
+pub(crate) const TWIN: [&[Entry]; 2] = [&ONE_FIELD, &TWO_FIELDS];
+
+const ONE_FIELD: [Entry; 3] =
+    on_every_flash!("twin", desire, (4, 160, 4, 0, Config::STABLE, DESIRING));
+const TWO_FIELDS: [Entry; 3] = on_every_flash!(
+    "twin-two-fields",
+    desire_two,
+    (4, 256, 4, 0, Config::STABLE, DESIRING_TWO)
+);
+
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
 
@@ -258,6 +273,37 @@ fn rotate<const W: usize, const E: usize, const P: usize>(
         // A script that fails without a cut fails here too, and tells where.
         None => explore(subject, pages, effort, mode, config, depth),
     }
+}
+
+fn desire<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    converge::<W, E, P>(effort, mode, config, depths, 1)
+}
+
+fn desire_two<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    converge::<W, E, P>(effort, mode, config, depths, 2)
+}
+
+fn converge<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+    fields: u8,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Desires::<W, E, P>::new(depth.batches, fields, spare(P));
+    let pages = subject.compactions(mode);
+    explore(subject, (P, pages), effort, mode, config, depth)
 }
 
 fn crowd<const W: usize, const E: usize, const P: usize>(

@@ -27,6 +27,7 @@ mod outbox;
 mod records;
 mod rest;
 mod rotation;
+mod twin;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ const ENTRIES: &[&[Entry]] = &[
     engines::OUTBOX[1],
     &engines::ROTATION,
     &engines::ROTATION_IN_USE,
+    engines::TWIN[0],
+    engines::TWIN[1],
 ];
 
 fn main() -> ExitCode {

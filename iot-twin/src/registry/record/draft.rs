@@ -175,7 +175,7 @@ impl Draft {
             .iter()
             .filter(|field| ids.contains(&field.field.id));
         self.names = named
-            .map(|field| (field.field.id.get(), field.name.to_owned()))
+            .map(|field| (field.field.id.get(), alloc::format!("{}", field.name)))
             .collect();
     }
 }

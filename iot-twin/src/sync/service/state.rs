@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decoder, Encoder};
 
-use super::{Told, TwinService, Wish};
+use super::{Mark, Told, TwinService, Wish};
 use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire::VERSION_LIMIT;
@@ -38,8 +38,8 @@ const MAX_FIELDS: u64 = 1 << 16;
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinState {
     epoch: u32,
-    version: u64,
-    contiguous: u64,
+    version: u32,
+    contiguous: u32,
     met: bool,
     taken: u64,
     floor: u64,
@@ -54,7 +54,7 @@ pub struct DesiredField {
     /// The field.
     pub id: FieldId,
     /// Its version within the state's epoch.
-    pub version: u64,
+    pub version: u32,
     /// What is desired; null when it was withdrawn.
     pub value: Value,
     /// The device's answer; `None` while there is none.
@@ -134,13 +134,13 @@ impl TwinState {
     pub(crate) fn encode(&self, out: &mut Encoder<&mut Sink>) {
         // Writing to a vector cannot fail, and its error type says so.
         let _ = out.array(9).and_then(|out| out.u64(FORMAT));
-        let _ = out.u32(self.epoch).and_then(|out| out.u64(self.version));
-        let _ = out.u64(self.contiguous).and_then(|out| out.bool(self.met));
+        let _ = out.u32(self.epoch).and_then(|out| out.u32(self.version));
+        let _ = out.u32(self.contiguous).and_then(|out| out.bool(self.met));
         let _ = out.u64(self.taken).and_then(|out| out.u64(self.floor));
         let _ = out.array(self.desired.len() as u64);
         for field in &self.desired {
             let _ = out.array(4).and_then(|out| out.u16(field.id.get()));
-            let _ = out.u64(field.version);
+            let _ = out.u32(field.version);
             write(&field.value, out);
             let _ = match field.answer {
                 Some(code) => out.u16(code.get()),
@@ -164,8 +164,8 @@ impl TwinState {
         let epoch = reader.u64()?;
         let mut state = Self {
             epoch: u32::try_from(epoch).map_err(|_| reader.malformed())?,
-            version: reader.version()?,
-            contiguous: reader.version()?,
+            version: reader.number()?,
+            contiguous: reader.number()?,
             met: reader.bool()?,
             taken: reader.version()?,
             floor: reader.version()?,
@@ -176,7 +176,7 @@ impl TwinState {
             reader.array(4)?;
             let field = DesiredField {
                 id: reader.field(state.desired.last().map(|last| last.id))?,
-                version: reader.version()?,
+                version: reader.number()?,
                 value: reader.value()?,
                 answer: reader.answer()?,
             };
@@ -242,6 +242,10 @@ impl Reader<'_, '_> {
         }
     }
 
+    fn number(&mut self) -> Result<u32, StateError> {
+        self.0.u32().map_err(|_| self.malformed())
+    }
+
     fn field(&mut self, before: Option<FieldId>) -> Result<FieldId, StateError> {
         let id = self.0.u16().map_err(|_| self.malformed())?;
         let id = FieldId::new(id);
@@ -300,7 +304,7 @@ impl TwinService {
         &self.schema
     }
 
-    /// Goes on from what was stored; whatever it knew before is forgotten.
+    /// Goes on from what was stored; whatever it knew before is forgotten, and subscribers are told what differs.
     ///
     /// What the device has not confirmed is sent again, which does no harm. A state from before what the device
     /// has seen, such as one from a backup, is noticed with the device's reports, and then a new epoch is opened.
@@ -310,7 +314,8 @@ impl TwinService {
         self.version = state.version;
         self.contiguous = state.contiguous;
         self.sent = state.contiguous;
-        self.met = state.met;
+        // Whoever shares the store may have met the device since; its reports tell.
+        self.met = state.met || self.stored.is_some();
         self.taken = state.taken;
         self.floor = state.floor;
         let desired = state.desired.iter().map(|field| {
@@ -319,18 +324,27 @@ impl TwinService {
                 value: field.value.clone(),
                 encoded: field.value.to_cbor(),
                 answer: field.answer,
+                stated: Mark::default(),
+                answered: Mark::default(),
             };
             (field.id, wish)
         });
-        self.desired = desired.collect();
+        let before = core::mem::replace(&mut self.desired, desired.collect());
+        self.log.follow_desired(before, &mut self.desired);
         let reported = state.reported.iter().map(|field| {
             let told = Told {
                 version: field.version,
                 value: field.value.clone(),
+                stated: Mark::default(),
             };
             (field.id, told)
         });
-        self.reported = reported.collect();
+        let before = core::mem::replace(&mut self.reported, reported.collect());
+        self.log.follow_reported(before, &mut self.reported);
+        self.behind = false;
+        if let Some(stored) = &mut self.stored {
+            *stored = Version::new(self.epoch, self.version);
+        }
         self.tell = self.sent < self.version;
         self.want = false;
         self.doublings = 0;
@@ -352,15 +366,15 @@ mod tests {
         let answer = proptest::option::of(any::<u16>().prop_map(Code::new));
         let desired = proptest::collection::btree_map(
             any::<u16>(),
-            (version.clone(), any_value(), answer),
+            (any::<u32>(), any_value(), answer),
             0..6,
         );
         let reported =
             proptest::collection::btree_map(any::<u16>(), (version.clone(), any_value()), 0..6);
         let head = (
             1..=u32::MAX,
-            version.clone(),
-            version.clone(),
+            any::<u32>(),
+            any::<u32>(),
             any::<bool>(),
             version.clone(),
             version,

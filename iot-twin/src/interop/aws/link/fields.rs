@@ -43,11 +43,13 @@ pub(super) fn own(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
     for schema in twin.schema_fields() {
         let value = schema
             .name
-            .split('/')
+            .parts()
             .try_fold(tree, |value, step| value.get(step));
         if let Some(value) = value {
             // As the twin itself would say it, so that 21 and 21.0 are one value.
-            found.insert(schema.name.into(), as_reported(twin, schema.name, value));
+            let name = format!("{}", schema.name);
+            let value = as_reported(twin, &name, value);
+            found.insert(name, value);
         }
     }
     found
@@ -83,7 +85,7 @@ pub(super) fn leaves(
         let is_field = twin
             .schema_fields()
             .iter()
-            .any(|schema| schema.name == name_here);
+            .any(|schema| schema.name == *name_here);
         if is_field || value.as_map().is_none() {
             let at = newest(time);
             found.push((name_here, value.clone(), at));
