@@ -82,6 +82,8 @@ pub(super) fn double(first: u8, argument: u64) -> Option<f64> {
 /// The nearest number in single precision, of two the even one: from the first byte of its encoding, and the rest.
 ///
 /// One rounding for every form a number can have: the compiler's own conversions take a chip four functions.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn single(first: u8, argument: u64) -> Option<f32> {
     let [high, low] = halves(argument);
     // Sign, exponent and fraction (IEEE 754), how long the fraction is, and what masks the exponent. Of a double 25 bits

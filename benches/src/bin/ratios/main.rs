@@ -17,7 +17,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 14] = [
+const ENTRIES: [Entry; 15] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -31,6 +31,7 @@ const ENTRIES: [Entry; 14] = [
     ("outbox_places", places::outbox_places),
     ("mqtt_publish", mqtt::mqtt_publish),
     ("suit_verify", suit::suit_verify),
+    ("twin_apply", twin::twin_apply),
     ("twin_document", twin::twin_document),
 ];
 
