@@ -1,15 +1,14 @@
 //! Certificates: requests, issuing, and what a verified chain says about a peer.
 //!
-//! A device writes its request with [`csr`], without an allocator. A service issues with `Authority` and
-//! decides with `Trust` who a peer is (feature `cert`).
+//! A device writes its request with [`csr`] and judges the chain of its peer with [`path`], both without an
+//! allocator. A service issues with `Authority` and decides with `Trust` who a peer is (feature `cert`).
 
 pub mod csr;
+pub mod path;
 mod view;
 
 #[cfg(feature = "cert")]
 pub mod lint;
-#[cfg(feature = "cert")]
-pub mod path;
 
 #[cfg(feature = "cert")]
 mod anchors;

@@ -4,6 +4,8 @@ mod read;
 mod write;
 
 pub(crate) use read::Reader;
+#[cfg(feature = "rustcrypto")]
+pub(crate) use read::ecdsa;
 pub(crate) use write::{Full, Writer};
 
 pub(crate) const INTEGER: u8 = 0x02;

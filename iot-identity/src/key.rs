@@ -8,8 +8,11 @@ mod public;
 mod secret;
 #[cfg(feature = "alloc")]
 mod shared;
+mod weak;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 pub(crate) mod worker;
+
+pub(crate) use weak::is_weak;
 
 pub use public::{KeyHash, MAX_SPKI_BYTES, PublicKey};
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]

@@ -11,6 +11,8 @@ mod der;
 pub mod cert;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "embedded-tls")]
+pub mod embedded_tls;
 pub mod enrol;
 pub mod key;
 #[cfg(feature = "pkcs11")]

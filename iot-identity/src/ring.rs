@@ -12,5 +12,3 @@ pub use hash::{HmacSha256, Sha256, SystemEntropy};
 pub use key::SoftwareKey;
 pub use store::{SoftwareKeys, SoftwareSigner};
 pub use verify::SoftwareVerifier;
-#[cfg(feature = "cert")]
-pub(crate) use verify::is_weak;

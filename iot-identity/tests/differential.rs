@@ -210,7 +210,14 @@ fn ours_at(chain: &Chain, now: u64) -> Result<(), PathError> {
     let between: Vec<&[u8]> = chain.between.iter().map(Vec::as_slice).collect();
     let wall = TimeBounds::exact(Timestamp::from_secs(now));
     let policy = PathPolicy::new(wall, purpose);
-    policy.verify(&chain.leaf, &between, &anchors).map(|_| ())
+    let found = policy.verify(&chain.leaf, &between, &anchors).map(|_| ());
+    #[cfg(feature = "rustcrypto")]
+    {
+        let chip = policy.algorithms(iot_identity::rustcrypto::ALGORITHMS);
+        let chip = chip.verify(&chain.leaf, &between, &anchors).map(|_| ());
+        assert_eq!(chip, found, "a chip judges otherwise: {:?}", chain.kinds);
+    }
+    found
 }
 
 fn pem(ders: &[Vec<u8>]) -> String {

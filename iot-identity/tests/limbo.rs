@@ -16,8 +16,11 @@ use std::time::Instant;
 
 use iot_core::Timestamp;
 use iot_core::time::TimeBounds;
-use iot_identity::cert::path::{Anchor, COMMON_ALGORITHMS, Crl, Freshness, PathPolicy, Purpose};
-use rustls_pki_types::{CertificateDer, ServerName};
+use iot_identity::cert::path::{
+    Algorithms, Anchor, COMMON_ALGORITHMS, Crl, Freshness, MAX_OFFERED, OWN_ALGORITHMS, PathPolicy,
+    Purpose,
+};
+use rustls_pki_types::ServerName;
 use serde_json::Value;
 
 /// Where we answer otherwise, and why we are right or do not matter.
@@ -84,22 +87,19 @@ fn time(value: &Value) -> Timestamp {
 }
 
 /// `Ok`, or what we say against the chain.
-fn judge(case: &Value) -> Result<(), String> {
+fn judge(case: &Value, algorithms: Algorithms) -> Result<(), String> {
     let peer = pem::decode(case["peer_certificate"].as_str().unwrap());
     let between = ders(&case["untrusted_intermediates"]);
     let between: Vec<&[u8]> = between.iter().map(Vec::as_slice).collect();
     let anchors = ders(&case["trusted_certs"]);
     let mut unread = None;
-    let anchors: Vec<Anchor> = anchors
-        .into_iter()
-        .filter_map(|der| match Anchor::new(&CertificateDer::from(der)) {
-            Ok(anchor) => Some(anchor),
-            Err(defect) => {
-                unread = Some(defect);
-                None
-            }
-        })
-        .collect();
+    let mut taken = vec![];
+    for der in &anchors {
+        match Anchor::of(der) {
+            Ok(anchor) => taken.push(anchor),
+            Err(defect) => unread = Some(defect),
+        }
+    }
     let lists = ders(&case["crls"]);
     let crls: Result<Vec<Crl<'_>>, _> = lists.iter().map(|der| Crl::parse(der)).collect();
     let crls = crls.map_err(|error| error.to_string())?;
@@ -109,14 +109,14 @@ fn judge(case: &Value) -> Result<(), String> {
         _ => Purpose::Server(ServerName::try_from(name.unwrap()).unwrap()),
     };
     let wall = TimeBounds::exact(time(&case["validation_time"]));
-    let mut policy = PathPolicy::new(wall, purpose).algorithms(COMMON_ALGORITHMS);
+    let mut policy = PathPolicy::with(algorithms, wall, purpose);
     if !crls.is_empty() {
         policy = policy.status(&crls, Freshness::until_next_update());
     }
     if let Some(depth) = case["max_chain_depth"].as_u64() {
         policy = policy.max_intermediates(usize::try_from(depth).unwrap());
     }
-    match policy.verify(&peer, &between, &anchors) {
+    match policy.verify_few::<MAX_OFFERED, _>(&peer, &between, &taken) {
         Ok(_) => Ok(()),
         Err(error) => Err(unread.map_or_else(|| error.to_string(), |one| one.to_string())),
     }
@@ -131,13 +131,13 @@ fn chains_are_judged_as_their_authors_want_but_for_the_listed_ones() {
         let id = case["id"].as_str().unwrap();
         let good = case["expected_result"] == "SUCCESS";
         let start = Instant::now();
-        let found = judge(&case);
+        let found = judge(&case, COMMON_ALGORITHMS);
         let mut took = start.elapsed();
         // The best of several, because others may use the machine too.
         for _ in 0..8 {
             if took > Duration::from_millis(20) {
                 let start = Instant::now();
-                assert_eq!(judge(&case), found);
+                assert_eq!(judge(&case, COMMON_ALGORITHMS), found);
                 took = took.min(start.elapsed());
             }
         }
@@ -173,4 +173,26 @@ fn chains_are_judged_as_their_authors_want_but_for_the_listed_ones() {
     assert!(slowest.0 < Duration::from_millis(100), "{slowest:?}");
     assert_eq!(agreed + DIVERGENCES.len(), cases().len());
     assert!(agreed >= 128);
+}
+
+/// Chips verify by the same search with the signatures of another provider.
+#[cfg(feature = "rustcrypto")]
+#[test]
+#[ignore = "needs IOT_VECTORS"]
+fn chips_judge_every_chain_as_hosts_do() {
+    let (mut same, mut agreed, mut accepted) = (0, 0, 0);
+    for case in cases() {
+        let host = judge(&case, OWN_ALGORITHMS);
+        let chip = judge(&case, iot_identity::rustcrypto::ALGORITHMS);
+        assert_eq!(chip, host, "{}", case["id"]);
+        same += 1;
+        accepted += usize::from(chip.is_ok());
+        agreed += usize::from(chip.is_ok() == (case["expected_result"] == "SUCCESS"));
+    }
+    println!(
+        "limbo on chips' algorithms: cases={same} as-hosts={same} agreed={agreed} accepted={accepted}"
+    );
+    assert_eq!(same, cases().len());
+    // The others have keys that this SDK does not issue, and are refused for that.
+    assert!(agreed >= 119 && accepted >= 35, "{agreed} {accepted}");
 }

@@ -26,10 +26,13 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-fn groups(file: &str) -> Vec<Value> {
+/// The groups of a file, and how many tests they hold.
+fn groups(file: &str) -> (Vec<Value>, usize) {
     let text = std::fs::read(folder("wycheproof").join(file)).unwrap();
     let whole: Value = serde_json::from_slice(&text).unwrap();
-    whole["testGroups"].as_array().unwrap().clone()
+    let count = usize::try_from(whole["numberOfTests"].as_u64().unwrap()).unwrap();
+    assert!(count > 100);
+    (whole["testGroups"].as_array().unwrap().clone(), count)
 }
 
 fn hex(value: &Value) -> Vec<u8> {
@@ -41,7 +44,8 @@ fn hex(value: &Value) -> Vec<u8> {
 /// Runs every case against both providers; returns how many were valid and how many were not.
 fn signatures(file: &str, algorithm: SignatureAlgorithm) -> (usize, usize) {
     let (mut valid, mut invalid) = (0, 0);
-    for group in groups(file) {
+    let (groups, count) = groups(file);
+    for group in groups {
         let key = PublicKey::from_spki(&hex(&group["publicKeyDer"])).unwrap();
         assert_eq!(key.algorithm(), algorithm);
         let ring = ring::SoftwareVerifier::new(key);
@@ -60,6 +64,7 @@ fn signatures(file: &str, algorithm: SignatureAlgorithm) -> (usize, usize) {
             *(if good { &mut valid } else { &mut invalid }) += 1;
         }
     }
+    assert_eq!(valid + invalid, count);
     (valid, invalid)
 }
 
@@ -78,31 +83,41 @@ fn both_providers_judge_ed25519_signatures_as_wycheproof_does() {
     assert!(valid > 70 && invalid > 50, "{valid} {invalid}");
 }
 
-/// Certificates and requests carry P-256 signatures in DER; only one provider verifies them.
+/// Certificates, requests and TLS carry P-256 signatures in DER, and Ed25519's as they are.
 #[test]
 #[ignore = "needs IOT_VECTORS"]
-fn signatures_in_certificates_are_judged_as_wycheproof_does() {
-    let (mut valid, mut invalid) = (0, 0);
-    let p256 = OWN_ALGORITHMS[0];
-    for group in groups("ecdsa_secp256r1_sha256_test.json") {
-        let key = PublicKey::from_spki(&hex(&group["publicKeyDer"])).unwrap();
-        for case in group["tests"].as_array().unwrap() {
-            let good = case["result"] == "valid";
-            let (message, signature) = (hex(&case["msg"]), hex(&case["sig"]));
-            let found = p256.verify_signature(key.as_bytes(), &message, &signature);
-            assert_eq!(found.is_ok(), good, "{case}");
-            *(if good { &mut valid } else { &mut invalid }) += 1;
+fn both_providers_judge_signatures_in_certificates_as_wycheproof_does() {
+    for (place, file) in ["ecdsa_secp256r1_sha256_test.json", "ed25519_test.json"]
+        .iter()
+        .enumerate()
+    {
+        let (mut valid, mut invalid) = (0, 0);
+        let (groups, count) = groups(file);
+        for group in groups {
+            let key = PublicKey::from_spki(&hex(&group["publicKeyDer"])).unwrap();
+            for case in group["tests"].as_array().unwrap() {
+                let good = case["result"] == "valid";
+                let (message, signature) = (hex(&case["msg"]), hex(&case["sig"]));
+                for provider in [OWN_ALGORITHMS, rustcrypto::ALGORITHMS] {
+                    let algorithm = provider[place];
+                    let found = algorithm.verify_signature(key.as_bytes(), &message, &signature);
+                    assert_eq!(found.is_ok(), good, "{algorithm:?} {case}");
+                }
+                *(if good { &mut valid } else { &mut invalid }) += 1;
+            }
         }
+        println!("wycheproof {file} valid={valid} invalid={invalid}");
+        assert_eq!(valid + invalid, count);
+        assert!(valid > 80 && invalid > 60, "{valid} {invalid}");
     }
-    println!("wycheproof ecdsa in DER valid={valid} invalid={invalid}");
-    assert!(valid > 100 && invalid > 200, "{valid} {invalid}");
 }
 
 #[test]
 #[ignore = "needs IOT_VECTORS"]
 fn both_providers_judge_full_tags_as_wycheproof_does() {
     let (mut valid, mut invalid) = (0, 0);
-    for group in groups("hmac_sha256_test.json") {
+    let (groups, count) = groups("hmac_sha256_test.json");
+    for group in groups {
         // A truncated tag is never accepted here, whatever it would be elsewhere.
         let full = group["tagSize"] == 256;
         for case in group["tests"].as_array().unwrap() {
@@ -118,5 +133,6 @@ fn both_providers_judge_full_tags_as_wycheproof_does() {
             *(if good { &mut valid } else { &mut invalid }) += 1;
         }
     }
+    assert_eq!(valid + invalid, count);
     assert!(valid > 20 && invalid > 50, "{valid} {invalid}");
 }

@@ -3,6 +3,7 @@
 //! The files are written, and proved current, by `examples/tests/firmware_fixture.rs`, which includes this
 //! module to share the names of things.
 
+use iot_core::entropy::{Entropy, EntropyError};
 use iot_ota::manifest::Device;
 use iot_twin::Twin;
 
@@ -38,6 +39,44 @@ pub static SET_VALVE: &[u8] = include_bytes!("../fixture/set-valve.cbor");
 pub static DESIRED: &[u8] = include_bytes!("../fixture/desired.cbor");
 /// In degrees Celsius.
 pub const SETPOINT: f32 = 21.0;
+
+/// Who the device is.
+pub const NAME: &str = "boiler-7";
+/// The certification request of [`NAME`] under the key that [`Seed`] makes.
+pub static REQUEST: &[u8] = include_bytes!("../fixture/request.csr");
+
+/// The server that the device asks for.
+pub const SERVER: &str = "mqtt.example.com";
+/// The first second of its chain, in seconds of POSIX time: 2027-01-15T08:00:00Z.
+pub const CHAIN_FROM: u64 = 1_800_000_000;
+/// The last second of its chain.
+pub const CHAIN_TO: u64 = CHAIN_FROM + 86_400;
+/// The certificate of the anchor.
+pub static ROOT: &[u8] = include_bytes!("../fixture/root.der");
+/// The certificate of the authority below it.
+pub static MIDDLE: &[u8] = include_bytes!("../fixture/middle.der");
+/// The certificate of [`SERVER`].
+pub static SERVER_LEAF: &[u8] = include_bytes!("../fixture/server.der");
+
+/// The certificate of [`NAME`], whose key [`Seed`] makes.
+pub static DEVICE_LEAF: &[u8] = include_bytes!("../fixture/device.der");
+/// What [`SERVER`] sent to [`NAME`], seeded by [`Seed`], in a handshake and after it.
+pub static FROM_SERVER: &[u8] = include_bytes!("../fixture/from-server.bin");
+/// What [`NAME`] sent, before [`SERVER`] greeted it.
+pub static FROM_DEVICE: &[u8] = include_bytes!("../fixture/from-device.bin");
+/// What it sent after it, inside the connection.
+pub const GREETING: &[u8] = b"good morning";
+
+/// In place of a chip's random generator: the same key for everybody, which is no secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed;
+
+impl Entropy for Seed {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+        out.fill(7);
+        Ok(())
+    }
+}
 
 /// A byte of the release's image.
 #[must_use]

@@ -10,6 +10,7 @@ pub mod cut;
 pub mod fixture;
 pub mod flash;
 pub mod release;
+pub mod replay;
 pub mod service;
 pub mod uart;
 pub mod world;

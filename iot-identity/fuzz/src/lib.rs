@@ -15,6 +15,7 @@ pub mod crl;
 pub mod lint;
 pub mod path;
 pub mod request;
+pub mod signature;
 pub mod tpm;
 
 #[path = "../../tests/support/forge.rs"]

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use super::path::Defect;
 use super::path::certificate::Certificate;
 use super::path::directory::{self, Attribute};
 use super::path::encoding::{OCTET_STRING, OID, PRINTABLE_STRING};
 use super::path::general_name::{self, GeneralName};
+use super::path::{Defect, OWN_ALGORITHMS};
 use super::path::{profile, purpose, signature};
 use crate::der::{Reader, SEQUENCE};
 
@@ -141,7 +141,7 @@ pub fn ldevid(der: &[u8]) -> Vec<Finding> {
     if !certificate
         .extensions
         .purposes
-        .is_some_and(purpose::has_client)
+        .is_some_and(|list| purpose::all(list).any(|one| one == purpose::CLIENT_AUTH))
     {
         found.push(Finding::NotForClients);
     }
@@ -152,7 +152,7 @@ fn both(certificate: &Certificate<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let extensions = &certificate.extensions;
     found.extend(profile::leaf(certificate).err().map(Finding::Profile));
-    if !signature::knows(signature::OWN_ALGORITHMS, &certificate.key) {
+    if !signature::knows(OWN_ALGORITHMS, &certificate.key) {
         found.push(Finding::Key);
     }
     if certificate.serial.len() < 8 {

@@ -2,13 +2,16 @@
 //!
 //! A path is searched from the leaf up, and every rule is applied to each certificate before the search goes
 //! on with it. So what a path breaks, another path may still keep; and no path that is found breaks anything.
-//! `rustls-webpki` has the signature algorithms. Its own search refuses every certificate below an authority
-//! that constrains directory names, mailboxes or URIs, and counts self-issued certificates, so it is not used.
+//! It allocates nothing, so hosts and chips share it; each brings the algorithms it can verify: `OWN_ALGORITHMS`
+//! (feature `cert`), `rustcrypto::ALGORITHMS`, or those of a secure element.
 //!
 //! Stricter than RFC 5280 on purpose: version 3 only, no authority as a leaf, no purpose that means any, no
 //! anchor with a purpose, no wildcard directly below a top-level domain, no common name of a server that is an
 //! address its alternative names lack, and names compared byte by byte from one certificate to the next.
 
+#[cfg(feature = "cert")]
+mod algorithms;
+mod anchor;
 pub(super) mod certificate;
 mod constraints;
 mod crl;
@@ -17,34 +20,38 @@ pub(super) mod directory;
 pub(super) mod encoding;
 pub(super) mod extensions;
 pub(super) mod general_name;
+#[cfg(feature = "embedded-tls")]
+mod handshake;
 mod limits;
 pub(super) mod profile;
 pub(super) mod purpose;
 mod search;
 pub(super) mod signature;
 
-use alloc::vec::Vec;
-
+use heapless::Vec;
 use iot_core::time::TimeBounds;
-use rustls_pki_types::CertificateDer;
 
 use self::certificate::Certificate;
 use self::search::Search;
 
+#[cfg(feature = "cert")]
+pub use self::algorithms::{COMMON_ALGORITHMS, OWN_ALGORITHMS};
+pub use self::anchor::Anchor;
 pub use self::crl::{Crl, CrlError, Freshness, StatusError};
 pub use self::defect::Defect;
 pub use self::limits::{
     MAX_CERTIFICATE_BYTES, MAX_EXTENSIONS, MAX_INTERMEDIATES, MAX_NAMES, MAX_OFFERED,
 };
 pub use self::purpose::Purpose;
-pub use self::signature::{Algorithms, COMMON_ALGORITHMS, OWN_ALGORITHMS};
+pub use self::signature::Algorithms;
 
 /// Why there is no path that may be trusted; of several reasons, the one of the path that came furthest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PathError {
     /// More certificates were offered than are looked at.
-    #[error("more than {MAX_OFFERED} certificates were offered beside the leaf")]
+    #[error("more certificates were offered beside the leaf than are looked at")]
     TooMany,
     /// The leaf breaks the profile.
     #[error("the leaf: {0}")]
@@ -90,43 +97,12 @@ pub enum PathError {
     Exhausted,
 }
 
-/// An authority that is trusted, by its certificate.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Anchor {
-    der: CertificateDer<'static>,
-    subject: Vec<u8>,
-}
-
-impl Anchor {
-    /// Takes the certificate; the profile is applied when a path ends here, so that one defect hurts no other.
-    ///
-    /// # Errors
-    ///
-    /// [`Defect`] when it cannot be read.
-    pub fn new(certificate: &CertificateDer<'_>) -> Result<Self, Defect> {
-        let subject = Certificate::read(certificate)?.subject.to_vec();
-        Ok(Self {
-            der: certificate.clone().into_owned(),
-            subject,
-        })
-    }
-
-    /// The certificate.
-    #[must_use]
-    pub const fn certificate(&self) -> &CertificateDer<'static> {
-        &self.der
-    }
-
-    /// Whether it is one that a path may end at.
-    pub(super) fn check(&self) -> Result<(), Defect> {
-        profile::anchor(&Certificate::read(&self.der)?, OWN_ALGORITHMS)
-    }
-}
-
 /// A path that was verified.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Path<'c> {
-    certificates: Vec<&'c [u8]>,
+    // Those behind the first `len` are empty.
+    certificates: [&'c [u8]; MAX_INTERMEDIATES + 1],
+    len: usize,
     anchor: usize,
 }
 
@@ -134,7 +110,7 @@ impl<'c> Path<'c> {
     /// The certificates in DER, the leaf first, the anchor's left out.
     #[must_use]
     pub fn certificates(&self) -> &[&'c [u8]] {
-        &self.certificates
+        self.certificates.get(..self.len).unwrap_or(&[])
     }
 
     /// The place of the anchor in the list that was given.
@@ -147,6 +123,7 @@ impl<'c> Path<'c> {
 /// What a path is held against.
 ///
 /// ```
+/// # #[cfg(feature = "cert")] {
 /// use core::time::Duration;
 /// use iot_core::{DeviceId, Timestamp, crypto::SignatureAlgorithm, time::TimeBounds};
 /// use iot_identity::cert::path::{Anchor, PathError, PathPolicy, Purpose};
@@ -167,6 +144,7 @@ impl<'c> Path<'c> {
 /// };
 /// assert_eq!(ask("mqtt.example.com"), Ok(0));
 /// assert_eq!(ask("mqtt.example.org"), Err(PathError::ServerName));
+/// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -181,12 +159,32 @@ pub struct PathPolicy<'a> {
 }
 
 impl<'a> PathPolicy<'a> {
-    /// The algorithms of this SDK, at most five intermediates, anchors that expire, no revocation lists.
+    /// The algorithms of this SDK from `ring`, otherwise as [`with`](Self::with).
+    #[cfg(feature = "cert")]
     pub const fn new(wall: TimeBounds, purpose: Purpose<'a>) -> Self {
+        Self::with(OWN_ALGORITHMS, wall, purpose)
+    }
+
+    /// These algorithms, at most five intermediates, anchors that expire, no revocation lists.
+    ///
+    /// ```
+    /// # #[cfg(feature = "rustcrypto")] {
+    /// use iot_core::time::TimeBounds;
+    /// use iot_identity::cert::path::{Anchor, Defect, PathError, PathPolicy, Purpose};
+    /// use iot_identity::rustcrypto;
+    ///
+    /// let purpose = Purpose::Server("mqtt.example.com".try_into().unwrap());
+    /// let policy = PathPolicy::with(rustcrypto::ALGORITHMS, TimeBounds::UNKNOWN, purpose);
+    /// let anchors: [Anchor<&[u8]>; 0] = []; // on a chip, the bytes that it was provisioned with
+    /// let found = policy.verify_few::<2, _>(b"what the server sent", &[], &anchors);
+    /// assert_eq!(found, Err(PathError::Leaf(Defect::Encoding)));
+    /// # }
+    /// ```
+    pub const fn with(algorithms: Algorithms, wall: TimeBounds, purpose: Purpose<'a>) -> Self {
         Self {
             wall,
             purpose,
-            algorithms: OWN_ALGORITHMS,
+            algorithms,
             max_intermediates: 5,
             anchors_expire: true,
             status: None,
@@ -224,13 +222,28 @@ impl<'a> PathPolicy<'a> {
     /// # Errors
     ///
     /// [`PathError`]; nothing of the chain may be trusted.
-    pub fn verify<'c>(
+    pub fn verify<'c, D: AsRef<[u8]>>(
         &self,
         leaf: &'c [u8],
         offered: &[&'c [u8]],
-        anchors: &[Anchor],
+        anchors: &[Anchor<D>],
     ) -> Result<Path<'c>, PathError> {
-        if offered.len() > MAX_OFFERED {
+        self.verify_few::<MAX_OFFERED, D>(leaf, offered, anchors)
+    }
+
+    /// The same, where at most `OFFERED` certificates are looked at beside the leaf: each takes some 200 bytes of a
+    /// chip's stack.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`]; nothing of the chain may be trusted.
+    pub fn verify_few<'c, const OFFERED: usize, D: AsRef<[u8]>>(
+        &self,
+        leaf: &'c [u8],
+        offered: &[&'c [u8]],
+        anchors: &[Anchor<D>],
+    ) -> Result<Path<'c>, PathError> {
+        if offered.len() > OFFERED {
             return Err(PathError::TooMany);
         }
         let leaf = Certificate::read(leaf).map_err(PathError::Leaf)?;
@@ -244,9 +257,14 @@ impl<'a> PathPolicy<'a> {
         if !self.purpose.names(&leaf) {
             return Err(PathError::ServerName);
         }
-        let read = offered.iter().map(|der| Certificate::read(der));
-        let unread = read.clone().find_map(Result::err);
-        let between: Vec<_> = read.flatten().collect();
-        Search::new(self, anchors, &between, unread).run(leaf)
+        let mut unread = None;
+        let mut between = Vec::<_, OFFERED>::new();
+        for der in offered {
+            match Certificate::read(der) {
+                Ok(read) => between.push(read).map_err(|_| PathError::TooMany)?,
+                Err(defect) => unread = unread.or(Some(defect)),
+            }
+        }
+        Search::new(self, anchors, &between, unread).run(&leaf)
     }
 }

@@ -99,7 +99,6 @@ impl<'a> UnverifiedCertificate<'a> {
 }
 
 /// A date in the form that belongs to its year: "through the year 2049 as UTCTime" (RFC 5280 §4.1.2.5).
-#[cfg(feature = "cert")]
 pub(super) fn date(reader: &mut Reader<'_>) -> Option<Timestamp> {
     let (tag, _, whole) = reader.any()?;
     let date = time(&mut Reader::new(whole))?;

@@ -1,5 +1,8 @@
 //! Reading definite lengths in their shortest form, and nothing else.
 
+#[cfg(feature = "rustcrypto")]
+use super::{INTEGER, SEQUENCE};
+
 /// Goes through a run of DER values.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
@@ -64,9 +67,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// An ECDSA signature as X.509 and TLS carry it, `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 §2.2.3), in the fixed
+/// form `r ‖ s` of a curve of 256 bits. `None` for anything but its one DER encoding, or a number of more bits.
+#[cfg(feature = "rustcrypto")]
+pub(crate) fn ecdsa(der: &[u8]) -> Option<[u8; 64]> {
+    let mut outer = Reader::new(der);
+    let mut numbers = outer.enter(SEQUENCE)?;
+    let mut fixed = [0; 64];
+    let (r, s) = fixed.split_at_mut(32);
+    for to in [r, s] {
+        let digits = match numbers.content(INTEGER)? {
+            [0, digits @ ..] if digits.first().is_some_and(|&first| first >= 0x80) => digits,
+            digits @ [1..=0x7f, ..] => digits,
+            _ => return None,
+        };
+        let zeros = to.len().checked_sub(digits.len())?;
+        to.get_mut(zeros..)?.copy_from_slice(digits);
+    }
+    (numbers.is_empty() && outer.is_empty()).then_some(fixed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "rustcrypto")]
+    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     #[test]
@@ -80,6 +105,56 @@ mod tests {
             &[0x30],
         ] {
             assert!(Reader::new(bytes).any().is_none(), "{bytes:?}");
+        }
+    }
+
+    #[cfg(feature = "rustcrypto")]
+    #[test]
+    fn a_signature_has_one_encoding() {
+        let (r, s) = ([0x80; 32], [1; 3]);
+        let good = |r: &[u8], s: &[u8]| {
+            let mut buffer = [0; 80];
+            let mut writer = super::super::Writer::new(&mut buffer);
+            let mark = writer.mark();
+            writer.tlv(INTEGER, s).unwrap();
+            writer.tlv(INTEGER, r).unwrap();
+            writer.wrap(SEQUENCE, mark).unwrap();
+            ecdsa(writer.finish())
+        };
+        let padded = [&[0][..], &r].concat();
+        let fixed = good(&padded, &s).unwrap();
+        assert_eq!(fixed[..32], r);
+        assert_eq!(fixed[32..], [&[0; 29][..], &s].concat());
+        for bad in [&r[..], &[0], &[], &[0, 1], &[1; 33], &[0, 0, 0x80]] {
+            assert_eq!(good(bad, &s), None, "{bad:?}");
+            assert_eq!(good(&s, bad), None, "{bad:?}");
+        }
+        for bad in [
+            &[0x30, 3, 2, 1, 1][..],
+            &[0x30, 9, 2, 1, 1, 2, 1, 1, 2, 1, 1],
+            &[0x30, 6, 2, 1, 1, 2, 1, 1, 0],
+            &[0x31, 6, 2, 1, 1, 2, 1, 1],
+        ] {
+            assert_eq!(ecdsa(bad), None, "{bad:?}");
+        }
+    }
+
+    #[cfg(feature = "rustcrypto")]
+    proptest! {
+        #[test]
+        fn what_the_writer_makes_of_a_signature_is_read_back(mut fixed in proptest::collection::vec(any::<u8>(), 64), zeros in 0usize..32) {
+            fixed[..zeros].fill(0);
+            fixed[31] |= 1;
+            fixed[63] |= 1;
+            let mut buffer = [0; 80];
+            let mut writer = super::super::Writer::new(&mut buffer);
+            writer.ecdsa(&fixed).unwrap();
+            prop_assert_eq!(ecdsa(writer.finish()).map(Vec::from), Some(fixed));
+        }
+
+        #[test]
+        fn arbitrary_signatures_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = ecdsa(&bytes);
         }
     }
 

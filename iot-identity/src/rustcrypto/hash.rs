@@ -68,6 +68,11 @@ impl HmacSha256 {
             .map_err(|_| KeyError::Unsupported)
     }
 
+    /// The tag of the concatenation of `message`.
+    pub(crate) fn tag(&self, message: &[&[u8]]) -> Tag {
+        self.absorb(message).finalize().into_bytes().into()
+    }
+
     fn absorb(&self, message: &[&[u8]]) -> Hmac<sha2::Sha256> {
         let mut state = self.0.clone();
         message.iter().for_each(|part| state.update(part));
@@ -77,7 +82,7 @@ impl HmacSha256 {
 
 impl Mac for HmacSha256 {
     fn authenticate(&self, message: &[&[u8]], out: &mut Tag) -> Result<(), KeyError> {
-        *out = self.absorb(message).finalize().into_bytes().into();
+        *out = self.tag(message);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ pub(super) const MAX_CRL_BYTES: usize = 8 << 20;
 
 /// Why a revocation list cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CrlError {
     /// It has more bytes than are read.
@@ -46,6 +47,7 @@ pub enum CrlError {
 
 /// Why nothing is known of a certificate's status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum StatusError {
     /// There is no list of its issuer.

@@ -2,6 +2,7 @@
 
 /// A rule of the RFC 5280 profile that a certificate breaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Defect {
     /// It is not DER, or not a certificate.

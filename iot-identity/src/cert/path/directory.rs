@@ -1,7 +1,5 @@
 //! Distinguished names, compared as RFC 5280 §7.1 says.
 
-use alloc::string::String;
-
 use super::encoding::{IA5_STRING, OID, PRINTABLE_STRING};
 use crate::der::{Reader, SEQUENCE, SET, UTF8_STRING};
 
@@ -31,20 +29,19 @@ impl<'a> Attribute<'a> {
         if (self.tag, self.value) == (other.tag, other.value) {
             return Some(true);
         }
-        Some(folded(self.text()?) == folded(other.text()?))
+        Some(folded(self.text()?).eq(folded(other.text()?)))
     }
 }
 
 /// Without case, and with one space for each run of them (RFC 4518 §2).
-fn folded(text: &str) -> String {
-    let mut out = String::new();
-    for word in text.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(word.chars().flat_map(char::to_lowercase));
-    }
-    out
+fn folded(text: &str) -> impl Iterator<Item = char> {
+    let words = text.split_whitespace().enumerate();
+    words.flat_map(|(place, word)| {
+        let space = (place > 0).then_some(' ');
+        space
+            .into_iter()
+            .chain(word.chars().flat_map(char::to_lowercase))
+    })
 }
 
 /// The attributes of a whole `Name`, set by set; `None` for what is no attribute, which is the last.

@@ -1,6 +1,6 @@
 //! The extensions of a certificate, each at most once (RFC 5280 §4.2).
 
-use alloc::vec::Vec;
+use heapless::Vec;
 
 use super::constraints::NameConstraints;
 use super::defect::Defect;
@@ -11,8 +11,10 @@ use crate::der::{BIT_STRING, INTEGER, Reader, SEQUENCE};
 
 const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
 
-const KEY_CERT_SIGN: u16 = 1 << 5;
-const CRL_SIGN: u16 = 1 << 6;
+const KEY_CERT_SIGN: u32 = 1 << 5;
+const CRL_SIGN: u32 = 1 << 6;
+// Beyond the two octets that are read.
+const CRITICAL: u32 = 1 << 16;
 
 /// What is understood of a certificate's extensions.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,11 +44,10 @@ pub(in crate::cert) struct Basic {
     pub(in crate::cert) path_len: Option<u8>,
 }
 
-/// The bits of a key usage, the first one lowest.
+/// The bits of a key usage, the first one lowest, and the highest for a critical one.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cert) struct KeyUsage {
-    bits: u16,
-    critical: bool,
+    bits: u32,
 }
 
 impl KeyUsage {
@@ -55,8 +56,9 @@ impl KeyUsage {
     }
 
     /// Critical, digitalSignature, and at most keyEncipherment and keyAgreement beside it.
+    #[cfg(feature = "cert")]
     pub(in crate::cert) const fn is_device(self) -> bool {
-        self.critical && self.bits & 1 == 1 && self.bits & !0b1_0101 == 0
+        self.bits & !0b1_0100 == CRITICAL | 1
     }
 
     pub(in crate::cert) const fn signs_certificates(self) -> bool {
@@ -72,7 +74,7 @@ impl<'a> Extensions<'a> {
     /// Reads the content of the sequence of extensions.
     pub(in crate::cert) fn read(mut list: Reader<'a>) -> Result<Self, Defect> {
         let mut found = Self::default();
-        let mut seen = Vec::new();
+        let mut seen = Vec::<_, MAX_EXTENSIONS>::new();
         // "This field … is a SEQUENCE of one or more certificate extensions" (RFC 5280 §4.1.2.9).
         if list.is_empty() {
             return Err(Defect::Encoding);
@@ -82,10 +84,7 @@ impl<'a> Extensions<'a> {
             if seen.contains(&kind) {
                 return Err(Defect::DuplicateExtension);
             }
-            if seen.len() == MAX_EXTENSIONS {
-                return Err(Defect::TooLarge);
-            }
-            seen.push(kind);
+            seen.push(kind).map_err(|_| Defect::TooLarge)?;
             found.take(kind, critical, content)?;
         }
         Ok(found)
@@ -168,8 +167,11 @@ fn key_usage(content: &[u8], critical: bool) -> Option<KeyUsage> {
                 [first] => (first, last),
                 _ => return None,
             };
-            let bits = u16::from(first.reverse_bits()) | u16::from(second.reverse_bits()) << 8;
-            Some(KeyUsage { bits, critical })
+            let bits = u32::from(first.reverse_bits()) | u32::from(second.reverse_bits()) << 8;
+            let critical = if critical { CRITICAL } else { 0 };
+            Some(KeyUsage {
+                bits: bits | critical,
+            })
         }
         _ => None,
     }
@@ -234,4 +236,23 @@ fn purposes(content: &[u8]) -> Option<&[u8]> {
         count += 1;
     }
     (1..=MAX_EXTENSIONS).contains(&count).then_some(list)
+}
+
+#[cfg(test)]
+#[cfg(feature = "cert")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bit_of_a_usage_makes_it_critical() {
+        let device = |content: &[u8], critical| key_usage(content, critical).unwrap().is_device();
+        assert!(device(&[3, 2, 7, 0x80], true));
+        assert!(!device(&[3, 2, 7, 0x80], false));
+        for bit in 0..8 {
+            // digitalSignature, and one of the bits that RFC 5280 does not know.
+            let usage = [3, 3, bit, 0x80, 1 << bit];
+            assert!(!device(&usage, false));
+            assert!(!device(&usage, true));
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! What a chain is to be good for.
 
-use alloc::string::ToString;
+use core::fmt::{self, Write};
 use core::net::IpAddr;
 
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{IpAddr as Asked, ServerName};
 
 use super::certificate::Certificate;
 use super::directory::{self, COMMON_NAME};
@@ -12,7 +12,7 @@ use super::general_name::{self, GeneralName};
 use crate::der::Reader;
 
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
-const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+pub(in crate::cert) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 const ANY: &[u8] = &[0x55, 0x1d, 0x25, 0];
 
 /// What a peer's certificate has to be good for.
@@ -46,8 +46,7 @@ impl Purpose<'_> {
         signs
             && extensions.purposes.is_none_or(|list| {
                 // "Applications MAY reject certificates that include the anyExtendedKeyUsage OID" (§4.2.1.12).
-                purposes(list).any(|purpose| purpose == id)
-                    && !purposes(list).any(|purpose| purpose == ANY)
+                all(list).any(|purpose| purpose == id) && !all(list).any(|purpose| purpose == ANY)
             })
     }
 
@@ -55,7 +54,7 @@ impl Purpose<'_> {
     pub(super) fn allows_authority(&self, authority: &Certificate<'_>) -> bool {
         let list = authority.extensions.purposes;
         match (self.id(), list) {
-            (Some(id), Some(list)) => purposes(list).any(|one| one == id),
+            (Some(id), Some(list)) => all(list).any(|one| one == id),
             _ => true,
         }
     }
@@ -74,24 +73,18 @@ impl Purpose<'_> {
                 (GeneralName::Dns(pattern), ServerName::DnsName(host)) => {
                     matches(pattern, host.as_ref())
                 }
-                (GeneralName::Address(bytes), ServerName::IpAddress(address)) => {
-                    match IpAddr::from(*address) {
-                        IpAddr::V4(address) => address.octets() == bytes,
-                        IpAddr::V6(address) => address.octets() == bytes,
-                    }
-                }
+                (GeneralName::Address(bytes), ServerName::IpAddress(address)) => match address {
+                    Asked::V4(address) => address.as_ref() == bytes,
+                    Asked::V6(address) => address.as_ref() == bytes,
+                },
                 _ => false,
             });
         named && common_names_agree(leaf, names)
     }
 }
 
-/// Whether a list of purposes has that of a TLS client.
-pub(in crate::cert) fn has_client(list: &[u8]) -> bool {
-    purposes(list).any(|purpose| purpose == CLIENT_AUTH)
-}
-
-fn purposes(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The object identifiers of a list of purposes, up to what is none.
+pub(in crate::cert) fn all(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut reader = Reader::new(list);
     core::iter::from_fn(move || reader.content(OID))
 }
@@ -122,7 +115,7 @@ fn common_names_agree(leaf: &Certificate<'_>, names: &[u8]) -> bool {
         };
         if is_address(text) {
             return general_name::all(names).flatten().any(|one| match one {
-                GeneralName::Address(bytes) => written(bytes).is_some_and(|name| name == text),
+                GeneralName::Address(bytes) => is_written(bytes, text).is_some(),
                 _ => false,
             });
         }
@@ -138,11 +131,23 @@ fn is_address(text: &str) -> bool {
         || (text.contains(':') && all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.'))
 }
 
-/// An address as RFC 5952 writes it.
-fn written(bytes: &[u8]) -> Option<alloc::string::String> {
+/// Whether `text` is the address as RFC 5952 writes it.
+fn is_written(bytes: &[u8], text: &str) -> Option<()> {
     let address = match bytes.len() {
         4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
         _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
     };
-    Some(address.to_string())
+    let mut rest = Rest(text);
+    write!(rest, "{address}").ok()?;
+    rest.0.is_empty().then_some(())
+}
+
+/// A text from which is taken what is written; what it does not begin with fails.
+struct Rest<'t>(&'t str);
+
+impl Write for Rest<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+        Ok(())
+    }
 }

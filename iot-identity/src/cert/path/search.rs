@@ -1,8 +1,6 @@
 //! The search for a path, with every rule applied on the way up (RFC 5280 §6.1, RFC 4158).
 
-use alloc::vec;
-use alloc::vec::Vec;
-
+use heapless::Vec;
 use iot_core::Timestamp;
 
 use super::certificate::Certificate;
@@ -14,9 +12,12 @@ use super::{Anchor, Path, PathError, PathPolicy, crl, profile, signature};
 /// The last second that X.509 can write: an unknown upper bound of the time.
 const LAST: u64 = 253_402_300_799;
 
-pub(super) struct Search<'s, 'c> {
+/// The leaf first.
+type Chain<'s, 'c> = Vec<&'s Certificate<'c>, { MAX_INTERMEDIATES + 1 }>;
+
+pub(super) struct Search<'s, 'c, D> {
     policy: &'s PathPolicy<'s>,
-    anchors: &'s [Anchor],
+    anchors: &'s [Anchor<D>],
     between: &'s [Certificate<'c>],
     budget: Budget,
     closest: PathError,
@@ -34,10 +35,10 @@ impl From<Spent> for Stop {
     }
 }
 
-impl<'s, 'c> Search<'s, 'c> {
+impl<'s, 'c, D: AsRef<[u8]>> Search<'s, 'c, D> {
     pub(super) fn new(
         policy: &'s PathPolicy<'s>,
-        anchors: &'s [Anchor],
+        anchors: &'s [Anchor<D>],
         between: &'s [Certificate<'c>],
         unread: Option<Defect>,
     ) -> Self {
@@ -50,26 +51,35 @@ impl<'s, 'c> Search<'s, 'c> {
         }
     }
 
-    pub(super) fn run(mut self, leaf: Certificate<'c>) -> Result<Path<'c>, PathError> {
-        let mut path = vec![leaf];
+    pub(super) fn run(mut self, leaf: &'s Certificate<'c>) -> Result<Path<'c>, PathError> {
+        let mut path = Chain::new();
+        // There is room for a leaf, and `link` refuses what there is no room for.
+        let _ = path.push(leaf);
         match self.extend(&mut path) {
-            Ok(Some(anchor)) => Ok(Path {
-                certificates: path.iter().map(|certificate| certificate.der).collect(),
-                anchor,
-            }),
+            Ok(Some(anchor)) => {
+                let mut certificates: [&[u8]; MAX_INTERMEDIATES + 1] = [&[]; MAX_INTERMEDIATES + 1];
+                for (to, certificate) in certificates.iter_mut().zip(&path) {
+                    *to = certificate.der;
+                }
+                Ok(Path {
+                    certificates,
+                    len: path.len(),
+                    anchor,
+                })
+            }
             Ok(None) => Err(self.closest),
             Err(Spent) => Err(PathError::Exhausted),
         }
     }
 
     /// The place of the anchor at which `path`, lengthened where needed, ends.
-    fn extend(&mut self, path: &mut Vec<Certificate<'c>>) -> Result<Option<usize>, Spent> {
+    fn extend(&mut self, path: &mut Chain<'s, 'c>) -> Result<Option<usize>, Spent> {
         let Some(head) = path.last().copied() else {
             return Ok(None);
         };
         let anchors = self.anchors;
         for (place, anchor) in anchors.iter().enumerate() {
-            if anchor.subject != head.issuer {
+            if anchor.subject() != head.issuer {
                 continue;
             }
             match self.end(anchor, path) {
@@ -93,7 +103,7 @@ impl<'s, 'c> Search<'s, 'c> {
                 }
                 Err(Stop::Everywhere) => return Err(Spent),
             }
-            path.push(*candidate);
+            let _ = path.push(candidate);
             if let Some(found) = self.extend(path)? {
                 return Ok(Some(found));
             }
@@ -103,18 +113,19 @@ impl<'s, 'c> Search<'s, 'c> {
     }
 
     /// Whether `path` ends at this anchor.
-    fn end(&mut self, anchor: &Anchor, path: &[Certificate<'c>]) -> Result<(), Stop> {
+    fn end(&mut self, anchor: &Anchor<D>, path: &[&Certificate<'c>]) -> Result<(), Stop> {
         let broken = |defect| Stop::Here(PathError::Authority(defect));
-        let top = Certificate::read(&anchor.der).map_err(broken)?;
+        let top = Certificate::read(anchor.der()).map_err(broken)?;
         profile::anchor(&top, self.policy.algorithms).map_err(broken)?;
         self.issued(&top, path)?;
         let dated = self.policy.anchors_expire.then_some(&top);
-        self.dates(path.iter().chain(dated)).map_err(Stop::Here)?;
+        self.dates(path.iter().copied().chain(dated))
+            .map_err(Stop::Here)?;
         let Some((lists, freshness)) = self.policy.status else {
             return Ok(());
         };
-        let issuers = path.iter().skip(1).chain([&top]);
-        for (certificate, issuer) in path.iter().zip(issuers) {
+        let issuers = path.iter().copied().skip(1).chain([&top]);
+        for (certificate, issuer) in path.iter().copied().zip(issuers) {
             let (wall, algorithms) = (self.policy.wall, self.policy.algorithms);
             let ask = crl::Question {
                 certificate,
@@ -129,7 +140,7 @@ impl<'s, 'c> Search<'s, 'c> {
     }
 
     /// Whether `candidate` may stand above `path`.
-    fn link(&mut self, candidate: &Certificate<'_>, path: &[Certificate<'c>]) -> Result<(), Stop> {
+    fn link(&mut self, candidate: &Certificate<'_>, path: &[&Certificate<'c>]) -> Result<(), Stop> {
         self.budget.step()?;
         profile::authority(candidate).map_err(|defect| Stop::Here(PathError::Authority(defect)))?;
         let counted = usize::from(!candidate.is_self_issued()) + intermediates(path);
@@ -140,7 +151,7 @@ impl<'s, 'c> Search<'s, 'c> {
     }
 
     /// Whether `issuer` has issued the last of `path`, and allows all that is below.
-    fn issued(&mut self, issuer: &Certificate<'_>, path: &[Certificate<'_>]) -> Result<(), Stop> {
+    fn issued(&mut self, issuer: &Certificate<'_>, path: &[&Certificate<'_>]) -> Result<(), Stop> {
         let Some(head) = path.last() else {
             return Err(Stop::Here(PathError::NoAnchor));
         };
@@ -212,7 +223,7 @@ impl<'s, 'c> Search<'s, 'c> {
 }
 
 /// "Non-self-issued intermediate certificates", the leaf left out.
-fn intermediates(path: &[Certificate<'_>]) -> usize {
+fn intermediates(path: &[&Certificate<'_>]) -> usize {
     let counted = path.iter().skip(1).filter(|one| !one.is_self_issued());
     counted.count()
 }

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::RequestError;
-use crate::cert::path::{Algorithms, directory, encoding, extensions, signature};
-use crate::cert::path::{certificate, encoding::OID};
+use crate::cert::path::certificate::{self, Signed};
+use crate::cert::path::{Algorithms, directory, encoding, encoding::OID, extensions, signature};
 use crate::der::{CONTEXT_0, INTEGER, Reader, SEQUENCE, SET};
 
 /// More bytes than any request needs.
@@ -80,7 +80,7 @@ impl<'a> CertificationRequest<'a> {
         if !encoding::is_der(der) {
             return Err(RequestError::Malformed);
         }
-        let signed = certificate::Signed::read(der).ok_or(RequestError::Malformed)?;
+        let signed = Signed::read(der).ok_or(RequestError::Malformed)?;
         let mut info = Reader::new(signed.message)
             .enter(SEQUENCE)
             .ok_or(RequestError::Malformed)?;
@@ -105,7 +105,7 @@ impl<'a> CertificationRequest<'a> {
         if !signature::knows(algorithms, &key) {
             return Err(RequestError::Key);
         }
-        if !signature::signs(algorithms, &signed) {
+        if !signs(algorithms, &signed) {
             return Err(RequestError::Algorithm);
         }
         if !signature::verifies(algorithms, &key, &signed) {
@@ -188,4 +188,11 @@ fn attribute<'a>(list: &mut Reader<'a>) -> Option<(&'a [u8], &'a [u8])> {
     let kind = one.content(OID)?;
     let values = one.content(SET)?;
     (one.is_empty() && !values.is_empty()).then_some((kind, values))
+}
+
+/// Whether any of the algorithms is the one that was signed with.
+fn signs(algorithms: Algorithms, signed: &Signed<'_>) -> bool {
+    algorithms
+        .iter()
+        .any(|algorithm| *algorithm.signature_alg_id() == *signed.algorithm)
 }
