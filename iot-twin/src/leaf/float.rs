@@ -49,6 +49,11 @@ pub(super) fn apart(one: f32, two: f32, step: f32) -> bool {
     exponent(bits(step)) <= top + 1 && distance >= fixed(bits(step), top)
 }
 
+/// The same in double precision, with the processor's or the compiler's own subtraction.
+pub(super) fn apart_wide(one: f64, two: f64, step: f64) -> bool {
+    one.is_nan() || two.is_nan() || (one - two).abs() >= step
+}
+
 /// A subnormal number has the exponent of the least normal one.
 fn exponent(bits: u32) -> u32 {
     (bits >> 23).max(1)

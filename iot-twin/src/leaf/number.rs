@@ -113,4 +113,4 @@ macro_rules! float {
     };
 }
 float!(f32 F32 5 rank float::apart);
-float!(f64 F64 9 rank_wide |one: f64, two: f64, step: f64| !((one - two).abs() < step));
+float!(f64 F64 9 rank_wide float::apart_wide);

@@ -215,7 +215,10 @@ impl<'a> LeafReader<'a> {
 
     fn padded<const N: usize>(&mut self) -> [u8; 8] {
         let mut all = [0; 8];
-        match (self.rest.split_first_chunk::<N>(), all.last_chunk_mut::<N>()) {
+        match (
+            self.rest.split_first_chunk::<N>(),
+            all.last_chunk_mut::<N>(),
+        ) {
             (Some((taken, rest)), Some(place)) => {
                 *place = *taken;
                 self.rest = rest;

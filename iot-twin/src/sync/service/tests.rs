@@ -740,3 +740,63 @@ fn a_delta_that_was_cut_off_counts_up_to_there_and_claims_nothing() {
     assert_eq!((change.lit, change.trim), (true, None));
     assert_eq!(cut.progress().unwrap().0, Version::new(1, 0));
 }
+
+#[test]
+fn what_is_not_durable_is_neither_offered_nor_answered_for_nor_told() {
+    let mut world = World::new(13);
+    world.service.set("lit", true).unwrap();
+    world.settle();
+    world.cut();
+    let first = world.device.changed().unwrap().version;
+    world.service.set("setpoint", 22.0).unwrap();
+    world.service_step();
+    assert!(world.deliver(true));
+    // It has arrived; the older change is still what is offered.
+    let mut buffer = [0; 160];
+    let change = world.device.changed().unwrap();
+    assert_eq!((change.version, change.setpoint), (first, 0.0));
+    world.device.acknowledge(Version::new(u32::MAX, 0), true);
+    assert!(matches!(
+        world.device.step(at(0), &mut buffer),
+        Step::Persist(_)
+    ));
+    assert!(world.device.changed().is_none());
+    world.device.done(at(0), Done::Persisted);
+    let change = world.device.changed().unwrap();
+    assert_eq!(change.setpoint.to_bits(), 22.0_f32.to_bits());
+    assert!(!world.device.is_settled());
+}
+
+#[test]
+fn an_edit_while_records_are_written_is_written_too() {
+    let mut world = World::new(14);
+    world.service.set("lit", true).unwrap();
+    world.settle();
+    world.device.report(|room| room.lit = false);
+    let mut buffer = [0; 160];
+    let now = at(world.millis);
+    let Step::Persist(batch) = world.device.step(now, &mut buffer) else {
+        panic!("an edit is durable before anything else");
+    };
+    for (key, value) in batch.iter() {
+        world.records.insert(key, value.unwrap().to_vec());
+    }
+    world.device.report(|room| room.trim = Some(4));
+    world.device.done(now, Done::Persisted);
+    world.settle();
+    world.device.input(at(0), &Event::Disconnected);
+    world.cut();
+    assert_eq!(world.device.state().trim, Some(4));
+    assert!(!world.device.state().lit);
+}
+
+#[test]
+fn a_service_that_runs_out_of_numbers_opens_an_epoch() {
+    let mut world = World::new(15);
+    world.service.set("lit", true).unwrap();
+    world.service.version = u32::MAX;
+    world.service.set("setpoint", 23.0).unwrap();
+    assert_eq!(world.service.version(), Version::new(2, 2));
+    world.settle();
+    assert!(world.device.state().lit && world.service.is_converged());
+}

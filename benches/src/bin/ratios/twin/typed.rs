@@ -65,7 +65,9 @@ impl Delta {
         delta.number();
         delta.bytes.extend(b"\x00\xf4\x8a");
         for leaf in 0..10_u8 {
-            delta.bytes.extend([0x83, 0x18, 16 * (1 + leaf % 8) + 8 + leaf / 8]);
+            delta
+                .bytes
+                .extend([0x83, 0x18, 16 * (1 + leaf % 8) + 8 + leaf / 8]);
             delta.number();
             delta.bytes.push(0xfa);
             delta.bytes.extend((f32::from(leaf) + 0.5).to_be_bytes());
