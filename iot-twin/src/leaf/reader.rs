@@ -201,14 +201,22 @@ impl<'a> LeafReader<'a> {
         self.rest = rest;
         let info = first & 0x1f;
         self.argument = info.into();
+        if info < 24 {
+            return first;
+        }
         // 24, 25, 26 and 27 stand for 1, 2, 4 and 8 bytes.
-        match info {
-            0..24 => return first,
-            24 => self.argument = u64::from_be_bytes(self.padded::<1>()),
-            25 => self.argument = u64::from_be_bytes(self.padded::<2>()),
-            26 => self.argument = u64::from_be_bytes(self.padded::<4>()),
-            27 => self.argument = u64::from_be_bytes(self.padded::<8>()),
-            _ => self.failed = true,
+        if info > 27 {
+            self.failed = true;
+        } else if HOST {
+            self.argument = u64::from_be_bytes(match info {
+                24 => self.padded::<1>(),
+                25 => self.padded::<2>(),
+                26 => self.padded::<4>(),
+                _ => self.padded::<8>(),
+            });
+        } else {
+            let followers = self.take(1 << (info - 24)).iter();
+            self.argument = followers.fold(0, |value, &byte| value << 8 | u64::from(byte));
         }
         if self.failed { NOTHING } else { first }
     }
