@@ -739,6 +739,9 @@ fn a_delta_that_was_cut_off_counts_up_to_there_and_claims_nothing() {
     let change = cut.changed().unwrap();
     assert_eq!((change.lit, change.trim), (true, None));
     assert_eq!(cut.progress().unwrap().0, Version::new(1, 0));
+    let trailing = [(lit, 1, &[0xf5][..]), (trim, 3, &[0x07, 0x00])];
+    let longer = after_delta(&trailing, 0);
+    assert_eq!(longer.progress().unwrap().0, Version::new(1, 0));
 }
 
 #[test]
