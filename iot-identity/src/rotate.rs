@@ -19,4 +19,4 @@ mod want;
 
 pub use engine::Rotation;
 pub use policy::{Policy, RenewAfterExpiry};
-pub use want::{Identity, Session, Standing, Want};
+pub use want::{Identity, Session, Standing, Unfit, Want};

@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+#[allow(dead_code, reason = "the tests of faults use more of it")]
 #[path = "rotation/site.rs"]
 mod site;
 

@@ -1,7 +1,8 @@
 //! A rotation among power cuts, bad links, wrong clocks, a service that errs, and revocation: many seeded schedules.
 //!
 //! After everything that happens, what the records call current has its key and the service has taken it. When
-//! nothing fails any more the device has a valid certificate, or is revoked and was told so.
+//! nothing fails any more the device has a valid certificate, or is revoked and was told so, and has another one when
+//! it was readmitted.
 //!
 //! `IOT_ROTATIONS` says how many; 2,000 otherwise.
 #![cfg(feature = "sim")]
@@ -48,7 +49,7 @@ fn no_schedule_locks_a_device_out() {
     });
     println!(
         "rotation schedules={} lockouts={lockouts} cuts={} certificates={} commits={} refused={} expired={} \
-         revoked={} clock_jumps={}",
+         revoked={} clock_jumps={} store_failures={} readmitted={}",
         all.schedules,
         all.cuts,
         all.certificates,
@@ -56,7 +57,9 @@ fn no_schedule_locks_a_device_out() {
         all.refused_candidates,
         all.expired,
         all.revoked,
-        all.clock_jumps
+        all.clock_jumps,
+        all.store_failures,
+        all.readmitted
     );
     assert_eq!(lockouts, 0);
     // Every fault fired, and often.
@@ -68,6 +71,8 @@ fn no_schedule_locks_a_device_out() {
         ("expired", all.expired),
         ("revoked", all.revoked),
         ("clock jumps", all.clock_jumps),
+        ("failures of the key store", all.store_failures),
+        ("readmitted", all.readmitted),
     ] {
         assert!(count > often, "only {count} {what}");
     }

@@ -7,6 +7,12 @@ use iot_core::Timestamp;
 use crate::der::{CONTEXT_0, GENERALIZED_TIME, INTEGER, Reader, SEQUENCE, UTC_TIME};
 use crate::key::PublicKey;
 
+const BOOLEAN: u8 = 0x01;
+const OID: u8 = 0x06;
+const EXTENSIONS: u8 = 0xa3;
+const URI: u8 = 0x86;
+const ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 17];
+
 /// Reads fields out of a DER certificate (RFC 5280 §4.1) without an allocator; it checks no signature.
 ///
 /// For a device that looks at its own certificate, and for naming certificates in lists.
@@ -24,6 +30,7 @@ pub struct UnverifiedCertificate<'a> {
     spki: &'a [u8],
     not_before: Timestamp,
     not_after: Timestamp,
+    rest: &'a [u8],
 }
 
 impl<'a> UnverifiedCertificate<'a> {
@@ -40,6 +47,7 @@ impl<'a> UnverifiedCertificate<'a> {
         let mut validity = tbs.enter(SEQUENCE)?;
         let subject = tbs.whole(SEQUENCE)?;
         let spki = tbs.whole(SEQUENCE)?;
+        let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
         let found = Self {
             // DER pads a positive number whose first bit is set with one zero.
             serial: match serial {
@@ -49,8 +57,9 @@ impl<'a> UnverifiedCertificate<'a> {
             issuer,
             subject,
             spki,
-            not_before: time(&mut validity)?,
-            not_after: time(&mut validity)?,
+            not_before,
+            not_after,
+            rest: tbs.rest(),
         };
         (outer.is_empty() && validity.is_empty()).then_some(found)
     }
@@ -85,6 +94,13 @@ impl<'a> UnverifiedCertificate<'a> {
         PublicKey::from_spki(self.spki)
     }
 
+    /// The URIs among its alternative names (RFC 5280 §4.2.1.6), as far as they can be read.
+    pub fn uris(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut names = alternative_names(self.rest).unwrap_or(Reader::new(&[]));
+        core::iter::from_fn(move || names.any())
+            .filter_map(|(tag, content, _)| (tag == URI).then_some(content))
+    }
+
     /// The first moment of its validity.
     #[must_use]
     pub const fn not_before(&self) -> Timestamp {
@@ -95,6 +111,29 @@ impl<'a> UnverifiedCertificate<'a> {
     #[must_use]
     pub const fn not_after(&self) -> Timestamp {
         self.not_after
+    }
+}
+
+/// The list in the extension for alternative names, in what follows the key.
+fn alternative_names(rest: &[u8]) -> Option<Reader<'_>> {
+    let mut rest = Reader::new(rest);
+    let mut list = loop {
+        // Unique identifiers may come first (RFC 5280 §4.1).
+        let (tag, content, _) = rest.any()?;
+        if tag == EXTENSIONS {
+            break Reader::new(content).enter(SEQUENCE)?;
+        }
+    };
+    loop {
+        let mut one = list.enter(SEQUENCE)?;
+        if one.content(OID)? != ALTERNATIVE_NAME {
+            continue;
+        }
+        let (tag, mut content, _) = one.any()?;
+        if tag == BOOLEAN {
+            content = one.any()?.1;
+        }
+        return Reader::new(content).enter(SEQUENCE);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The service's half.
 
+mod book;
 mod enrolment;
 mod returning;
 mod terms;
@@ -9,17 +10,19 @@ pub use enrolment::{Enrolment, EnrolmentError};
 pub(crate) use returning::expired;
 pub use terms::Terms;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use iot_core::crypto::Signer;
 use iot_core::entropy::Entropy;
 use iot_core::time::{Proof, TimeBounds};
-use iot_core::{DeviceId, Principal, Role, TenantId};
+use iot_core::{DeviceId, Principal, Role, TenantId, Timestamp};
 use rustls_pki_types::CertificateDer;
 
+use self::book::Book;
 use super::wire::{Answer, Refusal, Request as Asked, granted};
-use crate::cert::{Authority, Request, Validity, link};
+use crate::cert::{Authority, Request, UnverifiedCertificate, Validity, link};
 use crate::key::KeyHash;
 use crate::revocation::Revocations;
 use crate::ring::Sha256;
@@ -50,7 +53,11 @@ impl Enrolled {
 /// shows it again after a restart.
 ///
 /// A device of which any key or certificate is denied gets nothing more, with whatever key and by whatever
-/// session it asks, until [`readmit`](Self::readmit); the denied key never gets anything again.
+/// session it asks, until [`readmit`](Self::readmit); the denied key never gets anything again, under whatever
+/// device's name. A factory certificate is not in the book: to deny what was enrolled with one, deny the device.
+///
+/// It issues by its clock, and [`Later`](Refusal::Later) while that has no upper bound or is vaguer than an eighth of a
+/// certificate's life.
 ///
 /// ```
 /// use core::time::Duration;
@@ -88,7 +95,7 @@ pub struct Registrar<S> {
     tenant: TenantId,
     terms: Terms,
     revocations: Revocations,
-    book: BTreeMap<DeviceId, Vec<Enrolment>>,
+    book: Book,
 }
 
 impl<S: Signer> Registrar<S> {
@@ -106,11 +113,13 @@ impl<S: Signer> Registrar<S> {
             tenant,
             terms,
             revocations,
-            book: BTreeMap::new(),
+            book: Book::new(),
         }
     }
 
     /// Sends these certificates along, from the authority's own up to below the anchor.
+    ///
+    /// What it issues does not outlive them.
     #[must_use]
     pub fn with_chain(mut self, above: Vec<CertificateDer<'static>>) -> Self {
         self.above = above;
@@ -120,9 +129,7 @@ impl<S: Signer> Registrar<S> {
     /// Shows it what it has issued before; of another tenant it is ignored.
     pub fn restore(&mut self, enrolment: Enrolment) {
         if enrolment.tenant == self.tenant {
-            let held = self.book.entry(enrolment.device).or_default();
-            held.retain(|one| one.key != enrolment.key);
-            held.push(enrolment);
+            self.book.restore(enrolment);
         }
     }
 
@@ -150,8 +157,9 @@ impl<S: Signer> Registrar<S> {
         if self.is_barred(&who.tenant, &who.device, &key) {
             return Err(Refusal::Revoked);
         }
-        let held = self.book.get(&who.device).map_or(&[][..], Vec::as_slice);
-        let known = held.iter().find(|one| one.key == key);
+        let held = self.book.of_device(&who.device);
+        let own = held.iter().filter(|one| one.key == key);
+        let known = own.max_by_key(|one| one.not_after());
         if let Some(known) = known
             && self.is_fresh(known, wall)
         {
@@ -160,13 +168,14 @@ impl<S: Signer> Registrar<S> {
         let live = held
             .iter()
             .filter(|one| one.key != key && !one.is_closed && !one.has_expired(wall));
+        let live: BTreeSet<_> = live.map(Enrolment::key).collect();
         let closed = held.iter().filter(|one| one.is_closed).count();
-        let is_full = live.count() >= self.terms.keys || closed >= self.most_closed();
-        if is_full || (held.is_empty() && self.book.len() >= self.terms.devices) {
+        let is_full = live.len() >= self.terms.keys || closed >= self.most_closed();
+        if is_full || (held.is_empty() && self.book.devices() >= self.terms.devices) {
             return Err(Refusal::TooMany);
         }
         let enrolment = self.issue(&request, wall, key, entropy)?;
-        let mut held = self.book.remove(&who.device).unwrap_or_default();
+        let mut held = self.book.take(&who.device);
         // A denied one stays for as long as it is denied: forgotten, its key or its device would enrol again. Of
         // those that have expired the newest stay, by which the device may come back.
         let expired = held.iter().filter(|one| one.has_expired(wall)).count();
@@ -174,11 +183,10 @@ impl<S: Signer> Registrar<S> {
         held.retain(|one| {
             let is_surplus = one.has_expired(wall) && surplus > 0;
             surplus = surplus.saturating_sub(usize::from(is_surplus));
-            let is_kept = self.is_kept(one, wall) && !is_surplus;
-            one.key != key && (is_kept || self.is_denied(one))
+            (self.is_kept(one, wall) && !is_surplus) || self.is_denied(one)
         });
         held.push(enrolment.clone());
-        self.book.insert(who.device, held);
+        self.book.put(who.device, held);
         Ok(Enrolled::Issued(enrolment))
     }
 
@@ -187,9 +195,7 @@ impl<S: Signer> Registrar<S> {
     /// Their keys stay refused. What changed is for the caller to make durable; a device that is itself denied
     /// stays refused until that is withdrawn.
     pub fn readmit(&mut self, device: &DeviceId) -> Vec<Enrolment> {
-        let Some(mut held) = self.book.remove(device) else {
-            return Vec::new();
-        };
+        let mut held = self.book.take(device);
         let mut changed = Vec::new();
         for one in &mut held {
             if !one.is_closed && self.is_denied(one) {
@@ -197,7 +203,7 @@ impl<S: Signer> Registrar<S> {
                 changed.push(one.clone());
             }
         }
-        self.book.insert(*device, held);
+        self.book.put(*device, held);
         changed
     }
 
@@ -234,15 +240,15 @@ impl<S: Signer> Registrar<S> {
         (bytes, news)
     }
 
-    /// Every certificate that was issued and has not been replaced or forgotten.
+    /// Every certificate that was issued and has not been forgotten.
     pub fn enrolments(&self) -> impl Iterator<Item = &Enrolment> {
-        self.book.values().flatten()
+        self.book.all()
     }
 
     /// How many devices hold one.
     #[must_use]
     pub fn devices(&self) -> usize {
-        self.book.len()
+        self.book.devices()
     }
 
     /// The authority it issues from.
@@ -264,8 +270,7 @@ impl<S: Signer> Registrar<S> {
         key: KeyHash,
         entropy: &mut dyn Entropy,
     ) -> Result<Enrolment, Refusal> {
-        let validity = Validity::lasting(wall.not_before(), self.terms.lifetime)
-            .backdated(self.terms.backdate);
+        let validity = self.validity(wall).ok_or(Refusal::Later)?;
         let certificate = self.authority.ldevid_for(request, validity, entropy);
         Ok(Enrolment {
             tenant: self.tenant,
@@ -276,12 +281,37 @@ impl<S: Signer> Registrar<S> {
         })
     }
 
+    /// How long what is issued now is valid; `None` when nothing can be issued now.
+    fn validity(&self, wall: TimeBounds) -> Option<Validity> {
+        let begin = wall.not_before();
+        // A device takes its clock for wrong when a new certificate looks older than that.
+        if wall.not_after()? > begin.after(self.terms.lifetime / 8) {
+            return None;
+        }
+        let ends = self
+            .above
+            .iter()
+            .map(|der| UnverifiedCertificate::parse(der));
+        let ends = ends.map(|view| view.map_or(Timestamp::EPOCH, |view| view.not_after()));
+        let end = ends.fold(begin.after(self.terms.lifetime), Ord::min);
+        let rest = end
+            .as_millis()
+            .checked_sub(begin.as_millis())
+            .filter(|&rest| rest > 0)?;
+        let lasting = Validity::lasting(begin, Duration::from_millis(rest));
+        Some(lasting.backdated(self.terms.backdate))
+    }
+
     /// Whether a request with this key gets nothing, whoever sends it.
     fn is_barred(&self, tenant: &TenantId, device: &DeviceId, key: &KeyHash) -> bool {
-        let held = self.book.get(device).map_or(&[][..], Vec::as_slice);
+        let held = self.book.of_device(device).iter();
+        // Under another device's name a denied key is as denied.
+        let mut same = self.book.of_key(*key);
         self.revocations.is_key_denied(tenant, device, key)
-            || held.iter().any(|one| one.is_closed && one.key == *key)
-            || held.iter().any(|one| !one.is_closed && self.is_denied(one))
+            || same.any(|one| one.is_closed || self.is_denied(one))
+            || held
+                .filter(|one| !one.is_closed)
+                .any(|one| self.is_denied(one))
     }
 
     /// Whether the deny-list names its device, its key or the certificate itself.
@@ -306,7 +336,7 @@ impl<S: Signer> Registrar<S> {
 
     /// Not proved to be in the last third of its life: until then a retry and a renewal are the same request.
     fn is_fresh(&self, enrolment: &Enrolment, wall: TimeBounds) -> bool {
-        let margin = self.terms.lifetime / 3;
+        let margin = self.terms.lifetime.min(enrolment.life()) / 3;
         wall.reached(enrolment.not_after().before(margin)) != Proof::Yes
     }
 }

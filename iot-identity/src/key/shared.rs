@@ -5,14 +5,34 @@ use core::fmt;
 
 use iot_core::crypto::{KeyError, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId};
 
+use super::PublicKey;
+
 /// A slot of a shared [`KeyStore`]: signs where it is, from any thread, for as long as the key exists.
 ///
-/// The store is asked anew for every signature, so that destroying the key disarms every `SharedKey` at once.
+/// The store is asked anew for every signature, so that destroying the key disarms every `SharedKey` at once, and
+/// another key in the same slot does not arm it again.
+///
+/// ```
+/// # #[cfg(feature = "ring")] {
+/// use std::sync::Arc;
+/// use iot_core::crypto::{KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId};
+/// use iot_identity::{key::SharedKey, ring::SoftwareKeys};
+/// let (keys, slot) = (Arc::new(SoftwareKeys::new()), SlotId::new(1));
+/// let make = || keys.generate(slot, SignatureAlgorithm::EcdsaP256Sha256, KeyPolicy::Sign);
+/// make()?;
+/// let shared = SharedKey::new(Arc::clone(&keys), slot)?;
+/// shared.sign(&[b"hello"], &mut Signature::empty())?;
+/// keys.destroy(slot)?;
+/// make()?;
+/// assert_eq!(shared.sign(&[b"hello"], &mut Signature::empty()), Err(KeyError::Absent));
+/// # }
+/// # Ok::<(), iot_core::crypto::KeyError>(())
+/// ```
 #[derive(Clone)]
 pub struct SharedKey<K> {
     store: Arc<K>,
     slot: SlotId,
-    algorithm: SignatureAlgorithm,
+    public: PublicKey,
 }
 
 impl<K: KeyStore> SharedKey<K> {
@@ -20,13 +40,14 @@ impl<K: KeyStore> SharedKey<K> {
     ///
     /// # Errors
     ///
-    /// [`KeyError::Absent`] when the slot holds none, otherwise what the store says.
+    /// [`KeyError::Absent`] when the slot holds none, [`KeyError::Unsupported`] when it is no [`PublicKey`]'s, otherwise
+    /// what the store says.
     pub fn new(store: Arc<K>, slot: SlotId) -> Result<Self, KeyError> {
-        let algorithm = store.signer(slot)?.algorithm();
+        let public = PublicKey::of(&store.signer(slot)?)?;
         Ok(Self {
             store,
             slot,
-            algorithm,
+            public,
         })
     }
 
@@ -35,8 +56,8 @@ impl<K: KeyStore> SharedKey<K> {
         use_key: impl FnOnce(&K::Signer<'_>) -> Result<T, KeyError>,
     ) -> Result<T, KeyError> {
         let signer = self.store.signer(self.slot)?;
-        if signer.algorithm() != self.algorithm {
-            // Another kind of key was put into the slot since; certificates of the first do not fit it.
+        // Another key was put into the slot since: what it signs would pass for the first one's word.
+        if PublicKey::of(&signer)? != self.public {
             return Err(KeyError::Absent);
         }
         use_key(&signer)
@@ -45,7 +66,7 @@ impl<K: KeyStore> SharedKey<K> {
 
 impl<K: KeyStore> Signer for SharedKey<K> {
     fn algorithm(&self) -> SignatureAlgorithm {
-        self.algorithm
+        self.public.algorithm()
     }
 
     fn public_key<'o>(&self, out: &'o mut [u8]) -> Result<&'o [u8], KeyError> {
@@ -66,7 +87,7 @@ impl<K> fmt::Debug for SharedKey<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedKey")
             .field("slot", &self.slot)
-            .field("algorithm", &self.algorithm)
+            .field("public", &self.public)
             .finish_non_exhaustive()
     }
 }

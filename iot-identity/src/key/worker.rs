@@ -281,6 +281,7 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(60);
+    const LONG: Duration = Duration::from_secs(600);
 
     fn worker(patience: Duration) -> Worker<u32> {
         Worker::start("test", patience, 2, |_| Ok::<_, ()>(0), ()).unwrap()
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn jobs_of_many_threads_run_one_after_the_other() {
-        let worker = worker(Duration::from_secs(30));
+        let worker = worker(LONG);
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -307,10 +308,12 @@ mod tests {
 
     #[test]
     fn a_device_that_hangs_holds_up_nobody_longer_than_the_deadline() {
-        let worker = worker(SHORT);
-        let begin = Instant::now();
-        let hang = |_: &mut u32, _| {
-            thread::sleep(Duration::from_secs(2));
+        // It hangs until the test is over, so that whoever waited for it would wait for ever.
+        let (release, held) = sync_channel::<()>(0);
+        let mut worker = worker(LONG);
+        worker.patience = SHORT;
+        let hang = move |_: &mut u32, _| {
+            let _ = held.recv();
             Ok(())
         };
         assert_eq!(worker.call(hang), Err(KeyError::Device));
@@ -321,30 +324,44 @@ mod tests {
             }
         });
         drop(worker);
-        assert!(begin.elapsed() < Duration::from_secs(1));
+        drop(release);
     }
 
     #[test]
     fn what_nobody_waits_for_any_more_is_not_begun() {
-        let worker = worker(SHORT);
-        let nap = |count: &mut u32, _| {
-            thread::sleep(3 * SHORT);
+        let (release, held) = sync_channel::<()>(0);
+        let (begun, begins) = sync_channel::<()>(1);
+        let worker = worker(LONG);
+        let nap = move |count: &mut u32, _| {
+            begun.send(()).unwrap();
+            let _ = held.recv();
             *count += 1;
             Ok(())
         };
-        assert_eq!(worker.call(nap), Err(KeyError::Device));
-        let add = |count: &mut u32, _| {
-            *count += 10;
-            Ok(())
-        };
-        assert_eq!(worker.call(add), Err(KeyError::Device));
-        thread::sleep(3 * SHORT);
+        let outcome = thread::scope(|scope| {
+            let slow = scope.spawn(|| worker.call(nap));
+            begins.recv().unwrap();
+            // The same queue, with less patience; dropped it would close it.
+            let hasty = core::mem::ManuallyDrop::new(Worker {
+                queue: Arc::clone(&worker.queue),
+                patience: SHORT,
+                process: worker.process,
+            });
+            let add = |count: &mut u32, _| {
+                *count += 10;
+                Ok(())
+            };
+            assert_eq!(hasty.call(add), Err(KeyError::Device));
+            drop(release);
+            slow.join().unwrap()
+        });
+        assert_eq!(outcome, Ok(()));
         assert_eq!(worker.call(|count, _| Ok(*count)), Ok(1));
     }
 
     #[test]
     fn after_a_panic_every_call_is_refused_at_once() {
-        let worker = worker(Duration::from_secs(30));
+        let worker = worker(LONG);
         let broken = |_: &mut u32, _| -> Result<(), KeyError> { panic!("a bug in a library") };
         assert_eq!(worker.call(broken), Err(KeyError::Device));
         assert_eq!(worker.call(|_, _| Ok(())), Err(KeyError::Device));
@@ -361,8 +378,7 @@ mod tests {
         }
         let closed = Arc::new(Mutex::new(false));
         let device = Device(Arc::clone(&closed));
-        let patience = Duration::from_secs(30);
-        drop(Worker::start("test", patience, 2, |_| Ok::<_, ()>(device), ()).unwrap());
+        drop(Worker::start("test", LONG, 2, |_| Ok::<_, ()>(device), ()).unwrap());
         assert!(*closed.lock().unwrap());
     }
 }

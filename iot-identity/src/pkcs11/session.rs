@@ -252,8 +252,16 @@ impl Token {
         })?;
         // Not tried twice: a session that is lost now may have left a key.
         object::generate(self.session()?, slot, algorithm, policy)?;
-        let made = self.run(|token| token.look(slot))?;
-        made.map(|_| ()).ok_or(Failure::Fault(Fault::Objects))
+        match self.run(|token| token.look(slot)) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(Fault::Objects.into()),
+            // Left there it would keep the store from being opened again, and so cost every other key.
+            Err(failure @ Failure::Fault(Fault::Extractable | Fault::Objects)) => {
+                let _ = self.run(|token| token.clear(slot));
+                Err(failure)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     pub(super) fn destroy(&mut self, slot: SlotId) -> Result<(), Failure> {
@@ -268,16 +276,20 @@ impl Token {
                 Ok(_) | Err(Failure::Fault(Fault::Objects | Fault::Extractable)) => {}
                 Err(failure) => return Err(failure),
             }
-            token.held.remove(&slot);
-            let session = token.session()?;
-            // The private half first: what a cut leaves must not sign.
-            for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
-                for half in object::halves(session, class, slot)? {
-                    session.destroy_object(half)?;
-                }
-            }
-            Ok(())
+            token.clear(slot)
         })
+    }
+
+    fn clear(&mut self, slot: SlotId) -> Result<(), Failure> {
+        self.held.remove(&slot);
+        let session = self.session()?;
+        // The private half first: what a cut leaves must not sign.
+        for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+            for half in object::halves(session, class, slot)? {
+                session.destroy_object(half)?;
+            }
+        }
+        Ok(())
     }
 }
 

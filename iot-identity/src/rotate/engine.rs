@@ -11,13 +11,14 @@ use super::life::{Life, Phase, Role};
 use super::pair::Side;
 use super::policy::Policy;
 use super::record::{Head, Held};
-use super::want::{Identity, Session, Standing, Want};
-use crate::cert::csr;
-use crate::enrol::{Answer, Refusal, Request};
+use super::want::{Identity, Session, Standing, Unfit, Want};
+use crate::cert::{UnverifiedCertificate, csr};
+use crate::enrol::{Answer, Chain, Refusal, Request};
 use crate::key::PublicKey;
 
 /// How soon a refusal that asking again does not cure is asked about again: somebody has to act first.
 const CURE: Duration = Duration::from_secs(3_600);
+const DEVICE_URI: &[u8] = b"urn:iot:device:";
 
 /// Keeps a device in possession of a valid operational certificate: an [`Engine`].
 ///
@@ -59,6 +60,7 @@ pub struct Rotation<E, const BYTES: usize> {
     life: Life<BYTES>,
     number: u32,
     refusal: Option<Refusal>,
+    unfit: Option<Unfit>,
 }
 
 impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
@@ -78,6 +80,7 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
             life: Life::new(slots, policy),
             number: 0,
             refusal: None,
+            unfit: None,
         }
     }
 
@@ -97,9 +100,15 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         }
     }
 
-    /// Learns that the key store failed at what was wanted of it; it is asked again after a pause.
+    /// Learns that the key store failed at what was wanted of it, and that nothing is known about what it did.
+    ///
+    /// It is asked again after a pause, in which sessions go on as ever. A key that was perhaps made is looked for;
+    /// a slot that cannot be looked at for long is taken for what its record says, so that it does not keep the other
+    /// one from its work; and a spare slot in which no key can be made is emptied.
     pub fn key_store_failed(&mut self, now: Now) {
+        self.life.store_failed();
         self.life.pace.wait(now.instant, &mut self.entropy);
+        self.life.advance(now);
     }
 
     /// Learns how an attempt to open a session with `identity` ended; also of one that nobody wanted.
@@ -115,7 +124,9 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         self.life.forced = true;
     }
 
-    /// Asks once more after a refusal for good, over the factory identity.
+    /// Asks once more after a refusal for good, over the factory identity and with a new key.
+    ///
+    /// The key that was asked for before may be refused for ever, although the device was admitted again.
     pub fn apply_again(&mut self) {
         self.life.again();
     }
@@ -124,7 +135,8 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
     #[must_use]
     pub fn standing(&self) -> Standing {
         match (self.life.phase, self.life.current()) {
-            (Phase::Restoring | Phase::Inspecting(_), _) => Standing::Restoring,
+            (Phase::Restoring, _) => Standing::Restoring,
+            (Phase::Inspecting(_), _) if !self.life.has_looked => Standing::Restoring,
             (Phase::Refused, _) => Standing::Refused(self.refusal.unwrap_or(Refusal::Revoked)),
             (_, None) => Standing::Applying,
             (Phase::Resting | Phase::Believing, Some(_)) => Standing::Enrolled,
@@ -136,6 +148,12 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
     #[must_use]
     pub const fn refusal(&self) -> Option<Refusal> {
         self.refusal
+    }
+
+    /// Why the last certificate that was granted could not be taken; `None` since one was.
+    #[must_use]
+    pub const fn unfit(&self) -> Option<Unfit> {
+        self.unfit
     }
 
     /// What sessions show while nothing else is wanted.
@@ -190,27 +208,57 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         }
     }
 
+    /// Takes a chain in that this device can keep and may show.
+    fn fits(&self, chain: Chain<'_>) -> Result<Held<BYTES>, Unfit> {
+        let bytes = chain.as_bytes().len();
+        if bytes > BYTES {
+            return Err(Unfit::TooLong { bytes });
+        }
+        let first = chain.iter().next().and_then(UnverifiedCertificate::parse);
+        let names_another = |uri: &[u8]| {
+            let name = uri.strip_prefix(DEVICE_URI);
+            name.is_some_and(|name| name != self.device.as_str().as_bytes())
+        };
+        if first.is_some_and(|view| view.uris().any(names_another)) {
+            return Err(Unfit::OtherDevice);
+        }
+        let held = Held::new(self.life.next_generation(), Timestamp::EPOCH, chain);
+        held.ok_or(Unfit::Unreadable)
+    }
+
     fn answered(&mut self, now: Now, answer: &Answer<'_>) {
         let Phase::Asking(_) = self.life.phase else {
             return;
         };
         match answer.outcome() {
             // An answer to an earlier attempt is as good: it certifies the same key.
-            Ok(chain) => {
-                if self.life.granted(now, chain) {
-                    self.refusal = None;
+            Ok(chain) => match self.fits(chain) {
+                Ok(held) => {
+                    if self.life.granted(now, held) {
+                        (self.refusal, self.unfit) = (None, None);
+                    }
                 }
-            }
+                Err(unfit) if answer.number() == self.number => {
+                    self.unfit = Some(unfit);
+                    let pace = &mut self.life.pace;
+                    pace.wait_at_least(now.instant, CURE, &mut self.entropy);
+                    self.life.request_failed();
+                }
+                Err(_) => {}
+            },
             Err(refusal) if answer.number() == self.number => {
                 self.refusal = Some(refusal);
                 match refusal {
-                    Refusal::Revoked => self.life.phase = Phase::Refused,
+                    Refusal::Revoked => self.life.refused(),
                     Refusal::Later => self.life.pace.wait(now.instant, &mut self.entropy),
                     // A service's mistake must not strand its devices: they ask again, but seldom.
                     _ => {
                         let pace = &mut self.life.pace;
                         pace.wait_at_least(now.instant, CURE, &mut self.entropy);
                         self.life.turn();
+                        if refusal == Refusal::Request {
+                            self.life.request_failed();
+                        }
                     }
                 }
             }
@@ -318,8 +366,7 @@ impl<E: Entropy, const BYTES: usize> Engine for Rotation<E, BYTES> {
             }
             (phase, Done::Persisted) if phase.writes() => self.life.persisted(now),
             (Phase::Signing, Done::Failed(Failure::Key(_))) => {
-                // Perhaps the key is gone: look again before anything rests on it.
-                self.life.phase = Phase::Inspecting(Side::A);
+                self.life.key_failed();
                 self.life.pace.wait(now.instant, &mut self.entropy);
             }
             (Phase::Signing | Phase::Asking(_), _) => {

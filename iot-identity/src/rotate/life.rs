@@ -1,29 +1,24 @@
 //! What a rotation knows, and the rules by which it goes on. The engine around it speaks with the driver.
 
+mod keys;
+mod sessions;
+
 use core::time::Duration;
 
 use iot_core::crypto::{Signature, SlotId};
-use iot_core::entropy::Entropy;
 use iot_core::{Instant, Now, Timestamp};
 
 use super::pace::Pace;
 use super::pair::{Pair, Side};
-use super::policy::{Policy, RenewAfterExpiry};
+use super::policy::Policy;
 use super::record::{Head, Held};
-use super::want::{Identity, Session, Want};
-use crate::enrol::Chain;
+use super::want::{Identity, Want};
 use crate::key::PublicKey;
 
-/// After so many attempts without an answer another identity is shown: some fronts hang up instead of refusing.
-const MISSES: u32 = 4;
-const MISSES_AT_REST: u32 = 12;
-/// So often in a row the service refuses the current certificate before the device believes it.
-const REFUSALS: u8 = 3;
-/// How long after a candidate was thrown away the next one is asked for, at least and at most.
-const ANEW: Duration = Duration::from_secs(3_600);
-const MOST_DOUBLINGS: u32 = 6;
 /// A clock may be set at any time, so what it says is looked at again this often.
 const LOOK: Duration = Duration::from_secs(3_600);
+/// How long a new certificate is kept at least: one that is short-lived by mistake must not wear a key store out.
+const REST: Duration = Duration::from_secs(300);
 
 /// Where it stands between two steps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,6 +96,19 @@ pub(super) struct Life<const BYTES: usize> {
     switched: Instant,
     look: Instant,
     last: Instant,
+    /// How often in a row a slot could not be looked at, and a key not be made or used.
+    blind: u8,
+    stuck: u8,
+    /// The slots were looked at since the boot.
+    pub(super) has_looked: bool,
+    /// A certificate that has just come is not renewed before.
+    rested: Instant,
+    /// The registrar said that the spare slot's key is revoked: it never gets a certificate.
+    condemned: bool,
+    /// A key without a certificate is not asked for: it may have had one, and be refused for ever.
+    anew_key: bool,
+    /// The factory identity is refused: the current one is shown whatever the clock says of it.
+    insists: bool,
 }
 
 impl<const BYTES: usize> Life<BYTES> {
@@ -130,6 +138,13 @@ impl<const BYTES: usize> Life<BYTES> {
             switched: Instant::ZERO,
             look: Instant::ZERO,
             last: Instant::ZERO,
+            blind: 0,
+            stuck: 0,
+            has_looked: false,
+            rested: Instant::ZERO,
+            condemned: false,
+            anew_key: false,
+            insists: false,
         }
     }
 
@@ -167,14 +182,27 @@ impl<const BYTES: usize> Life<BYTES> {
     }
 
     pub(super) fn next_head(&self, now: Now) -> Head {
+        let spare = self.spare();
+        // Where the head was lost, the chains' numbers are higher than what would follow.
+        let held = self
+            .held
+            .of(spare)
+            .as_ref()
+            .map_or(0, |held| held.generation);
+        // What is only known to be later than some moment says nothing about how long ago this was.
+        let is_bounded = now.wall.not_after().is_some();
         Head {
-            generation: self.next_generation(),
-            current: self.spare(),
-            since: now.wall.not_before(),
+            generation: self.next_generation().max(held),
+            current: spare,
+            since: if is_bounded {
+                now.wall.not_before()
+            } else {
+                Timestamp::EPOCH
+            },
         }
     }
 
-    fn next_generation(&self) -> u32 {
+    pub(super) fn next_generation(&self) -> u32 {
         self.head
             .map_or(1, |head| head.generation.saturating_add(1))
     }
@@ -183,58 +211,9 @@ impl<const BYTES: usize> Life<BYTES> {
         Identity::Own(*self.slots.of(side))
     }
 
-    /// What a session shows that is no probe.
-    fn base(&self, now: Now) -> Identity {
-        let never = self.policy.after_expiry == RenewAfterExpiry::Never;
-        let is_over = |side: Side| {
-            let held = self.held.of(side).as_ref();
-            held.is_some_and(|held| held.term.has_expired(now))
-        };
-        let usable = self.current().filter(|_| !self.by_factory);
-        let usable = usable.filter(|&side| !never || !is_over(side));
-        usable.map_or(Identity::Factory, |side| self.own(side))
-    }
-
-    /// Whether requests may be sent.
-    pub(super) fn has_session(&self, now: Now) -> bool {
-        self.session == Some(self.base(now))
-    }
-
     pub(super) fn restored(&mut self, now: Now) {
         self.phase = Phase::Inspecting(Side::A);
         self.switched = now.instant;
-    }
-
-    pub(super) fn holds(&mut self, side: Side, key: Option<PublicKey>) {
-        *self.keys.of_mut(side) = key;
-        match self.phase {
-            Phase::Inspecting(Side::A) if side == Side::A => {
-                self.phase = Phase::Inspecting(Side::B);
-            }
-            Phase::Inspecting(Side::B) if side == Side::B => self.inspected(),
-            Phase::Clearing if side == self.spare() && key.is_none() => {
-                self.phase = Phase::Forgetting;
-            }
-            Phase::Making if side == self.spare() && key.is_some() => self.phase = Phase::Signing,
-            _ => {}
-        }
-    }
-
-    /// Records and keys are known: a record whose key is not there is of no use.
-    fn inspected(&mut self) {
-        self.phase = Phase::Resting;
-        for side in Side::BOTH {
-            let key = *self.keys.of(side);
-            let fits = |held: &Held<BYTES>| key == Some(*held.term.key());
-            if self.held.of(side).as_ref().is_none_or(fits) {
-                continue;
-            }
-            match self.role(side) {
-                // The record stays until the slot is needed; what is in memory counts.
-                Role::Current => *self.held.of_mut(side) = None,
-                _ => self.phase = Phase::Clearing,
-            }
-        }
     }
 
     /// Goes on by itself as far as it can.
@@ -265,6 +244,12 @@ impl<const BYTES: usize> Life<BYTES> {
             _ if self.keys.of(spare).is_some() => Phase::Signing,
             _ => Phase::Making,
         };
+        if self.phase == Phase::Resting
+            && self.by_factory
+            && self.session == Some(Identity::Factory)
+        {
+            self.leave_factory();
+        }
         let current = self.current().and_then(|side| self.held.of(side).as_ref());
         let rest = current.map_or(LOOK, |held| held.term.rest(&self.policy, now));
         self.look = now.instant + rest.clamp(Duration::from_secs(1), LOOK);
@@ -273,7 +258,8 @@ impl<const BYTES: usize> Life<BYTES> {
     fn overlap_is_over(&self, now: Now) -> bool {
         let since = self.head.map_or(Timestamp::EPOCH, |head| head.since);
         now.instant >= self.switched + self.policy.overlap
-            || now.wall.not_before() >= since.after(self.policy.overlap)
+            || since != Timestamp::EPOCH
+                && now.wall.not_before() >= since.after(self.policy.overlap)
     }
 
     fn is_due(&self, now: Now) -> bool {
@@ -285,139 +271,39 @@ impl<const BYTES: usize> Life<BYTES> {
         };
         let term = self.held.of(side).as_ref().map(|held| &held.term);
         let known = *self.known.of(side);
-        self.forced || self.shunned || term.is_none_or(|term| term.is_due(&self.policy, now, known))
+        let is_due = || term.is_none_or(|term| term.is_due(&self.policy, now, known));
+        self.forced || now.instant >= self.rested && (self.shunned || is_due())
     }
 
     pub(super) fn wants(&self, now: Now) -> Option<Want> {
         let slot = |side| *self.slots.of(side);
         let spare = self.spare();
         let paced = self.pace.is_over(now.instant);
-        let want = match self.phase {
-            Phase::Inspecting(side) => Want::Inspect(slot(side)),
-            Phase::Clearing => Want::Destroy(slot(spare)),
-            Phase::Making => Want::Generate(slot(spare)),
+        // A key store or a flash that fails must not cost the sessions, so those are wanted in every pause.
+        Some(match self.phase {
+            Phase::Inspecting(side) if paced => Want::Inspect(slot(side)),
+            Phase::Clearing if paced => Want::Destroy(slot(spare)),
+            Phase::Making if paced => Want::Generate(slot(spare)),
             Phase::Probing if paced => Want::Session(self.own(spare)),
-            // The session that probed stays: it is the next current one's.
-            Phase::Committing => return None,
+            Phase::Refused if paced && self.condemned => Want::Destroy(slot(spare)),
             Phase::Restoring | Phase::Refused => return None,
+            // The session that probed stays: it is the next current one's.
+            Phase::Committing if self.session == Some(self.own(spare)) => return None,
             _ => return self.wants_base(now),
-        };
-        paced.then_some(want)
+        })
     }
 
-    fn wants_base(&self, now: Now) -> Option<Want> {
-        let wanted = !self.has_session(now) && self.link.is_over(now.instant);
-        wanted.then(|| Want::Session(self.base(now)))
-    }
-
-    /// True when the service said that the device is revoked.
-    pub(super) fn session(
-        &mut self,
-        now: Now,
-        identity: Identity,
-        outcome: Session,
-        entropy: &mut dyn Entropy,
-    ) -> bool {
-        let is_open = matches!(outcome, Session::Open | Session::ToRenew);
-        self.session = is_open.then_some(identity);
-        if matches!(self.phase, Phase::Restoring | Phase::Refused) {
-            return false;
-        }
-        if self.phase == Phase::Probing && identity == self.own(self.spare()) {
-            self.probed(now, outcome, entropy);
-            return false;
-        }
-        let is_current = self
-            .current()
-            .is_some_and(|side| identity == self.own(side));
-        if !is_current && identity != Identity::Factory {
-            return false;
-        }
-        match outcome {
-            Session::Open | Session::ToRenew => {
-                self.link = Pace::new();
-                self.reached = true;
-                if is_current {
-                    let shunned = outcome == Session::ToRenew;
-                    (self.shunned, self.suspected, self.refusals) = (shunned, false, 0);
-                } else if self.phase == Phase::Resting && self.current().is_some() {
-                    // Nothing is asked for over this one: was it the link, or the current certificate?
-                    (self.by_factory, self.suspected) = (false, true);
-                }
-                return false;
-            }
-            Session::Revoked => {
-                self.phase = Phase::Refused;
-                return true;
-            }
-            Session::Unreachable => {
-                let patience = match self.phase {
-                    Phase::Resting => MISSES_AT_REST,
-                    _ => MISSES,
-                };
-                if is_current && core::mem::take(&mut self.suspected) {
-                    self.shunned = true;
-                    self.turn();
-                } else if self.link.attempts() % patience == patience - 1 {
-                    self.turn();
-                }
-            }
-            Session::Expired | Session::Refused if is_current => {
-                self.refusals = self.refusals.saturating_add(1);
-                if outcome == Session::Expired || self.refusals >= REFUSALS {
-                    self.shunned = true;
-                    self.turn();
-                }
-            }
-            Session::Expired | Session::Refused => self.turn(),
-        }
-        self.link.wait(now.instant, entropy);
-        false
-    }
-
-    /// The candidate was shown to the service.
-    fn probed(&mut self, now: Now, outcome: Session, entropy: &mut dyn Entropy) {
-        match outcome {
-            Session::Open => {
-                self.pace = Pace::new();
-                self.link = Pace::new();
-                self.phase = Phase::Committing;
-                return;
-            }
-            Session::Revoked => self.failed = u8::MAX,
-            // Without a link nothing was learnt about the candidate.
-            Session::Unreachable if !self.reached => {}
-            _ => self.failed = self.failed.saturating_add(1),
-        }
-        self.reached = false;
-        self.pace.wait(now.instant, entropy);
-        if self.failed >= self.policy.probes {
-            let doublings = self.discarded.min(MOST_DOUBLINGS);
-            self.discarded = self.discarded.saturating_add(1);
-            self.anew = now.instant + ANEW.saturating_mul(1 << doublings);
-            self.failed = 0;
-            self.by_factory = false;
-            self.phase = Phase::Clearing;
-        }
-    }
-
-    /// Shows the other identity, where there is one.
-    pub(super) fn turn(&mut self) {
-        self.by_factory = !self.by_factory && self.current().is_some();
-    }
-
-    /// Takes a chain in; false when it is not of the spare slot's key, or does not fit.
-    pub(super) fn granted(&mut self, now: Now, chain: Chain<'_>) -> bool {
+    /// Takes a chain in; false when it is not of the spare slot's key.
+    pub(super) fn granted(&mut self, now: Now, mut held: Held<BYTES>) -> bool {
         let spare = self.spare();
-        let held = Held::new(self.next_generation(), Timestamp::EPOCH, chain);
-        let Some(mut held) = held.filter(|held| Some(*held.term.key()) == *self.keys.of(spare))
-        else {
+        if Some(*held.term.key()) != *self.keys.of(spare) {
             return false;
-        };
+        }
         held.term = held.term.received(now.wall);
         *self.held.of_mut(spare) = Some(held);
         *self.known.of_mut(spare) = now.instant;
         self.pace = Pace::new();
+        self.stuck = 0;
         self.phase = Phase::Storing;
         true
     }
@@ -434,8 +320,9 @@ impl<const BYTES: usize> Life<BYTES> {
             Phase::Committing => {
                 self.head = Some(self.next_head(now));
                 self.switched = now.instant;
+                self.rested = now.instant + REST;
                 (self.forced, self.shunned, self.by_factory) = (false, false, false);
-                (self.suspected, self.corrected) = (false, false);
+                (self.suspected, self.corrected, self.insists) = (false, false, false);
                 (self.refusals, self.discarded) = (0, 0);
                 self.phase = Phase::Resting;
             }
@@ -447,17 +334,11 @@ impl<const BYTES: usize> Life<BYTES> {
         }
     }
 
-    pub(super) fn again(&mut self) {
-        if self.phase == Phase::Refused {
-            self.phase = Phase::Resting;
-            (self.forced, self.by_factory) = (true, self.current().is_some());
-            (self.pace, self.link) = (Pace::new(), Pace::new());
-        }
-    }
-
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if matches!(self.phase, Phase::Restoring | Phase::Refused) {
-            return None;
+        match self.phase {
+            Phase::Refused if self.condemned => return Some(self.pace.until()),
+            Phase::Restoring | Phase::Refused => return None,
+            _ => {}
         }
         let overlap = (self.role(self.spare()) == Role::Replaced)
             .then(|| self.switched + self.policy.overlap);
@@ -466,6 +347,7 @@ impl<const BYTES: usize> Life<BYTES> {
             Some(self.pace.until()),
             Some(self.link.until()),
             Some(self.anew),
+            Some(self.rested),
             overlap,
             look,
         ]

@@ -14,7 +14,7 @@ pub enum RenewAfterExpiry {
     /// It is shown first, and the factory identity when it is refused.
     #[default]
     Allowed,
-    /// The factory identity is shown at once.
+    /// The factory identity is shown at once, and the expired one only when that is refused: the clock may be wrong.
     Never,
 }
 
@@ -61,7 +61,7 @@ impl Policy {
     }
 
     /// Keeps the old key for `span` after it was replaced, for sessions that still show it; the next renewal
-    /// ends that early.
+    /// ends that early. Where the clock had no upper bound at the change, only the time that the device is up counts.
     #[must_use]
     pub const fn overlap(mut self, span: Duration) -> Self {
         self.overlap = span;

@@ -1,4 +1,4 @@
-//! A rotation in a world where everything goes wrong: power, link, clocks, service, revocation.
+//! A rotation in a world where everything goes wrong: power, key store, link, clocks, service, revocation.
 //!
 //! A [`World`] is one device, its key store and records, a service with its book and its front, and the link
 //! between them, all chosen by a seed. First everything fails at random; then nothing does, and the device must end
@@ -58,6 +58,10 @@ pub struct Tally {
     pub revoked: u64,
     /// Times that the clock was set wrong.
     pub clock_jumps: u64,
+    /// Times that the key store failed, after it had done what was wanted or instead.
+    pub store_failures: u64,
+    /// Schedules in which the revoked device was admitted again.
+    pub readmitted: u64,
 }
 
 impl Tally {
@@ -71,6 +75,8 @@ impl Tally {
         self.expired += other.expired;
         self.revoked += other.revoked;
         self.clock_jumps += other.clock_jumps;
+        self.store_failures += other.store_failures;
+        self.readmitted += other.readmitted;
     }
 }
 
@@ -114,7 +120,7 @@ impl World {
         world.tally.cuts = world.device.cuts;
         world.tally.certificates = world.service.issued();
         world.tally.commits = world.device.commits;
-        world.tally.revoked = u64::from(world.service.is_revoked);
+        world.tally.store_failures = world.device.store_failures;
         Ok(world.tally)
     }
 
@@ -152,7 +158,7 @@ impl World {
         self.calm_down();
         self.comes_to_rest()?;
         if self.service.is_revoked {
-            return Ok(());
+            return self.readmit();
         }
         if self.seed.is_multiple_of(16) {
             self.lives_on()?;
@@ -160,12 +166,22 @@ impl World {
             self.revoke();
             self.device.disconnected(self.now_ms);
             self.comes_to_rest()?;
+            self.readmit()?;
         }
         Ok(())
     }
 
+    /// Whoever has looked at the device admits it again, but none of the keys that it had.
+    fn readmit(&mut self) -> Result<(), &'static str> {
+        self.tally.readmitted += 1;
+        self.service.readmit();
+        self.device.rotation.apply_again();
+        self.comes_to_rest()
+    }
+
     fn revoke(&mut self) {
         self.service.is_revoked = true;
+        self.tally.revoked = 1;
         self.service.frozen = self.service.issued();
         if self.random.chance(500) {
             self.device.disconnected(self.now_ms);
@@ -228,6 +244,7 @@ impl World {
                 None
             };
             let mut link = Link {
+                is_rough: self.rough,
                 is_up: self.is_up && !(self.rough && self.random.chance(100)),
                 now_ms: self.now_ms,
                 service: &mut self.service,
@@ -304,7 +321,7 @@ impl World {
     /// Nothing fails any more: it ends with a certificate that the service takes, or refused for good.
     fn comes_to_rest(&mut self) -> Result<(), &'static str> {
         let until = self.now_ms + 12 * DAY_MS;
-        let mut asked = 0;
+        let (mut asked, mut applied) = (0, 0);
         while self.now_ms < until {
             self.pump()?;
             self.carry()?;
@@ -321,6 +338,13 @@ impl World {
                 }
             } else if standing == Standing::Enrolled && self.is_served() {
                 return Ok(());
+            } else if matches!(standing, Standing::Refused(_)) {
+                // It may have had a key left that it was never told about.
+                applied += 1;
+                if applied > 1 {
+                    return Err("a readmitted device is refused for ever");
+                }
+                self.device.rotation.apply_again();
             }
             let pause = self.device.pause(self.now_ms);
             self.passes(Duration::from_millis(pause.max(1)));
@@ -393,6 +417,7 @@ impl World {
 #[derive(Debug)]
 struct Link<'w> {
     is_up: bool,
+    is_rough: bool,
     now_ms: u64,
     service: &'w mut Service,
     sent: &'w mut alloc::vec::Vec<alloc::vec::Vec<u8>>,

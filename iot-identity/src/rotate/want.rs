@@ -16,12 +16,16 @@ pub enum Identity {
 }
 
 /// Something that only the device can do. It may be done twice: each is harmless when it was done before.
+///
+/// Whatever fails is told to [`Rotation::key_store_failed`](super::Rotation::key_store_failed), a key store that says
+/// [`Occupied`](iot_core::crypto::KeyError::Occupied) too: then the slots are looked at anew, and what is no key is removed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 #[non_exhaustive]
 pub enum Want {
-    /// Look which key the slot holds, and tell [`Rotation::holds`](super::Rotation::holds).
+    /// Look which key the slot holds, and tell [`Rotation::holds`](super::Rotation::holds): `None` only when the store
+    /// says that there is none.
     Inspect(SlotId),
     /// Create a key in the slot, which is empty, and tell [`Rotation::holds`](super::Rotation::holds).
     Generate(SlotId),
@@ -50,6 +54,25 @@ pub enum Session {
     Revoked,
     /// The service, itself authenticated, does not take the certificate for another reason.
     Refused,
+}
+
+/// Why a certificate that the registrar granted was not taken. It is asked for again, but seldom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Unfit {
+    /// The chain is longer than what a slot's record may hold.
+    #[error("the chain has {bytes} bytes encoded: raise BYTES, or send fewer authorities along")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// Its first certificate is none that this device can read, or of another kind of key.
+    #[error("the first certificate of the chain cannot be read")]
+    Unreadable,
+    /// It names another device.
+    #[error("the certificate names another device: look at the registrar")]
+    OtherDevice,
 }
 
 /// How far rotation has come.

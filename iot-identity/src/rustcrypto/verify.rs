@@ -2,7 +2,7 @@
 
 use iot_core::crypto::{BadSignature, SignatureAlgorithm, Verifier};
 use p256::ecdsa::signature::MultipartVerifier as _;
-#[cfg(feature = "pkcs11")]
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 
 use crate::key::PublicKey;
@@ -23,7 +23,7 @@ impl P256Verifier {
     }
 }
 
-#[cfg(feature = "pkcs11")]
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
 impl P256Verifier {
     /// Checks a signature over a SHA-256 digest.
     pub(crate) fn verify_digest(

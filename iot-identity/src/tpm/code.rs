@@ -52,6 +52,9 @@ pub enum Fault {
     /// The object in the slot is no key that this store made.
     #[error("the object in the slot is no signing key that stays in the TPM")]
     Foreign,
+    /// A signature does not verify with the key that made it.
+    #[error("the TPM made a signature that does not verify")]
+    Signature,
     /// Any other response code.
     #[error("the TPM refused with code {0:#x}")]
     Code(u32),

@@ -13,6 +13,7 @@ use super::command::Tpm;
 use super::config::Config;
 use super::public;
 use crate::key::PublicKey;
+use crate::rustcrypto::P256Verifier;
 
 // The owner's persistent handles (Part 2 §7.3); what follows is the platform's.
 const FIRST: u32 = 0x8100_0000;
@@ -95,7 +96,9 @@ impl Device {
 
     /// Signs with the key that was lent, if that is still what lies in the slot.
     ///
-    /// Another process may have replaced it, and nobody would tell: so its public area is read each time.
+    /// Another process may have replaced it, and nobody would tell: so its public area is read each time. Responses
+    /// do not say what they answer, so each signature is verified before anybody sees it, and made again if it is
+    /// of something else.
     pub(super) fn sign(
         &mut self,
         slot: SlotId,
@@ -104,12 +107,19 @@ impl Device {
         deadline: Instant,
     ) -> Result<[u8; 64], Failure> {
         let handle = self.handle(slot).ok_or(KeyError::Absent)?;
-        self.twice(|device| {
-            if device.look(slot, deadline)?.0 != *lent {
-                return Err(KeyError::Absent.into());
+        let verifier = P256Verifier::new(lent).ok_or(Fault::Response)?;
+        for _ in 0..2 {
+            let signature = self.twice(|device| {
+                if device.look(slot, deadline)?.0 != *lent {
+                    return Err(KeyError::Absent.into());
+                }
+                device.tpm.sign(handle, digest, deadline)
+            })?;
+            if verifier.verify_digest(digest, &signature).is_ok() {
+                return Ok(signature);
             }
-            device.tpm.sign(handle, digest, deadline)
-        })
+        }
+        Err(Fault::Signature.into())
     }
 
     pub(super) fn generate(

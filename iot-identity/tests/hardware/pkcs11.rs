@@ -16,7 +16,7 @@ use iot_identity::key::{PublicKey, Secret};
 use iot_identity::pkcs11::{Config, Fault, OpenError, Pkcs11Keys, TokenName};
 use iot_identity::ring::SoftwareVerifier;
 
-use crate::softhsm::{PIN, config, module, with_tokens};
+use crate::softhsm::{PIN, config, lying_module, module, with_tokens};
 use crate::{assert_passed, sign_from_threads};
 
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
@@ -158,6 +158,32 @@ fn a_key_that_can_leave_is_refused() {
         keys.destroy(SLOT).unwrap();
         keys.generate(SLOT, P256, KeyPolicy::Sign).unwrap();
         signs(&open("a")).unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn a_token_that_makes_a_key_which_can_leave_keeps_no_such_key_and_loses_no_other() {
+    let name =
+        "pkcs11::a_token_that_makes_a_key_which_can_leave_keeps_no_such_key_and_loses_no_other";
+    with_tokens(name, &["a"], || {
+        let folder = tempfile::tempdir().unwrap();
+        let library = lying_module(folder.path());
+        let open = || {
+            let token = TokenName::Label("a".into());
+            Pkcs11Keys::open(Config::new(&library, token, Secret::new(PIN)))
+        };
+        let keys = open().unwrap();
+        keys.generate(SLOT, P256, KeyPolicy::Sign).unwrap();
+        let bad = SlotId::new(1);
+        let made = keys.generate(bad, P256, KeyPolicy::Sign);
+        assert_eq!(made, Err(KeyError::Forbidden));
+        assert_eq!(keys.fault(), Some(Fault::Extractable));
+        assert_eq!(keys.signer(bad).err(), Some(KeyError::Absent));
+        signs(&keys).unwrap();
+        drop(keys);
+        // A store with such a key does not open, which would cost the good key as well.
+        signs(&open().unwrap()).unwrap();
     });
 }
 

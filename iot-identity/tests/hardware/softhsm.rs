@@ -47,6 +47,7 @@ pub(crate) fn with_tokens(test: &str, labels: &[&str], body: impl FnOnce()) {
     let ran = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--nocapture"])
         .env(CONF, &conf)
+        .env("IOT_REAL_TOKEN", module())
         .env("IOT_SOFTHSM_CHILD", test)
         .output()
         .unwrap();
@@ -55,6 +56,19 @@ pub(crate) fn with_tokens(test: &str, labels: &[&str], body: impl FnOnce()) {
     assert!(ran.status.success(), "{test} failed in its own process");
     // A name that matches no test would have passed as well.
     assert!(said.contains("1 passed"), "{test} did not run");
+}
+
+/// A library in front of SoftHSM's, which makes the keys of slot 1 so that they can leave the token.
+pub(crate) fn lying_module(folder: &Path) -> PathBuf {
+    let library = folder.join("lying.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hardware/lying.c");
+    let made = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .output()
+        .expect("a C compiler");
+    assert!(made.status.success(), "{made:?}");
+    library
 }
 
 pub(crate) fn config(label: &str) -> Config {

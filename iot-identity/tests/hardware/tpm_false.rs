@@ -1,12 +1,15 @@
 //! A TPM that answers what it likes.
 
 use core::time::Duration;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use iot_core::crypto::{
-    KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId,
+    KeyError, KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId, Verifier,
 };
+use iot_identity::key::PublicKey;
+use iot_identity::ring::{SoftwareVerifier, SystemEntropy};
+use iot_identity::rustcrypto::P256Key;
 use iot_identity::tpm::{Config, Fault, Link, LinkError, OpenError, TpmKeys};
 use proptest::prelude::*;
 
@@ -66,7 +69,7 @@ fn store(answers: &[Vec<u8>], patience: u64) -> (Result<TpmKeys, OpenError>, Ask
 
 /// What a lookup says after this code of the TPM.
 fn told(code: u32) -> (Option<KeyError>, Option<Fault>, usize) {
-    let (keys, asked) = store(&[no_handles(), answer(false, code, &[])], 150);
+    let (keys, asked) = store(&[no_handles(), answer(false, code, &[])], 1_000);
     let keys = keys.unwrap();
     let error = keys.signer(SLOT).err();
     let count = asked.lock().unwrap().len() - 1;
@@ -137,27 +140,28 @@ fn what_a_broken_link_kept_from_being_flushed_is_flushed_later() {
 
 #[test]
 fn a_tpm_that_hangs_is_late() {
-    struct Hung(bool);
+    // It hangs until the test is over, so that whoever waited for it would wait for ever.
+    struct Hung(u32, Receiver<()>);
     impl Link for Hung {
         fn transact(&mut self, _: &[u8], out: &mut [u8], _: Duration) -> Result<usize, LinkError> {
-            if self.0 {
-                std::thread::sleep(Duration::from_secs(5));
+            if self.0 == 0 {
+                let _ = self.1.recv();
             }
-            self.0 = true;
+            self.0 = 0;
             let answer = no_handles();
             out[..answer.len()].copy_from_slice(&answer);
             Ok(answer.len())
         }
     }
-    let begin = Instant::now();
-    let config = || Config::new().patience(Duration::from_millis(100));
-    let opened = TpmKeys::open(Hung(true), config()).map(|_| ());
+    let (releases, mut held): (Vec<_>, Vec<_>) = (0..2).map(|_| sync_channel(0)).unzip();
+    let config = || Config::new().patience(Duration::from_secs(1));
+    let opened = TpmKeys::open(Hung(0, held.remove(0)), config()).map(|_| ());
     assert_eq!(opened, Err(OpenError::Fault(Fault::Late)));
-    let keys = TpmKeys::open(Hung(false), config()).unwrap();
+    let keys = TpmKeys::open(Hung(1, held.remove(0)), config()).unwrap();
     assert_eq!(keys.signer(SLOT).err(), Some(KeyError::Device));
     assert_eq!(keys.fault(), Some(Fault::Late));
     drop(keys);
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    drop(releases);
 }
 
 proptest! {
@@ -173,12 +177,97 @@ proptest! {
         let mut answers = vec![no_handles()];
         answers.extend(bodies.iter().map(|(sessions, code, body)| answer(*sessions, *code, body)));
         answers.push(answer(false, 0x101, &[]));
-        let (keys, _) = store(&answers, 50);
+        let (keys, _) = store(&answers, 5_000);
         let keys = keys.unwrap();
         let _ = keys.generate(SLOT, P256, KeyPolicy::Sign);
         if let Ok(signer) = keys.signer(SLOT) {
             prop_assert!(signer.sign(&[b"x"], &mut Signature::empty()).is_err());
         }
         let _ = keys.destroy(SLOT);
+    }
+}
+
+/// Signs with a key that lies in memory, and not always what it was asked to.
+struct Signing {
+    key: P256Key,
+    signed: Vec<u8>,
+    /// So many signatures come again instead of new ones.
+    stale: u32,
+}
+
+impl Signing {
+    fn new(stale: u32) -> Self {
+        let key = P256Key::generate(&mut SystemEntropy::new()).unwrap();
+        let signed = Vec::new();
+        Self { key, signed, stale }
+    }
+
+    fn area(&self) -> Vec<u8> {
+        let point = PublicKey::of(&self.key).unwrap();
+        let head = [0, 0x23, 0, 0x0b, 0, 4, 4, 0x72, 0, 0];
+        let parameters = [0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10];
+        let (x, y) = point.as_bytes()[1..].split_at(32);
+        let area = [&head[..], &parameters, &[0, 32], x, &[0, 32], y].concat();
+        let size = u16::try_from(area.len()).unwrap().to_be_bytes();
+        // Two names follow.
+        [&size[..], &area, &[0; 4]].concat()
+    }
+
+    fn sign(&mut self, digest: &[u8]) -> Vec<u8> {
+        let mut signature = Signature::empty();
+        let digest = digest.try_into().unwrap();
+        self.key.sign_digest(digest, &mut signature).unwrap();
+        let (r, s) = signature.as_bytes().split_at(32);
+        let parameters = [&[0, 0x18, 0, 0x0b, 0, 32][..], r, &[0, 32], s].concat();
+        let size = u32::try_from(parameters.len()).unwrap().to_be_bytes();
+        let new = answer(
+            true,
+            0,
+            &[&size[..], &parameters, &[0, 0, 1, 0, 0]].concat(),
+        );
+        if self.stale > 0 && !self.signed.is_empty() {
+            self.stale -= 1;
+        } else {
+            self.signed = new;
+        }
+        self.signed.clone()
+    }
+}
+
+impl Link for Signing {
+    fn transact(
+        &mut self,
+        command: &[u8],
+        out: &mut [u8],
+        _: Duration,
+    ) -> Result<usize, LinkError> {
+        let answer = match command[6..10] {
+            [0, 0, 1, 0x7a] => no_handles(),
+            [0, 0, 1, 0x73] => answer(false, 0, &self.area()),
+            [0, 0, 1, 0x5d] => self.sign(&command[29..61]),
+            _ => panic!("{command:02x?}"),
+        };
+        out[..answer.len()].copy_from_slice(&answer);
+        Ok(answer.len())
+    }
+}
+
+#[test]
+fn a_signature_of_something_else_is_never_given_out() {
+    for (stale, asked_again_helps) in [(1, true), (2, false)] {
+        let keys = TpmKeys::open(Signing::new(stale), Config::new()).unwrap();
+        let signer = keys.signer(SLOT).unwrap();
+        let verifier = SoftwareVerifier::new(PublicKey::of(&signer).unwrap());
+        let mut out = Signature::empty();
+        signer.sign(&[b"first"], &mut out).unwrap();
+        let second = signer.sign(&[b"second"], &mut out);
+        if asked_again_helps {
+            assert_eq!(second, Ok(()));
+        } else {
+            assert_eq!(second, Err(KeyError::Device));
+            assert_eq!(keys.fault(), Some(Fault::Signature));
+            signer.sign(&[b"second"], &mut out).unwrap();
+        }
+        assert!(verifier.verify(&[b"second"], out.as_bytes()).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
-use iot_core::crypto::{KeyPolicy, KeyStore, Signature, Signer, SlotId};
+use iot_core::crypto::{KeyError, KeyPolicy, KeyStore, Signature, Signer, SlotId};
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::sim::SimEntropy;
 use iot_core::time::TimeBounds;
@@ -25,8 +25,8 @@ pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 pub(crate) const A: SlotId = SlotId::new(1);
 pub(crate) const B: SlotId = SlotId::new(2);
-const FACTORY: SlotId = SlotId::new(0);
-const RECORD: RecordKey = RecordKey::new(0x100);
+pub(crate) const FACTORY: SlotId = SlotId::new(0);
+pub(crate) const RECORD: RecordKey = RecordKey::new(0x100);
 
 pub(crate) fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
@@ -68,7 +68,11 @@ pub(crate) struct Site {
     pub(crate) is_silent: bool,
     /// It hears and does not answer.
     pub(crate) is_deaf: bool,
+    /// It hears and decides, and its answers are lost.
+    pub(crate) is_unheard: bool,
     pub(crate) refuses: Option<Identity>,
+    /// It takes factory identities only.
+    pub(crate) is_mistaken: bool,
     /// Loses and doubles, and loses power itself.
     pub(crate) chance: Option<SimEntropy>,
     pub(crate) session: Option<Identity>,
@@ -103,13 +107,28 @@ impl Site {
             takes_expired: false,
             is_silent: false,
             is_deaf: false,
+            is_unheard: false,
             refuses: None,
+            is_mistaken: false,
             chance: None,
             session: None,
             shown: Vec::new(),
             asked: Vec::new(),
             heard: Vec::new(),
         }
+    }
+
+    /// Certificates live for so long from now on.
+    pub(crate) fn renews_after(&mut self, span: Duration) {
+        let none = Registrar::new(
+            authority("none"),
+            tenant(),
+            terms(),
+            self.revocations.clone(),
+        );
+        let authority = core::mem::replace(&mut self.registrar, none).into_authority();
+        let terms = Terms::new(span).backdate(Duration::ZERO).keys(1_000);
+        self.registrar = Registrar::new(authority, tenant(), terms, self.revocations.clone());
     }
 
     /// Another device; the same service.
@@ -142,6 +161,7 @@ impl Site {
         };
         let outcome = match admitted {
             Ok(_) if self.refuses == Some(identity) => Session::Refused,
+            Ok(_) if self.is_mistaken && identity != Identity::Factory => Session::Refused,
             Ok(who) if who.role == Role::Newcomer && identity != Identity::Factory => {
                 Session::ToRenew
             }
@@ -198,12 +218,21 @@ impl Site {
     }
 }
 
+/// How a key store behaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Store {
+    Works,
+    Fails,
+    /// It does what is wanted, and says that it failed.
+    Lies,
+}
+
 pub(crate) struct Device {
     pub(crate) rotation: Rotation<SimEntropy, 1_024>,
     pub(crate) policy: Policy,
     pub(crate) keys: Arc<SoftwareKeys>,
     idevid: CertificateDer<'static>,
-    records: BTreeMap<RecordKey, Vec<u8>>,
+    pub(crate) records: BTreeMap<RecordKey, Vec<u8>>,
     arriving: Vec<Vec<u8>>,
     pub(crate) time: Duration,
     booted: Duration,
@@ -211,6 +240,13 @@ pub(crate) struct Device {
     pub(crate) has_clock: bool,
     pub(crate) ahead: Duration,
     pub(crate) fails: Option<Failure>,
+    /// What becomes of what is wanted of the key store.
+    pub(crate) store: fn(Want) -> Store,
+    /// A key that the store holds and does not show.
+    pub(crate) hides: Option<PublicKey>,
+    /// The next key that is made signs nothing.
+    pub(crate) breaks_next_key: bool,
+    broken: Option<PublicKey>,
     pub(crate) cut_per_mille: u16,
     pub(crate) cuts: u32,
     pub(crate) generated: u32,
@@ -240,6 +276,10 @@ impl Device {
             has_clock: true,
             ahead: Duration::ZERO,
             fails: None,
+            store: |_| Store::Works,
+            hides: None,
+            breaks_next_key: false,
+            broken: None,
             cut_per_mille: 0,
             cuts: 0,
             generated: 0,
@@ -275,8 +315,12 @@ impl Device {
         }
         rotation.input(now, &Event::Restored);
         for slot in [A, B] {
-            assert_eq!(rotation.wants(now), Some(Want::Inspect(slot)));
-            rotation.holds(now, slot, self.public(slot));
+            let want = Want::Inspect(slot);
+            assert_eq!(rotation.wants(now), Some(want));
+            if (self.store)(want) == Store::Fails {
+                break;
+            }
+            rotation.holds(now, slot, self.shown(slot));
         }
         rotation
     }
@@ -286,9 +330,14 @@ impl Device {
         self.restored(Now::new(Instant::ZERO, TimeBounds::exact(at)))
     }
 
-    fn public(&self, slot: SlotId) -> Option<PublicKey> {
+    pub(crate) fn public(&self, slot: SlotId) -> Option<PublicKey> {
         let signer = self.keys.signer(slot).ok()?;
         Some(PublicKey::of(&signer).unwrap())
+    }
+
+    /// What the store says when it is asked.
+    fn shown(&self, slot: SlotId) -> Option<PublicKey> {
+        self.public(slot).filter(|key| Some(*key) != self.hides)
     }
 
     pub(crate) fn keys_held(&self) -> [bool; 2] {
@@ -365,7 +414,11 @@ impl Device {
             Step::Sign { slot, message } => {
                 let signer = self.keys.signer(slot).unwrap();
                 signer.sign(&[message], &mut signature).unwrap();
-                Done::Signed(&signature)
+                if self.broken == self.public(slot) {
+                    Done::Failed(Failure::Key(KeyError::Device))
+                } else {
+                    Done::Signed(&signature)
+                }
             }
             Step::Send(message) => {
                 let by = site.session.unwrap();
@@ -378,7 +431,7 @@ impl Device {
                     site.asked.push(by);
                     let wall = TimeBounds::exact(START.after(self.time));
                     let answer = site.answers(by, message.payload, wall);
-                    if !answer.is_empty() && !site.chance(400) {
+                    if !answer.is_empty() && !site.is_unheard && !site.chance(400) {
                         self.arriving.push(answer);
                     }
                 }
@@ -396,7 +449,13 @@ impl Device {
     }
 
     fn does_what_is_wanted(&mut self, site: &mut Site, now: Now) -> bool {
-        match self.rotation.wants(now) {
+        let want = self.rotation.wants(now);
+        let store = want.map_or(Store::Works, self.store);
+        if store == Store::Fails {
+            self.rotation.key_store_failed(now);
+            return true;
+        }
+        match want {
             None => return false,
             Some(Want::Session(identity)) => {
                 let chain: Vec<_> = match identity {
@@ -412,17 +471,22 @@ impl Device {
                 self.rotation.session(now, identity, outcome);
             }
             Some(Want::Generate(slot)) => {
-                self.keys
-                    .generate(slot, EcdsaP256Sha256, KeyPolicy::Sign)
-                    .unwrap();
-                self.generated += 1;
-                self.rotation.holds(now, slot, self.public(slot));
+                let made = self.keys.generate(slot, EcdsaP256Sha256, KeyPolicy::Sign);
+                self.generated += u32::from(made.is_ok());
+                if core::mem::take(&mut self.breaks_next_key) {
+                    self.broken = self.public(slot);
+                }
+                if made.is_err() || store == Store::Lies {
+                    self.rotation.key_store_failed(now);
+                } else {
+                    self.rotation.holds(now, slot, self.public(slot));
+                }
             }
             Some(Want::Destroy(slot)) => {
                 self.keys.destroy(slot).unwrap();
                 self.rotation.holds(now, slot, None);
             }
-            Some(Want::Inspect(slot)) => self.rotation.holds(now, slot, self.public(slot)),
+            Some(Want::Inspect(slot)) => self.rotation.holds(now, slot, self.shown(slot)),
             Some(want) => panic!("{want:?}"),
         }
         true

@@ -1,6 +1,7 @@
 //! What a registrar must not forget.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use iot_core::codec::{Limits, check, encode_into};
 use iot_core::time::{Proof, TimeBounds};
@@ -58,6 +59,16 @@ impl Enrolment {
     pub(super) fn not_after(&self) -> Timestamp {
         let view = UnverifiedCertificate::parse(&self.certificate);
         view.map_or(Timestamp::EPOCH, |view| view.not_after())
+    }
+
+    /// How long the certificate is valid in all.
+    pub(super) fn life(&self) -> Duration {
+        let view = UnverifiedCertificate::parse(&self.certificate);
+        let millis = view.map_or(0, |view| {
+            let begin = view.not_before().as_millis();
+            view.not_after().as_millis().saturating_sub(begin)
+        });
+        Duration::from_millis(millis)
     }
 
     pub(super) fn has_expired(&self, wall: TimeBounds) -> bool {

@@ -40,6 +40,9 @@ pub(super) struct Device {
     booted_ms: u64,
     pub(super) cuts: u64,
     pub(super) commits: u64,
+    pub(super) store_failures: u64,
+    /// The store has made a key and said that it failed.
+    has_lied: bool,
     /// Records or keys changed since they were last looked at.
     has_changed: bool,
 }
@@ -68,6 +71,8 @@ impl Device {
             booted_ms: now_ms,
             cuts: 0,
             commits: 0,
+            store_failures: 0,
+            has_lied: false,
             has_changed: false,
         };
         device.boot(now_ms, random);
@@ -251,7 +256,14 @@ impl Device {
         random: &mut SimEntropy,
     ) -> Result<bool, &'static str> {
         let now = self.now(link.now_ms);
-        let (slot, told) = match self.rotation.wants(now) {
+        let want = self.rotation.wants(now);
+        // Before the key store has done it, or afterwards, without a word.
+        let fails = link.is_rough && random.chance(100);
+        let late = fails && random.chance(500);
+        if fails && !late && want.is_some_and(|want| !matches!(want, Want::Session(_))) {
+            return Ok(self.store_fails(now));
+        }
+        let (slot, told) = match want {
             None => return Ok(false),
             Some(Want::Session(identity)) => {
                 let outcome = self.opens(identity, link)?;
@@ -265,8 +277,12 @@ impl Device {
             Some(Want::Inspect(slot)) => (slot, self.keys.get(&slot.get()).copied()),
             Some(Want::Generate(slot)) => {
                 if self.keys.contains_key(&slot.get()) {
+                    if self.has_lied {
+                        return Ok(self.store_fails(now));
+                    }
                     return Err("it makes a key where there is one");
                 }
+                self.has_lied = late;
                 self.has_changed = true;
                 self.next_key += 1;
                 self.keys.insert(slot.get(), self.next_key);
@@ -280,10 +296,18 @@ impl Device {
         };
         if cut == Some(false) {
             self.cut(link.now_ms, random);
+        } else if late {
+            self.store_fails(now);
         } else {
             self.rotation.holds(now, slot, told.and_then(toy::public));
         }
         Ok(true)
+    }
+
+    fn store_fails(&mut self, now: Now) -> bool {
+        self.store_failures += 1;
+        self.rotation.key_store_failed(now);
+        true
     }
 
     fn opens(&self, identity: Identity, link: &mut Link<'_>) -> Result<Session, &'static str> {

@@ -28,6 +28,8 @@ pub(super) struct Certificate {
 pub(super) struct Service {
     book: Vec<Certificate>,
     pub(super) is_revoked: bool,
+    /// So many of the first in the book are denied for ever.
+    barred: usize,
     /// How many were issued when the device was revoked.
     pub(super) frozen: u64,
     /// Takes an expired certificate, to renew it.
@@ -45,6 +47,7 @@ impl Service {
         Self {
             book: Vec::new(),
             is_revoked: false,
+            barred: 0,
             frozen: 0,
             takes_expired: random.chance(500),
             is_silent: random.chance(100),
@@ -55,6 +58,15 @@ impl Service {
 
     pub(super) fn issued(&self) -> u64 {
         self.book.len() as u64
+    }
+
+    /// Takes the device back, without any key that it had.
+    pub(super) fn readmit(&mut self) {
+        (self.is_revoked, self.barred) = (false, self.book.len());
+    }
+
+    fn is_barred(&self, key: u64) -> bool {
+        self.book.iter().take(self.barred).any(|one| one.key == key)
     }
 
     pub(super) fn find(&self, der: &[u8]) -> Option<&Certificate> {
@@ -82,6 +94,7 @@ impl Service {
         } else {
             match certificate {
                 None => Session::Open,
+                Some(certificate) if self.is_barred(certificate.key) => Session::Revoked,
                 Some(certificate) if !certificate.is_good => Session::Refused,
                 Some(certificate) if certificate.not_after_ms < now_ms => {
                     if self.takes_expired {
@@ -127,6 +140,7 @@ impl Service {
             Some(_) if self.is_revoked => Err(Refusal::Revoked),
             Some(_) if fails => Err(Refusal::Later),
             Some(_) if self.is_confused => Err(Refusal::NotAllowed),
+            Some(key) if self.is_barred(toy::number(&key)) => Err(Refusal::Revoked),
             Some(key) => self.grant(&key, now_ms),
         };
         match outcome {
@@ -148,7 +162,7 @@ impl Service {
             return Ok(known.der.clone());
         }
         let live = |one: &&Certificate| one.key != number && one.not_after_ms >= now_ms;
-        if self.book.iter().filter(live).count() >= KEYS {
+        if self.book.iter().skip(self.barred).filter(live).count() >= KEYS {
             return Err(Refusal::TooMany);
         }
         let not_after_ms = now_ms + LIFE_MS;
