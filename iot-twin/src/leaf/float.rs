@@ -49,6 +49,11 @@ pub(super) fn apart(one: f32, two: f32, step: f32) -> bool {
     exponent(bits(step)) <= top + 1 && distance >= fixed(bits(step), top)
 }
 
+/// The same in double precision, with the processor's or the compiler's own subtraction.
+pub(super) fn apart_wide(one: f64, two: f64, step: f64) -> bool {
+    one.is_nan() || two.is_nan() || (one - two).abs() >= step
+}
+
 /// A subnormal number has the exponent of the least normal one.
 fn exponent(bits: u32) -> u32 {
     (bits >> 23).max(1)
@@ -82,6 +87,8 @@ pub(super) fn double(first: u8, argument: u64) -> Option<f64> {
 /// The nearest number in single precision, of two the even one: from the first byte of its encoding, and the rest.
 ///
 /// One rounding for every form a number can have: the compiler's own conversions take a chip four functions.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn single(first: u8, argument: u64) -> Option<f32> {
     let [high, low] = halves(argument);
     // Sign, exponent and fraction (IEEE 754), how long the fraction is, and what masks the exponent. Of a double 25 bits

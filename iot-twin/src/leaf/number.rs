@@ -75,7 +75,8 @@ macro_rules! float {
             fn encode(&self, out: &mut LeafWriter<'_>) {
                 out.$name(*self);
             }
-            #[inline(never)]
+            #[cfg_attr(target_pointer_width = "32", inline(never))]
+            #[cfg_attr(not(target_pointer_width = "32"), inline)]
             fn decode(&mut self, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
                 // A whole number is a number too: services in other languages write 21 for 21.0.
                 let value = input.$name().ok_or(LeafError::Kind)?;
@@ -112,4 +113,4 @@ macro_rules! float {
     };
 }
 float!(f32 F32 5 rank float::apart);
-float!(f64 F64 9 rank_wide |one: f64, two: f64, step: f64| !((one - two).abs() < step));
+float!(f64 F64 9 rank_wide float::apart_wide);

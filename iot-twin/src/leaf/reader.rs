@@ -12,6 +12,9 @@ const NULL: u8 = 7 << 5 | 22;
 /// No value begins with a break (RFC 8949 §3.2.1).
 const NOTHING: u8 = 0xff;
 
+/// Where the commonest encodings are looked for first: a chip has them once, in `head`.
+const HOST: bool = cfg!(not(target_pointer_width = "32"));
+
 /// Reads values of stated lengths.
 ///
 /// It is *sticky*: once something was not as it had to be, [`failed`](Self::failed) says so for ever, and what is
@@ -44,7 +47,8 @@ impl<'a> LeafReader<'a> {
     }
 
     /// Reads a truth value.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn bool(&mut self) -> bool {
         let first = self.head();
         self.failed |= first & !1 != FALSE;
@@ -52,15 +56,21 @@ impl<'a> LeafReader<'a> {
     }
 
     /// Reads a whole number without a sign.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn unsigned(&mut self) -> u64 {
         self.failed |= self.head() >> 5 != 0;
         self.argument
     }
 
     /// Reads a number of any form, and rounds it to single precision; `None` when the next value is none.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn f32(&mut self) -> Option<f32> {
+        if HOST && let [0xfa, a, b, c, d, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Some(f32::from_be_bytes([*a, *b, *c, *d]));
+        }
         let first = self.head();
         float::single(first, self.argument)
     }
@@ -86,6 +96,8 @@ impl<'a> LeafReader<'a> {
     }
 
     /// Whether the next value is null; then it is read.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn null(&mut self) -> bool {
         let null = self.rest.first() == Some(&NULL);
         if null {
@@ -107,7 +119,8 @@ impl<'a> LeafReader<'a> {
     }
 
     /// The encoding of the next value: a number, a text, a truth value, null, or a list of these.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn value(&mut self) -> &'a [u8] {
         let start = self.rest;
         let mut items = 1_u32;
@@ -130,26 +143,43 @@ impl<'a> LeafReader<'a> {
         start.get(..len).unwrap_or(&[])
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn u32(&mut self) -> u32 {
+        if HOST && let [0x1a, a, b, c, d, rest @ ..] = self.rest {
+            self.rest = rest;
+            return u32::from_be_bytes([*a, *b, *c, *d]);
+        }
         let value = self.unsigned();
         self.failed |= value > u32::MAX.into();
         low(value)
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn u16(&mut self) -> u16 {
+        if HOST && let [0x18, number, rest @ ..] = self.rest {
+            self.rest = rest;
+            return (*number).into();
+        }
         let value = self.unsigned();
         self.failed |= value > u16::MAX.into();
         low(value)
     }
 
     /// Reads the head of a list of at most 23 values.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn fields(&mut self) -> u8 {
         let first = self.head();
         self.failed |= !(0x80..0x98).contains(&first);
         first & 0x1f
+    }
+
+    /// What was read since another reader was here.
+    pub(crate) fn since(&self, start: &Self) -> &'a [u8] {
+        let len = start.rest.len() - self.rest.len();
+        start.rest.get(..len).unwrap_or(&[])
     }
 
     pub(crate) const fn require(&mut self, holds: bool) {
@@ -161,7 +191,8 @@ impl<'a> LeafReader<'a> {
     }
 
     /// The first byte of the next head.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn head(&mut self) -> u8 {
         let Some((&first, rest)) = self.rest.split_first() else {
             self.failed = true;
@@ -176,15 +207,37 @@ impl<'a> LeafReader<'a> {
         // 24, 25, 26 and 27 stand for 1, 2, 4 and 8 bytes.
         if info > 27 {
             self.failed = true;
-            return NOTHING;
+        } else if HOST {
+            self.argument = u64::from_be_bytes(match info {
+                24 => self.padded::<1>(),
+                25 => self.padded::<2>(),
+                26 => self.padded::<4>(),
+                _ => self.padded::<8>(),
+            });
+        } else {
+            let followers = self.take(1 << (info - 24)).iter();
+            self.argument = followers.fold(0, |value, &byte| value << 8 | u64::from(byte));
         }
-        let followers = self.take(1 << (info - 24));
-        self.argument = followers
-            .iter()
-            .fold(0, |value, &byte| value << 8 | u64::from(byte));
         if self.failed { NOTHING } else { first }
     }
 
+    fn padded<const N: usize>(&mut self) -> [u8; 8] {
+        let mut all = [0; 8];
+        match (
+            self.rest.split_first_chunk::<N>(),
+            all.last_chunk_mut::<N>(),
+        ) {
+            (Some((taken, rest)), Some(place)) => {
+                *place = *taken;
+                self.rest = rest;
+            }
+            _ => self.failed = true,
+        }
+        all
+    }
+
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn take(&mut self, len: usize) -> &'a [u8] {
         let Some((taken, rest)) = self.rest.split_at_checked(len) else {
             self.failed = true;

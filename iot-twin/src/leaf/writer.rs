@@ -90,7 +90,8 @@ impl<'b> LeafWriter<'b> {
     }
 
     /// Writes what is encoded already.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn raw(&mut self, bytes: &[u8]) {
         let room = self.buffer.get_mut(self.used..).unwrap_or(&mut []);
         // Byte by byte: most are one to nine, and a chip's memcpy alone takes 300 bytes.
@@ -134,7 +135,8 @@ impl<'b> LeafWriter<'b> {
         }
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn head(&mut self, major: u8, argument: u64) {
         let bytes = argument.to_be_bytes();
         let [.., low] = bytes;

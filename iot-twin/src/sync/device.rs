@@ -239,7 +239,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     }
 
     /// Gives a field a fresh version to be reported under.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn tell_field(&mut self, index: usize) {
         self.told.copy(index, &self.actual);
         if let Some(field) = field::<T>(index) {

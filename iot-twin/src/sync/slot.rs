@@ -212,6 +212,11 @@ impl Slot {
         unsaved: false,
     };
 
+    /// Whether the device itself would not have the desired value.
+    pub(crate) const fn is_refused(&self) -> bool {
+        !self.held && self.code.is_rejected()
+    }
+
     /// Whether the application is to be asked: what it is told is durable.
     pub(crate) const fn is_offered(&self) -> bool {
         self.offered && !self.unsaved

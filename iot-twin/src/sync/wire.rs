@@ -49,17 +49,16 @@ pub(super) struct Digests {
     pub(super) reported: u32,
 }
 
-/// A desired field as it arrived.
+/// The head of a desired field as it arrived; its value follows, or null, which withdraws the desire.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DesiredLeaf<'a> {
+pub(super) struct DesiredLeaf {
     pub(super) id: u16,
-    pub(super) version: u32,
-    /// The encoded value; null withdraws the desire.
-    pub(super) value: &'a [u8],
+    pub(super) number: u32,
 }
 
 impl Delta {
     /// The head of a delta for a twin, and how many fields follow; whether it was one, the reader knows.
+    #[inline]
     pub(super) fn read(input: &mut LeafReader<'_>, twin: SubTwin) -> (Self, u8) {
         open(input, ARRAY | 8, kind(twin, DELTA));
         let delta = Self {
@@ -76,52 +75,59 @@ impl Delta {
     }
 }
 
-impl<'a> DesiredLeaf<'a> {
-    pub(super) fn read(input: &mut LeafReader<'a>) -> Self {
+impl DesiredLeaf {
+    #[inline]
+    pub(super) fn read(input: &mut LeafReader<'_>) -> Self {
         let len = input.fields();
         input.require(len == 3);
         Self {
             id: input.u16(),
-            version: input.u32(),
-            value: input.value(),
+            number: input.u32(),
         }
     }
 }
 
 /// A desired value's share of the digest; none when it was withdrawn, so that a service may forget that it was.
-#[inline(never)]
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
     if value == [NULL] {
         return 0;
     }
-    let hash = mix(u32::from(id.get()), version.epoch());
-    let hash = mix(hash, version.number());
+    let start = factor(id)
+        .wrapping_add(version.epoch().wrapping_mul(0x85eb_ca6b))
+        .wrapping_add(version.number().wrapping_mul(0xc2b2_ae35));
     let (words, rest) = value.as_chunks();
     let hash = words
         .iter()
-        .fold(hash, |hash, word| mix(hash, u32::from_be_bytes(*word)));
+        .fold(start, |hash, word| mix(hash, u32::from_be_bytes(*word)));
     rest.iter()
         .fold(hash, |hash, byte| mix(hash, u32::from(*byte)))
 }
 
-/// A reported version's share of the digest.
-#[inline(never)]
+/// The share of the digest of so many reported versions: it grows with them, so that a newer one only adds.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "both halves are taken in, one after the other"
+    reason = "what is above the digest's 32 bits falls off in the product too"
 )]
-pub(super) fn share(id: FieldId, version: u64) -> u32 {
-    let hash = mix(u32::from(id.get()), (version >> 32) as u32);
-    mix(hash, version as u32)
+pub(super) const fn share(id: FieldId, versions: u64) -> u32 {
+    factor(id).wrapping_mul(versions as u32)
+}
+
+/// An odd number for each field, as little alike as they can be.
+const fn factor(id: FieldId) -> u32 {
+    let number = (id.get() as u32 + 1).wrapping_mul(0x9e37_79b1);
+    (number ^ number >> 15).wrapping_mul(0x85eb_ca6b) | 1
 }
 
 /// Takes one word in. A product carries differences up only, so that its upper half has to come down.
 const fn mix(hash: u32, word: u32) -> u32 {
-    let hash = (hash ^ word).wrapping_add(1).wrapping_mul(0x9e37_79b1);
+    let hash = (hash ^ word).wrapping_mul(0x9e37_79b1);
     hash ^ hash >> 15
 }
 
-#[inline(never)]
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn version(input: &mut LeafReader<'_>) -> u64 {
     let version = input.unsigned();
     input.require(version < VERSION_LIMIT);
@@ -134,6 +140,8 @@ const fn kind(twin: SubTwin, kind: u8) -> u8 {
 }
 
 /// How a message of each kind begins: an array of so many, the format, the kind.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 fn open(input: &mut LeafReader<'_>, array: u8, kind: u8) {
     for byte in [array, FORMAT, kind] {
         let head = input.head();

@@ -201,3 +201,26 @@ fn a_refusal_that_comes_again_is_not_written_again() {
     let step = pair.device.step(now, &mut buffer);
     assert!(!matches!(step, Step::Persist(_)));
 }
+
+#[derive(Twin)]
+struct Narrow {
+    #[twin(desired, range = 0..=10)]
+    level: u8,
+}
+
+#[derive(Twin)]
+struct Wide {
+    #[twin(desired, range = 0..=20)]
+    level: u8,
+}
+
+#[test]
+fn a_wider_range_alone_makes_a_new_firmware_ask_again() {
+    let mut pair = Pair::<Narrow>::with([].into(), TwinService::of::<Wide>());
+    pair.service.set("level", 15_u8).unwrap();
+    pair.settle();
+    assert_eq!((pair.code("level"), pair.device.state().level), (422, 0));
+    let mut pair = Pair::<Wide>::with(pair.records, pair.service);
+    pair.settle();
+    assert_eq!((pair.code("level"), pair.device.state().level), (200, 15));
+}

@@ -28,10 +28,14 @@ fn main() -> ! {
         let (persisted, sent) = settle(&mut twin);
         (records, messages) = (records + persisted, messages + sent);
         if let Some(change) = twin.changed() {
-            twin.acknowledge(change.version, change.setpoint.to_bits() == opaque(SETPOINT).to_bits());
+            twin.acknowledge(
+                change.version,
+                change.setpoint.to_bits() == opaque(SETPOINT).to_bits(),
+            );
         }
     }
-    if twin.state().setpoint.to_bits() == opaque(SETPOINT).to_bits() && records > 0 && messages > 1 {
+    if twin.state().setpoint.to_bits() == opaque(SETPOINT).to_bits() && records > 0 && messages > 1
+    {
         board.finish(Ok(&[("records", records), ("messages", messages)]))
     }
     board.finish(Err("twin"))

@@ -3,7 +3,7 @@
 use super::{Code, Slot, TwinDevice, Version};
 use crate::leaf::{LeafError, LeafReader};
 use crate::reflect::{Twin, field};
-use crate::schema::{Field, FieldId};
+use crate::schema::Field;
 use crate::sync::wire::{self, Delta, DesiredLeaf};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
@@ -25,20 +25,24 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let (mut upto, mut room, mut full) = (0, PENDING, false);
         for _ in 0..count {
             let leaf = DesiredLeaf::read(&mut input);
-            input.require(leaf.version > upto && leaf.version <= delta.to);
-            if input.failed() {
+            if input.failed() || leaf.number <= upto || leaf.number > delta.to {
                 return;
             }
-            if let Some(index) = T::index(leaf.id)
-                && self.adopt(index, &leaf, room > 0)
-            {
+            let index = T::index(leaf.id).filter(|&index| self.is_news(index, leaf.number));
+            if let Some(index) = index {
                 full = room == 0;
                 if full {
                     break;
                 }
                 room -= 1;
+                self.adopt(index, leaf, &mut input);
+            } else {
+                input.value();
             }
-            upto = leaf.version;
+            if input.failed() {
+                return;
+            }
+            upto = leaf.number;
         }
         if !full {
             if !input.is_at_end() {
@@ -65,40 +69,43 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
     }
 
-    /// Whether a value is news; then it becomes what is desired, if there is room for it.
-    #[inline(never)]
-    fn adopt(&mut self, index: usize, leaf: &DesiredLeaf<'_>, room: bool) -> bool {
+    /// Whether a value of a field is newer than what is known of it, or was refused.
+    fn is_news(&self, index: usize, number: u32) -> bool {
+        let stamp = Version::new(self.state.epoch, number);
+        let slot = self.slots.as_ref().get(index);
+        slot.is_some_and(|slot| slot.stamp < stamp || (slot.stamp == stamp && slot.is_refused()))
+    }
+
+    /// Makes a value what is desired.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    fn adopt(&mut self, index: usize, leaf: DesiredLeaf, input: &mut LeafReader<'_>) {
         let (Some(field), Some(&slot)) = (field::<T>(index), self.slots.as_ref().get(index)) else {
-            return false;
+            return;
         };
-        let stamp = Version::new(self.state.epoch, leaf.version);
-        // An older firmware may have refused what this one can take.
-        let again = slot.stamp == stamp && !slot.held && slot.code.is_rejected();
-        if slot.stamp >= stamp && !again {
-            return false;
-        }
-        if !room {
-            return true;
-        }
+        let stamp = Version::new(self.state.epoch, leaf.number);
+        let start = input.clone();
         // A service that lost its memory repeats itself: the same value is no new intent, and must not undo what
         // was done at the device since.
-        let mut repeated = slot.held && slot.stamp.epoch() < stamp.epoch() && field.is_edited();
-        let mut before = T::INITIAL;
-        if repeated {
+        let newer = slot.stamp.epoch() < stamp.epoch();
+        let (code, repeated) = if newer && slot.held && field.is_edited() {
+            let mut before = T::INITIAL;
             before.copy(index, &self.desired);
-        }
-        let code = self.judge(index, field, leaf.value);
-        repeated = repeated && code.is_pending() && !self.desired.moved(index, &before);
-        if again && !code.is_pending() {
-            return false;
+            let code = self.judge(index, field, input);
+            let same = !self.desired.moved(index, &before);
+            (code, code.is_pending() && same)
+        } else {
+            (self.judge(index, field, input), false)
+        };
+        // An older firmware may have refused what this one can take.
+        if input.failed() || (slot.stamp == stamp && !code.is_pending()) {
+            return;
         }
         let overridden = code.is_pending() && self.outlives(&slot, index);
-        let check = wire::check(FieldId::new(leaf.id), stamp, leaf.value);
-        let mut sum = self.state.digests.desired.wrapping_add(check);
-        if slot.stamp.epoch() == stamp.epoch() {
-            sum = sum.wrapping_sub(slot.check);
-        }
-        self.state.digests.desired = sum;
+        let check = wire::check(field.id, stamp, input.since(&start));
+        let known = if newer { 0 } else { slot.check };
+        let sum = &mut self.state.digests.desired;
+        *sum = sum.wrapping_add(check).wrapping_sub(known);
         if let Some(slot) = self.slot(index) {
             slot.stamp = stamp;
             slot.check = check;
@@ -111,23 +118,27 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
         self.state.touch();
         self.tell_field(index);
-        true
     }
 
-    #[inline(never)]
     /// Takes a value over, if it is one of the field's, and says so: [`Code::PENDING`]. All other answers are final.
-    fn judge(&mut self, index: usize, field: &Field, value: &[u8]) -> Code {
-        if !field.is_desired() {
-            return Code::READ_ONLY;
-        }
-        if value == [wire::NULL] && !field.optional {
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    fn judge(&mut self, index: usize, field: &Field, input: &mut LeafReader<'_>) -> Code {
+        let start = input.clone();
+        let code = if !field.is_desired() {
+            Code::READ_ONLY
+        } else if !field.optional && input.null() {
             return Code::APPLIED;
-        }
-        match self.desired.decode(index, &mut LeafReader::new(value)) {
-            Ok(()) => Code::PENDING,
-            Err(LeafError::Range | LeafError::Variant) => Code::OUT_OF_RANGE,
-            Err(_) => Code::REJECTED,
-        }
+        } else {
+            match self.desired.decode(index, input) {
+                Ok(()) => return Code::PENDING,
+                Err(LeafError::Range | LeafError::Variant) => Code::OUT_OF_RANGE,
+                Err(_) => Code::REJECTED,
+            }
+        };
+        *input = start;
+        input.value();
+        code
     }
 
     /// Everything that was told is told again, under versions above the new base.

@@ -140,7 +140,8 @@ impl State {
     }
 
     /// Something has changed that must become durable. What was handed out to be written is no longer all of it.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(super) fn touch(&mut self) {
         self.dirty = true;
         if matches!(self.issued, Issued::Persist { .. }) {
@@ -181,10 +182,11 @@ impl State {
         self.digest_at = now.saturating_add(self.digest_ms.into());
     }
 
-    #[inline(never)]
     /// The service has been heard, and need not be asked ever less often. Says whether everything has to be told
     /// again: it asks for that, or it knows versions that no life of the device that left records can have sent, so that
     /// they were lost. Then what is told comes above all that either knows.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(super) fn heard(&mut self, want: bool, acknowledged: u64) -> bool {
         let anew = want || acknowledged > self.absolute(self.spoken);
         if anew {
@@ -207,7 +209,8 @@ impl State {
     }
 
     /// Everything of a delta up to `upto` is in.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(super) fn reach(&mut self, delta: &Delta, upto: u32) {
         let gap = delta.base > self.contiguous;
         self.want = gap || upto < delta.to;
@@ -238,7 +241,8 @@ impl State {
     }
 
     /// 0 when it lies below the base.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(super) fn relative(&self, version: u64) -> u32 {
         let relative = version.saturating_sub(self.base);
         relative.try_into().unwrap_or(u32::MAX)
@@ -302,7 +306,8 @@ impl State {
     }
 
     /// Gives a field a fresh version, and makes it the newest in the row of those reported.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(super) fn tell(&mut self, slots: &mut [Slot], index: usize, id: FieldId) {
         let Some(slot) = slots.get_mut(index) else {
             return;
@@ -320,10 +325,9 @@ impl State {
             if let Some(slot) = at(slots, before) {
                 slot.after = after;
             }
-            let share = wire::share(id, self.absolute(told));
-            self.digests.reported = self.digests.reported.wrapping_sub(share);
         }
-        let share = wire::share(id, self.absolute(self.last));
+        let known = if told > 0 { self.absolute(told) } else { 0 };
+        let share = wire::share(id, self.absolute(self.last) - known);
         self.digests.reported = self.digests.reported.wrapping_add(share);
         self.newest = place(index);
         if let Some(slot) = at(slots, newest) {

@@ -1,5 +1,6 @@
 //! What only this crate can see: messages byte by byte.
 
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use iot_core::engine::{Done, Engine, Event, Step};
 use iot_core::time::TimeBounds;
@@ -115,4 +116,92 @@ fn a_delta_that_was_cut_off_counts_up_to_there_and_claims_nothing() {
     let change = cut.changed().unwrap();
     assert_eq!((change.lit, change.trim), (true, None));
     assert_eq!(cut.progress(), Version::new(1, 0));
+    let trailing = [(lit, 1, &[0xf5][..]), (trim, 3, &[0x07, 0x00])];
+    let longer = after_delta(&trailing, 0);
+    assert_eq!(longer.progress(), Version::new(1, 0));
+}
+
+/// Hands a device the desired field that comes after `base`.
+fn desire(device: &mut Device, base: u32, id: FieldId, value: &[u8]) {
+    let mut bytes = [0; 64];
+    let mut out = LeafWriter::new(&mut bytes);
+    let delta = Delta {
+        twin: SubTwin::MAIN,
+        epoch: 1,
+        base,
+        to: base + 1,
+        acknowledged: 0,
+        want: false,
+    };
+    let mut array = write_delta(&mut out, &delta);
+    let start = out.len();
+    open_leaf(&mut out, 3, id, (base + 1).into());
+    out.raw(value);
+    assert!(array.add(&mut out, start));
+    let len = out.len();
+    let message = Message::new(Channel::Twin, &bytes[..len]);
+    device.input(at(0), &Event::Message(message));
+}
+
+#[test]
+fn what_is_not_durable_is_neither_offered_nor_answered_for_nor_told() {
+    let (setpoint, lit) = (Room::FIELDS[0].id, Room::FIELDS[1].id);
+    let mut buffer = [0; 160];
+    let mut device = after_delta(&[(lit, 3, &[0xf5])], 0);
+    let first = device.changed().unwrap().version;
+    desire(&mut device, 3, setpoint, &[0xfa, 0x41, 0xb0, 0, 0]);
+    // It has arrived; the older change is still what is offered.
+    let change = device.changed().unwrap();
+    assert_eq!((change.version, change.setpoint), (first, 0.0));
+    device.acknowledge(Version::new(u32::MAX, 0), true);
+    assert!(matches!(device.step(at(0), &mut buffer), Step::Persist(_)));
+    assert!(device.changed().is_none());
+    device.done(at(0), Done::Persisted);
+    let change = device.changed().unwrap();
+    assert_eq!(change.setpoint.to_bits(), 22.0_f32.to_bits());
+    assert!(!device.is_settled());
+}
+
+#[test]
+fn an_edit_while_records_are_written_is_written_too() {
+    let lit = Room::FIELDS[1].id;
+    let (mut buffer, mut kept) = ([0; 160], BTreeMap::new());
+    let mut device = Device::new();
+    device.input(at(0), &Event::Restored);
+    device.input(at(0), &Event::Connected { resumed: false });
+    desire(&mut device, 0, lit, &[0xf5]);
+    let mut edits = 0;
+    while let Step::Persist(batch) = device.step(at(0), &mut buffer) {
+        for (key, value) in batch.iter() {
+            kept.insert(key, value.unwrap().to_vec());
+        }
+        // The first time what is desired is written, the second time an edit.
+        match edits {
+            0 => device.report(|room| room.lit = false),
+            1 => device.report(|room| room.trim = Some(4)),
+            _ => {}
+        }
+        edits += 1;
+        device.done(at(0), Done::Persisted);
+    }
+    assert!(
+        edits >= 3,
+        "an edit while another one is written is written too"
+    );
+    let mut booted = Device::new();
+    for (key, value) in &kept {
+        booted.input(at(0), &Event::Record { key: *key, value });
+    }
+    booted.input(at(0), &Event::Restored);
+    assert_eq!(booted.state().trim, Some(4));
+    assert!(!booted.state().lit);
+}
+
+#[test]
+fn a_service_that_runs_out_of_numbers_opens_an_epoch() {
+    let mut service = TwinService::of::<Room>();
+    service.set("lit", true).unwrap();
+    service.version = u32::MAX;
+    service.set("setpoint", 23.0).unwrap();
+    assert_eq!(service.version(), Version::new(2, 2));
 }

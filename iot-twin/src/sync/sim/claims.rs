@@ -169,17 +169,17 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
     pub(super) fn observe_delta(&mut self, payload: &[u8]) -> Result<(), Violation> {
         let mut input = LeafReader::new(payload);
         let (delta, count) = Delta::read(&mut input, self.device.number());
-        let leaves = (0..count).map(|_| DesiredLeaf::read(&mut input));
+        let leaves = (0..count).map(|_| (DesiredLeaf::read(&mut input), input.value()));
         let leaves = leaves.collect::<Vec<_>>();
         if input.failed() || !input.is_at_end() {
             return Err(Violation::Malformed);
         }
         let life = self.known.life;
         let first = *self.known.epochs.entry(delta.epoch).or_insert(life);
-        for leaf in leaves.iter().filter(|_| first == life) {
-            let version = Version::new(delta.epoch, leaf.version);
+        for (leaf, value) in leaves.iter().filter(|_| first == life) {
+            let version = Version::new(delta.epoch, leaf.number);
             let field = FieldId::new(leaf.id);
-            let value = (field, leaf.value.to_vec());
+            let value = (field, value.to_vec());
             let known = self.known.desired.entry(version);
             if *known.or_insert_with(|| value.clone()) != value {
                 return Err(Violation::TwoValues { field, version });
