@@ -293,3 +293,23 @@ fn every_part_an_author_can_write_is_read_as_it_was_written() {
     assert_eq!((short.text(), short.digest()), (None, manifest.digest()));
     assert!(short.is_severed(Element::Text) && !short.is_severed(Element::CoSwid));
 }
+
+#[test]
+fn a_manifest_whose_sequences_are_none_is_not_taken_apart() {
+    for (code, argument) in [
+        (15, vec![2]),
+        (32, vec![2]),
+        (32, vec![0x41, 0x81]),
+        (20, vec![2]),
+    ] {
+        let install = CommandList::new().raw(code, argument.clone());
+        let author = Author::new(1, &[&[b"a"]]).section(Element::Install, install);
+        let mut envelope = author.build(&mut Sha256::default());
+        envelope.sign(&ToyKey::new(1), None).unwrap();
+        let bytes = envelope.encode();
+        let signed = SignedManifest::decode(&bytes, Tagged::Required, Limits::default()).unwrap();
+        let keys = SigningKey::new(ToyKey::new(1));
+        let manifest = signed.verify(&keys, &mut Sha256::default(), 0).unwrap();
+        assert!(Author::of(&manifest).is_none(), "{code} {argument:?}");
+    }
+}

@@ -131,36 +131,39 @@ fn follow(forge: &Forge) -> Vec<String> {
 
 // Commands, and parameters.
 
-fn choose(index: u64) -> (i64, Vec<u8>) {
+/// A code and its argument.
+type Line = (i64, Vec<u8>);
+
+fn choose(index: u64) -> Line {
     (12, uint(index))
 }
-fn all() -> (i64, Vec<u8>) {
+fn all() -> Line {
     (12, truth(true))
 }
-fn set(parameters: &[(i64, Vec<u8>)]) -> (i64, Vec<u8>) {
+fn set(parameters: &[Line]) -> Line {
     (20, map(parameters))
 }
-fn slot(number: u64) -> (i64, Vec<u8>) {
+fn slot(number: u64) -> Line {
     (5, uint(number))
 }
-fn content(byte: u8) -> (i64, Vec<u8>) {
+fn content(byte: u8) -> Line {
     (18, wrapped(&[byte]))
 }
 const WRITE: i64 = 18;
-fn write() -> (i64, Vec<u8>) {
+fn write() -> Line {
     (WRITE, uint(2))
 }
-fn check_slot() -> (i64, Vec<u8>) {
+fn check_slot() -> Line {
     (5, uint(2))
 }
-fn try_each(branches: &[Option<&[(i64, Vec<u8>)]>]) -> (i64, Vec<u8>) {
+fn try_each(branches: &[Option<&[Line]>]) -> Line {
     let branches: Vec<_> = branches
         .iter()
         .map(|branch| branch.map_or(vec![0xf6], |commands| wrapped(&sequence(commands))))
         .collect();
     (15, array(&branches))
 }
-fn run(commands: &[(i64, Vec<u8>)]) -> (i64, Vec<u8>) {
+fn run(commands: &[Line]) -> Line {
     (32, wrapped(&sequence(commands)))
 }
 fn one() -> Forge {
@@ -257,9 +260,8 @@ fn a_condition_that_fails_in_a_sequence_ends_the_update_unless_the_sequence_is_s
         write(),
     ];
     let after = [set(&[content(2)]), write()];
-    let forge = |inner: &[(i64, Vec<u8>)]| {
-        one().section(INSTALL, &[run(inner), after[0].clone(), after[1].clone()])
-    };
+    let forge =
+        |inner: &[Line]| one().section(INSTALL, &[run(inner), after[0].clone(), after[1].clone()]);
     let no = Run::new().no("slot a 0");
     let failed = "condition-component-slot failed, at byte 12 of part 20";
     assert_eq!(no.follow(&forge(&hard)), ["slot a 0", failed]);
@@ -331,7 +333,7 @@ fn parameters_are_set_if_unset_overridden_copied_and_set_for_several_at_once() {
 fn without_order_a_component_is_not_both_source_and_target() {
     let unordered = (12, truth(false));
     let copy = (22, uint(2));
-    let chain = |order: &[(i64, Vec<u8>)]| {
+    let chain = |order: &[Line]| {
         let sources = (
             34,
             map(&[(1, map(&[(22, uint(0))])), (2, map(&[(22, uint(1))]))]),
@@ -351,7 +353,7 @@ fn without_order_a_component_is_not_both_source_and_target() {
 #[test]
 fn a_sequence_without_order_chooses_its_component_first_and_only_once() {
     let unordered = set(&[(12, truth(false))]);
-    let outcome = |inner: &[(i64, Vec<u8>)]| {
+    let outcome = |inner: &[Line]| {
         let commands = [choose(0), set(&[content(1)]), unordered.clone(), run(inner)];
         follow(&three().section(INSTALL, &commands)).pop().unwrap()
     };
@@ -382,7 +384,7 @@ fn the_shared_sequence_runs_before_each_section_and_has_no_effects() {
 #[test]
 fn what_the_device_does_not_take_is_refused_before_anything_is_done() {
     let first = [set(&[content(1)]), write()];
-    let with = |last: (i64, Vec<u8>)| {
+    let with = |last: Line| {
         let mut commands = first.to_vec();
         commands.push(last);
         one().section(INSTALL, &commands)
@@ -445,7 +447,7 @@ fn below() -> Forge {
     Forge::of(&[b"below"]).section(INSTALL, &[set(&[content(5)]), write()])
 }
 
-fn above(commands: &[(i64, Vec<u8>)]) -> Forge {
+fn above(commands: &[Line]) -> Forge {
     let mut all = vec![choose(1)];
     all.extend_from_slice(commands);
     Forge::of(&[b"a"])

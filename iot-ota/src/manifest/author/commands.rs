@@ -186,13 +186,18 @@ impl CommandList {
     fn decode_bytes(bytes: &[u8], depth: u8) -> Option<Self> {
         let depth = depth.checked_sub(1)?;
         let mut reader = FlatReader::new(bytes);
+        let items = reader.array_len();
         let mut list = Self::new();
-        for _ in 0..reader.array_len() / 2 {
+        for _ in 0..items / 2 {
             let (code, raw) = Commands::pair(&mut reader)?;
             let mut argument = FlatReader::new(raw);
             list = match code {
                 19 | 20 => list.raw(code, ParameterList::decode(raw)?.encode()),
-                32 => list.run(&Self::decode_bytes(argument.bytes(), depth)?),
+                32 => {
+                    let sequence = argument.bytes();
+                    argument.rest()?;
+                    list.run(&Self::decode_bytes(sequence, depth)?)
+                }
                 15 => {
                     let mut branches = Vec::new();
                     for _ in 0..argument.array_len() {
@@ -202,11 +207,12 @@ impl CommandList {
                             Self::decode_bytes(argument.bytes(), depth)?.wrapped()
                         });
                     }
+                    argument.rest()?;
                     list.raw(code, cbor::array(&branches))
                 }
                 _ => list.raw(code, raw.to_vec()),
             };
         }
-        Some(list)
+        (reader.is_empty() && items.is_multiple_of(2)).then_some(list)
     }
 }
