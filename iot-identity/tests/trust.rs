@@ -20,7 +20,7 @@ use iot_identity::cert::{
     Validity,
 };
 use iot_identity::key::PublicKey;
-use iot_identity::revocation::{Denied, DenyList, Revocations};
+use iot_identity::revocation::{Denied, DenyList, News, Revocations};
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
 use rustls_pki_types::CertificateDer;
 
@@ -384,8 +384,8 @@ fn subscribers_hear_of_every_new_entry_after_it_holds() {
     let revocations = Revocations::default();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (inner, list) = (revocations.clone(), Arc::clone(&heard));
-    let subscription = revocations.subscribe(move |denied| {
-        let Denied::Device(tenant, device) = denied else {
+    let subscription = revocations.subscribe(move |news| {
+        let News::Denied(Denied::Device(tenant, device)) = news else {
             return;
         };
         let holds = inner.is_denied(tenant, device, &[]);

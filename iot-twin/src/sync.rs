@@ -19,5 +19,8 @@ mod wire;
 
 pub use device::{Change, Timing, TwinDevice};
 #[cfg(feature = "alloc")]
-pub use service::{Acknowledgement, DesireError, Reported, TwinService};
+pub use service::{
+    Acknowledgement, DesireError, DesiredField, Reported, ReportedField, StateError, TwinService,
+    TwinState,
+};
 pub use slot::{Code, Slot, Version};

@@ -14,6 +14,10 @@
     reason = "these are tests, helpers included"
 )]
 
+extern crate alloc;
+
+#[path = "../support/carry.rs"]
+mod carry;
 mod pkcs11;
 mod softhsm;
 mod swtpm;

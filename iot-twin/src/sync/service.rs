@@ -1,6 +1,7 @@
 //! The service's half: one for each device.
 
 mod reader;
+mod state;
 #[cfg(test)]
 #[cfg(feature = "derive")]
 mod tests;
@@ -22,12 +23,14 @@ use crate::schema::{Access, FieldId, Schema};
 use crate::value::{Limits, Value};
 
 pub use reader::{Acknowledgement, DesireError, Reported};
+pub use state::{DesiredField, ReportedField, StateError, TwinState};
 
 /// A service's copy of one device's twin: an [`Engine`] for [`Channel::Twin`].
 ///
-/// It keeps nothing durable: after a restart, make it again, desire what should be the case again, and it catches
-/// up with the device (in a new epoch, which it opens by itself). A value that the device already holds is then no
-/// new intent there.
+/// It keeps nothing durable itself. Store what [`snapshot`](Self::snapshot) gives before the next message is sent,
+/// and begin with [`restored`](Self::restored) after a restart: it goes on in the same epoch. Without that, desire
+/// what should be the case again, and it catches up with the device (in a new epoch, which it opens by itself). A
+/// value that the device already holds is then no new intent there.
 ///
 /// ```
 /// # #[cfg(feature = "derive")] {

@@ -180,11 +180,19 @@ const PUSHED_OUT_MESSAGES: [Entry; 3] = on_every_flash!(
     (4, 208, 4, 0, Config::STABLE, PUSHED_OUT)
 );
 
-const RENEWING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+const ENROLLING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+const RENEWING: Depths = [bounded(1, 1, 2_000), closed(2, 1)];
 
-/// A rotation on records. What longer words change is the log's business, and shown there.
+/// A rotation on records, from the first certificate on. What longer words change is the log's business, and shown there.
 pub(crate) const ROTATION: [Entry; 3] =
-    on_every_flash!("rotation", renew, (4, 640, 4, 0, Config::STABLE, RENEWING));
+    on_every_flash!("rotation", enrol, (4, 640, 4, 0, Config::STABLE, ENROLLING));
+
+/// The same on a device that is in use, whose next renewal compacts.
+pub(crate) const ROTATION_IN_USE: [Entry; 3] = on_every_flash!(
+    "rotation-in-use",
+    renew,
+    (4, 640, 4, 0, Config::STABLE, RENEWING)
+);
 
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
@@ -217,16 +225,39 @@ fn commit<const W: usize, const E: usize, const P: usize>(
     explore(subject, (P, pages), effort, mode, config, depth)
 }
 
+fn enrol<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    rotate::<W, E, P>(effort, mode, config, depths, None)
+}
+
 fn renew<const W: usize, const E: usize, const P: usize>(
     effort: Effort,
     mode: Mode,
     config: Config,
     depths: Depths,
 ) -> Outcome {
+    rotate::<W, E, P>(effort, mode, config, depths, Some(3))
+}
+
+fn rotate<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+    behind: Option<u16>,
+) -> Outcome {
     let depth = depths[effort as usize];
-    let subject = Renewals::<W, E, P>::new(depth.batches, spare(P));
-    let pages = subject.compactions(mode);
-    explore(subject, (P, pages), effort, mode, config, depth)
+    let subject = Renewals::<W, E, P>::new(depth.batches, behind, spare(P));
+    let pages = (P, subject.compactions(mode));
+    match subject.begin(mode) {
+        Some(start) => explore_from(subject, start, pages, effort, config, depth),
+        // A script that fails without a cut fails here too, and tells where.
+        None => explore(subject, pages, effort, mode, config, depth),
+    }
 }
 
 fn crowd<const W: usize, const E: usize, const P: usize>(

@@ -25,6 +25,7 @@ mod journal;
 mod log;
 mod outbox;
 mod records;
+mod rest;
 mod rotation;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -43,6 +44,7 @@ const ENTRIES: &[&[Entry]] = &[
     engines::OUTBOX[0],
     engines::OUTBOX[1],
     &engines::ROTATION,
+    &engines::ROTATION_IN_USE,
 ];
 
 fn main() -> ExitCode {

@@ -1,5 +1,7 @@
 //! Both halves over a link that loses, repeats and reorders, with power cuts at every step.
 
+mod restart;
+
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
