@@ -21,7 +21,9 @@ mod cddl {
     pub(crate) mod fleet;
     pub(crate) mod identity;
     pub(crate) mod outbox;
+    pub(crate) mod registry;
     pub(crate) mod schema;
+    pub(crate) mod suit;
     pub(crate) mod tape;
     pub(crate) mod twin;
     pub(crate) mod update;
@@ -31,18 +33,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
-use cddl::{carried, commands, envelope, exchange, fleet, identity, outbox, tape, twin, update};
+use cddl::{
+    carried, commands, envelope, exchange, fleet, identity, outbox, registry, suit, tape, twin,
+    update,
+};
 
-const CHECKED: [&Schema; 12] = [
+const CHECKED: [&Schema; 21] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
+    &identity::COMPACT,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &identity::PROVISION,
     &identity::ROTATION,
     &outbox::SCHEMA,
+    &registry::FILE,
+    &registry::RECORD,
+    &registry::SNAPSHOT,
+    &registry::STATE,
+    &suit::KEY_SET,
+    &suit::MANIFEST,
+    &suit::REPORT,
     &tape::SCHEMA,
     &twin::SCHEMA,
     &update::SCHEMA,

@@ -1,18 +1,25 @@
-//! COSE on the crypto ports (RFC 9052): [`Sign1`] and [`Mac0`], decoded in place, verified before use.
+//! COSE on the crypto ports (RFC 9052): [`Sign1`], [`Sign`], [`Mac0`] and [`Mac`], decoded in place, verified
+//! before use.
 //!
-//! Untrusted bytes become a [`Sign1`] or [`Mac0`]; its payload can only be had through `verify`. The
+//! Untrusted bytes become one of these; the payload can only be had through `verify`. The
 //! algorithm must stand in the protected header and fit the key; a critical header that is not understood
 //! is refused (RFC 9052 §3.1).
 
 mod header;
+mod mac;
 mod mac0;
+mod proof;
+mod sign;
 mod sign1;
 mod structure;
 
 pub use header::{Algorithm, Header};
+pub use mac::Mac;
 pub use mac0::{Mac0, mac0};
+pub use proof::{Proof, Proofs};
+pub use sign::{Sign, SignerPart, sign};
 pub use sign1::{Sign1, sign1};
-pub use structure::{Content, Tagged};
+pub use structure::{Content, MAX_MESSAGE_BYTES, Tagged};
 
 use crate::codec::CodecError;
 use crate::crypto::KeyError;

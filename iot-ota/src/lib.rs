@@ -6,8 +6,12 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "decrypt")]
+pub mod decrypt;
 pub mod image;
 pub mod manifest;
+pub mod process;
+pub mod report;
 #[cfg(feature = "rollout")]
 pub mod rollout;
 #[cfg(any(test, feature = "sim"))]

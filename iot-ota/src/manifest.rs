@@ -6,31 +6,50 @@
 //! nothing is copied and no allocator is needed.
 
 mod command;
+mod content;
+mod encryption;
 mod envelope;
+mod keys;
+mod keyset;
 mod parameter;
 mod plan;
+mod roles;
 mod verify;
 
 #[cfg(feature = "author")]
 mod author;
 
 #[cfg(feature = "author")]
-pub use author::{AuthorError, Template};
+pub use author::{
+    Author, AuthorError, CommandList, Envelope, Image, ParameterList, RECORD_ALWAYS,
+    RECORD_FAILURE, SlotImage, Template, Text, sign_key_set,
+};
 pub use command::{Argument, Command, CommandCode, CommandError, Commands, Sequence};
+pub use content::Manifest;
+pub use encryption::{Agreement, EncryptionInfo, PayloadCipher, Recipient};
 pub use envelope::{Element, EnvelopeError, Limits, SignedManifest};
+pub use keys::{KeyList, ManifestKeys, SharedSecret, SigningKey};
+pub use keyset::{KeyEntry, KeySet};
 pub use parameter::{ComponentId, Parameter, ParameterCode, Parameters};
 pub use plan::{Device, Plan, PlanError};
-pub use verify::{KeyList, Manifest, ManifestKeys, SharedSecret, SigningKey, VerifyError};
+pub use roles::{Role, Roles};
+pub use verify::{Floor, VerifyError};
 
+pub(crate) use content::{INVOKE, LOAD, UNINSTALL, VALIDATE};
+pub(crate) use parameter::{digest_in, fits};
+
+use iot_core::codec::FlatReader;
 use iot_core::crypto::Sha256Digest;
-use minicbor::Decoder;
 
-const SHA256: i64 = -16;
+pub(crate) const SHA256: i32 = -16;
 
-/// Reads a `SUIT_Digest` (§10): only SHA-256 is understood, which every implementation must.
-fn digest<'a>(decoder: &mut Decoder<'a>) -> Option<Sha256Digest> {
-    if decoder.array().ok()? != Some(2) || decoder.i64().ok()? != SHA256 {
-        return None;
-    }
-    decoder.bytes().ok()?.try_into().ok()
+/// Reads a `SUIT_Digest` (§10), which must be all there is: only SHA-256 is understood, which every implementation
+/// must.
+#[inline(never)]
+pub(crate) fn digest(bytes: &[u8]) -> Option<&Sha256Digest> {
+    let mut reader = FlatReader::new(bytes);
+    let items = reader.array_len();
+    let algorithm = reader.i32();
+    let digest = reader.bytes().try_into().ok()?;
+    (reader.is_empty() && items == 2 && algorithm == SHA256).then_some(digest)
 }

@@ -259,7 +259,10 @@ fn an_author_writes_the_manifest_of_the_drafts_example_1() {
         "http://example.com/file.bin",
     );
     template.invoke = false;
-    assert_eq!(template.manifest().unwrap(), expected);
+    assert_eq!(
+        template.author().build(&mut Sha256::default()).manifest(),
+        expected
+    );
 
     // And the device of that example follows it.
     let signed =

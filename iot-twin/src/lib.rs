@@ -8,16 +8,21 @@ extern crate std;
 // The derive macro writes `::iot_twin`, in this crate's own tests too.
 extern crate self as iot_twin;
 
+pub mod config;
 #[cfg(feature = "alloc")]
 pub mod diff;
 #[cfg(feature = "alloc")]
 pub mod document;
+#[cfg(feature = "json")]
+pub mod interop;
 pub mod leaf;
 #[cfg(feature = "alloc")]
 pub mod merge;
 #[cfg(feature = "alloc")]
 pub mod path;
 pub mod reflect;
+#[cfg(feature = "registry")]
+pub mod registry;
 pub mod schema;
 pub mod sync;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! The little CBOR that flat formats need (RFC 8949): integers, strings, flat arrays.
+//! The little CBOR that small formats need (RFC 8949): integers, strings, heads of arrays and maps.
 //!
 //! A general decoder costs a chip as much flash as a whole engine. Both halves here are *sticky*: a failure is
 //! remembered, and asked for once, at the end. What is read must be in its shortest form, so there is one spelling of
@@ -9,9 +9,13 @@ use core::convert::Infallible;
 use minicbor::encode::Write;
 
 const UNSIGNED: u8 = 0 << 5;
+const NEGATIVE: u8 = 1 << 5;
 const BYTES: u8 = 2 << 5;
 const TEXT: u8 = 3 << 5;
 const ARRAY: u8 = 4 << 5;
+const MAP: u8 = 5 << 5;
+const TAG: u8 = 6 << 5;
+const TRUE: u8 = 7 << 5 | 21;
 const NULL: u8 = 7 << 5 | 22;
 
 /// How many bytes follow the first of an argument's shortest head (§3).
@@ -37,18 +41,21 @@ const fn following(argument: u64) -> usize {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FlatReader<'b> {
-    rest: &'b [u8],
-    failed: bool,
+    // Nothing once something was not as it must be: two words, which fit into registers.
+    rest: Option<&'b [u8]>,
 }
 
 impl<'b> FlatReader<'b> {
     /// Reads from the front of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'b [u8]) -> Self {
-        Self {
-            rest: bytes,
-            failed: false,
-        }
+        Self { rest: Some(bytes) }
+    }
+
+    /// Reads what was looked for and may be missing; then it has failed from the beginning.
+    #[must_use]
+    pub const fn found(bytes: Option<&'b [u8]>) -> Self {
+        Self { rest: bytes }
     }
 
     /// Reads an unsigned integer; 0 when there is none.
@@ -61,11 +68,22 @@ impl<'b> FlatReader<'b> {
     #[inline(never)]
     pub fn u32(&mut self) -> u32 {
         let value = u32::try_from(self.uint());
-        self.failed |= value.is_err();
+        self.require(value.is_ok());
         value.unwrap_or(0)
     }
 
+    /// Reads an integer of either sign and up to 63 bits; 0 when there is none.
+    #[inline(never)]
+    pub fn int(&mut self) -> i64 {
+        let negative = self.peek() == Some(1);
+        let argument = i64::try_from(self.head(if negative { NEGATIVE } else { UNSIGNED }));
+        self.require(argument.is_ok());
+        let argument = argument.unwrap_or(0);
+        if negative { !argument } else { argument }
+    }
+
     /// Reads a byte string; an empty one when there is none.
+    #[inline(never)]
     pub fn bytes(&mut self) -> &'b [u8] {
         let len = self.head(BYTES);
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
@@ -75,7 +93,7 @@ impl<'b> FlatReader<'b> {
     pub fn text(&mut self) -> &'b str {
         let len = self.head(TEXT);
         let text = core::str::from_utf8(self.take(usize::try_from(len).unwrap_or(usize::MAX)));
-        self.failed |= text.is_err();
+        self.require(text.is_ok());
         text.unwrap_or_default()
     }
 
@@ -86,23 +104,128 @@ impl<'b> FlatReader<'b> {
         self.require(found);
     }
 
+    /// Reads an integer of either sign and up to 31 bits; 0 when there is none.
+    #[inline(never)]
+    pub fn i32(&mut self) -> i32 {
+        let value = i32::try_from(self.int());
+        self.require(value.is_ok());
+        value.unwrap_or(0)
+    }
+
+    /// Reads the head of an array and returns how many items follow; 0 when there is none.
+    #[inline(never)]
+    pub fn array_len(&mut self) -> u32 {
+        self.len(ARRAY)
+    }
+
+    /// Reads the head of a map and returns how many pairs follow; 0 when there is none.
+    #[inline(never)]
+    pub fn map_len(&mut self) -> u32 {
+        self.len(MAP)
+    }
+
+    /// Reads a tag and returns its number; the item it is about follows.
+    pub fn tag(&mut self) -> u64 {
+        self.head(TAG)
+    }
+
+    /// Reads `false` or `true`; `false` when there is neither.
+    pub fn boolean(&mut self) -> bool {
+        let value = self.take(1).first().map(|first| first ^ TRUE);
+        self.require(matches!(value, Some(0 | 1)));
+        value == Some(0)
+    }
+
+    /// Reads a null, if one is next, and says whether it was.
+    pub fn null(&mut self) -> bool {
+        let found = self.rest.and_then(<[u8]>::first) == Some(&NULL);
+        if found {
+            self.take(1);
+        }
+        found
+    }
+
+    /// The major type of the next item, 0 to 7; `None` at the end.
+    #[must_use]
+    pub fn peek(&self) -> Option<u8> {
+        self.rest?.first().map(|first| first >> 5)
+    }
+
+    /// Steps over one item of any kind and returns its bytes; none when there is no whole one.
+    ///
+    /// Neither the order of keys nor texts are looked at: that is what [`check`](super::check) is for.
+    ///
+    /// ```
+    /// use iot_core::codec::FlatReader;
+    /// let mut reader = FlatReader::new(&[0xa1, 0x01, 0x82, 0x02, 0x03, 0x04]);
+    /// assert_eq!(reader.item(), [0xa1, 0x01, 0x82, 0x02, 0x03]);
+    /// assert_eq!(reader.uint(), 4);
+    /// ```
+    #[inline(never)]
+    pub fn item(&mut self) -> &'b [u8] {
+        let whole = self.rest.unwrap_or(&[]);
+        let mut left = 1_u64;
+        while left > 0
+            && let Some(rest) = self.rest
+        {
+            let first = rest.first().copied().unwrap_or(u8::MAX);
+            let argument = match first >> 5 {
+                // One byte, or a head whose followers are a value of its own: no number is too short here.
+                7 => {
+                    self.take(match first & 0x1f {
+                        0..=23 => 1,
+                        24 => 2,
+                        25 => 3,
+                        26 => 5,
+                        27 => 9,
+                        _ => usize::MAX,
+                    });
+                    0
+                }
+                _ => self.head(first & 0xe0),
+            };
+            let more = match first >> 5 {
+                2 | 3 => {
+                    self.take(usize::try_from(argument).unwrap_or(usize::MAX));
+                    0
+                }
+                4 => argument,
+                5 => argument.saturating_mul(2),
+                6 => 1,
+                _ => 0,
+            };
+            left = (left - 1).saturating_add(more);
+        }
+        let used = self.rest.map(|rest| whole.len() - rest.len());
+        used.and_then(|used| whole.get(..used)).unwrap_or(&[])
+    }
+
     /// Fails unless `holds`.
     pub const fn require(&mut self, holds: bool) {
-        self.failed |= !holds;
+        if !holds {
+            self.rest = None;
+        }
     }
 
     /// Whether everything was as it must be, to the end.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rest() == Some(&[])
+        self.rest == Some(&[])
     }
 
     /// What was not read; `None` when something before it was not as it must be.
     #[must_use]
-    pub fn rest(&self) -> Option<&'b [u8]> {
-        (!self.failed).then_some(self.rest)
+    pub const fn rest(&self) -> Option<&'b [u8]> {
+        self.rest
     }
 
+    fn len(&mut self, major: u8) -> u32 {
+        let len = u32::try_from(self.head(major));
+        self.require(len.is_ok());
+        len.unwrap_or(0)
+    }
+
+    #[inline(never)]
     fn head(&mut self, major: u8) -> u64 {
         // Another major type leaves a bit above the argument.
         let info = self.take(1).first().map_or(u8::MAX, |first| first ^ major);
@@ -113,17 +236,17 @@ impl<'b> FlatReader<'b> {
         let bytes = 1 << (info % 8);
         let followers = self.take(bytes).iter();
         let argument = followers.fold(0, |value, &byte| value << 8 | u64::from(byte));
-        self.failed |= info > 27 || following(argument) != bytes;
-        argument
+        // What is refused counts for nothing: somebody may count up to it.
+        let shortest = info <= 27 && following(argument) == bytes;
+        self.require(shortest);
+        if shortest { argument } else { 0 }
     }
 
+    #[inline(never)]
     fn take(&mut self, len: usize) -> &'b [u8] {
-        let Some((taken, rest)) = self.rest.split_at_checked(len) else {
-            self.failed = true;
-            return &[];
-        };
-        self.rest = rest;
-        taken
+        let split = self.rest.and_then(|rest| rest.split_at_checked(len));
+        self.rest = split.map(|(_, rest)| rest);
+        split.map_or(&[], |(taken, _)| taken)
     }
 }
 

@@ -1,15 +1,13 @@
 //! Header parameters (RFC 9052 §3).
 
-use minicbor::Decoder;
-use minicbor::data::Type;
-
 use super::CoseError;
-use crate::codec::{self, Limits, Writer};
+use crate::codec::{self, FlatReader, Limits, Writer};
 use crate::crypto::SignatureAlgorithm;
 
 const ALGORITHM: i64 = 1;
 const CRITICAL: i64 = 2;
 const KEY_ID: i64 = 4;
+const DIRECT: i64 = -6;
 
 const LIMITS: Limits = Limits::new(4_096, 6, 128);
 
@@ -99,26 +97,29 @@ impl<'a> Header<'a> {
         // A zero-length string stands for the empty map (RFC 9052 §3).
         if !protected.is_empty() {
             codec::check(protected, LIMITS)?;
-            each(protected, |label, decoder| {
-                match label {
-                    ALGORITHM => algorithm = decoder.i64().ok().and_then(Algorithm::from_number),
-                    CRITICAL => return Err(CoseError::Critical),
-                    KEY_ID => key_id = Some(decoder.bytes().map_err(|_| CoseError::Structure)?),
-                    _ => {}
+            each(protected, |label, reader| match label {
+                ALGORITHM => {
+                    algorithm = Algorithm::from_number(reader.int());
+                    Ok(())
                 }
-                Ok(())
+                CRITICAL => Err(CoseError::Critical),
+                KEY_ID => {
+                    key_id = Some(reader.bytes());
+                    Ok(())
+                }
+                _ => Ok(()),
             })?;
         }
-        each(unprotected, |label, decoder| {
-            match label {
-                // Unauthenticated where it must not be, or doubled between the headers.
-                ALGORITHM if algorithm.is_none() => return Err(CoseError::Algorithm),
-                ALGORITHM | CRITICAL => return Err(CoseError::Structure),
-                KEY_ID if key_id.is_some() => return Err(CoseError::Structure),
-                KEY_ID => key_id = Some(decoder.bytes().map_err(|_| CoseError::Structure)?),
-                _ => {}
+        each(unprotected, |label, reader| match label {
+            // Unauthenticated where it must not be, or doubled between the headers.
+            ALGORITHM if algorithm.is_none() => Err(CoseError::Algorithm),
+            ALGORITHM | CRITICAL => Err(CoseError::Structure),
+            KEY_ID if key_id.is_some() => Err(CoseError::Structure),
+            KEY_ID => {
+                key_id = Some(reader.bytes());
+                Ok(())
             }
-            Ok(())
+            _ => Ok(()),
         })?;
         Ok(Self {
             algorithm: algorithm.ok_or(CoseError::Algorithm)?,
@@ -127,26 +128,78 @@ impl<'a> Header<'a> {
     }
 }
 
+/// For a body whose signers have headers of their own.
+pub(super) fn nothing_critical(protected: &[u8], unprotected: &[u8]) -> Result<(), CoseError> {
+    if !protected.is_empty() {
+        codec::check(protected, LIMITS)?;
+        each(protected, |label, _| match label {
+            CRITICAL => Err(CoseError::Critical),
+            _ => Ok(()),
+        })?;
+    }
+    each(unprotected, |label, _| match label {
+        CRITICAL => Err(CoseError::Structure),
+        _ => Ok(()),
+    })
+}
+
+/// The key id of a recipient that holds the key itself (RFC 9052 §8.5.1): the algorithm is -6, nothing is protected.
+pub(super) fn direct<'a>(
+    protected: &'a [u8],
+    unprotected: &'a [u8],
+) -> Result<Option<&'a [u8]>, CoseError> {
+    let (mut is_direct, mut key_id) = (false, None);
+    each(unprotected, |label, reader| {
+        match label {
+            ALGORITHM => is_direct = reader.int() == DIRECT,
+            CRITICAL => return Err(CoseError::Structure),
+            KEY_ID => key_id = Some(reader.bytes()),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if is_direct && protected.is_empty() {
+        Ok(key_id)
+    } else {
+        Err(CoseError::Algorithm)
+    }
+}
+
 /// Calls `read` with each integer label of a checked map; it may read the value or leave it.
-fn each<'a>(
+#[inline(never)]
+fn walk<'a>(
     map: &'a [u8],
-    mut read: impl FnMut(i64, &mut Decoder<'a>) -> Result<(), CoseError>,
+    read: &mut dyn FnMut(i64, &mut FlatReader<'a>) -> Result<(), CoseError>,
 ) -> Result<(), CoseError> {
-    let mut decoder = Decoder::new(map);
-    let entries = decoder.map().ok().flatten().ok_or(CoseError::Structure)?;
-    for _ in 0..entries {
-        let label = match decoder.datatype() {
-            Ok(Type::String) => decoder.skip().map(|()| None),
-            _ => decoder.i64().map(Some),
+    let mut reader = FlatReader::new(map);
+    for _ in 0..reader.map_len() {
+        let label = match reader.peek() {
+            Some(0 | 1) => Some(reader.int()),
+            // The specification has texts as labels too (RFC 9052 §1.4).
+            Some(3) => {
+                reader.item();
+                None
+            }
+            _ => return Err(CoseError::Structure),
         };
-        let label = label.map_err(|_| CoseError::Structure)?;
-        let mut value = decoder.clone();
+        let mut value = reader;
         if let Some(label) = label {
             read(label, &mut value)?;
         }
-        decoder.skip().map_err(|_| CoseError::Structure)?;
+        reader.item();
+        // A failure to read the value, or to step over it.
+        if value.rest().is_none() || reader.rest().is_none() {
+            return Err(CoseError::Structure);
+        }
     }
-    Ok(())
+    reader.is_empty().then_some(()).ok_or(CoseError::Structure)
+}
+
+fn each<'a>(
+    map: &'a [u8],
+    mut read: impl FnMut(i64, &mut FlatReader<'a>) -> Result<(), CoseError>,
+) -> Result<(), CoseError> {
+    walk(map, &mut read)
 }
 
 pub(super) fn write_protected(

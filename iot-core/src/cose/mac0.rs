@@ -2,7 +2,7 @@
 
 use super::CoseError;
 use super::header::{Algorithm, Header};
-use super::structure::{self, Content, Parts, Tagged};
+use super::structure::{self, Content, Parts, Signed, Tagged};
 use crate::crypto::{Mac, Tag};
 
 const TAG: u64 = 17;
@@ -18,7 +18,8 @@ impl<'a> Mac0<'a> {
     ///
     /// # Errors
     ///
-    /// [`CoseError`] unless it is one deterministic `COSE_Mac0` of at most 1 MiB with HMAC 256/256.
+    /// [`CoseError`] unless it is one deterministic `COSE_Mac0` of at most
+    /// [`MAX_MESSAGE_BYTES`](super::MAX_MESSAGE_BYTES) with HMAC 256/256.
     pub fn decode(input: &'a [u8], tagged: Tagged) -> Result<Self, CoseError> {
         let parts = Parts::decode(input, TAG, tagged)?;
         match parts.header.algorithm {
@@ -52,10 +53,14 @@ impl<'a> Mac0<'a> {
         key: &dyn Mac,
     ) -> Result<&'a [u8], CoseError> {
         let payload = self.0.payload(detached)?;
-        structure::with_structure(CONTEXT, self.0.protected, external, payload, |parts| {
-            key.verify(parts, self.0.proof)
-        })
-        .map_err(|_| CoseError::Unverified)?;
+        let signed = Signed {
+            context: CONTEXT,
+            protected: self.0.protected,
+            signer: None,
+            external,
+            payload,
+        };
+        signed.holds(&mut |parts| key.verify(parts, self.0.proof))?;
         Ok(payload)
     }
 }
@@ -76,8 +81,15 @@ pub fn mac0<'b>(
     let mut room = [0; 8];
     let protected = structure::protected(&mut room, Algorithm::Hmac256)?;
     let mut tag = Tag::default();
-    structure::with_structure(CONTEXT, protected, external, content.bytes(), |parts| {
-        key.authenticate(parts, &mut tag)
-    })?;
+    let signed = Signed {
+        context: CONTEXT,
+        protected,
+        signer: None,
+        external,
+        payload: content.bytes(),
+    };
+    let mut done = Ok(());
+    signed.with_parts(&mut |parts| done = key.authenticate(parts, &mut tag));
+    done?;
     structure::assemble(buffer, TAG, protected, key_id, content, &tag)
 }

@@ -2,7 +2,7 @@
 
 use super::CoseError;
 use super::header::{Algorithm, Header};
-use super::structure::{self, Content, Parts, Tagged};
+use super::structure::{self, Content, Parts, Signed, Tagged};
 use crate::crypto::{Signature, Signer, Verifier};
 
 const TAG: u64 = 18;
@@ -18,7 +18,8 @@ impl<'a> Sign1<'a> {
     ///
     /// # Errors
     ///
-    /// [`CoseError`] unless it is one deterministic `COSE_Sign1` of at most 1 MiB with a supported algorithm.
+    /// [`CoseError`] unless it is one deterministic `COSE_Sign1` of at most
+    /// [`MAX_MESSAGE_BYTES`](super::MAX_MESSAGE_BYTES) with a supported algorithm.
     pub fn decode(input: &'a [u8], tagged: Tagged) -> Result<Self, CoseError> {
         let parts = Parts::decode(input, TAG, tagged)?;
         match parts.header.algorithm.signature() {
@@ -54,14 +55,15 @@ impl<'a> Sign1<'a> {
         external: &[u8],
         key: &dyn Verifier,
     ) -> Result<&'a [u8], CoseError> {
-        if self.0.header.algorithm.signature() != Some(key.algorithm()) {
-            return Err(CoseError::Algorithm);
-        }
         let payload = self.0.payload(detached)?;
-        structure::with_structure(CONTEXT, self.0.protected, external, payload, |parts| {
-            key.verify(parts, self.0.proof)
-        })
-        .map_err(|_| CoseError::Unverified)?;
+        let signed = Signed {
+            context: CONTEXT,
+            protected: self.0.protected,
+            signer: None,
+            external,
+            payload,
+        };
+        signed.verify(&self.0.header, self.0.proof, key)?;
         Ok(payload)
     }
 }
@@ -99,9 +101,16 @@ pub fn sign1<'b>(
     let mut room = [0; 8];
     let protected = structure::protected(&mut room, Algorithm::of_key(key.algorithm()))?;
     let mut signature = Signature::empty();
-    structure::with_structure(CONTEXT, protected, external, content.bytes(), |parts| {
-        key.sign(parts, &mut signature)
-    })?;
+    let signed = Signed {
+        context: CONTEXT,
+        protected,
+        signer: None,
+        external,
+        payload: content.bytes(),
+    };
+    let mut done = Ok(());
+    signed.with_parts(&mut |parts| done = key.sign(parts, &mut signature));
+    done?;
     structure::assemble(
         buffer,
         TAG,

@@ -1,13 +1,18 @@
 //! What all COSE messages with one recipient share.
 
-use minicbor::Decoder;
-use minicbor::data::{Tag, Type};
+use minicbor::data::Tag;
 
 use super::CoseError;
 use super::header::{self, Algorithm, Header};
-use crate::codec::{self, Limits, write_head};
+use crate::codec::{self, FlatReader, Limits, write_head};
+use crate::crypto::{BadSignature, Verifier};
 
-const LIMITS: Limits = Limits::new(1 << 20, 8, 256);
+/// The longest message that is read, in bytes: 16 MiB, room for a signed list of two million entries.
+///
+/// Reading takes no memory, and time in proportion to the length only where it is hashed.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 24;
+
+pub(super) const LIMITS: Limits = Limits::new(MAX_MESSAGE_BYTES, 8, 256);
 
 /// Whether a message begins with its CBOR tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,30 +57,14 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub(super) fn decode(input: &'a [u8], tag: u64, tagged: Tagged) -> Result<Self, CoseError> {
         codec::check(input, LIMITS)?;
-        let mut decoder = Decoder::new(input);
-        let found = match decoder.datatype() {
-            Ok(Type::Tag) => decoder.tag().ok(),
-            _ => None,
-        };
-        let expected = match tagged {
-            Tagged::Required => Some(Tag::new(tag)),
-            Tagged::Absent => None,
-        };
-        if found != expected || decoder.array().ok().flatten() != Some(4) {
-            return Err(CoseError::Structure);
-        }
-        let protected = decoder.bytes().map_err(|_| CoseError::Structure)?;
-        let start = decoder.position();
-        decoder.skip().map_err(|_| CoseError::Structure)?;
-        let unprotected = input
-            .get(start..decoder.position())
-            .ok_or(CoseError::Structure)?;
-        let payload = match decoder.datatype() {
-            Ok(Type::Null) => decoder.null().map(|()| None),
-            _ => decoder.bytes().map(Some),
-        };
-        let payload = payload.map_err(|_| CoseError::Structure)?;
-        let proof = decoder.bytes().map_err(|_| CoseError::Structure)?;
+        let mut reader = FlatReader::new(input);
+        open(&mut reader, tag, tagged, 4);
+        let protected = reader.bytes();
+        let unprotected = reader.item();
+        let payload = payload(&mut reader);
+        let proof = reader.bytes();
+        reader.require(reader.is_empty());
+        reader.rest().ok_or(CoseError::Structure)?;
         Ok(Self {
             protected,
             header: Header::decode(protected, unprotected)?,
@@ -86,33 +75,98 @@ impl<'a> Parts<'a> {
 
     /// The one payload there is: attached, or handed in.
     pub(super) fn payload(&self, detached: Option<&'a [u8]>) -> Result<&'a [u8], CoseError> {
-        match (self.payload, detached) {
-            (Some(payload), None) | (None, Some(payload)) => Ok(payload),
-            _ => Err(CoseError::Payload),
-        }
+        one_payload(self.payload, detached)
     }
 }
 
-/// Hands `use_parts` the `Sig_structure` or `MAC_structure` (RFC 9052 §4.4, §6.3) in pieces, uncopied.
-pub(super) fn with_structure<R>(
-    context: &str,
-    protected: &[u8],
-    external: &[u8],
-    payload: &[u8],
-    use_parts: impl FnOnce(&[&[u8]]) -> R,
-) -> R {
-    let (mut a, mut b, mut c, mut d) = ([0; 9], [0; 9], [0; 9], [0; 9]);
-    use_parts(&[
-        &[0x84],
-        write_head(&mut a, 3, context.len() as u64),
-        context.as_bytes(),
-        write_head(&mut b, 2, protected.len() as u64),
-        protected,
-        write_head(&mut c, 2, external.len() as u64),
-        external,
-        write_head(&mut d, 2, payload.len() as u64),
-        payload,
-    ])
+/// The one payload there is: attached, or handed in.
+pub(super) const fn one_payload<'a>(
+    attached: Option<&'a [u8]>,
+    detached: Option<&'a [u8]>,
+) -> Result<&'a [u8], CoseError> {
+    match (attached, detached) {
+        (Some(payload), None) | (None, Some(payload)) => Ok(payload),
+        _ => Err(CoseError::Payload),
+    }
+}
+
+/// Reads the tag, where there must be one, and the head of an array of `items`.
+pub(super) fn open(reader: &mut FlatReader<'_>, tag: u64, tagged: Tagged, items: u32) {
+    if tagged == Tagged::Required {
+        let found = reader.tag();
+        reader.require(found == tag);
+    }
+    let found = reader.array_len();
+    reader.require(found == items);
+}
+
+/// Reads a payload, or nil where it travels elsewhere.
+pub(super) fn payload<'a>(reader: &mut FlatReader<'a>) -> Option<&'a [u8]> {
+    (!reader.null()).then(|| reader.bytes())
+}
+
+/// What is signed or authenticated: the `Sig_structure` or `MAC_structure` (RFC 9052 §4.4, §6.3).
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub(super) context: &'static str,
+    pub(super) protected: &'a [u8],
+    /// The protected header of one signer among several.
+    pub(super) signer: Option<&'a [u8]>,
+    pub(super) external: &'a [u8],
+    pub(super) payload: &'a [u8],
+}
+
+type Check<'c> = &'c mut dyn FnMut(&[&[u8]]) -> Result<(), BadSignature>;
+
+impl Signed<'_> {
+    /// Hands `use_parts` the structure in pieces, uncopied.
+    #[inline(never)]
+    pub(super) fn with_parts(&self, use_parts: &mut dyn FnMut(&[&[u8]])) {
+        let (mut a, mut b, mut c, mut d, mut e) = ([0; 9], [0; 9], [0; 9], [0; 9], [0; 9]);
+        let signer = self.signer.unwrap_or(&[]);
+        use_parts(&[
+            if self.signer.is_some() {
+                &[0x85]
+            } else {
+                &[0x84]
+            },
+            head(&mut a, 3, self.context.as_bytes()),
+            self.context.as_bytes(),
+            head(&mut b, 2, self.protected),
+            self.protected,
+            self.signer.map_or(&[], |signer| head(&mut e, 2, signer)),
+            signer,
+            head(&mut c, 2, self.external),
+            self.external,
+            head(&mut d, 2, self.payload),
+            self.payload,
+        ]);
+    }
+
+    /// Whether a key's own check of the structure holds.
+    pub(super) fn holds(&self, check: Check<'_>) -> Result<(), CoseError> {
+        let mut checked = Err(BadSignature::new());
+        self.with_parts(&mut |parts| checked = check(parts));
+        checked.map_err(|_| CoseError::Unverified)
+    }
+
+    /// The same with a public key, which must be one for the algorithm that the header names.
+    #[inline(never)]
+    pub(super) fn verify(
+        &self,
+        header: &Header<'_>,
+        proof: &[u8],
+        key: &dyn Verifier,
+    ) -> Result<(), CoseError> {
+        if header.algorithm.signature() != Some(key.algorithm()) {
+            return Err(CoseError::Algorithm);
+        }
+        self.holds(&mut |parts| key.verify(parts, proof))
+    }
+}
+
+fn head<'h>(head: &'h mut [u8; 9], major: u8, bytes: &[u8]) -> &'h [u8] {
+    write_head(head, major, bytes.len() as u64)
 }
 
 /// The protected header as the content of its byte string.

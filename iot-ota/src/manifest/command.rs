@@ -2,9 +2,7 @@
 
 use core::fmt;
 
-use iot_core::codec::{self, CodecError};
-use minicbor::Decoder;
-use minicbor::data::Type;
+use iot_core::codec::{self, CodecError, FlatReader};
 
 use super::envelope::Limits;
 use super::parameter::{ParameterCode, Parameters};
@@ -12,16 +10,24 @@ use super::parameter::{ParameterCode, Parameters};
 /// The number of a condition or directive, known or not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct CommandCode(i64);
+pub struct CommandCode(i32);
 
 impl CommandCode {
     /// The number on the wire.
     #[must_use]
-    pub const fn get(self) -> i64 {
+    pub const fn get(self) -> i32 {
         self.0
     }
 
-    const fn name(self) -> Option<&'static str> {
+    /// The code of a number, known or not.
+    #[must_use]
+    pub const fn new(code: i32) -> Self {
+        Self(code)
+    }
+
+    /// What the specifications call it; `None` when none of them has it.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
         Some(match self.0 {
             1 => "condition-vendor-identifier",
             2 => "condition-class-identifier",
@@ -112,8 +118,14 @@ pub struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) const fn new(bytes: &'a [u8], limits: Limits) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8], limits: Limits) -> Self {
         Self { bytes, limits }
+    }
+
+    /// The sequence as CBOR.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Checks the sequence's form and goes through its commands.
@@ -123,18 +135,17 @@ impl<'a> Sequence<'a> {
     /// [`CommandError`] when it is not a sequence within the limits.
     pub fn commands(&self) -> Result<Commands<'a>, CommandError> {
         codec::check(self.bytes, self.limits.codec)?;
-        let mut decoder = Decoder::new(self.bytes);
-        let items = decoder.array().ok().flatten();
-        let items = items.ok_or(CommandError::Structure)?;
-        if items % 2 != 0 {
+        let mut reader = FlatReader::new(self.bytes);
+        let items = reader.array_len();
+        if !items.is_multiple_of(2) || reader.rest().is_none() {
             return Err(CommandError::Structure);
         }
         let limit = self.limits.commands;
-        if items / 2 > limit as u64 {
+        if items / 2 > u32::try_from(limit).unwrap_or(u32::MAX) {
             return Err(CommandError::TooMany { limit });
         }
         Ok(Commands {
-            decoder,
+            reader,
             left: items / 2,
         })
     }
@@ -143,8 +154,8 @@ impl<'a> Sequence<'a> {
 /// Goes through the commands of a [`Sequence`]; ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Commands<'a> {
-    decoder: Decoder<'a>,
-    left: u64,
+    reader: FlatReader<'a>,
+    left: u32,
 }
 
 /// One command.
@@ -169,37 +180,51 @@ pub enum Argument<'a> {
     EveryComponent,
     /// Parameters to set.
     Parameters(Parameters<'a>),
-    /// One that is not interpreted here, as CBOR.
+    /// One that is read where it is used, as CBOR: components, sequences, or parameters of several components.
     Other(&'a [u8]),
 }
 
+impl<'a> Argument<'a> {
+    /// Reads what belongs to a command; `None` when it is of the wrong type.
+    #[inline(never)]
+    pub(crate) fn decode(code: i32, raw: &'a [u8]) -> Option<Self> {
+        let mut reader = FlatReader::new(raw);
+        let argument = match (code, reader.peek()?) {
+            // Only `true` stands for every component; `false` stands for nothing (§8.4.10.1).
+            (12, 7) => {
+                let every = reader.boolean();
+                reader.require(every);
+                Self::EveryComponent
+            }
+            (12, 4) | (15, 4) | (32, 2) | (34 | 35, 5) => Self::Other(reader.item()),
+            (12, _) => Self::Component(reader.uint()),
+            (19 | 20, _) => Self::Parameters(Parameters::of(reader.item())?),
+            (15 | 32 | 34 | 35, _) => return None,
+            _ => {
+                let policy = reader.uint();
+                reader.require(policy < 16);
+                Self::ReportingPolicy(u8::try_from(policy).unwrap_or(0))
+            }
+        };
+        reader.is_empty().then_some(argument)
+    }
+}
+
 impl<'a> Commands<'a> {
+    /// Which command is next, and its argument as CBOR.
+    #[inline(never)]
+    pub(crate) fn pair(reader: &mut FlatReader<'a>) -> Option<(i32, &'a [u8])> {
+        let pair = (reader.i32(), reader.item());
+        reader.rest().map(|_| pair)
+    }
+
     fn command(&mut self) -> Result<Command<'a>, CommandError> {
-        let code = self.decoder.i64().map_err(|_| CommandError::Structure)?;
+        let (code, raw) = Self::pair(&mut self.reader).ok_or(CommandError::Structure)?;
         let command = CommandCode(code);
         if command.name().is_none() {
             return Err(CommandError::Unknown { command });
         }
-        let start = self.decoder.position();
-        let mut value = self.decoder.clone();
-        self.decoder.skip().map_err(|_| CommandError::Structure)?;
-        let raw = self.decoder.input().get(start..self.decoder.position());
-        let wrong = CommandError::Argument { command };
-        let raw = raw.ok_or(wrong)?;
-        let argument = match code {
-            12 => match value.datatype() {
-                Ok(Type::Bool) => Argument::EveryComponent,
-                Ok(Type::Array) => Argument::Other(raw),
-                _ => Argument::Component(value.u64().map_err(|_| wrong)?),
-            },
-            19 | 20 => Argument::Parameters(Parameters::of(raw)?),
-            15 | 32 | 34 | 35 => Argument::Other(raw),
-            _ => Argument::ReportingPolicy(value.u8().ok().filter(|&bits| bits < 16).ok_or(wrong)?),
-        };
-        // Only `true` stands for every component; `false` stands for nothing (§8.4.10.1).
-        if matches!(argument, Argument::EveryComponent) && !value.bool().unwrap_or(false) {
-            return Err(wrong);
-        }
+        let argument = Argument::decode(code, raw).ok_or(CommandError::Argument { command })?;
         Ok(Command {
             code: command,
             argument,

@@ -1,13 +1,11 @@
 //! The envelope: a signed manifest and what travels with it, before anything is believed (§8.2).
 
-use iot_core::codec::{self, CodecError};
+use iot_core::codec::{self, CodecError, FlatReader};
 use iot_core::cose::Tagged;
-use minicbor::Decoder;
-use minicbor::data::{Tag, Type};
 
-const ENVELOPE_TAG: Tag = Tag::new(107);
-const AUTHENTICATION: i64 = 2;
-const MANIFEST: i64 = 3;
+const ENVELOPE_TAG: u64 = 107;
+const AUTHENTICATION: i32 = 2;
+const MANIFEST: i32 = 3;
 
 /// How much of an envelope is looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,9 +61,13 @@ impl Element {
         Self::Text,
     ];
 
+    pub(super) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     /// The key in the manifest and in the envelope.
     #[must_use]
-    pub const fn key(self) -> i64 {
+    pub const fn key(self) -> i32 {
         match self {
             Self::CoSwid => 14,
             Self::DependencyResolution => 15,
@@ -76,7 +78,7 @@ impl Element {
         }
     }
 
-    pub(super) fn of_key(key: i64) -> Option<Self> {
+    pub(super) fn of_key(key: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|element| element.key() == key)
     }
 }
@@ -99,7 +101,7 @@ pub enum EnvelopeError {
     #[error("the envelope has an element with the unknown key {key}")]
     Unknown {
         /// Its key.
-        key: i64,
+        key: i32,
     },
     /// There is no manifest in it.
     #[error("the envelope holds no manifest")]
@@ -130,19 +132,17 @@ impl<'a> SignedManifest<'a> {
     /// # Errors
     ///
     /// [`EnvelopeError`] with the first thing that is wrong.
+    #[inline(never)]
     pub fn decode(input: &'a [u8], tagged: Tagged, limits: Limits) -> Result<Self, EnvelopeError> {
         codec::check(input, limits.codec)?;
-        let mut decoder = Decoder::new(input);
-        let found = match decoder.datatype() {
-            Ok(Type::Tag) => decoder.tag().ok(),
-            _ => None,
-        };
-        if found != (tagged == Tagged::Required).then_some(ENVELOPE_TAG) {
+        let mut reader = FlatReader::new(input);
+        let is_tagged = reader.peek() == Some(6);
+        if is_tagged != (tagged == Tagged::Required) || is_tagged && reader.tag() != ENVELOPE_TAG {
             return Err(EnvelopeError::Tag);
         }
-        let map = input.get(decoder.position()..).unwrap_or(&[]);
+        let map = reader.rest().unwrap_or(&[]);
         let (mut authentication, mut manifest) = (None, None);
-        for entry in Entries::of(map).ok_or(EnvelopeError::Structure)? {
+        for entry in Entries::of(map) {
             let entry = entry.ok_or(EnvelopeError::Structure)?;
             match entry.key {
                 Key::Number(AUTHENTICATION) => authentication = Some(entry.content),
@@ -163,24 +163,42 @@ impl<'a> SignedManifest<'a> {
 
     /// The elements that travel beside the manifest, each a byte string with its head.
     pub(super) fn elements(&self) -> impl Iterator<Item = (Element, &'a [u8])> {
-        let entries = Entries::of(self.map).into_iter().flatten().flatten();
+        let entries = Entries::of(self.map).flatten();
         entries.filter_map(|entry| match entry.key {
             Key::Number(key) => Some((Element::of_key(key)?, entry.whole)),
             Key::Name(_) => None,
         })
     }
 
+    /// The payloads that travel in the envelope.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let entries = Entries::of(self.map).flatten();
+        entries.filter_map(|entry| match entry.key {
+            Key::Name(name) => Some((name, entry.content)),
+            Key::Number(_) => None,
+        })
+    }
+
     /// A payload that travels in the envelope under a name such as `#firmware`.
+    #[inline(never)]
     pub(super) fn integrated(&self, name: &str) -> Option<&'a [u8]> {
-        let entries = Entries::of(self.map).into_iter().flatten().flatten();
-        let mut found = entries.filter(|entry| entry.key == Key::Name(name));
-        found.next().map(|entry| entry.content)
+        let mut entries = Entries::of(self.map).flatten();
+        let found = entries.find(|entry| entry.key == Key::Name(name));
+        found.map(|entry| entry.content)
+    }
+
+    /// The element of that key, as a byte string with its head.
+    #[inline(never)]
+    pub(super) fn element(&self, key: i32) -> Option<&'a [u8]> {
+        let mut entries = Entries::of(self.map).flatten();
+        let found = entries.find(|entry| entry.key == Key::Number(key));
+        found.map(|entry| entry.whole)
     }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Key<'a> {
-    Number(i64),
+    Number(i32),
     Name(&'a str),
 }
 
@@ -190,44 +208,44 @@ struct Entry<'a> {
     content: &'a [u8],
 }
 
-/// Goes through a map of byte strings; `None` for an entry of another kind.
+/// Goes through a map of byte strings; `None` for an entry of another kind, and for what is no map.
 struct Entries<'a> {
-    decoder: Decoder<'a>,
-    left: u64,
+    reader: FlatReader<'a>,
+    left: u32,
 }
 
 impl<'a> Entries<'a> {
-    fn of(map: &'a [u8]) -> Option<Self> {
-        let mut decoder = Decoder::new(map);
-        let left = decoder.map().ok()??;
-        Some(Self { decoder, left })
-    }
-
-    fn entry(&mut self) -> Option<Entry<'a>> {
-        let key = match self.decoder.datatype().ok()? {
-            Type::String => Key::Name(self.decoder.str().ok()?),
-            _ => Key::Number(self.decoder.i64().ok()?),
-        };
-        let start = self.decoder.position();
-        let content = self.decoder.bytes().ok()?;
-        let whole = self.decoder.input().get(start..self.decoder.position())?;
-        Some(Entry {
-            key,
-            whole,
-            content,
-        })
+    fn of(map: &'a [u8]) -> Self {
+        let mut reader = FlatReader::new(map);
+        let left = reader.map_len();
+        Self {
+            // What is no map has one entry, a bad one.
+            left: if reader.rest().is_some() { left } else { 1 },
+            reader,
+        }
     }
 }
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Option<Entry<'a>>;
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let entry = self.entry();
-        if entry.is_none() {
+        let key = match self.reader.peek() {
+            Some(3) => Key::Name(self.reader.text()),
+            _ => Key::Number(self.reader.i32()),
+        };
+        let mut content = self.reader;
+        let entry = Entry {
+            key,
+            whole: self.reader.item(),
+            content: content.bytes(),
+        };
+        if content.rest().is_none() || self.reader.rest().is_none() {
             self.left = 0;
+            return Some(None);
         }
-        Some(entry)
+        Some(Some(entry))
     }
 }

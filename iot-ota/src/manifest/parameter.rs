@@ -2,21 +2,26 @@
 
 use core::fmt;
 
+use iot_core::codec::FlatReader;
 use iot_core::crypto::Sha256Digest;
-use minicbor::Decoder;
-use minicbor::data::Type;
 
 use super::command::CommandError;
 
 /// The number of a parameter, known or not.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ParameterCode(i64);
+pub struct ParameterCode(i32);
 
 impl ParameterCode {
+    /// The code of a number, known or not.
+    #[must_use]
+    pub const fn new(code: i32) -> Self {
+        Self(code)
+    }
+
     /// The number on the wire.
     #[must_use]
-    pub const fn get(self) -> i64 {
+    pub const fn get(self) -> i32 {
         self.0
     }
 }
@@ -77,39 +82,51 @@ pub enum Parameter<'a> {
 /// A map of parameters, decoded one by one.
 #[derive(Clone, Debug)]
 pub struct Parameters<'a> {
-    decoder: Decoder<'a>,
-    left: u64,
+    reader: FlatReader<'a>,
+    left: u32,
 }
 
 impl<'a> Parameters<'a> {
-    /// Begins a map that [`iot_core::codec::check`] has passed.
-    pub(super) fn of(map: &'a [u8]) -> Result<Self, CommandError> {
-        let mut decoder = Decoder::new(map);
-        let left = decoder.map().ok().flatten();
-        Ok(Self {
-            left: left.ok_or(CommandError::Structure)?,
-            decoder,
-        })
+    /// Begins a map that [`iot_core::codec::check`] has passed; `None` when it is no map.
+    pub(crate) fn of(map: &'a [u8]) -> Option<Self> {
+        let mut reader = FlatReader::new(map);
+        let left = reader.map_len();
+        reader.rest().map(|_| Self { reader, left })
     }
 
-    fn parameter(&mut self) -> Result<Parameter<'a>, CommandError> {
-        let code = self.decoder.i64().map_err(|_| CommandError::Structure)?;
-        let start = self.decoder.position();
-        let mut value = self.decoder.clone();
-        self.decoder.skip().map_err(|_| CommandError::Structure)?;
-        let raw = self.decoder.input().get(start..self.decoder.position());
-        let code = ParameterCode(code);
-        let wrong = CommandError::Parameter { code };
-        let uuid = |value: &mut Decoder<'a>| value.bytes().ok()?.try_into().ok();
-        let parameter = match code.0 {
-            1 => uuid(&mut value).map(Parameter::VendorId),
-            2 => uuid(&mut value).map(Parameter::ClassId),
-            3 => digest_in(value).map(Parameter::ImageDigest),
-            14 => value.u64().ok().map(Parameter::ImageSize),
-            21 => value.str().ok().map(Parameter::Uri),
-            _ => raw.map(|value| Parameter::Other { code, value }),
+    /// The next parameter as it stands: its code, and its value as CBOR.
+    #[inline(never)]
+    pub(crate) fn pair(&mut self) -> Option<(i32, &'a [u8])> {
+        self.left = self.left.checked_sub(1)?;
+        let pair = (self.reader.i32(), self.reader.item());
+        self.reader.rest().map(|_| pair)
+    }
+
+    fn parameter(&mut self) -> Option<Result<Parameter<'a>, CommandError>> {
+        if self.left == 0 {
+            return None;
+        }
+        let Some((code, value)) = self.pair() else {
+            return Some(Err(CommandError::Structure));
         };
-        parameter.ok_or(wrong)
+        let mut reader = FlatReader::new(value);
+        let parameter = match code {
+            1 => uuid(&mut reader).map(Parameter::VendorId),
+            2 => uuid(&mut reader).map(Parameter::ClassId),
+            3 => digest_in(&mut reader).copied().map(Parameter::ImageDigest),
+            14 => Some(Parameter::ImageSize(reader.uint())),
+            21 => Some(Parameter::Uri(reader.text())),
+            _ => {
+                reader = FlatReader::new(&[]);
+                Some(Parameter::Other {
+                    code: ParameterCode(code),
+                    value,
+                })
+            }
+        };
+        let code = ParameterCode(code);
+        let parameter = parameter.filter(|_| reader.is_empty());
+        Some(parameter.ok_or(CommandError::Parameter { code }))
     }
 }
 
@@ -117,8 +134,7 @@ impl<'a> Iterator for Parameters<'a> {
     type Item = Result<Parameter<'a>, CommandError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let parameter = self.parameter();
+        let parameter = self.parameter()?;
         if parameter.is_err() {
             self.left = 0;
         }
@@ -126,12 +142,49 @@ impl<'a> Iterator for Parameters<'a> {
     }
 }
 
+fn uuid(reader: &mut FlatReader<'_>) -> Option<[u8; 16]> {
+    reader.bytes().try_into().ok()
+}
+
 /// The digest is wrapped in a byte string, which must hold nothing else.
-fn digest_in(mut value: Decoder<'_>) -> Option<Sha256Digest> {
-    let content = value.bytes().ok()?;
-    let mut decoder = Decoder::new(content);
-    let digest = super::digest(&mut decoder)?;
-    (decoder.position() == content.len()).then_some(digest)
+#[inline(never)]
+pub(crate) fn digest_in<'a>(reader: &mut FlatReader<'a>) -> Option<&'a Sha256Digest> {
+    super::digest(reader.bytes())
+}
+
+/// Whether a value is one that a parameter of this code may have (§8.4.8 and its companions); `None` for a code that
+/// no specification has.
+#[inline(never)]
+pub(crate) fn fits(code: i32, value: &[u8]) -> Option<bool> {
+    let mut reader = FlatReader::new(value);
+    let fits = match code {
+        // A private enterprise number may stand for the vendor.
+        1 if reader.peek() == Some(6) => reader.tag() == 112 && !reader.bytes().is_empty(),
+        1 | 2 | 24 => reader.bytes().len() == 16,
+        3 => digest_in(&mut reader).is_some(),
+        4 | 5 | 14 | 22 | 26 => {
+            reader.uint();
+            true
+        }
+        12 | 13 => {
+            reader.boolean();
+            true
+        }
+        18 | 19 | 23 | 25 | 28 | 29 | 30 => {
+            reader.bytes();
+            true
+        }
+        21 => {
+            reader.text();
+            true
+        }
+        27 => {
+            reader.int();
+            true
+        }
+        _ => return None,
+    };
+    Some(fits && reader.is_empty())
 }
 
 /// Where something is installed: a path of byte strings.
@@ -140,23 +193,28 @@ fn digest_in(mut value: Decoder<'_>) -> Option<Sha256Digest> {
 pub struct ComponentId<'a>(&'a [u8]);
 
 impl<'a> ComponentId<'a> {
-    pub(super) fn decode(decoder: &mut Decoder<'a>) -> Option<Self> {
-        let start = decoder.position();
-        let segments = decoder.array().ok()??;
-        for _ in 0..segments {
-            if decoder.datatype().ok()? != Type::Bytes {
-                return None;
-            }
-            decoder.bytes().ok()?;
+    /// Reads one; `None` when it is no array of byte strings.
+    #[inline(never)]
+    pub(crate) fn decode(reader: &mut FlatReader<'a>) -> Option<Self> {
+        let whole = reader.item();
+        let mut segments = FlatReader::new(whole);
+        for _ in 0..segments.array_len() {
+            segments.bytes();
         }
-        decoder.input().get(start..decoder.position()).map(Self)
+        segments.is_empty().then_some(Self(whole))
+    }
+
+    /// The identifier as CBOR: an array of byte strings.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0
     }
 
     /// The segments of the path.
     pub fn segments(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut decoder = Decoder::new(self.0);
-        let segments = decoder.array().ok().flatten().unwrap_or(0);
-        (0..segments).map_while(move |_| decoder.bytes().ok())
+        let mut reader = FlatReader::new(self.0);
+        let segments = reader.array_len();
+        (0..segments).map(move |_| reader.bytes())
     }
 }
 

@@ -3,9 +3,9 @@
 use iot_core::crypto::Sha256Digest;
 
 use super::command::{Argument, Command, CommandCode, CommandError, Sequence};
+use super::content::Manifest;
 use super::envelope::Element;
 use super::parameter::{Parameter, ParameterCode};
-use super::verify::Manifest;
 use crate::slot::Release;
 
 /// What a manifest is compared with: vendor and class (§8.4.8.2), and where the device installs.
@@ -94,7 +94,7 @@ pub enum PlanError {
     )]
     UnsupportedPart {
         /// Its key.
-        key: i64,
+        key: i32,
     },
     /// Vendor or class is never checked, so that it would install on any device.
     #[error("the manifest does not check vendor and class before it fetches")]
@@ -143,7 +143,7 @@ impl<'a> Manifest<'a> {
                 return Err(PlanError::Part { element });
             }
         }
-        if let Some(key) = self.unfollowed() {
+        if let Some(key) = [5, 6, 24].into_iter().find(|key| self.part(*key).is_some()) {
             return Err(PlanError::UnsupportedPart { key });
         }
         let mut run = Run::new(device);

@@ -5,6 +5,8 @@ mod policy;
 mod report;
 mod state;
 mod storage;
+#[cfg(feature = "sim")]
+mod view;
 
 use core::fmt;
 use core::ops::Deref;
@@ -13,7 +15,7 @@ use core::time::Duration;
 use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
 use iot_core::{Channel, Engine, Instant, Now};
 
-use super::slot::{Code, Slot, Version};
+use super::slot::{Code, Slot, SubTwin, Version};
 use crate::reflect::{Desired, Twin, field};
 use state::{Issued, State};
 
@@ -82,6 +84,7 @@ impl<D> Deref for Change<D> {
 /// assert!(twin.changed().is_none());
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct TwinDevice<T: Twin, const PENDING: usize> {
     /// What is the case.
     actual: T,
@@ -117,6 +120,13 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[must_use]
     pub const fn with_records(mut self, first: RecordKey) -> Self {
         self.state.records = first;
+        self
+    }
+
+    /// Is this one of the device's twins.
+    #[must_use]
+    pub const fn numbered(mut self, number: SubTwin) -> Self {
+        self.state.number = number;
         self
     }
 
@@ -236,14 +246,6 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         if let Some(field) = field::<T>(index) {
             self.state.tell(self.slots.as_mut(), index, field.id);
         }
-    }
-
-    /// What it claims to have, and the version of each field; `None` while that is not durable.
-    #[cfg(all(test, feature = "alloc", feature = "derive"))]
-    pub(super) fn progress(&self) -> Option<(Version, alloc::vec::Vec<Version>)> {
-        let stamps = self.slots().map(|slot| slot.stamp).collect();
-        let state = &self.state;
-        (!state.must_persist()).then(|| (Version::new(state.epoch, state.contiguous), stamps))
     }
 }
 

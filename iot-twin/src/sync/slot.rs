@@ -57,6 +57,44 @@ impl fmt::Display for Version {
     }
 }
 
+/// Which of a device's twins: a number that both sides agree on, 0 for the only one.
+///
+/// A device may run up to twelve twins over one channel, each with versions, acknowledgements and records of its
+/// own; a twin ignores what is said to another. Give each its own
+/// [records](super::TwinDevice::with_records).
+///
+/// ```
+/// use iot_twin::sync::SubTwin;
+/// const NETWORK: SubTwin = SubTwin::new(1);
+/// assert_ne!(NETWORK, SubTwin::MAIN);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SubTwin(u8);
+
+impl SubTwin {
+    /// The twin of a device that has one.
+    pub const MAIN: Self = Self(0);
+
+    /// Wraps a number.
+    ///
+    /// # Panics
+    ///
+    /// When it is above 11; in a constant that is an error of the compiler.
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        // What a message is and for which twin has to be one byte of CBOR.
+        assert!(number < 12, "a device has at most twelve twins, from 0");
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
 /// What a device answered to a desired value; numbered like HTTP's status codes.
 ///
 /// ```

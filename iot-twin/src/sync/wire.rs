@@ -3,25 +3,27 @@
 #[cfg(feature = "alloc")]
 pub(super) mod service;
 
-use super::slot::{Code, Version};
+use super::slot::{Code, SubTwin, Version};
 use crate::leaf::{LeafReader, LeafWriter};
 use crate::schema::FieldId;
 
 /// The format this crate speaks.
 const FORMAT: u8 = 1;
 /// Reported versions stay below, so that a hostile number cannot exhaust them.
-const VERSION_LIMIT: u64 = 1 << 62;
+pub(super) const VERSION_LIMIT: u64 = 1 << 62;
 /// The most fields of one message: its count is one byte, which can be filled in at the end.
 pub(super) const MAX_FIELDS: u8 = 23;
 
 const ARRAY: u8 = 0x80;
-const NULL: u8 = 0xf6;
+/// The encoding of null.
+pub(super) const NULL: u8 = 0xf6;
 const DELTA: u8 = 0;
 const REPORT: u8 = 1;
 
 /// What a service says beside the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Delta {
+    pub(super) twin: SubTwin,
     pub(super) epoch: u32,
     pub(super) base: u32,
     pub(super) to: u32,
@@ -32,6 +34,7 @@ pub(super) struct Delta {
 /// What a device says before the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Report {
+    pub(super) twin: SubTwin,
     pub(super) epoch: u32,
     pub(super) contiguous: u32,
     pub(super) floor: u64,
@@ -54,11 +57,12 @@ pub(super) struct DesiredLeaf {
 }
 
 impl Delta {
-    /// The head of a delta, and how many fields follow; whether it was one, the reader knows.
+    /// The head of a delta for a twin, and how many fields follow; whether it was one, the reader knows.
     #[inline]
-    pub(super) fn read(input: &mut LeafReader<'_>) -> (Self, u8) {
-        open(input, ARRAY | 8, DELTA);
+    pub(super) fn read(input: &mut LeafReader<'_>, twin: SubTwin) -> (Self, u8) {
+        open(input, ARRAY | 8, kind(twin, DELTA));
         let delta = Self {
+            twin,
             epoch: input.u32(),
             base: input.u32(),
             to: input.u32(),
@@ -83,10 +87,13 @@ impl DesiredLeaf {
     }
 }
 
-/// A desired value's share of the digest.
+/// A desired value's share of the digest; none when it was withdrawn, so that a service may forget that it was.
 #[cfg_attr(target_pointer_width = "32", inline(never))]
 #[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
+    if value == [NULL] {
+        return 0;
+    }
     let start = factor(id)
         .wrapping_add(version.epoch().wrapping_mul(0x85eb_ca6b))
         .wrapping_add(version.number().wrapping_mul(0xc2b2_ae35));
@@ -127,6 +134,11 @@ pub(super) fn version(input: &mut LeafReader<'_>) -> u64 {
     version
 }
 
+/// A message says with one number what it is and for which twin.
+const fn kind(twin: SubTwin, kind: u8) -> u8 {
+    twin.get() << 1 | kind
+}
+
 /// How a message of each kind begins: an array of so many, the format, the kind.
 #[cfg_attr(target_pointer_width = "32", inline(never))]
 #[cfg_attr(not(target_pointer_width = "32"), inline)]
@@ -142,7 +154,7 @@ const REPORT_TAIL: usize = 19;
 
 /// Starts a report; fields follow through [`Fields`], then [`close_report`].
 pub(super) fn open_report(out: &mut LeafWriter<'_>, report: &Report) -> Fields {
-    out.raw(&[ARRAY | 11, FORMAT, REPORT]);
+    out.raw(&[ARRAY | 11, FORMAT, kind(report.twin, REPORT)]);
     out.unsigned(report.epoch.into());
     out.unsigned(report.contiguous.into());
     out.unsigned(report.floor);

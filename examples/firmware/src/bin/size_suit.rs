@@ -1,17 +1,34 @@
-//! A SUIT manifest without the curve: decoded, its digest checked with SHA-256, and planned.
+//! The whole SUIT processor without cryptography: a manifest decoded, verified and followed, with every condition
+//! and directive there is.
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
 use iot_core::cose::Tagged;
-use iot_core::crypto::{BadSignature, SignatureAlgorithm, Verifier};
+use iot_core::crypto::{BadSignature, Digest, Sha256Digest, SignatureAlgorithm, Verifier};
 use iot_firmware::board::{Board, exit, opaque};
-use iot_firmware::fixture::{DEVICE, MANIFEST, SEQUENCE};
-use iot_identity::rustcrypto::Sha256;
+use iot_firmware::fixture::{CLASS, COMPONENT, MANIFEST, SEQUENCE, VENDOR};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey};
+use iot_ota::process::{Capabilities, Component, Effect, Identity, Procedure, Process, Step};
 
-/// Believes whatever memory says, so that only the curve is missing.
+/// Dependencies may be kept where the manifest does not say.
+const COMPONENTS: &[Component<'static>] = &[Component::new(COMPONENT), Component::new(&[])];
+const CAPABILITIES: Capabilities<'static> =
+    Capabilities::new(Identity::new(VENDOR, CLASS), COMPONENTS);
+
+/// Believes whatever memory says, so that only the cryptography is missing.
 struct Believer;
+
+impl Digest for Believer {
+    fn update(&mut self, bytes: &[u8]) {
+        opaque(bytes.len());
+    }
+    fn finish(&mut self) -> Sha256Digest {
+        // Where the envelope says what was signed.
+        let signed = opaque(MANIFEST).get(13..45);
+        signed.and_then(|signed| signed.try_into().ok()).unwrap_or_default()
+    }
+}
 
 impl Verifier for Believer {
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -41,8 +58,27 @@ fn size_of_image() -> Option<usize> {
         SignedManifest::decode(opaque(MANIFEST), Tagged::Required, Limits::default()).ok()?;
     let keys = SigningKey::new(Believer);
     let manifest = signed
-        .verify(&keys, &mut Sha256::new(), opaque(SEQUENCE))
+        .verify(&keys, &mut Believer, opaque(SEQUENCE))
         .ok()?;
-    let plan = manifest.plan(&DEVICE).ok()?;
-    Some(plan.release.size as usize)
+    let capabilities = opaque(&CAPABILITIES);
+    let procedure = opaque(Procedure::Update);
+    let mut process = Process::<32>::new(manifest, procedure, capabilities)
+        .ok()?
+        .recording();
+    let mut room = [0; 64];
+    let mut size = None;
+    loop {
+        let step = process.step().ok()?;
+        match opaque(&step) {
+            Step::Finished => return size,
+            Step::Dependency { .. } => process.dependency(Some(manifest)),
+            Step::Perform {
+                effect: Effect::Fetch(fetch),
+                ..
+            } => size = usize::try_from(fetch.size?).ok(),
+            _ => {}
+        }
+        process.done(opaque(true));
+        opaque(process.position()?.encode(&mut room)?);
+    }
 }

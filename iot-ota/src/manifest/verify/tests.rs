@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::super::command::CommandError;
 use super::super::envelope::{Element, EnvelopeError, Limits, SignedManifest};
+use super::super::keys::{KeyList, SigningKey};
 use super::super::plan::{Device, PlanError};
 use super::*;
 use crate::testing::{Sha256, sha256};
@@ -198,7 +199,7 @@ fn one_accepted_signature_among_others_is_enough_and_none_is_not() {
         result(&[[0xff].to_vec()]),
         Err(VerifyError::Unauthenticated)
     );
-    assert_eq!(result(&[several, other]), Err(VerifyError::UnsupportedCose));
+    assert_eq!(result(&[several, other]), Err(VerifyError::Unauthenticated));
 }
 
 #[test]
@@ -260,7 +261,7 @@ fn version_and_sequence_number_are_judged_before_the_rest() {
 #[test]
 fn a_severed_part_is_used_only_with_the_digest_that_was_signed() {
     let install = Parts::good().install;
-    let content = Decoder::new(&install).bytes().unwrap().to_vec();
+    let content = minicbor::Decoder::new(&install).bytes().unwrap().to_vec();
     let severed = Parts {
         install: suit_digest(&install),
         ..Parts::good()
@@ -330,7 +331,7 @@ fn what_this_processor_cannot_do_is_refused_by_name() {
         };
         let error = parts.plan().unwrap_err();
         assert!(
-            matches!(error, PlanError::Unsupported { command } if command.get() == i64::from(code))
+            matches!(error, PlanError::Unsupported { command } if command.get() == i32::from(code))
         );
         assert!(std::format!("{error}").starts_with(name), "{error}");
     }
@@ -370,7 +371,7 @@ fn a_part_that_no_plan_follows_is_refused_by_its_key() {
     for (key, value) in [(5, component), (6, wrapped(b"1.0")), (24, commands)] {
         let mut parts = Parts::good();
         parts.more = [(key, value)].to_vec();
-        let key = i64::from(key);
+        let key = i32::from(key);
         assert_eq!(parts.plan(), Err(PlanError::UnsupportedPart { key }));
     }
 }

@@ -11,7 +11,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[inline(never)]
     pub(super) fn delta(&mut self, payload: &[u8]) {
         let mut input = LeafReader::new(payload);
-        let (delta, count) = Delta::read(&mut input);
+        let (delta, count) = Delta::read(&mut input, self.state.number);
         if input.failed() {
             return;
         }

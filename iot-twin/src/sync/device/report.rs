@@ -25,6 +25,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let mut fields = wire::open_report(
             out,
             &Report {
+                twin: state.number,
                 epoch: state.epoch,
                 contiguous: state.contiguous,
                 floor: state.absolute(1),

@@ -7,14 +7,15 @@ use iot_core::engine::RecordKey;
 
 use super::Timing;
 use crate::schema::FieldId;
-use crate::sync::slot::Slot;
+use crate::sync::slot::{Slot, SubTwin};
 use crate::sync::wire::{self, Delta, Digests};
 
 const MAX_DOUBLINGS: u8 = 6;
 
 // All zeros at the start but for the spans of time: a chip clears memory with less code than it copies it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct State {
+    pub(super) number: SubTwin,
     /// Of the newest delta taken in, and up to where everything of it is in.
     pub(super) epoch: u32,
     pub(super) contiguous: u32,
@@ -57,7 +58,7 @@ pub(super) struct State {
 }
 
 /// What the step that was handed out will change once it is done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Issued {
     Nothing,
     /// Records of all fields in front of one; with the twin's own when that says how many reports are allowed.
@@ -73,6 +74,7 @@ pub(super) enum Issued {
 impl State {
     pub(super) const fn new(records: RecordKey) -> Self {
         let new = Self {
+            number: SubTwin::MAIN,
             epoch: 0,
             contiguous: 0,
             dirty: false,
@@ -253,6 +255,37 @@ impl State {
         } else {
             self.absolute(self.sent)
         }
+    }
+
+    /// All of it but the timers, in words.
+    #[cfg(feature = "sim")]
+    pub(super) fn memory(&self) -> alloc::string::String {
+        let versions = [
+            self.contiguous,
+            self.last,
+            self.reserved,
+            self.acknowledged,
+            self.sent,
+            self.spoken,
+        ];
+        let flags = [
+            self.dirty,
+            self.greeted,
+            self.stated,
+            self.restored,
+            self.connected,
+            self.tell,
+            self.want,
+        ];
+        alloc::format!(
+            "{}{versions:?}{flags:?}{} {} {} {:?}{:?}",
+            self.epoch,
+            self.base,
+            self.known,
+            self.newest,
+            self.issued,
+            self.digests,
+        )
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -1,6 +1,6 @@
 //! What a service's user sees of a twin: wishes go in, reports come out.
 
-mod fit;
+pub(super) mod fit;
 
 use alloc::collections::BTreeMap;
 
@@ -217,6 +217,15 @@ impl TwinService {
         Some(&wish.value).filter(|value| !value.is_null())
     }
 
+    /// Under which version a field was last desired; `None` when it is not.
+    ///
+    /// It is what [`Edit::if_version`](super::Edit::if_version) asks for.
+    #[must_use]
+    pub fn desired_version(&self, name: &str) -> Option<Version> {
+        let wish = self.desired.get(&self.id(name)?)?;
+        Some(Version::new(self.epoch, wish.version))
+    }
+
     /// Everything public that is desired: by name, groups in groups; fields without a name by their number.
     #[must_use]
     pub fn desired_document(&self) -> Value {
@@ -283,12 +292,12 @@ impl TwinService {
         document
     }
 
-    fn id(&self, name: &str) -> Option<FieldId> {
+    pub(super) fn id(&self, name: &str) -> Option<FieldId> {
         let schema = self.schema.iter().find(|schema| schema.name == *name)?;
         Some(schema.field.id)
     }
 
-    fn schema(&self, name: &str) -> Result<&Schema, DesireError> {
+    pub(super) fn schema(&self, name: &str) -> Result<&Schema, DesireError> {
         let schema = self.schema.iter().find(|schema| schema.name == *name);
         let schema = schema.ok_or(DesireError::Unknown)?;
         if is_writable(schema) {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{ARRAY, DELTA, Delta, Digests, FORMAT, Fields, REPORT, Report};
 use crate::leaf::{LeafReader, LeafWriter};
 use crate::schema::FieldId;
-use crate::sync::slot::Code;
+use crate::sync::slot::{Code, SubTwin};
 
 /// A reported field as it arrived.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +27,11 @@ pub(in crate::sync) struct FullReport<'a> {
 }
 
 impl<'a> FullReport<'a> {
-    pub(in crate::sync) fn read(payload: &'a [u8]) -> Option<Self> {
+    pub(in crate::sync) fn read(payload: &'a [u8], twin: SubTwin) -> Option<Self> {
         let mut input = LeafReader::new(payload);
-        super::open(&mut input, ARRAY | 11, REPORT);
+        super::open(&mut input, ARRAY | 11, super::kind(twin, REPORT));
         let head = Report {
+            twin,
             epoch: input.u32(),
             contiguous: input.u32(),
             floor: super::version(&mut input),
@@ -86,7 +87,7 @@ impl<'a> ReportedLeaf<'a> {
 
 /// Writes a delta; fields follow through [`Fields`].
 pub(in crate::sync) fn write_delta(out: &mut LeafWriter<'_>, delta: &Delta) -> Fields {
-    out.raw(&[ARRAY | 8, FORMAT, DELTA]);
+    out.raw(&[ARRAY | 8, FORMAT, super::kind(delta.twin, DELTA)]);
     out.unsigned(delta.epoch.into());
     out.unsigned(delta.base.into());
     out.unsigned(delta.to.into());

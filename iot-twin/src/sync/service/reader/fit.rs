@@ -35,7 +35,7 @@ fn encoded<T: Twin>(twin: &T, index: usize) -> Option<Vec<u8>> {
 }
 
 /// The value in the form that the field has.
-pub(super) fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
+pub(in crate::sync::service) fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
     let field = &schema.field;
     match value {
         Value::Null if field.optional => Ok(value),

@@ -1,0 +1,180 @@
+//! Any of the four messages that prove who wrote a payload.
+
+use super::CoseError;
+use super::header::{self, Algorithm, Header};
+use super::structure::{self, Signed, Tagged};
+use crate::codec::{self, FlatReader};
+use crate::crypto::{Mac, Verifier};
+
+const MAC0: u64 = 17;
+const SIGN1: u64 = 18;
+const MAC: u64 = 97;
+const SIGN: u64 = 98;
+
+/// A tagged `COSE_Sign1`, `COSE_Sign`, `COSE_Mac0` or `COSE_Mac` over a detached payload: the proofs in it, one by
+/// one.
+///
+/// For whoever takes all four, on a chip: [`Sign1`](super::Sign1) and its siblings are each for one of them.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use iot_core::cose::{Content, Proofs, sign1};
+/// use iot_core::sim::ToyKey;
+///
+/// let key = ToyKey::new(7);
+/// let mut buffer = [0; 256];
+/// let message = sign1(&mut buffer, &key, Some(b"key-1"), Content::Detached(b"open"), &[])?;
+/// let mut proofs = Proofs::decode(message)?;
+/// let proof = proofs.next().unwrap()?;
+/// assert_eq!(proof.header().key_id, Some(&b"key-1"[..]));
+/// assert!(proof.verify(b"open", &key).is_ok() && proof.verify(b"shut", &key).is_err());
+/// # }
+/// # Ok::<(), iot_core::cose::CoseError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Proofs<'a> {
+    kind: u64,
+    body: &'a [u8],
+    unprotected: &'a [u8],
+    // The one proof of a message that has only one.
+    proof: &'a [u8],
+    // The signers, or the recipients.
+    parts: FlatReader<'a>,
+    left: u32,
+}
+
+/// One of the [`Proofs`] of a message: a signature, or an authentication code for one recipient.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    context: &'static str,
+    body: &'a [u8],
+    signer: Option<&'a [u8]>,
+    header: Header<'a>,
+    proof: &'a [u8],
+}
+
+impl<'a> Proofs<'a> {
+    /// Reads a message without believing it.
+    ///
+    /// # Errors
+    ///
+    /// [`CoseError`] unless it is one deterministic message of the four kinds, of at most 1 MiB, with a detached
+    /// payload.
+    #[inline(never)]
+    pub fn decode(input: &'a [u8]) -> Result<Self, CoseError> {
+        codec::check(input, structure::LIMITS)?;
+        let mut reader = FlatReader::new(input);
+        let kind = reader.tag();
+        let items = reader.array_len();
+        let (body, unprotected) = (reader.bytes(), reader.item());
+        let detached = reader.null();
+        reader.require(detached);
+        let proof = if kind == SIGN { &[] } else { reader.bytes() };
+        let several = matches!(kind, SIGN | MAC);
+        let left = if several { reader.array_len() } else { 1 };
+        let known = matches!((kind, items), (MAC0 | SIGN1 | SIGN, 4) | (MAC, 5));
+        reader.require(known);
+        let parts = FlatReader::new(reader.rest().ok_or(CoseError::Structure)?);
+        if kind == SIGN {
+            header::nothing_critical(body, unprotected)?;
+        }
+        Ok(Self {
+            kind,
+            body,
+            unprotected,
+            proof,
+            parts,
+            left,
+        })
+    }
+
+    fn part(&mut self) -> Result<Proof<'a>, CoseError> {
+        let (mut protected, mut unprotected, mut proof) = (self.body, self.unprotected, self.proof);
+        let several = matches!(self.kind, SIGN | MAC);
+        if several {
+            let mut part = FlatReader::new(self.parts.item());
+            structure::open(&mut part, 0, Tagged::Absent, 3);
+            (protected, unprotected, proof) = (part.bytes(), part.item(), part.item());
+            part.rest().ok_or(CoseError::Structure)?;
+        }
+        let header = if self.kind == MAC {
+            // The body says with what, the recipient with which key.
+            let algorithm = Header::decode(self.body, self.unprotected)?.algorithm;
+            let key_id = header::direct(protected, unprotected)?;
+            proof = self.proof;
+            Header { algorithm, key_id }
+        } else {
+            if several {
+                proof = FlatReader::new(proof).bytes();
+            }
+            Header::decode(protected, unprotected)?
+        };
+        let mac = matches!(self.kind, MAC0 | MAC);
+        if mac != (header.algorithm == Algorithm::Hmac256) {
+            return Err(CoseError::Algorithm);
+        }
+        Ok(Proof {
+            context: match self.kind {
+                SIGN1 => "Signature1",
+                SIGN => "Signature",
+                MAC0 => "MAC0",
+                _ => "MAC",
+            },
+            body: self.body,
+            signer: Some(protected).filter(|_| self.kind == SIGN),
+            header,
+            proof,
+        })
+    }
+}
+
+impl<'a> Iterator for Proofs<'a> {
+    type Item = Result<Proof<'a>, CoseError>;
+
+    /// The next proof, or why it is none; a bad one says nothing about the others.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.part())
+    }
+}
+
+impl<'a> Proof<'a> {
+    /// The header, for choosing the key: a shared one where the algorithm is HMAC. Nothing in it is verified.
+    #[must_use]
+    pub const fn header(&self) -> &Header<'a> {
+        &self.header
+    }
+
+    /// Checks a signature over `payload`.
+    ///
+    /// # Errors
+    ///
+    /// [`CoseError::Algorithm`] when key and header disagree, [`CoseError::Unverified`] when it is not this key's.
+    pub fn verify(&self, payload: &[u8], key: &dyn Verifier) -> Result<(), CoseError> {
+        self.signed(payload).verify(&self.header, self.proof, key)
+    }
+
+    /// Checks an authentication code over `payload`.
+    ///
+    /// # Errors
+    ///
+    /// [`CoseError::Algorithm`] when it is a signature, [`CoseError::Unverified`] when it is not this key's.
+    pub fn verify_mac(&self, payload: &[u8], key: &dyn Mac) -> Result<(), CoseError> {
+        if self.header.algorithm != Algorithm::Hmac256 {
+            return Err(CoseError::Algorithm);
+        }
+        let signed = self.signed(payload);
+        signed.holds(&mut |parts| key.verify(parts, self.proof))
+    }
+
+    const fn signed<'p>(&'p self, payload: &'p [u8]) -> Signed<'p> {
+        Signed {
+            context: self.context,
+            protected: self.body,
+            signer: self.signer,
+            external: &[],
+            payload,
+        }
+    }
+}

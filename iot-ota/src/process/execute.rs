@@ -1,0 +1,436 @@
+//! What each command means (§6.4).
+
+use iot_core::codec::FlatReader;
+use iot_core::crypto::Sha256Digest;
+
+use super::capabilities::Identity;
+use super::error::ProcessError;
+use super::frame::{Choice, Kind, Select, offset_of};
+use super::machine::{Asked, Process, Purpose};
+use super::step::{Check, Details, Effect, Fetch, Source, Step, Target};
+use super::version::VersionMatch;
+use crate::manifest::{Parameters, digest_in};
+
+const VENDOR: i32 = 1;
+const CLASS: i32 = 2;
+const DIGEST: i32 = 3;
+const STRICT_ORDER: i32 = 12;
+const SOFT_FAILURE: i32 = 13;
+const SIZE: i32 = 14;
+const CONTENT: i32 = 18;
+const ENCRYPTION: i32 = 19;
+const URI: i32 = 21;
+const SOURCE: i32 = 22;
+const ARGUMENTS: i32 = 23;
+const DEVICE: i32 = 24;
+const FETCH_ARGUMENTS: i32 = 25;
+const METADATA: i32 = 30;
+
+/// What became of the command under way.
+pub(super) enum Outcome<'a> {
+    // It ended, well or not.
+    Ended(bool),
+    // It is something between two commands, and the next one is under way.
+    Next,
+    // A sequence within it is to be followed.
+    Enter(&'a [u8], Kind),
+    // The device has to answer; what, is the next step.
+    Ask(Asked),
+}
+
+type Executed<'a> = Result<Outcome<'a>, ProcessError>;
+
+/// The reporting policy of a command that has one.
+pub(super) fn policy(code: i32, raw: &[u8]) -> Option<u8> {
+    match code {
+        12 | 15 | 19 | 20 | 32 | 34 | 35 => None,
+        _ => raw.first().copied(),
+    }
+}
+
+impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
+    /// Executes the command under way for the component that it is at.
+    #[inline(never)]
+    pub(super) fn execute(&mut self) -> Executed<'a> {
+        let Some((code, raw, next)) = self.command() else {
+            return Err(ProcessError::Structure);
+        };
+        // These are barriers for what was begun without order (§6.7).
+        if matches!(code, 12 | 19 | 20 | 34 | 35) {
+            self.sources = 0;
+            self.targets = 0;
+        }
+        let choice = self.frame().map_or(Choice::Free, |frame| frame.choice);
+        match code {
+            12 => self.select(choice, raw)?,
+            _ if choice == Choice::First => return Err(self.index_error()),
+            34 => self.override_multiple(raw)?,
+            _ => {
+                let index = self.current().unwrap_or(u8::MAX);
+                let target = self.target(index.into());
+                let (target, dependency) = target.ok_or(self.index_error())?;
+                return self.for_component(code, raw, target, dependency);
+            }
+        }
+        self.frame_mut().at = next;
+        Ok(Outcome::Next)
+    }
+
+    #[inline(never)]
+    fn for_component(
+        &mut self,
+        code: i32,
+        raw: &'a [u8],
+        target: Target<'a>,
+        dependency: bool,
+    ) -> Executed<'a> {
+        let place = number(target.place);
+        let mut success = true;
+        match code {
+            1 => success = self.is_vendor(place),
+            2 => success = self.is(place, CLASS, &self.identity(place).class),
+            24 => {
+                let device = self.identity(place).device;
+                success = device.is_some_and(|device| self.is(place, DEVICE, &device));
+            }
+            8 => success = dependency,
+            15 => return Ok(self.branch(raw)),
+            32 => return Ok(Outcome::Enter(FlatReader::new(raw).bytes(), Kind::Run)),
+            19 | 20 => self.parameters(place, raw, code == 19)?,
+            35 => success = self.copy_parameters(place, raw)?,
+            3 | 7 | 11 | 25 if dependency => {
+                let purpose = match code {
+                    11 => Purpose::Process,
+                    code => Purpose::Match {
+                        expected: code != 25,
+                    },
+                };
+                let asked = Asked::Dependency(purpose);
+                self.next = Step::Dependency { target };
+                return Ok(Outcome::Ask(asked));
+            }
+            // Abort, and what only a dependency can pass.
+            7 | 11 | 14 => success = false,
+            // What is compared, or used, may never have been set (§8.4.9).
+            3..=6 | 25..=28 => match self.condition(code, place) {
+                Some(check) => {
+                    self.next = Step::Check { target, check };
+                    return Ok(Outcome::Ask(Asked::Answer));
+                }
+                None => success = false,
+            },
+            _ => match self.effect(code, place) {
+                Some(effect) => {
+                    self.unordered(code, place)?;
+                    self.next = Step::Perform {
+                        target,
+                        effect,
+                        details: Details {
+                            encryption: self.bytes(place, ENCRYPTION),
+                            metadata: self.bytes(place, METADATA),
+                        },
+                    };
+                    return Ok(Outcome::Ask(Asked::Answer));
+                }
+                None => success = false,
+            },
+        }
+        Ok(Outcome::Ended(success))
+    }
+
+    #[inline(never)]
+    fn condition(&self, code: i32, place: u8) -> Option<Check<'a>> {
+        let own = match code {
+            25 => DIGEST,
+            6 => CONTENT,
+            code => code,
+        };
+        let mut value = self.value(place, own);
+        let check = match code {
+            3 | 25 => {
+                let (digest, size) = (digest_in(&mut value)?, self.size(place));
+                if code == 3 {
+                    Check::Image { digest, size }
+                } else {
+                    Check::NotImage { digest, size }
+                }
+            }
+            4 => Check::UseBefore(value.uint()),
+            5 => Check::Slot(value.uint()),
+            6 => Check::Content(value.bytes()),
+            26 => Check::MinimumBattery(value.uint()),
+            27 => Check::Authorized(value.int()),
+            _ => Check::Version(VersionMatch::decode(value.bytes())?),
+        };
+        // It may never have been set.
+        value.rest().map(|_| check)
+    }
+
+    #[inline(never)]
+    fn effect(&self, code: i32, place: u8) -> Option<Effect<'a>> {
+        let own = match code {
+            31 => SOURCE,
+            // These two need nothing.
+            23 => return Some(Effect::Invoke(self.bytes(place, ARGUMENTS))),
+            33 => return Some(Effect::Unlink),
+            code => code,
+        };
+        let mut value = self.value(place, own);
+        let effect = match code {
+            18 => Effect::Write(value.bytes()),
+            21 => Effect::Fetch(Fetch {
+                source: self.source(place)?,
+                arguments: self.bytes(place, FETCH_ARGUMENTS),
+                digest: self.digest(place),
+                size: self.size(place),
+            }),
+            22 | 31 => {
+                let (other, _) = self.target(value.u32())?;
+                if code == 22 {
+                    Effect::Copy { from: other }
+                } else {
+                    Effect::Swap { with: other }
+                }
+            }
+            _ => Effect::Wait(value.bytes()),
+        };
+        value.rest().map(|_| effect)
+    }
+
+    /// Where to fetch from; a name such as `#image` is that of a payload in the envelope.
+    fn source(&self, place: u8) -> Option<Source<'a>> {
+        let uri = self.value(place, URI).text();
+        if uri.starts_with('#') {
+            let payload = self.level().manifest.integrated_payload(uri);
+            payload.map(Source::Integrated)
+        } else {
+            Some(Source::Uri(uri))
+        }
+    }
+
+    fn is_vendor(&self, place: u8) -> bool {
+        let own = self.identity(place);
+        let mut value = self.value(place, VENDOR);
+        if value.peek() == Some(6) {
+            value.tag();
+            own.enterprise == Some(value.bytes())
+        } else {
+            self.is(place, VENDOR, &own.vendor)
+        }
+    }
+
+    #[inline(never)]
+    fn is(&self, place: u8, code: i32, own: &[u8; 16]) -> bool {
+        self.bytes(place, code) == Some(own)
+    }
+
+    fn identity(&self, place: u8) -> &Identity<'_> {
+        let own = self.capabilities.components.get(usize::from(place));
+        let own = own.and_then(|component| component.identity.as_ref());
+        own.unwrap_or(&self.capabilities.identity)
+    }
+
+    #[inline(never)]
+    fn value(&self, place: u8, code: i32) -> FlatReader<'a> {
+        FlatReader::found(self.table.value(place, code))
+    }
+
+    #[inline(never)]
+    fn bytes(&self, place: u8, code: i32) -> Option<&'a [u8]> {
+        let mut value = self.value(place, code);
+        let bytes = value.bytes();
+        value.rest().map(|_| bytes)
+    }
+
+    #[inline(never)]
+    fn size(&self, place: u8) -> Option<u64> {
+        let mut value = self.value(place, SIZE);
+        let size = value.uint();
+        value.rest().map(|_| size)
+    }
+
+    #[inline(never)]
+    fn digest(&self, place: u8) -> Option<&'a Sha256Digest> {
+        digest_in(&mut self.value(place, DIGEST))
+    }
+
+    /// The digest that the dependency under way must have.
+    pub(super) fn expected_dependency(&self) -> Option<&'a Sha256Digest> {
+        let (target, _) = self.target(self.current()?.into())?;
+        self.digest(number(target.place))
+    }
+
+    #[inline(never)]
+    fn select(&mut self, choice: Choice, raw: &'a [u8]) -> Result<(), ProcessError> {
+        let mut reader = FlatReader::new(raw);
+        let select = match reader.peek() {
+            Some(7) => Select::Every,
+            Some(4) => Select::List(offset_of(self.level().bytes, raw)),
+            // No component has an index that does not fit.
+            _ => Select::One(u8::try_from(reader.uint()).unwrap_or(u8::MAX)),
+        };
+        let group = !matches!(select, Select::One(_));
+        // Without order a sequence is about one component, the first that it chooses (§6.7).
+        if choice == Choice::Never || group && choice == Choice::First {
+            return Err(self.index_error());
+        }
+        let own = self.frame_mut();
+        own.select = select;
+        if choice == Choice::First {
+            own.choice = Choice::Never;
+        }
+        Ok(())
+    }
+
+    /// How many components the command under way is executed for.
+    #[inline(never)]
+    pub(super) fn members(&self) -> u8 {
+        let count = match self.frame().map(|frame| frame.select) {
+            Some(Select::Every) => self.level().manifest.component_count(),
+            Some(Select::List(at)) => self.list(at).array_len(),
+            _ => 1,
+        };
+        u8::try_from(count).unwrap_or(u8::MAX)
+    }
+
+    /// The index of the component that the command under way is at.
+    #[inline(never)]
+    pub(super) fn current(&self) -> Option<u8> {
+        let frame = self.frame()?;
+        match frame.select {
+            Select::Nothing => None,
+            Select::One(index) => Some(index),
+            Select::Every => Some(frame.member),
+            Select::List(at) => {
+                let mut reader = self.list(at);
+                reader.array_len();
+                for _ in 0..frame.member {
+                    reader.item();
+                }
+                u8::try_from(reader.uint()).ok()
+            }
+        }
+    }
+
+    fn list(&self, at: u32) -> FlatReader<'a> {
+        FlatReader::new(self.level().bytes.get(at as usize..).unwrap_or(&[]))
+    }
+
+    /// The component of an index, and whether it is a dependency.
+    #[inline(never)]
+    pub(super) fn target(&self, index: u32) -> Option<(Target<'a>, bool)> {
+        let manifest = &self.level().manifest;
+        let dependency = manifest.dependency(index);
+        let id = dependency.or_else(|| manifest.component(index))?;
+        let place = self.capabilities.place(id)?.into();
+        Some((Target { place, id }, dependency.is_some()))
+    }
+
+    #[inline(never)]
+    fn parameters(&mut self, place: u8, raw: &'a [u8], if_unset: bool) -> Result<(), ProcessError> {
+        let mut parameters = Parameters::of(raw).ok_or(ProcessError::Structure)?;
+        while let Some((code, value)) = parameters.pair() {
+            match code {
+                STRICT_ORDER => self.frame_mut().unordered = !FlatReader::new(value).boolean(),
+                // Only sequences within sequences may fail softly (§8.4.8.14).
+                SOFT_FAILURE if self.frame_mut().kind == Kind::Section => {
+                    return Err(self.index_error());
+                }
+                SOFT_FAILURE => self.frame_mut().soft = FlatReader::new(value).boolean(),
+                _ if if_unset && self.table.value(place, code).is_some() => {}
+                _ => self.set(place, code, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> Result<(), ProcessError> {
+        let capacity = PARAMETERS;
+        let set = self.table.set(place, code, value);
+        set.map_err(|_| ProcessError::Parameters { capacity })
+    }
+
+    /// Parameters of several components at once (update management); which one is chosen does not matter.
+    #[inline(never)]
+    fn override_multiple(&mut self, raw: &'a [u8]) -> Result<(), ProcessError> {
+        let mut reader = FlatReader::new(raw);
+        for _ in 0..reader.map_len() {
+            let (index, parameters) = (reader.u32(), reader.item());
+            let target = self.target(index).ok_or(self.index_error())?;
+            self.parameters(number(target.0.place), parameters, false)?;
+        }
+        Ok(())
+    }
+
+    /// Parameters of other components (update management); false when one of them is not set.
+    #[inline(never)]
+    fn copy_parameters(&mut self, place: u8, raw: &'a [u8]) -> Result<bool, ProcessError> {
+        let mut reader = FlatReader::new(raw);
+        for _ in 0..reader.map_len() {
+            let (index, mut codes) = (reader.u32(), FlatReader::new(reader.item()));
+            let (source, _) = self.target(index).ok_or(self.index_error())?;
+            for _ in 0..codes.array_len() {
+                let code = codes.i32();
+                match self.table.value(number(source.place), code) {
+                    Some(value) => self.set(place, code, value)?,
+                    None => return Ok(false),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Without order nothing may be read that is written, or the other way round (§6.7).
+    #[inline(never)]
+    fn unordered(&mut self, code: i32, place: u8) -> Result<(), ProcessError> {
+        if !self.frame().is_some_and(|frame| frame.unordered) {
+            return Ok(());
+        }
+        self.targets |= bit(place);
+        if matches!(code, 22 | 31)
+            && let Some((source, _)) = self.target(self.value(place, SOURCE).u32())
+        {
+            self.sources |= bit(number(source.place));
+        }
+        if self.sources & self.targets != 0 {
+            let index = self.current().unwrap_or(0).into();
+            return Err(ProcessError::Order { index });
+        }
+        Ok(())
+    }
+
+    /// The sequence of a try-each that is next: none is left, or nil, which always succeeds.
+    fn branch(&self, raw: &'a [u8]) -> Outcome<'a> {
+        let branch = self.frame().map_or(0, |frame| frame.branch);
+        let mut reader = FlatReader::new(raw);
+        if u32::from(branch) >= reader.array_len() {
+            return Outcome::Ended(false);
+        }
+        for _ in 0..branch {
+            reader.item();
+        }
+        if reader.null() {
+            Outcome::Ended(true)
+        } else {
+            Outcome::Enter(reader.bytes(), Kind::Branch)
+        }
+    }
+
+    #[inline(never)]
+    fn index_error(&self) -> ProcessError {
+        ProcessError::Index {
+            section: self.section(),
+            offset: self.offset(),
+        }
+    }
+}
+
+/// There are at most 32 places.
+fn number(place: usize) -> u8 {
+    u8::try_from(place).unwrap_or(u8::MAX)
+}
+
+fn bit(place: u8) -> u32 {
+    1_u32.checked_shl(place.into()).unwrap_or(0)
+}

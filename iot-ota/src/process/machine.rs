@@ -1,0 +1,306 @@
+//! The processor's loop: levels of manifests, frames of sequences.
+
+use super::capabilities::Capabilities;
+use super::check;
+use super::error::ProcessError;
+use super::frame::{Frame, Kind};
+use super::parameters::Table;
+use super::position::Position;
+use super::step::{DependencyPath, Record, Step};
+use crate::image::digests_equal;
+use crate::manifest::{INVOKE, LOAD, Manifest, UNINSTALL, VALIDATE};
+
+pub(super) const LEVELS: usize = 4;
+const FRAMES: usize = 16;
+
+/// What a manifest is followed for (§6.4, and trust domains).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Procedure {
+    /// Staging and installing: dependency resolution, payload fetch, candidate verification, install, validate.
+    Update,
+    /// The first half of an update: dependency resolution and payload fetch.
+    Stage,
+    /// The second half of an update: candidate verification, install, validate.
+    Install,
+    /// Validate, load, invoke.
+    Invoke,
+    /// Uninstall.
+    Uninstall,
+}
+
+impl Procedure {
+    /// The keys of the sections, in the order in which they are followed.
+    pub(super) const fn sections(self) -> &'static [i32] {
+        match self {
+            Self::Update => &[15, 16, 18, 20, VALIDATE],
+            Self::Stage => &[15, 16],
+            Self::Install => &[18, 20, VALIDATE],
+            Self::Invoke => &[VALIDATE, LOAD, INVOKE],
+            Self::Uninstall => &[UNINSTALL],
+        }
+    }
+
+    pub(super) const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Update,
+            1 => Self::Stage,
+            2 => Self::Install,
+            3 => Self::Invoke,
+            4 => Self::Uninstall,
+            _ => return None,
+        })
+    }
+}
+
+/// Follows one procedure of a trusted manifest, and of those it depends on.
+///
+/// `PARAMETERS` is the number of parameters that may be set at a time, of all components together.
+///
+/// Ask [`step`](Self::step) what is next, do it, and tell [`done`](Self::done); until then `step` says the same again.
+/// Effects are in strict order: a manifest's leave to do otherwise (§6.7) is checked, and not made use of.
+/// A sequence's choice of components, soft failure and strict order end with it.
+///
+/// ```
+/// # #[cfg(all(feature = "author", feature = "sim"))] {
+/// # use iot_core::crypto::{Digest, Sha256Digest};
+/// # #[derive(Default)] struct Sum(Sha256Digest);
+/// # impl Digest for Sum {
+/// #     fn update(&mut self, bytes: &[u8]) { for b in bytes { self.0[0] = self.0[0].wrapping_mul(31) ^ *b } }
+/// #     fn finish(&mut self) -> Sha256Digest { core::mem::take(&mut self.0) }
+/// # }
+/// # use iot_core::{cose::Tagged, sim::ToyKey};
+/// # use iot_ota::manifest::{Device, Limits, SignedManifest, SigningKey, Template};
+/// # let device = Device::new([1; 16], [2; 16], &[b"firmware"]);
+/// # let template = Template::new(7, device, [3; 32], 4_096, "iot:firmware");
+/// # let envelope = template.sign(&ToyKey::new(1), None, &mut Sum::default())?;
+/// # let keys = SigningKey::new(ToyKey::new(1));
+/// # let signed = SignedManifest::decode(&envelope, Tagged::Required, Limits::default())?;
+/// # let manifest = signed.verify(&keys, &mut Sum::default(), 0)?;
+/// use iot_ota::process::{Capabilities, Component, Effect, Identity, Procedure, Process, Step};
+///
+/// let own = [Component::new(&[b"firmware"])];
+/// let capabilities = Capabilities::new(Identity::new([1; 16], [2; 16]), &own);
+/// let mut process = Process::<32>::new(manifest, Procedure::Update, &capabilities)?;
+/// let mut fetched = 0;
+/// loop {
+///     match process.step()? {
+///         Step::Perform { effect: Effect::Fetch(_), .. } => { fetched += 1; process.done(true) }
+///         Step::Check { .. } => process.done(true),                  // the digest is right
+///         Step::Finished => break,
+///         _ => process.done(false),
+///     }
+/// }
+/// assert_eq!(fetched, 1);
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
+    pub(super) capabilities: &'d Capabilities<'d>,
+    pub(super) table: Table<'a, PARAMETERS>,
+    pub(super) levels: [Level<'a>; LEVELS],
+    pub(super) frames: [Frame; FRAMES],
+    pub(super) depth: u8,
+    pub(super) open: u8,
+    pub(super) left: u16,
+    // Components that commands without order have read, and written.
+    pub(super) sources: u32,
+    pub(super) targets: u32,
+    pub(super) asked: Asked,
+    // What was asked.
+    pub(super) next: Step<'a>,
+    // The steps so far; what the position knows of an earlier run is gone through without a word.
+    pub(super) replayed: u16,
+    pub(super) position: Position,
+    pub(super) record: Option<Record<'a>>,
+    pub(super) records: bool,
+    pub(super) end: Option<Result<(), ProcessError>>,
+}
+
+/// A manifest that is being followed: the first one, or a dependency.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Level<'a> {
+    pub(super) manifest: Manifest<'a>,
+    pub(super) path: DependencyPath,
+    // Which section, and which part of it.
+    pub(super) key: i32,
+    pub(super) part: Part,
+    // The sequence under way.
+    pub(super) bytes: &'a [u8],
+    // How many frames belong to the levels above.
+    pub(super) above: u8,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Part {
+    Start,
+    Shared,
+    Own,
+}
+
+/// What the step that was handed out needs for an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Asked {
+    Nothing,
+    Answer,
+    Dependency(Purpose),
+}
+
+/// What a dependency's manifest is wanted for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Purpose {
+    Match { expected: bool },
+    Process,
+}
+
+impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
+    /// Checks everything that can be checked, and stands before the first step. Parameters are unset.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError`] when the device does not have or take what the manifest needs.
+    #[inline(never)]
+    pub fn new(
+        manifest: Manifest<'a>,
+        procedure: Procedure,
+        capabilities: &'d Capabilities<'d>,
+    ) -> Result<Self, ProcessError> {
+        let (first, rest) = match procedure.sections() {
+            [first, rest @ ..] => (*first, rest),
+            [] => (0, &[][..]),
+        };
+        check::components(&manifest, capabilities)?;
+        check::section(&manifest, first, capabilities)?;
+        for key in rest {
+            check::section(&manifest, *key, capabilities)?;
+        }
+        Ok(Self {
+            capabilities,
+            table: Table::EMPTY,
+            levels: [Level {
+                manifest,
+                path: DependencyPath::default(),
+                key: first,
+                part: Part::Start,
+                bytes: &[],
+                above: 0,
+            }; LEVELS],
+            frames: [Frame::new(0, 0, Kind::Section); FRAMES],
+            depth: 1,
+            open: 0,
+            left: capabilities.steps,
+            sources: 0,
+            targets: 0,
+            asked: Asked::Nothing,
+            next: Step::Finished,
+            replayed: 0,
+            position: Position::start(procedure, manifest.digest()),
+            record: None,
+            records: false,
+            end: None,
+        })
+    }
+
+    /// Stands where another process over the same manifest stood when it was asked for its position.
+    ///
+    /// The steps before are not asked for again; only dependencies are, because their manifests are needed.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); and [`ProcessError::Structure`] when the position is one of another manifest.
+    pub fn resume(
+        manifest: Manifest<'a>,
+        position: &Position,
+        capabilities: &'d Capabilities<'d>,
+    ) -> Result<Self, ProcessError> {
+        let mut process = Self::new(manifest, position.procedure, capabilities)?;
+        if process.position.digest != position.digest || !position.is_whole() {
+            return Err(ProcessError::Structure);
+        }
+        process.position = *position;
+        Ok(process)
+    }
+
+    /// Hands out a [`Step::Record`] for each command whose author asked for one.
+    #[must_use]
+    pub const fn recording(mut self) -> Self {
+        self.records = true;
+        self
+    }
+
+    /// Where it is; `None` after more than 256 steps, when it can only be begun again.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position.is_whole().then_some(self.position)
+    }
+
+    /// What is next. The same again until it is told that it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError`] when the procedure has failed; it says so again whenever it is asked.
+    #[inline(never)]
+    pub fn step(&mut self) -> Result<Step<'a>, ProcessError> {
+        loop {
+            if let Some(record) = self.record {
+                return Ok(Step::Record(record));
+            }
+            if let Some(end) = self.end {
+                return end.map(|()| Step::Finished);
+            }
+            if self.asked != Asked::Nothing {
+                return Ok(self.next);
+            }
+            if let Err(error) = self.turn() {
+                self.end = Some(Err(error));
+            }
+        }
+    }
+
+    /// Says how the step that was handed out went: whether the condition holds, or the effect has happened.
+    ///
+    /// Without such a step nothing happens.
+    pub fn done(&mut self, success: bool) {
+        if self.record.take().is_some() {
+            return;
+        }
+        match self.asked {
+            Asked::Nothing => {}
+            Asked::Answer => {
+                self.asked = Asked::Nothing;
+                self.position.push(success);
+                self.replayed = self.replayed.saturating_add(1);
+                self.settle(success);
+            }
+            Asked::Dependency(_) => self.dependency(None),
+        }
+    }
+
+    /// Hands in the verified manifest of a [`Step::Dependency`]; `None` when there is none that verifies.
+    ///
+    /// Without such a step nothing happens.
+    pub fn dependency(&mut self, manifest: Option<Manifest<'a>>) {
+        let Asked::Dependency(purpose) = self.asked else {
+            return;
+        };
+        self.asked = Asked::Nothing;
+        let expected = self.expected_dependency();
+        let matches = manifest.is_some_and(|manifest| {
+            expected.is_none_or(|expected| digests_equal(manifest.digest(), expected))
+        });
+        match (purpose, manifest) {
+            // Without a digest there is nothing that it could match.
+            (Purpose::Match { expected: wanted }, Some(_)) => {
+                self.settle(expected.is_some() && matches == wanted);
+            }
+            (Purpose::Process, Some(manifest)) if matches => {
+                if let Err(error) = self.descend(manifest) {
+                    self.end = Some(Err(error));
+                }
+            }
+            _ => self.settle(false),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Reports of what a device did, and what becomes of reports that are not true.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "a test fails loudly, on a host"
+)]
+
+#[path = "support/keys.rs"]
+mod keys;
+
+use iot_core::cose::{Content, Sign1, Tagged, sign1};
+use iot_core::sim::ToyKey;
+use iot_ota::manifest::{
+    Author, CommandList, Element, Image, Limits, Manifest, ParameterList, SignedManifest,
+    SigningKey, SlotImage,
+};
+use iot_ota::process::{Capabilities, Check, Component, Identity, Procedure, Process, Step};
+use iot_ota::report::{FalseReport, Report, Reporter};
+use keys::Sha256;
+
+const COMPONENTS: &[Component<'static>] =
+    &[Component::new(&[b"firmware"]), Component::new(&[b"store"])];
+const DEVICE: Capabilities<'static> =
+    Capabilities::new(Identity::new([1; 16], [2; 16]), COMPONENTS);
+
+fn signed(author: &Author) -> Vec<u8> {
+    let mut envelope = author.build(&mut Sha256::default());
+    envelope.sign(&ToyKey::new(1), None).unwrap();
+    envelope.encode()
+}
+
+fn verify(bytes: &[u8]) -> Manifest<'_> {
+    SignedManifest::decode(bytes, Tagged::Required, Limits::default())
+        .unwrap()
+        .verify(&SigningKey::new(ToyKey::new(1)), &mut Sha256::default(), 0)
+        .unwrap()
+}
+
+/// Two slots, an image for each, and everything recorded.
+fn slots() -> Vec<u8> {
+    let images = [
+        SlotImage::new(0, Image::new([3; 32], 100), "iot:a"),
+        SlotImage::new(1, Image::new([4; 32], 200), "iot:b"),
+    ];
+    let author = Author::new(7, &[&[b"firmware"]]).either_slot(0, [1; 16], [2; 16], &images);
+    signed(&author.reference_uri("https://example.com/7"))
+}
+
+/// What a device reports that answers so; dependencies are all `below`.
+fn report(
+    manifest: Manifest<'_>,
+    below: Option<Manifest<'_>>,
+    answer: impl Fn(&Step<'_>) -> bool,
+) -> Vec<u8> {
+    // Both manifests live as long as this function does.
+    fn run<'m>(
+        manifest: Manifest<'m>,
+        below: Option<Manifest<'m>>,
+        answer: &dyn Fn(&Step<'_>) -> bool,
+    ) -> Vec<u8> {
+        let mut room = [0; 600];
+        let mut reporter = Reporter::new(&mut room);
+        let mut process = Process::<48>::new(manifest, Procedure::Update, &DEVICE)
+            .unwrap()
+            .recording();
+        let result = loop {
+            match process.step() {
+                Err(error) => break Err(error),
+                Ok(Step::Finished) => break Ok(()),
+                Ok(Step::Record(record)) => {
+                    reporter.push(&record);
+                    process.done(true);
+                }
+                Ok(Step::Dependency { .. }) => process.dependency(below),
+                Ok(step) => process.done(answer(&step)),
+            }
+        };
+        assert_eq!(reporter.lost(), 0);
+        let mut out = [0; 800];
+        reporter
+            .finish(&manifest, Some(b"fresh"), result, &mut out)
+            .unwrap()
+            .to_vec()
+    }
+    run(manifest, below, &answer)
+}
+
+fn replay(report: &[u8], manifest: Manifest<'_>) -> Result<(), FalseReport> {
+    let report = Report::decode(report).unwrap();
+    report.replay(manifest, Procedure::Update, &DEVICE, |_| None)
+}
+
+fn is_slot(step: &Step<'_>, number: u64) -> bool {
+    matches!(step, Step::Check { check: Check::Slot(slot), .. } if *slot == number)
+}
+
+#[test]
+fn a_true_report_replays_whichever_way_the_update_went() {
+    let envelope = slots();
+    let manifest = verify(&envelope);
+    let first = report(manifest, None, |_| true);
+    let second = report(manifest, None, |step| !is_slot(step, 0));
+    let neither = report(manifest, None, |step| {
+        !is_slot(step, 0) && !is_slot(step, 1)
+    });
+    let unfetched = report(manifest, None, |step| !matches!(step, Step::Perform { .. }));
+    let unmatched = report(manifest, None, |step| {
+        !matches!(
+            step,
+            Step::Check {
+                check: Check::Image { .. },
+                ..
+            }
+        )
+    });
+    for (bytes, succeeded) in [
+        (&first, true),
+        (&second, true),
+        (&neither, false),
+        (&unfetched, false),
+        (&unmatched, false),
+    ] {
+        let report = Report::decode(bytes).unwrap();
+        assert_eq!(report.succeeded(), succeeded);
+        assert_eq!(
+            (report.uri(), report.nonce()),
+            ("https://example.com/7", Some(&b"fresh"[..]))
+        );
+        assert_eq!(replay(bytes, manifest), Ok(()));
+    }
+    assert_ne!(first, second);
+    let failure = |bytes: &[u8]| Report::decode(bytes).unwrap().failure();
+    assert_eq!(
+        failure(&neither),
+        Some((15, 10)),
+        "no alternative's condition held"
+    );
+    assert_eq!(failure(&unfetched), Some((21, 11)), "the operation failed");
+    assert_eq!(
+        failure(&unmatched),
+        Some((3, 10)),
+        "the condition did not hold"
+    );
+}
+
+/// The ends of the records, found without the crate's own decoder.
+fn record_ends(report: &[u8]) -> Vec<usize> {
+    let mut decoder = minicbor::Decoder::new(report);
+    let mut ends = Vec::new();
+    for _ in 0..decoder.map().unwrap().unwrap() {
+        if decoder.i32().unwrap() == 3 {
+            for _ in 0..decoder.array().unwrap().unwrap() {
+                ends.push(decoder.position());
+                decoder.skip().unwrap();
+            }
+            ends.push(decoder.position());
+        } else {
+            decoder.skip().unwrap();
+        }
+    }
+    ends
+}
+
+#[test]
+fn every_altered_byte_of_a_record_is_found_and_the_first_false_record_is_named() {
+    let envelope = slots();
+    let manifest = verify(&envelope);
+    let truth = report(manifest, None, |step| !is_slot(step, 0));
+    let ends = record_ends(&truth);
+    assert!(ends.len() > 8, "{ends:?}");
+    let mut named = 0;
+    for (record, span) in ends.windows(2).enumerate() {
+        for at in span[0]..span[1] {
+            for flip in [0x01, 0x02, 0x10, 0x80] {
+                let mut lie = truth.clone();
+                lie[at] ^= flip;
+                // Bytes that are no report say so themselves.
+                let Ok(report) = Report::decode(&lie) else {
+                    continue;
+                };
+                let found = report.replay(manifest, Procedure::Update, &DEVICE, |_| None);
+                match found {
+                    Err(FalseReport::Record { index }) => {
+                        // The outcome of a question is believed; what follows from it is not so.
+                        assert!(index as usize >= record, "byte {at}: {index} for {record}");
+                        named += 1;
+                    }
+                    Err(FalseReport::Missing { .. } | FalseReport::Result) => named += 1,
+                    other => panic!("byte {at} of record {record}: {other:?}"),
+                }
+            }
+        }
+    }
+    assert!(named > 80, "only {named} lies were told");
+}
+
+#[test]
+fn records_that_are_missing_doubled_or_swapped_are_found() {
+    let envelope = slots();
+    let manifest = verify(&envelope);
+    let truth = report(manifest, None, |_| true);
+    let ends = record_ends(&truth);
+    let count = ends.len() - 1;
+    let rebuilt = |order: &[usize]| {
+        let mut bytes = truth[..ends[0] - 1].to_vec();
+        bytes.push(0x80 | u8::try_from(order.len()).unwrap());
+        for record in order {
+            bytes.extend(&truth[ends[*record]..ends[record + 1]]);
+        }
+        bytes.extend(&truth[ends[count]..]);
+        bytes
+    };
+    let whole: Vec<usize> = (0..count).collect();
+    assert_eq!(rebuilt(&whole), truth);
+    for place in 0..count {
+        let mut missing = whole.clone();
+        missing.remove(place);
+        assert!(
+            replay(&rebuilt(&missing), manifest).is_err(),
+            "without {place}"
+        );
+        let mut doubled = whole.clone();
+        doubled.insert(place, place);
+        assert!(
+            replay(&rebuilt(&doubled), manifest).is_err(),
+            "twice {place}"
+        );
+        if place > 0 && truth[ends[place - 1]..ends[place]] != truth[ends[place]..ends[place + 1]] {
+            let mut swapped = whole.clone();
+            swapped.swap(place - 1, place);
+            assert!(
+                replay(&rebuilt(&swapped), manifest).is_err(),
+                "{place} before its time"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_report_about_another_manifest_or_with_another_end_is_found() {
+    let envelope = slots();
+    let manifest = verify(&envelope);
+    let bytes = report(manifest, None, |_| true);
+    let other = Author::new(8, &[&[b"firmware"]]).matched(0);
+    let other = signed(&other);
+    assert_eq!(replay(&bytes, verify(&other)), Err(FalseReport::Manifest));
+    // It says that it failed, although the records lead to success.
+    let failed = report(manifest, None, |step| !matches!(step, Step::Perform { .. }));
+    let (ends, true_ends) = (record_ends(&failed), record_ends(&bytes));
+    let end = ends[ends.len() - 1];
+    let lie = [&bytes[..true_ends[true_ends.len() - 1]], &failed[end..]].concat();
+    assert_eq!(replay(&lie, manifest), Err(FalseReport::Result));
+}
+
+#[test]
+fn records_of_a_dependency_carry_the_way_down_to_it() {
+    let install = CommandList::new()
+        .set(ParameterList::new().content(b"x"))
+        .command(18, 15);
+    let below = Author::new(1, &[&[b"firmware"]]).section(Element::Install, install);
+    let below = signed(&below);
+    let above = Author::new(1, &[&[b"firmware"]])
+        .depending_on(1, &[b"store"])
+        .section(
+            Element::Install,
+            CommandList::new().choose(1).command(11, 15),
+        );
+    let above = signed(&above);
+    let (manifest, dependency) = (verify(&above), verify(&below));
+    let bytes = report(manifest, Some(dependency), |_| true);
+    let report = Report::decode(&bytes).unwrap();
+    assert_eq!(report.records(), 2);
+    let replay = |below| report.replay(manifest, Procedure::Update, &DEVICE, |_| below);
+    assert_eq!(replay(Some(dependency)), Ok(()));
+    assert_eq!(
+        replay(None),
+        Err(FalseReport::Record { index: 0 }),
+        "nothing could be followed"
+    );
+}
+
+#[test]
+fn a_report_travels_signed() {
+    let envelope = slots();
+    let manifest = verify(&envelope);
+    let bytes = report(manifest, None, |_| true);
+    let mut room = [0; 1_000];
+    let key = ToyKey::new(5);
+    let message = sign1(&mut room, &key, None, Content::Attached(&bytes), &[]).unwrap();
+    let received = Sign1::decode(message, Tagged::Required).unwrap();
+    let payload = received.verify(None, &[], &key).unwrap();
+    assert!(Report::decode(payload).is_ok());
+    for at in 0..message.len() {
+        let mut lie = message.to_vec();
+        lie[at] ^= 1;
+        let accepted = Sign1::decode(&lie, Tagged::Required)
+            .and_then(|message| message.verify(None, &[], &key).map(<[u8]>::to_vec));
+        assert!(accepted.is_err(), "byte {at}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_are_no_report_and_never_panic(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        edits in proptest::collection::vec(proptest::prelude::any::<(proptest::sample::Index, u8)>(), 1..4),
+    ) {
+        let _ = Report::decode(&bytes);
+        let envelope = slots();
+        let manifest = verify(&envelope);
+        let mut lie = report(manifest, None, |_| true);
+        for (at, byte) in edits {
+            let at = at.index(lie.len());
+            lie[at] = byte;
+        }
+        if let Ok(report) = Report::decode(&lie) {
+            let _ = report.replay(manifest, Procedure::Update, &DEVICE, |_| None);
+        }
+    }
+}
