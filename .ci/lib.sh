@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR=$target
 # Mosquitto lives in sbin; what cargo installs need not be on everybody's path.
 PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 export PATH
-export PYTHONPATH=$target/paho${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$target/paho:$target/moto${PYTHONPATH:+:$PYTHONPATH}
 
 fail() {
     echo "error: $*" >&2
@@ -98,7 +98,7 @@ powerset() {
 }
 
 # Each has a workspace of its own in its folder fuzz.
-fuzz_crates="iot-core iot-identity iot-ota iot-transport"
+fuzz_crates="iot-core iot-identity iot-ota iot-transport iot-twin"
 
 # fuzz_targets: lines `crate target`, from the manifests; a file that none names would never be run.
 fuzz_targets() {

@@ -17,7 +17,7 @@ step_tools() {
     apt_missing cc:gcc cc:libc6-dev c++:g++ python3:python3 qemu-system-arm:qemu-system-arm \
         arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi arm-none-eabi-objcopy:binutils-arm-none-eabi \
         mosquitto:mosquitto mosquitto_pub:mosquitto-clients nats-server:nats-server openssl:openssl ld.lld:lld \
-        softhsm2-util:softhsm2 swtpm:swtpm
+        softhsm2-util:softhsm2 swtpm:swtpm /usr/lib/postgresql:postgresql
     if ! command -v cargo >/dev/null; then
         apt_missing cargo:cargo-web cargo:rustc-web rustfmt:rustfmt-web cargo-clippy:rust-web-clippy
     fi
@@ -28,6 +28,11 @@ step_tools() {
     if ! python3 -c 'import paho.mqtt.client' 2>/dev/null; then
         python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
         python3 -m pip install --quiet --root-user-action ignore --target "$target/paho" paho-mqtt==2.1.0
+    fi
+    # Other people's shadow service, for the adapter; the same way.
+    if ! python3 -c 'import moto.server, flask' 2>/dev/null; then
+        python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
+        python3 -m pip install --quiet --root-user-action ignore --target "$target/moto" 'moto[server]==5.2.1'
     fi
     local tool
     for tool in cargo-hack cargo-deny cargo-fuzz; do
@@ -205,7 +210,9 @@ step_firmware() {
 
 # The engines of the crash report, and how a run of each must end in the small scopes. `bounded` stands for those whose
 # fixpoint is out of reach here.
-crash_engines='
+crash_engines=twin                 bounded
+twin-two-fields      bounded
+'
 counter              yes
 log                  yes
 records              yes
@@ -224,6 +231,7 @@ commands-two-issuers bounded
 outbox               bounded
 outbox-pushed-out    bounded
 rotation             bounded
+rotation-in-use      bounded
 '
 
 # Every state that power cuts can lead to, in the small scopes; the large ones are in .ci/deep.

@@ -1,42 +1,46 @@
-//! A device's identity from the factory to its end: IDevID, enrolment, a renewal with a crash in the middle, revocation.
+//! A device's identity from the factory to its end and back: manufacture, enrolment, a renewal with a power cut in the
+//! middle, revocation, and a return under quarantine.
 //!
-//! The device is a `Rotation` with keys in a store and records in memory; the service a registrar behind mutual TLS.
-//! Every session is a real connection over loopback, and its time is virtual.
+//! The device is what `Credentials::load` gives, driven by hand as a node would; the service a registrar behind
+//! mutual TLS. Every session is a real connection over loopback, and its time is virtual: weeks pass at once.
 
 extern crate alloc;
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::error::Error;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::io;
 
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
-use iot_core::crypto::{KeyPolicy, KeyStore, Signature, Signer, SlotId};
-use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
+use iot_core::crypto::{KeyPolicy, KeyStore, SlotId};
+use iot_core::engine::{Done, Engine, Event, Step};
+use iot_core::node::restore;
+use iot_core::port::Records;
+use iot_core::storage::memory::MemoryRecords;
 use iot_core::time::TimeBounds;
 use iot_core::{
     Channel, DeviceId, Instant, Message, Now, Principal, Role, TenantId, Ticket, Timestamp,
 };
-use iot_identity::cert::{Authority, Trust, TrustAnchors, Validity};
-use iot_identity::enrol::{Refusal, Registrar, Terms};
-use iot_identity::key::{PublicKey, SharedKey};
+use iot_identity::cert::{Authority, Trust, TrustAnchors, Validity, csr};
+use iot_identity::enrol::{Answer, Approval, Hold, Refusal, Registrar, Request, Terms};
+use iot_identity::key::PublicKey;
 use iot_identity::revocation::{Denied, Revocations};
 use iot_identity::ring::{SoftwareKey, SoftwareKeys, SystemEntropy};
-use iot_identity::rotate::{Identity, Policy, Rotation, Session, Standing, Want};
-use iot_identity::tls::{ClientBuilder, Clock, Credential, ServerBuilder};
+use iot_identity::rotate::{Identity, Standing};
+use iot_identity::tls::{
+    Clock, Credential, DeviceCredentials, Link, Provision, Renewal, ServerBuilder, Setup,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
-const FACTORY: SlotId = SlotId::new(0);
-const OWN: [SlotId; 2] = [SlotId::new(1), SlotId::new(2)];
-const RECORD: RecordKey = RecordKey::new(0x100);
 
 /// Seconds since the example began; both sides read them.
 static TIME: AtomicU64 = AtomicU64::new(0);
@@ -49,50 +53,99 @@ fn now() -> Now {
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let (acme, boiler) = (TenantId::new("acme")?, DeviceId::new("boiler-7")?);
+    let acme = TenantId::new("acme")?;
     let mut service = Service::new(acme)?;
 
-    // In the factory: a key that stays in its store for life, and a certificate for it.
-    let mut device = Device::manufactured(&service, boiler)?;
+    // In the factory: a key that stays in its store for life, a certificate for it, and whom to trust.
+    let mut device = Device::manufactured(&service, DeviceId::new("boiler-7")?).await?;
+    let boiler = *device.credentials.device();
+    println!("manufactured  {boiler} has a key for life and an IDevID, and no owner");
 
-    // It comes with its factory identity and asks for an operational one.
-    device.runs(&mut service, None).await?;
-    let first = device.rotation.identity();
-    assert_eq!(device.rotation.standing(), Standing::Enrolled);
-    let end = device.rotation.not_after().ok_or("no certificate")?;
-    println!("enrolled      {first:?} until {end}");
+    // It comes with its factory identity and asks for one of its owner's.
+    device.lives(&mut service, Device::is_settled).await?;
+    let first = device.own()?;
+    println!(
+        "enrolled      key in slot {first}, LDevID for {} days",
+        device.days_left()?
+    );
 
-    // Three weeks later it renews, and loses power when the new certificate is on record but not yet proved.
+    // Three weeks later it renews, and loses power when the new certificate is on record and was not shown yet.
     TIME.fetch_add((23 * DAY).as_secs(), Ordering::Relaxed);
-    device.runs(&mut service, Some(Cut::BeforeProbe)).await?;
-    println!("power cut     a candidate is on record, {first:?} is still current");
-    assert_eq!(device.rotation.identity(), first);
+    let has_candidate = |device: &Device| device.renewal.has_candidate();
+    device.lives(&mut service, has_candidate).await?;
     let issued = service.issued;
-    device.runs(&mut service, None).await?;
-    assert_ne!(device.rotation.identity(), first);
+    device.boots().await?;
+    assert_eq!(
+        device.credentials.identity(),
+        Identity::Own(SlotId::new(first))
+    );
+    println!(
+        "power cut     the new certificate is on record and unproved: slot {first} is still in force"
+    );
+    let other = |device: &Device| device.is_settled() && device.own().is_ok_and(|own| own != first);
+    device.lives(&mut service, other).await?;
     assert_eq!(service.issued, issued, "a retry made a second certificate");
-    let second = device.rotation.identity();
-    let end = device.rotation.not_after().ok_or("no certificate")?;
-    println!("renewed       {second:?} until {end}");
+    let second = device.own()?;
+    println!(
+        "renewed       slot {second}, LDevID for {} days; none was issued twice",
+        device.days_left()?
+    );
 
     // A day later the old key is destroyed.
     TIME.fetch_add((2 * DAY).as_secs(), Ordering::Relaxed);
-    device.runs(&mut service, None).await?;
-    let Identity::Own(old) = first else {
-        return Err("it was never enrolled".into());
-    };
-    assert!(device.keys.signer(old).is_err());
-    println!("overlap over  the key of {first:?} is destroyed");
+    let is_gone = move |device: &Device| device.keys.signer(SlotId::new(first)).is_err();
+    device.lives(&mut service, is_gone).await?;
+    println!("overlap over  the old key in slot {first} is destroyed");
 
-    // Revoked, it gets in by neither certificate, and no new one for any key.
+    // Revoked, it gets in by neither identity, and no certificate, whoever passes its request on.
     service.revocations.deny(Denied::Device(acme, boiler));
-    device.rotation.input(now(), &Event::Disconnected);
-    device.runs(&mut service, None).await?;
-    device.rotation.apply_again();
-    device.runs(&mut service, None).await?;
-    let refused = Standing::Refused(Refusal::Revoked);
-    assert_eq!(device.rotation.standing(), refused);
-    println!("revoked       both identities are refused");
+    device.hangs_up();
+    let barred = Standing::Refused(Refusal::Revoked);
+    device
+        .lives(&mut service, |device| device.renewal.standing() == barred)
+        .await?;
+    let old = device.credentials.live().current();
+    device.renewal.apply_again();
+    device
+        .lives(&mut service, |device| device.renewal.standing() == barred)
+        .await?;
+    for role in [Role::Newcomer, Role::Device] {
+        let mut buffer = [0; 512];
+        let request = device.request(&mut buffer)?;
+        let answer = service.decides(&Principal::new(acme, boiler, role), request);
+        let outcome = Answer::decode(&answer)?.certificates().map(Iterator::count);
+        assert_eq!(outcome, Err(Refusal::Revoked));
+    }
+    println!("revoked       LDevID, IDevID and requests are refused; it asks no more");
+
+    // Somebody has looked at it. What it held stays dead; it may come again, and waits for an approval.
+    service.registrar.readmit(&boiler);
+    service.revocations.withdraw(&Denied::Device(acme, boiler));
+    assert!(
+        service.trust.principal(old.chain(), now().wall).is_err(),
+        "its old identity is alive"
+    );
+    device.renewal.apply_again();
+    let waits = |device: &Device| device.renewal.refusal() == Some(Refusal::Later);
+    device.lives(&mut service, waits).await?;
+    println!(
+        "readmitted    by its IDevID, in quarantine: nothing is issued before somebody approves"
+    );
+    let quarantine = service.registrar.quarantine().clone();
+    quarantine.approve(&acme, &boiler);
+    device
+        .lives(&mut service, move |device| {
+            device.is_settled() && device.own().is_ok_and(|own| own != second)
+        })
+        .await?;
+    assert_eq!(quarantine.waits_for(&acme, &boiler), Some(Hold::Release));
+    println!(
+        "approved      key in slot {}, LDevID for {} days, confined to its repair",
+        device.own()?,
+        device.days_left()?
+    );
+    quarantine.release(&acme, &boiler);
+    println!("released      it does its work again");
     println!(
         "RESULT ok device={boiler} tenant={acme} issued={}",
         service.issued
@@ -108,7 +161,7 @@ struct Service {
     revocations: Revocations,
     trust: Trust,
     acceptor: TlsAcceptor,
-    /// Who the last session that was admitted belongs to.
+    /// Who the session belongs to that stands.
     peer: Option<Principal>,
     issued: usize,
 }
@@ -138,9 +191,10 @@ impl Service {
         let chain = servers.server(&["localhost"], &public, validity, &mut SystemEntropy::new())?;
         let server = ServerBuilder::new(Credential::new(key, vec![chain])?, trust.clone())
             .clock(Clock::new(|| now().wall));
+        let terms = Terms::default().approval(Approval::Readmitted);
         Ok(Self {
             acceptor: TlsAcceptor::from(server.build()?),
-            registrar: Registrar::new(devices, tenant, Terms::default(), revocations.clone()),
+            registrar: Registrar::new(devices, tenant, terms, revocations.clone()),
             factory,
             servers,
             revocations,
@@ -150,13 +204,9 @@ impl Service {
         })
     }
 
-    /// One real connection over loopback, and how it ended for the client.
-    async fn connects(&mut self, credential: &Credential) -> Outcome<Session> {
+    /// One real connection over loopback, and what became of the client's first read.
+    async fn accepts(&mut self, config: Arc<ClientConfig>) -> Outcome<io::Result<u8>> {
         self.peer = None;
-        let config = ClientBuilder::new([self.servers.certificate()])?
-            .credential(credential)
-            .clock(Clock::new(|| now().wall))
-            .build()?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let client = tokio::spawn(async move {
@@ -164,7 +214,7 @@ impl Service {
             let name = ServerName::try_from("localhost")?;
             let mut tls = TlsConnector::from(config).connect(name, tcp).await?;
             // In TLS 1.3 a refusal arrives with the first read, not with the handshake.
-            Outcome::Ok(tls.read_u8().await?)
+            Outcome::Ok(tls.read_u8().await)
         });
         let (tcp, _) = listener.accept().await?;
         if let Ok(mut tls) = self.acceptor.accept(tcp).await {
@@ -172,158 +222,153 @@ impl Service {
             self.peer = Some(self.trust.principal(chain, now().wall)?);
             tls.write_u8(1).await?;
         }
-        Ok(match client.await? {
-            Ok(_) => Session::Open,
-            Err(reason) if reason.to_string().contains("Revoked") => Session::Revoked,
-            Err(reason) if reason.to_string().contains("Expired") => Session::Expired,
-            Err(_) => Session::Refused,
-        })
+        client.await?
     }
 
-    fn answers(&mut self, message: &[u8]) -> Outcome<Vec<u8>> {
-        let who = self.peer.ok_or("nobody is connected")?;
+    fn decides(&mut self, who: &Principal, request: &[u8]) -> Vec<u8> {
         let mut entropy = SystemEntropy::new();
         let (answer, news) = self
             .registrar
-            .answer(&who, message, now().wall, &mut entropy);
+            .answer(who, request, now().wall, &mut entropy);
         self.issued += usize::from(news.is_some());
-        Ok(answer)
+        answer
     }
-}
-
-/// Where the power fails.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Cut {
-    BeforeProbe,
 }
 
 struct Device {
-    id: DeviceId,
     keys: Arc<SoftwareKeys>,
-    idevid: CertificateDer<'static>,
-    records: BTreeMap<RecordKey, Vec<u8>>,
-    rotation: Rotation<SystemEntropy, 1_024>,
+    records: MemoryRecords,
+    credentials: DeviceCredentials<SoftwareKeys>,
+    renewal: Renewal<SoftwareKeys>,
+    link: Link,
+    is_up: bool,
+    opened: u64,
+    failed: u64,
 }
 
-fn rotation(id: DeviceId) -> Rotation<SystemEntropy, 1_024> {
-    Rotation::new(id, OWN, RECORD, Policy::default(), SystemEntropy::new())
+fn setup() -> Setup {
+    Setup::default().clock(Clock::new(|| now().wall))
 }
 
 impl Device {
-    fn manufactured(service: &Service, id: DeviceId) -> Outcome<Self> {
-        let keys = Arc::new(SoftwareKeys::new());
-        keys.generate(FACTORY, EcdsaP256Sha256, KeyPolicy::SignForLife)?;
-        let public = PublicKey::of(&keys.signer(FACTORY)?)?;
+    async fn manufactured(service: &Service, id: DeviceId) -> Outcome<Self> {
+        let (keys, mut records) = (Arc::new(SoftwareKeys::new()), MemoryRecords::new());
+        keys.generate(SlotId::new(0), EcdsaP256Sha256, KeyPolicy::SignForLife)?;
+        let public = PublicKey::of(&keys.signer(SlotId::new(0))?)?;
         let (factory, mut entropy) = (&service.factory, SystemEntropy::new());
         let idevid = factory.idevid(&id, "1.3.6.1.4.1.32473.1", &public, START, &mut entropy)?;
+        let provision = Provision::new(vec![idevid], vec![service.servers.certificate().clone()])?;
+        provision.store(&mut records, setup().provision()).await?;
+        let credentials = DeviceCredentials::load(&mut records, Arc::clone(&keys), setup()).await?;
         let mut device = Self {
-            id,
             keys,
-            idevid,
-            records: BTreeMap::new(),
-            rotation: rotation(id),
+            records,
+            renewal: credentials.renewal(),
+            credentials,
+            link: Link::new(false, 0, 0),
+            is_up: false,
+            opened: 0,
+            failed: 0,
         };
-        device.boots();
+        device.boots().await?;
         Ok(device)
     }
 
-    fn boots(&mut self) {
-        self.rotation = rotation(self.id);
-        for (&key, value) in &self.records {
-            self.rotation.input(now(), &Event::Record { key, value });
-        }
-        self.rotation.input(now(), &Event::Restored);
+    /// What is in memory is gone; keys and records are not.
+    async fn boots(&mut self) -> Outcome<()> {
+        let keys = Arc::clone(&self.keys);
+        self.credentials = DeviceCredentials::load(&mut self.records, keys, setup()).await?;
+        self.renewal = self.credentials.renewal();
+        (self.is_up, self.link) = (false, Link::new(false, self.opened, self.failed));
+        let mut buffer = [0; 4_096];
+        Ok(restore(&mut self.renewal, &mut self.records, now(), &mut buffer).await?)
     }
 
-    /// Does what the engine asks for until it rests, or until the power fails.
-    async fn runs(&mut self, service: &mut Service, cut: Option<Cut>) -> Outcome<()> {
-        loop {
-            if cut == Some(Cut::BeforeProbe) && self.rotation.has_candidate() {
-                self.boots();
+    fn hangs_up(&mut self) {
+        (self.is_up, self.link) = (false, Link::new(false, self.opened, self.failed));
+        self.renewal.input(now(), &Event::Disconnected);
+    }
+
+    /// Does what the engine asks for and keeps the link up, until `over` holds.
+    async fn lives(&mut self, service: &mut Service, over: impl Fn(&Self) -> bool) -> Outcome<()> {
+        for _ in 0..10_000 {
+            let stepped = self.steps(service).await?;
+            self.is_up &= !self.renewal.tend(now(), &self.link);
+            if over(self) {
                 return Ok(());
             }
-            if !self.steps(service)? && !self.satisfies(service).await? {
-                let pauses = !matches!(
-                    self.rotation.standing(),
-                    Standing::Enrolled | Standing::Refused(_)
-                );
-                if !pauses {
-                    return Ok(());
-                }
+            if !self.is_up {
+                self.connects(service).await?;
+            } else if !stepped {
                 TIME.fetch_add(1, Ordering::Relaxed);
             }
         }
+        Err("it never came to that".into())
+    }
+
+    async fn connects(&mut self, service: &mut Service) -> Outcome<()> {
+        let outcome = service.accepts(self.credentials.client_tls()).await?;
+        self.opened += u64::from(outcome.is_ok());
+        self.failed += u64::from(outcome.is_err());
+        self.is_up = outcome.is_ok();
+        self.link = Link::new(self.is_up, self.opened, self.failed);
+        if let Err(error) = &outcome {
+            self.link = self.link.rejected(error);
+            TIME.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Does one step; false when there is none.
-    fn steps(&mut self, service: &mut Service) -> Outcome<bool> {
-        let (mut buffer, mut signature) = ([0; 2_048], Signature::empty());
+    async fn steps(&mut self, service: &mut Service) -> Outcome<bool> {
+        let mut buffer = [0; 4_096];
         let mut answer = None;
-        let done = match self.rotation.step(now(), &mut buffer) {
+        let done = match self.renewal.step(now(), &mut buffer) {
             Step::Idle => return Ok(false),
             Step::Persist(batch) => {
-                for (key, value) in batch.iter() {
-                    match value {
-                        Some(value) => self.records.insert(key, value.to_vec()),
-                        None => self.records.remove(&key),
-                    };
-                }
+                self.records.commit(&batch).await?;
                 Done::Persisted
             }
-            Step::Sign { slot, message } => {
-                self.keys.signer(slot)?.sign(&[message], &mut signature)?;
-                Done::Signed(&signature)
-            }
             Step::Send(message) => {
-                answer = Some(service.answers(message.payload)?);
+                let who = service.peer.ok_or("nobody is connected")?;
+                answer = Some(service.decides(&who, message.payload));
                 Done::Sent(Ticket::new(1))
             }
             _ => return Err("the engine asks for what this device cannot do".into()),
         };
-        self.rotation.done(now(), done);
+        self.renewal.done(now(), done);
         if let Some(answer) = answer {
             let message = Message::new(Channel::Enrol, &answer);
-            self.rotation.input(now(), &Event::Message(message));
+            self.renewal.input(now(), &Event::Message(message));
         }
         Ok(true)
     }
 
-    /// Does one thing that only the device can do; false when there is none.
-    async fn satisfies(&mut self, service: &mut Service) -> Outcome<bool> {
-        let slot = match self.rotation.wants(now()) {
-            None => return Ok(false),
-            Some(Want::Session(identity)) => {
-                let outcome = service.connects(&self.credential(identity)?).await?;
-                self.rotation.session(now(), identity, outcome);
-                return Ok(true);
-            }
-            Some(Want::Generate(slot)) => {
-                self.keys.generate(slot, EcdsaP256Sha256, KeyPolicy::Sign)?;
-                slot
-            }
-            Some(Want::Destroy(slot)) => {
-                self.keys.destroy(slot)?;
-                slot
-            }
-            Some(Want::Inspect(slot)) => slot,
-            Some(_) => return Err("the engine wants what this device cannot do".into()),
-        };
-        let key = self.keys.signer(slot).ok();
-        let key = key.map(|key| PublicKey::of(&key)).transpose()?;
-        self.rotation.holds(now(), slot, key);
-        Ok(true)
+    fn is_settled(&self) -> bool {
+        self.renewal.standing() == Standing::Enrolled
     }
 
-    fn credential(&self, identity: Identity) -> Outcome<Credential> {
-        let (slot, chain) = match identity {
-            Identity::Own(slot) => {
-                let chain = self.rotation.chain(slot);
-                let chain = chain.map(|der| CertificateDer::from(der.to_vec()));
-                (slot, chain.collect())
-            }
-            _ => (FACTORY, vec![self.idevid.clone()]),
-        };
-        let key = SharedKey::new(Arc::clone(&self.keys), slot)?;
-        Ok(Credential::new(key, chain)?)
+    /// The slot of its own identity.
+    fn own(&self) -> Outcome<u16> {
+        match self.renewal.identity() {
+            Identity::Own(slot) => Ok(slot.get()),
+            _ => Err("it was never enrolled".into()),
+        }
+    }
+
+    fn days_left(&self) -> Outcome<u64> {
+        let end = self.renewal.not_after().ok_or("it has no certificate")?;
+        let left = end
+            .as_secs()
+            .saturating_sub(now().wall.not_before().as_secs());
+        Ok(left.div_ceil(DAY.as_secs()))
+    }
+
+    /// A request for a certificate for a key of its own.
+    fn request<'b>(&self, buffer: &'b mut [u8]) -> Outcome<&'b [u8]> {
+        let key = self.keys.signer(SlotId::new(self.own()?))?;
+        let mut csr = [0; csr::MAX_CSR_BYTES];
+        let csr = csr::write(self.credentials.device(), &key, &mut csr)?;
+        Ok(Request::new(1, csr).encode(buffer)?)
     }
 }

@@ -41,6 +41,8 @@ pub struct Backlog {
     packs: BTreeMap<u64, Pack>,
     last: u64,
     offered: Option<u64>,
+    /// Nothing is sent for now.
+    held: bool,
     /// Packs sent more than once.
     pub resent: u64,
 }
@@ -55,6 +57,11 @@ impl Backlog {
     pub fn push(&mut self, bytes: Vec<u8>) {
         self.last += 1;
         self.packs.insert(self.last, Pack { bytes, sent: None });
+    }
+
+    /// Keeps everything, or lets it go again.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// How many packs the service has not confirmed.
@@ -94,7 +101,7 @@ impl Engine for Backlog {
     }
 
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
-        self.offered = self.due(now.instant);
+        self.offered = self.due(now.instant).filter(|_| !self.held);
         let Some(pack) = self.offered.and_then(|number| self.packs.get(&number)) else {
             return Step::Idle;
         };
@@ -120,9 +127,8 @@ impl Engine for Backlog {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.packs
-            .values()
-            .map(|pack| pack.sent.map_or(Instant::ZERO, |sent| sent + PATIENCE))
-            .min()
+        let due = |pack: &Pack| pack.sent.map_or(Instant::ZERO, |sent| sent + PATIENCE);
+        let first = self.packs.values().map(due).min();
+        first.filter(|_| !self.held)
     }
 }

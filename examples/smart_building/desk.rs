@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
 use iot_core::{Channel, DeviceId, Instant, Now, Principal, Role, TenantId};
-use iot_identity::enrol::Registrar;
+use iot_identity::enrol::{Answer, Refusal, Registrar};
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
 use iot_ota::rollout::{Campaign, Decision, Event, Phase};
 use iot_ota::update::{FromDevice, Source, ToDevice};
+use rustls::pki_types::CertificateDer;
 
 use crate::member::Post;
 
@@ -45,6 +46,8 @@ pub struct Desk {
     /// Certificates issued, and requests answered; repeated requests get the certificate that exists.
     pub enrolled: usize,
     pub answered: usize,
+    /// Requests that have to wait for somebody's approval.
+    pub deferred: usize,
     pub running: Option<Running>,
     out: VecDeque<(DeviceId, Post)>,
     tick_at: Option<Instant>,
@@ -67,6 +70,7 @@ impl Desk {
             gateways,
             enrolled: 0,
             answered: 0,
+            deferred: 0,
             running: None,
             out: VecDeque::new(),
             tick_at: None,
@@ -76,15 +80,11 @@ impl Desk {
     /// Answers a newcomer. The front lets nobody write to the channel of another device, so the name in the
     /// topic is the name in the certificate.
     pub fn enrol(&mut self, device: DeviceId, payload: &[u8], now: Now) {
-        let registrar = if device == self.gateway {
-            &mut self.gateways
-        } else {
-            &mut self.devices
-        };
         let who = Principal::new(self.tenant, device, Role::Newcomer);
-        let (answer, news) = registrar.answer(&who, payload, now.wall, &mut SystemEntropy::new());
+        let answer = self.decide(&who, payload, now);
         self.answered += 1;
-        self.enrolled += usize::from(news.is_some());
+        let outcome = Answer::decode(&answer).map(|answer| answer.certificates().err());
+        self.deferred += usize::from(outcome == Ok(Some(Refusal::Later)));
         self.out.push_back((
             device,
             Post {
@@ -92,6 +92,35 @@ impl Desk {
                 payload: answer,
             },
         ));
+    }
+
+    /// What the registrar answers to a peer.
+    pub fn decide(&mut self, who: &Principal, payload: &[u8], now: Now) -> Vec<u8> {
+        let registrar = self.registrar(&who.device);
+        let (answer, news) = registrar.answer(who, payload, now.wall, &mut SystemEntropy::new());
+        self.enrolled += usize::from(news.is_some());
+        answer
+    }
+
+    /// Lets a revoked device ask again; returns how many of its certificates stay denied.
+    pub fn readmit(&mut self, device: &DeviceId) -> usize {
+        self.registrar(device).readmit(device).len()
+    }
+
+    /// What a device holds, the newest last.
+    pub fn certificates(&mut self, device: &DeviceId) -> Vec<CertificateDer<'static>> {
+        let held = self.registrar(device).enrolments();
+        let own = held.filter(|enrolment| enrolment.device() == device);
+        own.map(|enrolment| enrolment.certificate().clone())
+            .collect()
+    }
+
+    fn registrar(&mut self, device: &DeviceId) -> &mut Registrar<SoftwareKey> {
+        if *device == self.gateway {
+            &mut self.gateways
+        } else {
+            &mut self.devices
+        }
     }
 
     /// Serves a device that fetches, and takes its report.

@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use iot_core::command::{IssueError, Terms};
+use iot_core::authz::{Action, Authorizer, OwnLane};
+use iot_core::command::Terms;
 use iot_core::engine::{Done, Engine, Event, RecordKey, RecordRange, Step};
-use iot_core::{Channel, CommandId, DeviceId, Instant, Message, Now, TenantId, Ticket};
+use iot_core::{Channel, CommandId, DeviceId, Instant, Message, Now, Peer, Principal, Ticket};
+use iot_identity::enrol::Confined;
 
 use crate::desk::Desk;
 use crate::jobs::Job;
 use crate::member::{Member, Part};
+use crate::pki::Fallible;
 
 /// A member's records: the first key of the first member, and how many each has.
 const FIRST_RECORD: u32 = 0x1_0000;
@@ -19,6 +22,9 @@ const RECORDS_EACH: u32 = 0x100;
 pub struct Fleet {
     pub members: Vec<Member>,
     pub desk: Desk,
+    /// Who the service is, and what it asks before it issues a command.
+    who: Principal,
+    rule: Confined<OwnLane>,
     names: HashMap<DeviceId, usize>,
     due: VecDeque<usize>,
     is_due: Vec<bool>,
@@ -33,12 +39,17 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    pub fn new(tenant: TenantId, devices: impl IntoIterator<Item = DeviceId>, desk: Desk) -> Self {
+    pub fn new(
+        who: Principal,
+        rule: Confined<OwnLane>,
+        devices: impl IntoIterator<Item = DeviceId>,
+        desk: Desk,
+    ) -> Self {
         let members: Vec<Member> = (0u32..)
             .zip(devices)
             .map(|(index, id)| {
                 let first = RecordKey::new(FIRST_RECORD + index * RECORDS_EACH);
-                Member::new(tenant, id, first)
+                Member::new(who.tenant, id, first)
             })
             .collect();
         let names = members
@@ -50,6 +61,8 @@ impl Fleet {
         Self {
             members,
             desk,
+            who,
+            rule,
             names,
             due: VecDeque::new(),
             is_due: vec![false; count],
@@ -79,16 +92,19 @@ impl Fleet {
     }
 
     /// Issues a command to one device.
-    pub fn issue(
-        &mut self,
-        now: Now,
-        device: &DeviceId,
-        job: Job,
-    ) -> Result<Option<CommandId>, IssueError> {
-        let Some(member) = self.member(device) else {
-            return Ok(None);
-        };
-        member.issuer.issue(now, job, Terms::DEFAULT).map(Some)
+    pub fn issue(&mut self, now: Now, device: &DeviceId, job: Job) -> Fallible<CommandId> {
+        let peer = Peer::new(&self.who.tenant, device);
+        if !self
+            .rule
+            .decide(&self.who, &Action::Command { peer })
+            .is_allowed()
+        {
+            return Err(format!("{device} is given no command").into());
+        }
+        let member = self
+            .member(device)
+            .ok_or("a device the service does not know")?;
+        Ok(member.issuer.issue(now, job, Terms::DEFAULT)?)
     }
 
     /// Carries out what the desk decided: offers, and answers to newcomers.

@@ -6,7 +6,7 @@ use iot_twin::Twin;
 
 /// The service that issues commands.
 pub const ISSUER: IssuerId = IssuerId::new(1);
-/// Where a device keeps its certificates: three records.
+/// Where a device keeps what the factory gave it, and its certificates: four records.
 pub const CERTIFICATES: RecordKey = RecordKey::new(0x0001);
 
 iot_core::commands! {
@@ -34,6 +34,9 @@ pub struct Room {
     /// How often it should measure.
     #[twin(desired, unit = "s", range = 1..=3600)]
     pub interval: u16,
+    /// Whether it is in quarantine: then it measures, and keeps what it has measured.
+    #[twin(desired)]
+    pub quarantined: bool,
     /// How warm it is.
     #[twin(reported, unit = "Cel", deadband = 0.2)]
     pub temperature: f32,

@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iot_core::crypto::{KeyPolicy, KeyStore, SignatureAlgorithm, SlotId};
+use iot_core::node::block_on;
+use iot_core::storage::memory::MemoryRecords;
 use iot_core::time::TimeBounds;
 use iot_core::{DeviceId, Now, Role, TenantId, Timestamp};
 use iot_identity::cert::{Authority, Trust, TrustAnchors, Validity};
 use iot_identity::key::{PublicKey, SharedKey};
 use iot_identity::revocation::Revocations;
 use iot_identity::ring::{SoftwareKey, SoftwareKeys, SystemEntropy};
-use iot_identity::tls::{ClientBuilder, Credential, ServerBuilder};
+use iot_identity::tls::{ClientBuilder, Credential, Credentials, Provision, ServerBuilder};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ServerConfig};
+
+use crate::identity;
 
 pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -34,6 +38,8 @@ pub struct Pki {
     factory: Authority<SoftwareKey>,
     services: Authority<SoftwareKey>,
     servers: Authority<SoftwareKey>,
+    /// What the front shows.
+    front: Credentials,
     pub revocations: Revocations,
     pub trust: Trust,
 }
@@ -44,12 +50,13 @@ pub struct Enrolling {
     pub gateways: Authority<SoftwareKey>,
 }
 
-/// A device as it leaves the factory: its keys, which never leave the store, and its IDevID.
+/// A device as it leaves the factory: its keys, which never leave the store, its IDevID, and what is on record.
 #[derive(Clone)]
 pub struct Made {
     pub id: DeviceId,
     pub keys: Arc<SoftwareKeys>,
     pub idevid: CertificateDer<'static>,
+    pub records: MemoryRecords,
 }
 
 impl Pki {
@@ -83,6 +90,7 @@ impl Pki {
             tenant,
             factory,
             services,
+            front: Credentials::new(front(&servers)?),
             servers,
             revocations,
             trust,
@@ -103,22 +111,31 @@ impl Pki {
             since,
             &mut SystemEntropy::new(),
         )?;
-        Ok(Made { id, keys, idevid })
+        let servers = vec![self.servers.certificate().clone()];
+        let provision = Provision::new(vec![idevid.clone()], servers)?;
+        let mut records = MemoryRecords::new();
+        block_on(provision.store(&mut records, identity::setup().provision()))?;
+        Ok(Made {
+            id,
+            keys,
+            idevid,
+            records,
+        })
     }
 
     /// What the front presents, and whom it admits.
     pub fn server(&self) -> Fallible<Arc<ServerConfig>> {
-        let key = SoftwareKey::generate(P256)?;
-        let validity = Validity::lasting(now(), 30 * DAY).backdated(DAY);
-        let public = PublicKey::of(&key)?;
-        let chain =
-            self.servers
-                .server(&[SERVER_NAME], &public, validity, &mut SystemEntropy::new())?;
-        Ok(ServerBuilder::new(Credential::new(key, vec![chain])?, self.trust.clone()).build()?)
+        Ok(ServerBuilder::new(self.front.clone(), self.trust.clone()).build()?)
     }
 
-    /// A configuration for one of the tenant's services.
-    pub fn service(&self, name: &DeviceId) -> Fallible<Arc<ClientConfig>> {
+    /// Lets the front show a new certificate from now on.
+    pub fn renew_front(&self) -> Fallible<()> {
+        self.front.swap(front(&self.servers)?);
+        Ok(())
+    }
+
+    /// A new certificate for one of the tenant's services.
+    pub fn service(&self, name: &DeviceId) -> Fallible<Credential> {
         let key = SoftwareKey::generate(P256)?;
         let validity = Validity::lasting(now(), 7 * DAY).backdated(DAY);
         let chain = self.services.service(
@@ -127,10 +144,10 @@ impl Pki {
             validity,
             &mut SystemEntropy::new(),
         )?;
-        self.client(&Credential::new(key, vec![chain])?)
+        Ok(Credential::new(key, vec![chain])?)
     }
 
-    /// A configuration for a device that shows `certificate` of the key in `slot`.
+    /// A configuration for a device that shows `certificate` of the key in `slot`, whatever the device itself does.
     pub fn device(
         &self,
         made: &Made,
@@ -138,14 +155,24 @@ impl Pki {
         certificate: CertificateDer<'static>,
     ) -> Fallible<Arc<ClientConfig>> {
         let key = SharedKey::new(Arc::clone(&made.keys), slot)?;
-        self.client(&Credential::new(key, vec![certificate])?)
+        self.client(&Credential::new(key, vec![certificate])?.into())
     }
 
-    fn client(&self, credential: &Credential) -> Fallible<Arc<ClientConfig>> {
+    /// A configuration that shows whatever is in force.
+    pub fn client(&self, live: &Credentials) -> Fallible<Arc<ClientConfig>> {
         Ok(ClientBuilder::new([self.servers.certificate()])?
-            .credential(credential)
+            .credentials(live)
             .build()?)
     }
+}
+
+/// A new key and certificate for the front.
+fn front(servers: &Authority<SoftwareKey>) -> Fallible<Credential> {
+    let key = SoftwareKey::generate(P256)?;
+    let validity = Validity::lasting(now(), 30 * DAY).backdated(DAY);
+    let public = PublicKey::of(&key)?;
+    let chain = servers.server(&[SERVER_NAME], &public, validity, &mut SystemEntropy::new())?;
+    Ok(Credential::new(key, vec![chain])?)
 }
 
 /// The time, which this process takes from its host.

@@ -18,6 +18,21 @@ pub struct Plant {
     trap: AtomicBool,
     /// How often it did.
     pub cut: AtomicU64,
+    /// Power fails at this moment of the next renewal.
+    renewal_trap: Mutex<Option<Moment>>,
+    /// How often it did.
+    pub renewal_cut: AtomicU64,
+}
+
+/// A moment in the renewal of a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// There is a new key, and nothing on record of it.
+    KeyMade,
+    /// The new certificate is on record, and the service has not seen it yet.
+    Stored,
+    /// The new certificate is the current one, and the old key is still there.
+    Committed,
 }
 
 impl Plant {
@@ -42,6 +57,24 @@ impl Plant {
     /// Lets the power fail after the next command's effect and before its result is on record.
     pub fn set_trap(&self) {
         self.trap.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets the power fail at a moment of the next renewal.
+    pub fn set_renewal_trap(&self, moment: Moment) {
+        if let Ok(mut trap) = self.renewal_trap.lock() {
+            *trap = Some(moment);
+        }
+    }
+
+    /// Whether the power fails at this moment of a renewal.
+    pub fn springs_at(&self, moment: Moment) -> bool {
+        let Ok(mut trap) = self.renewal_trap.lock() else {
+            return false;
+        };
+        let springs = trap.take_if(|trap| *trap == moment).is_some();
+        self.renewal_cut
+            .fetch_add(u64::from(springs), Ordering::Relaxed);
+        springs
     }
 
     /// Whether the power fails now.

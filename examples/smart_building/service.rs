@@ -1,27 +1,35 @@
 //! The service: a node like any device's, whose one engine is the whole fleet.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iot_core::node::Node;
 use iot_core::storage::memory::MemoryRecords;
 use iot_core::{DeviceId, Now, TenantId};
+use iot_identity::tls::{Credential, Credentials};
 use iot_transport::TokioTimer;
 use iot_transport::mqtt::{Client, Settings, Tls};
-use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::fleet::Fleet;
-use crate::pki::{Fallible, SERVER_NAME};
+use crate::pki::{Fallible, Pki, SERVER_NAME};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
 type Question = Box<dyn FnOnce(&mut Fleet, Now) + Send>;
 
+enum Request {
+    Ask(Question),
+    Reconnect,
+}
+
+/// How long what is on the wire may take to be acknowledged before the link shows another certificate.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// A handle on the running service.
 pub struct Service {
-    questions: mpsc::Sender<Question>,
+    requests: mpsc::Sender<Request>,
+    live: Credentials,
     task: JoinHandle<Result<(), String>>,
 }
 
@@ -31,18 +39,36 @@ impl Service {
         address: String,
         tenant: TenantId,
         name: DeviceId,
-        config: Arc<ClientConfig>,
+        pki: &Pki,
         fleet: Fleet,
     ) -> Fallible<Self> {
+        let live = Credentials::new(pki.service(&name)?);
+        let config = pki.client(&live)?;
         let settings = Settings::service(tenant, name)
             .with_queue(20_000, 256 << 20)
             .with_window(1_000)
             .with_retry(Duration::from_millis(50), Duration::from_millis(500));
         let mut client = Client::new(Tls::new(address, SERVER_NAME, config)?, settings);
         client.connected(Duration::from_secs(5)).await?;
-        let (questions, inbox) = mpsc::channel(64);
+        let (requests, inbox) = mpsc::channel(64);
         let task = tokio::spawn(run(client, fleet, inbox));
-        Ok(Self { questions, task })
+        Ok(Self {
+            requests,
+            live,
+            task,
+        })
+    }
+
+    /// Shows another certificate from now on, on a new session; returns the old one.
+    pub async fn renew(&self, next: Credential) -> Fallible<Credential> {
+        let old = self.live.swap(next);
+        self.request(Request::Reconnect).await?;
+        Ok(old)
+    }
+
+    async fn request(&self, request: Request) -> Fallible<()> {
+        let sent = self.requests.send(request).await;
+        Ok(sent.map_err(|_| "the service has stopped")?)
     }
 
     /// Lets `question` look at the fleet, or change what is wanted of it, between two turns.
@@ -54,10 +80,7 @@ impl Service {
         let question = Box::new(move |fleet: &mut Fleet, now| {
             let _ = reply.send(question(fleet, now));
         });
-        self.questions
-            .send(question)
-            .await
-            .map_err(|_| "the service has stopped")?;
+        self.request(Request::Ask(question)).await?;
         Ok(answer.await.map_err(|_| "the service has stopped")?)
     }
 
@@ -90,7 +113,7 @@ impl Service {
 
     /// Ends the service.
     pub async fn stop(self) -> Fallible<()> {
-        drop(self.questions);
+        drop(self.requests);
         Ok(self.task.await??)
     }
 }
@@ -98,7 +121,7 @@ impl Service {
 async fn run(
     client: Client<Tls>,
     mut fleet: Fleet,
-    mut questions: mpsc::Receiver<Question>,
+    mut requests: mpsc::Receiver<Request>,
 ) -> Result<(), String> {
     let mut node = Node::new(client, MemoryRecords::new(), TokioTimer::new());
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -107,16 +130,17 @@ async fn run(
         .map_err(|error| error.to_string())?;
     let mut engines = (&mut fleet,);
     loop {
-        let question = tokio::select! {
+        let request = tokio::select! {
             biased;
-            question = questions.recv() => Some(question),
+            request = requests.recv() => Some(request),
             turned = node.turn(&mut engines, &mut buffer) => {
                 turned.map_err(|error| error.to_string())?;
                 None
             }
         };
-        match question {
-            Some(Some(question)) => question(engines.0, Now::system()),
+        match request {
+            Some(Some(Request::Ask(question))) => question(engines.0, Now::system()),
+            Some(Some(Request::Reconnect)) => node.transport().reconnect(DRAIN),
             Some(None) => return Ok(()),
             None => {}
         }

@@ -1,8 +1,11 @@
 //! The life of the building, stage by stage.
 
 mod arrive;
+mod back;
 mod campaign;
+mod knock;
 mod leave;
+mod renew;
 mod work;
 
 use iot_core::Channel;
@@ -31,7 +34,9 @@ pub async fn live(
     work::commands(&world, stages, findings).await?;
     campaign::bad(&world, stages, findings, plots).await?;
     campaign::good(&world, stages, findings, plots).await?;
+    renew::renew(&world, args, stages, findings).await?;
     leave::revoke(&world, args, stages, findings).await?;
+    back::readmit(&world, args, stages, findings).await?;
     leave::retire(&world, args, stages, findings).await?;
     count_messages(&world, findings, plots).await?;
     stages.current = "shutdown";

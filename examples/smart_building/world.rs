@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use iot_core::authz::OwnLane;
 use iot_core::sim::SimEntropy;
-use iot_core::{DeviceId, Principal};
+use iot_core::{DeviceId, Principal, Role};
 use iot_identity::cert::AdmitError;
-use iot_identity::enrol::{Registrar, Terms};
+use iot_identity::enrol::{Approval, Confined, Quarantine, Registrar, Terms};
 use iot_identity::revocation::Subscription;
 use iot_transport::gate::{Gate, GateListening, Refusal};
 use iot_transport::mqtt::Hub;
@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::args::Args;
 use crate::desk::Desk;
-use crate::device::{Device, Site};
+use crate::device::{Device, Site, View};
 use crate::firmware::Releases;
 use crate::fleet::Fleet;
 use crate::pki::{Fallible, Made, Pki, wall};
@@ -24,7 +24,8 @@ use crate::sensor::Sensor;
 use crate::service::Service;
 use crate::wired::Wired;
 
-const SERVICE: &str = "building-service";
+/// The name of the service.
+pub const SERVICE: &str = "building-service";
 const GATEWAY: &str = "gateway";
 /// Sensors on the gateway's own wires.
 pub const WIRED: usize = 4;
@@ -38,6 +39,7 @@ pub struct World {
     /// Keeps the gate listening to the deny-list.
     revoked: Subscription,
     pub service: Service,
+    pub quarantine: Quarantine,
     pub releases: Releases,
     pub made: Vec<Made>,
     pub devices: Vec<Device>,
@@ -61,7 +63,9 @@ impl World {
                 _ => Refusal::Untrusted,
             })
         };
-        let builder = Gate::builder(pki.server()?, Arc::new(admit), Arc::new(OwnLane));
+        let quarantine = Quarantine::default();
+        let rule = Confined::new(OwnLane, quarantine.clone());
+        let builder = Gate::builder(pki.server()?, Arc::new(admit), Arc::new(rule.clone()));
         let gate = match &args.broker {
             Some((host, port)) => builder.to_broker(format!("{host}:{port}")),
             None => builder.to_hub(&hub),
@@ -85,9 +89,10 @@ impl World {
             Registrar::new(
                 authority,
                 pki.tenant,
-                Terms::default(),
+                Terms::default().approval(Approval::Readmitted),
                 pki.revocations.clone(),
             )
+            .with_quarantine(quarantine.clone())
         };
         let desk = Desk::new(
             pki.tenant,
@@ -95,16 +100,10 @@ impl World {
             registrar(enrolling.devices),
             registrar(enrolling.gateways),
         );
-        let fleet = Fleet::new(pki.tenant, names.iter().copied(), desk);
         let name = DeviceId::new(SERVICE)?;
-        let service = Service::start(
-            address.clone(),
-            pki.tenant,
-            name,
-            pki.service(&name)?,
-            fleet,
-        )
-        .await?;
+        let who = Principal::new(pki.tenant, name, Role::Service);
+        let fleet = Fleet::new(who, rule, names.iter().copied(), desk);
+        let service = Service::start(address.clone(), pki.tenant, name, &pki, fleet).await?;
         let site = Arc::new(Site {
             address,
             release_key: releases.key,
@@ -117,6 +116,7 @@ impl World {
             listening,
             revoked,
             service,
+            quarantine,
             releases,
             made,
             devices: Vec::new(),
@@ -143,6 +143,12 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// A device as the factory made it.
+    pub fn made(&self, device: &Device) -> Fallible<&Made> {
+        let made = self.made.iter().find(|made| made.id == device.id);
+        Ok(made.ok_or("a device nobody made")?)
     }
 
     /// The sensors, without the gateway.
@@ -181,6 +187,24 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Waits until `condition` holds for one device.
+    pub async fn wait(
+        &self,
+        device: &Device,
+        patience: Duration,
+        condition: impl Fn(&View) -> bool,
+    ) -> Fallible<()> {
+        let since = std::time::Instant::now();
+        while !condition(&device.view()) {
+            if since.elapsed() > patience {
+                let (seconds, view) = (patience.as_secs(), device.view());
+                return Err(format!("{} after {seconds} s: {view:?}", device.id).into());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     /// Switches everything off.

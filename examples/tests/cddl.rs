@@ -21,6 +21,7 @@ mod cddl {
     pub(crate) mod fleet;
     pub(crate) mod identity;
     pub(crate) mod outbox;
+    pub(crate) mod registry;
     pub(crate) mod schema;
     pub(crate) mod suit;
     pub(crate) mod tape;
@@ -33,19 +34,26 @@ use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
 use cddl::{
-    carried, commands, envelope, exchange, fleet, identity, outbox, suit, tape, twin, update,
+    carried, commands, envelope, exchange, fleet, identity, outbox, registry, suit, tape, twin,
+    update,
 };
 
-const CHECKED: [&Schema; 15] = [
+const CHECKED: [&Schema; 21] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,
+    &identity::COMPACT,
     &identity::DENY_LIST,
     &identity::ENROLMENT,
+    &identity::PROVISION,
     &identity::ROTATION,
     &outbox::SCHEMA,
+    &registry::FILE,
+    &registry::RECORD,
+    &registry::SNAPSHOT,
+    &registry::STATE,
     &suit::KEY_SET,
     &suit::MANIFEST,
     &suit::REPORT,

@@ -20,6 +20,21 @@
 )]
 mod fixture;
 
+#[path = "../firmware/src/denied.rs"]
+#[allow(
+    unreachable_pub,
+    clippy::indexing_slicing,
+    reason = "shared with the firmware"
+)]
+mod denied;
+#[path = "../firmware/denylist.rs"]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "shared with the firmware's build script"
+)]
+mod denylist;
+
 #[path = "../firmware/src/replay.rs"]
 #[allow(unreachable_pub, reason = "shared with the firmware")]
 mod replay;
@@ -44,8 +59,8 @@ use iot_core::{
 use iot_identity::cert::path::{Anchor, PathPolicy, Purpose};
 use iot_identity::cert::{self, Authority, Trust, TrustAnchors, Validity, csr};
 use iot_identity::embedded_tls::{Client, connect};
-use iot_identity::key::PublicKey;
-use iot_identity::revocation::Revocations;
+use iot_identity::key::{KeyHash, PublicKey};
+use iot_identity::revocation::{CompactList, CompactWriter, Denied, Revocations};
 use iot_identity::rustcrypto::{P256Key, P256Verifier, Sha256};
 use iot_identity::tls::{Clock, Credential, ServerBuilder};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey, Template};
@@ -79,6 +94,26 @@ fn the_release_key_and_its_signature_are_current() {
         .sign(&[fixture::SIGNED], &mut signature)
         .unwrap();
     check("signature.bin", signature.as_bytes(), fixture::SIGNATURE);
+}
+
+#[test]
+fn the_deny_list_is_what_its_writer_writes() {
+    let mut writer = CompactWriter::new(denied::VERSION.into());
+    for number in 0..denied::ENTRIES {
+        let key = KeyHash::new(denied::key_hash(number));
+        writer.deny(&Denied::Key(key), &mut Sha256::new());
+    }
+    let made = writer.sign(&release_key()).unwrap();
+    let signature = &made[made.len() - 64..];
+    let checked_in = include_bytes!("../firmware/fixture/deny-list-signature.bin");
+    check("deny-list-signature.bin", signature, checked_in);
+    assert!(denylist::message(signature) == made);
+    let verifier = P256Verifier::new(&PublicKey::of(&release_key()).unwrap()).unwrap();
+    let list = CompactList::verify(&made, &verifier, None, &mut Sha256::new()).unwrap();
+    assert_eq!(list.len(), 20_000);
+    let denies = |number| list.denies_key(&KeyHash::new(denied::key_hash(number)));
+    assert!((0..denied::ENTRIES).all(denies));
+    assert!(!(denied::ENTRIES..2 * denied::ENTRIES).any(denies));
 }
 
 #[test]

@@ -38,7 +38,7 @@ macro_rules! behind {
             publishing_in_another_tenant_refused_at_publish
             listening_to_another_refused_at_subscribe
             a_newcomer_may_only_enrol
-            cutting_a_live_session_ends_it_within_a_second
+            a_revoked_devices_live_session_ends_within_a_second_of_the_decision
         }
     };
     ($name:ident, $world:expr, $mark:tt, $($case:ident)*) => {

@@ -19,7 +19,7 @@ pub use mac0::{Mac0, mac0};
 pub use proof::{Proof, Proofs};
 pub use sign::{Sign, SignerPart, sign};
 pub use sign1::{Sign1, sign1};
-pub use structure::{Content, Tagged};
+pub use structure::{Content, MAX_MESSAGE_BYTES, Tagged};
 
 use crate::codec::CodecError;
 use crate::crypto::KeyError;

@@ -20,6 +20,8 @@ mod names;
 mod profile;
 #[cfg(feature = "cert")]
 mod request;
+#[cfg(feature = "tls")]
+mod servers;
 #[cfg(test)]
 #[cfg(feature = "cert")]
 mod tests;
@@ -36,8 +38,12 @@ pub(crate) use anchors::link;
 pub use anchors::{AdmitError, AnchorError, MAX_CHAIN, TrustAnchors, VerifiedPeer};
 #[cfg(feature = "cert")]
 pub use authority::{Authority, IssueError};
+#[cfg(feature = "tls")]
+pub(crate) use names::idevid_name;
 #[cfg(feature = "cert")]
 pub use request::{CertificationRequest, Request, RequestError, RequestedExtension};
+#[cfg(feature = "tls")]
+pub(crate) use servers::{Servers, Wanted, begun};
 #[cfg(feature = "cert")]
 pub use trust::Trust;
 #[cfg(feature = "cert")]

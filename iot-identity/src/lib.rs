@@ -14,10 +14,12 @@ pub mod conformance;
 #[cfg(feature = "embedded-tls")]
 pub mod embedded_tls;
 pub mod enrol;
+#[cfg(all(fuzzing, feature = "pkcs11"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
-#[cfg(feature = "std")]
 pub mod revocation;
 #[cfg(feature = "ring")]
 pub mod ring;

@@ -38,6 +38,8 @@
 
 mod config;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod module;
 mod object;
 mod session;

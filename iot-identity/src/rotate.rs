@@ -8,6 +8,8 @@
 
 mod due;
 mod engine;
+#[cfg(all(fuzzing, feature = "alloc"))]
+pub(crate) mod fuzzing;
 mod life;
 mod pace;
 mod pair;

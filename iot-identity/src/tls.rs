@@ -8,17 +8,30 @@
 //! let chain = stream.get_ref().1.peer_certificates().unwrap_or(&[]);
 //! let who = trust.principal(chain, clock.now())?;
 //! ```
+//!
+//! A device loads its [`Credentials`] from its records and keys, and gets a configuration for its clients and a
+//! [`Renewal`] for its node, which changes what that configuration shows.
 
 mod client;
 mod clock;
 mod credential;
+mod device;
+mod link;
 mod live;
+mod outcome;
+mod provision;
+mod renewal;
 mod server;
 
 pub use client::ClientBuilder;
 pub use clock::Clock;
 pub use credential::{Credential, CredentialError};
+pub use device::{DeviceCredentials, LoadError, Setup};
+pub use link::Link;
 pub use live::Credentials;
+pub use outcome::outcome_of;
+pub use provision::{Provision, ProvisionError};
+pub use renewal::Renewal;
 pub use server::ServerBuilder;
 
 use alloc::sync::Arc;

@@ -10,6 +10,7 @@ extern crate alloc;
 
 #[path = "support/chains.rs"]
 mod chains;
+#[allow(dead_code, reason = "other tests forge more")]
 #[path = "support/forge.rs"]
 mod forge;
 

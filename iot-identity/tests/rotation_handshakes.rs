@@ -12,6 +12,8 @@
 
 extern crate alloc;
 
+#[path = "support/carry.rs"]
+mod carry;
 #[allow(dead_code, reason = "the tests of rotation use more of it")]
 #[path = "rotation/site.rs"]
 mod site;
@@ -19,7 +21,6 @@ mod site;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::io::{Read, Write};
 use std::sync::RwLock;
 use std::thread;
 
@@ -29,68 +30,15 @@ use iot_identity::key::{PublicKey, SharedKey};
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
 use iot_identity::rotate::{Identity, Standing};
 use iot_identity::tls::{ClientBuilder, Clock, Credential, Credentials, ServerBuilder};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::ServerConnection;
+use rustls::pki_types::CertificateDer;
 
+use carry::{connect, talk};
 use site::{DAY, Device, HOUR, START, Site, authority, new_key};
 
 fn handshakes() -> u64 {
     let count = std::env::var("IOT_HANDSHAKES").ok();
     count.map_or(400, |count| count.parse().unwrap())
-}
-
-/// Carries what both have to say.
-fn carry(
-    client: &mut ClientConnection,
-    server: &mut ServerConnection,
-) -> Result<(), rustls::Error> {
-    let mut wire = Vec::new();
-    while client.wants_write() || server.wants_write() {
-        wire.clear();
-        while client.wants_write() {
-            client.write_tls(&mut wire).unwrap();
-        }
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            server.read_tls(&mut rest).unwrap();
-            server.process_new_packets()?;
-        }
-        wire.clear();
-        while server.wants_write() {
-            server.write_tls(&mut wire).unwrap();
-        }
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            client.read_tls(&mut rest).unwrap();
-            client.process_new_packets()?;
-        }
-    }
-    Ok(())
-}
-
-/// A byte there and back.
-fn talk(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), rustls::Error> {
-    let mut byte = [0];
-    client.writer().write_all(&[7]).unwrap();
-    carry(client, server)?;
-    server.reader().read_exact(&mut byte).unwrap();
-    server.writer().write_all(&byte).unwrap();
-    carry(client, server)?;
-    client.reader().read_exact(&mut byte).unwrap();
-    assert_eq!(byte, [7]);
-    Ok(())
-}
-
-fn connect(
-    client: &Arc<ClientConfig>,
-    server: &Arc<ServerConfig>,
-) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
-    let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
-    carry(&mut client, &mut server)?;
-    talk(&mut client, &mut server)?;
-    Ok((client, server))
 }
 
 fn shown(server: &ServerConnection) -> CertificateDer<'static> {

@@ -20,7 +20,7 @@ use iot_identity::cert::{
     Validity,
 };
 use iot_identity::key::PublicKey;
-use iot_identity::revocation::{Denied, DenyList, Revocations};
+use iot_identity::revocation::{Denied, DenyList, News, Revocations};
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
 use rustls_pki_types::CertificateDer;
 
@@ -170,6 +170,33 @@ fn an_authority_below_another_has_none_below_itself() {
             .add(top.certificate(), tenant("x"), Role::Service),
         Err(AnchorError::Taken)
     );
+}
+
+#[test]
+fn no_authority_has_the_name_of_another_tenants() {
+    let (ours, theirs) = (root("Acme"), root("Acme"));
+    let mut anchors = trusting(&[(&ours, "acme", Role::Device)]);
+    assert_eq!(
+        anchors.add(theirs.certificate(), tenant("other"), Role::Device),
+        Err(AnchorError::Named)
+    );
+    // One tenant may have several authorities of one name, as after a change of its key.
+    assert_eq!(
+        anchors.add(theirs.certificate(), tenant("acme"), Role::Device),
+        Ok(())
+    );
+    let other = root("Other");
+    let mut entropy = SystemEntropy::new();
+    let posing = other.subordinate(key(EcdsaP256Sha256), "Acme", month(), &mut entropy);
+    let posing = posing.unwrap();
+    let chain = [ldevid(&posing), posing.certificate().clone()];
+    let alone = trusting(&[(&other, "other", Role::Device)]);
+    assert!(verify(&alone, &chain).is_ok());
+    let both = trusting(&[
+        (&ours, "acme", Role::Device),
+        (&other, "other", Role::Device),
+    ]);
+    assert_eq!(verify(&both, &chain), Err(AdmitError::Profile));
 }
 
 #[test]
@@ -384,8 +411,8 @@ fn subscribers_hear_of_every_new_entry_after_it_holds() {
     let revocations = Revocations::default();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (inner, list) = (revocations.clone(), Arc::clone(&heard));
-    let subscription = revocations.subscribe(move |denied| {
-        let Denied::Device(tenant, device) = denied else {
+    let subscription = revocations.subscribe(move |news| {
+        let News::Denied(Denied::Device(tenant, device)) = news else {
             return;
         };
         let holds = inner.is_denied(tenant, device, &[]);

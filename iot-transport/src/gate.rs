@@ -312,6 +312,15 @@ impl Gate {
         cut
     }
 
+    /// How many sessions are open now whose peer and chain, its own certificate first, `picks` picks.
+    ///
+    /// After a renewal it tells whether anybody is still in with the old certificate. `picks` is called under the
+    /// gate's lock, and so must be quick and call nothing of the gate.
+    #[must_use]
+    pub fn count(&self, picks: impl Fn(&Principal, &[CertificateDer<'_>]) -> bool) -> usize {
+        self.shared.registry.count(picks)
+    }
+
     /// What the gate holds and has done.
     #[must_use]
     pub fn stats(&self) -> GateStats {

@@ -8,16 +8,21 @@ extern crate std;
 // The derive macro writes `::iot_twin`, in this crate's own tests too.
 extern crate self as iot_twin;
 
+pub mod config;
 #[cfg(feature = "alloc")]
 pub mod diff;
 #[cfg(feature = "alloc")]
 pub mod document;
+#[cfg(feature = "json")]
+pub mod interop;
 pub mod leaf;
 #[cfg(feature = "alloc")]
 pub mod merge;
 #[cfg(feature = "alloc")]
 pub mod path;
 pub mod reflect;
+#[cfg(feature = "registry")]
+pub mod registry;
 pub mod schema;
 pub mod sync;
 pub mod telemetry;
@@ -27,11 +32,11 @@ pub mod value;
 pub use iot_core;
 
 #[cfg(feature = "derive")]
-pub use iot_twin_derive::Twin;
+pub use iot_twin_derive::{Twin, TwinEnum};
 
-pub use leaf::Leaf;
+pub use leaf::{Leaf, Text};
 pub use reflect::{Desired, Twin};
-pub use schema::FieldId;
+pub use schema::{FieldId, LocalEdit, Sensitivity};
 #[cfg(feature = "alloc")]
 pub use sync::TwinService;
 pub use sync::{Change, Code, Timing, TwinDevice, Version};

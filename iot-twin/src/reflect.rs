@@ -1,30 +1,44 @@
 //! How the engines see a struct: as numbered fields.
 
 use crate::leaf::{LeafError, LeafReader, LeafWriter};
-use crate::schema::{Field, Schema};
+use crate::schema::{Field, Node, Schema};
 use crate::sync::Slot;
 
-/// A flat struct whose fields are desired by a service or reported by a device.
+/// A struct whose fields are desired by a service or reported by a device.
 ///
-/// Write it by `#[derive(Twin)]` (feature `derive`). An index counts the fields in the order of declaration;
-/// calls with an index past the end do nothing.
+/// Write it by `#[derive(Twin)]` (feature `derive`). An index counts the fields in the order of declaration, those of a
+/// group in its place; calls with an index past the end do nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a twin nor a group of one",
+    label = "no twin",
+    note = "write #[derive(Twin)] above the struct; an enum or a number is a field, without `group`"
+)]
 pub trait Twin: Sized {
     /// The desired fields alone, with the same names; `#[derive(Twin)]` calls it `…Desired`.
     type Desired: Desired<Twin = Self>;
     /// An array with one slot for each field.
     type Slots: AsRef<[Slot]> + AsMut<[Slot]>;
 
+    /// How many fields there are.
+    const COUNT: usize;
+    /// How many numbers they span, from 0 on: what a group takes of the numbers around it.
+    const SPAN: u32;
     /// The fields in the order of declaration.
     const FIELDS: &'static [Field];
     /// The same fields, with everything else about them.
     const SCHEMA: &'static [Schema];
+    /// Their names, and those of the groups.
+    const TREE: &'static [Node];
     /// Before anything is known.
     const INITIAL: Self;
     /// Slots in which nothing has happened.
     const SLOTS: Self::Slots;
 
-    /// Writes the value of a field; `None` when it does not fit.
-    fn encode(&self, index: usize, out: &mut LeafWriter<'_>) -> Option<()>;
+    /// The index of the field with a number.
+    fn index(id: u16) -> Option<usize>;
+
+    /// Writes the value of a field.
+    fn encode(&self, index: usize, out: &mut LeafWriter<'_>);
 
     /// Reads a value into a field.
     ///
@@ -42,6 +56,9 @@ pub trait Twin: Sized {
     /// Whether a field differs from `told` by at least its deadband.
     fn moved(&self, index: usize, told: &Self) -> bool;
 
+    /// Whether a field whose greater value wins is at least as great as in `other`; false for all others.
+    fn reaches(&self, index: usize, other: &Self) -> bool;
+
     /// Gives a field some other value.
     fn disturb(&mut self, index: usize);
 }
@@ -57,6 +74,53 @@ pub trait Desired: Sized {
 
     /// Puts them back.
     fn put(&self, twin: &mut Self::Twin);
+}
+
+/// Writes the value of the field at a path, such as `/pid/kp`.
+///
+/// # Errors
+///
+/// [`LeafError::Unknown`] when no field is there; nothing is written.
+pub fn get<T: Twin>(twin: &T, path: &str, out: &mut LeafWriter<'_>) -> Result<(), LeafError> {
+    let index = Node::find(T::TREE, path).ok_or(LeafError::Unknown)?;
+    twin.encode(index, out);
+    Ok(())
+}
+
+/// Reads a value into the field at a path, such as `/pid/kp`.
+///
+/// ```
+/// # #[cfg(feature = "derive")] {
+/// use iot_twin::leaf::{LeafError, LeafReader};
+/// use iot_twin::{Twin, reflect};
+///
+/// #[derive(Twin)]
+/// struct Pid {
+///     #[twin(desired, range = 0.0..=10.0)]
+///     kp: f32,
+/// }
+/// #[derive(Twin)]
+/// struct Settings {
+///     #[twin(group, id = 0)]
+///     pid: Pid,
+/// }
+///
+/// let mut settings = Settings::INITIAL;
+/// let (two, eleven) = (&mut LeafReader::new(&[2]), &mut LeafReader::new(&[11]));
+/// reflect::set(&mut settings, "/pid/kp", two)?;
+/// assert_eq!(settings.pid.kp, 2.0);
+/// assert_eq!(reflect::set(&mut settings, "/pid/kp", eleven), Err(LeafError::Range));
+/// # }
+/// # Ok::<(), iot_twin::leaf::LeafError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`LeafError::Unknown`] when no field is there, and the others when the value is not one of the field's; the field
+/// is as it was.
+pub fn set<T: Twin>(twin: &mut T, path: &str, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
+    let index = Node::find(T::TREE, path).ok_or(LeafError::Unknown)?;
+    twin.decode(index, input)
 }
 
 pub(crate) fn field<T: Twin>(index: usize) -> Option<&'static Field> {

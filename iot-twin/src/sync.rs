@@ -8,16 +8,23 @@
 //! **What holds**, under loss, duplication, reordering and power cuts at any moment, once the link works for a
 //! while: both sides hold the same values; no desired value goes back; each desired value ends acknowledged with
 //! a [`Code`]; an edit made on the device stands until the service desires something newer. A device that lost
-//! its records, and a service that lost its memory, are noticed and brought up to date. Two services that write
-//! the same twin at once are not supported.
+//! its records, and a service that lost its memory, are noticed and brought up to date. Several processes may write
+//! one twin when they share a store with compare-and-set: see [`TwinService::with_store`]. A device may have several
+//! twins, each with a [number](SubTwin).
 
 mod device;
 #[cfg(feature = "alloc")]
 mod service;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod slot;
 mod wire;
 
 pub use device::{Change, Timing, TwinDevice};
 #[cfg(feature = "alloc")]
-pub use service::{Acknowledgement, DesireError, Reported, TwinService};
-pub use slot::{Code, Slot, Version};
+pub use service::{
+    Acknowledgement, Cursor, DesireError, DesiredField, Edit, EditError, Notice, Reported,
+    ReportedField, StateError, SubscribeError, SubscriptionId, Subscriptions, TwinService,
+    TwinState,
+};
+pub use slot::{Code, Slot, SubTwin, Version};

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use cbor::DecodeError;
+pub(crate) use cbor::{Sink, read, write};
 #[cfg(feature = "json")]
 pub use json::JsonError;
 

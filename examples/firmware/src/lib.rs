@@ -7,6 +7,7 @@
 pub mod board;
 pub mod count;
 pub mod cut;
+pub mod denied;
 pub mod fixture;
 pub mod flash;
 pub mod release;

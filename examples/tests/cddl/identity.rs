@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use iot_core::cose::{Sign1, Tagged};
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
 use iot_core::crypto::{KeyPolicy, KeyStore, Signature, Signer, SlotId};
 use iot_core::engine::{Done, RecordKey};
@@ -10,16 +11,21 @@ use iot_core::{
 };
 use iot_identity::cert::{Authority, Validity};
 use iot_identity::enrol::{Answer, Refusal, Registrar, Terms};
-use iot_identity::key::PublicKey;
-use iot_identity::revocation::{CertificateId, Denied, DenyList, Revocations};
-use iot_identity::ring::{Sha256, SoftwareKey, SoftwareKeys, SystemEntropy};
+use iot_identity::key::{KeyHash, PublicKey};
+use iot_identity::revocation::{
+    CertificateId, CompactList, CompactWriter, Denied, DenyList, Revocations,
+};
+use iot_identity::ring::{Sha256, SoftwareKey, SoftwareKeys, SoftwareVerifier, SystemEntropy};
 use iot_identity::rotate::{Policy, Rotation, Session, Want};
+use iot_identity::tls::Provision;
 
 use super::engine::hand;
 use super::schema::{Schema, schema};
 
 pub(crate) const DENY_LIST: Schema = schema!("iot-identity/src/revocation/denylist.cddl");
+pub(crate) const COMPACT: Schema = schema!("iot-identity/src/revocation/compact.cddl");
 pub(crate) const ENROLMENT: Schema = schema!("iot-identity/src/enrol/enrol.cddl");
+pub(crate) const PROVISION: Schema = schema!("iot-identity/src/tls/provision.cddl");
 pub(crate) const ROTATION: Schema = schema!("iot-identity/src/rotate/rotate.cddl");
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -47,6 +53,64 @@ fn a_deny_list_is_as_described() {
     }
     assert_eq!(list.len(), 4);
     DENY_LIST.holds("deny-list", &list.encode());
+}
+
+/// In each of its three layouts, and in the message that it is signed in.
+#[test]
+fn a_compact_deny_list_is_as_described() {
+    let key = SoftwareKey::generate(EcdsaP256Sha256).unwrap();
+    let issuer = SoftwareVerifier::new(PublicKey::of(&key).unwrap());
+    for (entries, index) in [(0, 0), (3, 0), (1_500, 1), (262_144, 2)] {
+        let mut writer = CompactWriter::new(u64::from(u32::MAX));
+        for number in 0..entries {
+            let mut hash = [7; 32];
+            hash[..4].copy_from_slice(&u32::reverse_bits(number).to_be_bytes());
+            writer.deny(&Denied::Key(KeyHash::new(hash)), &mut Sha256::new());
+        }
+        let bytes = writer.sign(&key).unwrap();
+        let list = CompactList::verify(&bytes, &issuer, None, &mut Sha256::new()).unwrap();
+        assert_eq!(list.len(), usize::try_from(entries).unwrap());
+        // Behind the tag, which the validator does not know.
+        assert_eq!(bytes[0], 0xd2);
+        COMPACT.accepts("signed-list", &bytes[1..]).unwrap();
+        let message = Sign1::decode(&bytes, Tagged::Required).unwrap();
+        let context = b"iot-identity compact deny-list";
+        let payload = message.verify(None, context, &issuer).unwrap();
+        COMPACT.holds("compact-list", payload);
+        // The array's head, the format, and five bytes of version come before it.
+        assert_eq!(payload[7], index);
+        for other in (0..4).filter(|other| *other != index) {
+            let mut wrong = payload.to_vec();
+            wrong[7] = other;
+            assert!(COMPACT.accepts("compact-list", &wrong).is_err());
+        }
+        let format = bytes.len() - 66 - payload.len() + 1;
+        // An algorithm, a signature or a payload that does not belong there.
+        for (at, byte) in [(5, 0x00), (bytes.len() - 65, 63), (format, 0x02)] {
+            let mut wrong = bytes[1..].to_vec();
+            wrong[at - 1] = byte;
+            assert!(COMPACT.accepts("signed-list", &wrong).is_err(), "{at}");
+        }
+    }
+}
+
+#[test]
+fn what_the_factory_stores_is_as_described() {
+    let (_, device) = names();
+    let mut entropy = SystemEntropy::new();
+    let years = Validity::lasting(START, Duration::from_secs(86_400_000));
+    let new_key = || SoftwareKey::generate(EcdsaP256Sha256).unwrap();
+    let factory = Authority::root(new_key(), "Acme", years, &mut entropy).unwrap();
+    let public = PublicKey::of(&new_key()).unwrap();
+    let kind = "1.3.6.1.4.1.32473.1";
+    let idevid = factory.idevid(&device, kind, &public, START, &mut entropy);
+    let root = factory.certificate().clone();
+    for (above, roots) in [(0, 1), (3, 8)] {
+        let mut chain = vec![idevid.clone().unwrap()];
+        chain.extend(vec![root.clone(); above]);
+        let provision = Provision::new(chain, vec![root.clone(); roots]).unwrap();
+        PROVISION.holds("provision", &provision.encode());
+    }
 }
 
 /// A rotation and a registrar, over a link that loses nothing; every byte on it and every record of both.

@@ -34,7 +34,7 @@ impl Schema {
             panic!("{} refuses {} as {rule}: {error}", self.path, hex(bytes));
         }
         assert_eq!(
-            check(bytes, Limits::new(1 << 17, 8, 1_024)),
+            check(bytes, Limits::new(1 << 22, 8, 1_024)),
             Ok(()),
             "{}",
             hex(bytes)
@@ -50,6 +50,37 @@ impl Schema {
                 hex(&fault)
             );
         }
+    }
+}
+
+impl Schema {
+    /// The same for an encoding with places for anything: of the spoiled ones, exactly so many are accepted.
+    pub(crate) fn holds_with_free(&self, rule: &str, bytes: &[u8], places: usize) {
+        if let Err(error) = self.accepts(rule, bytes) {
+            panic!("{} refuses {} as {rule}: {error}", self.path, hex(bytes));
+        }
+        assert_eq!(
+            check(bytes, Limits::new(1 << 17, 8, 1_024)),
+            Ok(()),
+            "{}",
+            hex(bytes)
+        );
+        let faults = faults(bytes);
+        let accepted = faults
+            .iter()
+            .filter(|fault| self.accepts(rule, fault).is_ok());
+        assert_eq!(
+            accepted.count(),
+            places,
+            "{} of {}",
+            faults.len(),
+            hex(bytes)
+        );
+        assert!(
+            faults.len() >= places + 4,
+            "{} has nothing to spoil",
+            hex(bytes)
+        );
     }
 }
 

@@ -1,10 +1,26 @@
 use iot_core::{Channel, Engine, Event};
-use iot_twin::{Twin, TwinDevice, TwinService};
+use iot_twin::{Text, Twin, TwinDevice, TwinEnum, TwinService};
 
 use super::engine::{hand, now, run};
 use super::schema::{Schema, schema};
 
 pub(crate) const SCHEMA: Schema = schema!("iot-twin/src/sync/wire.cddl");
+
+#[derive(Clone, Copy, Debug, PartialEq, TwinEnum)]
+enum Mode {
+    Off = 0,
+    Away = 300,
+}
+
+#[derive(Twin)]
+struct Lamp {
+    #[twin(desired)]
+    name: Text<12>,
+    #[twin(desired)]
+    colour: [u8; 3],
+    #[twin(desired, reported)]
+    mode: Mode,
+}
 
 #[derive(Twin)]
 struct Room {
@@ -18,6 +34,8 @@ struct Room {
     temperature: f64,
     #[twin(reported)]
     offset: i32,
+    #[twin(group, id = 300)]
+    lamp: Lamp,
 }
 
 /// Both sides over an hour: every message is a delta of the service or a report of the device.
@@ -37,6 +55,15 @@ fn deltas_and_reports_are_as_described() {
             10 => service.set("setpoint", 22.5).unwrap(),
             15 => service.set("lit", true).unwrap(),
             20 => service.set("level", 300).unwrap(),
+            22 => service
+                .desire::<Room>(|room| {
+                    room.lamp.name = Text::new("ceiling").unwrap();
+                    room.lamp.colour = [255, 128, 0];
+                    room.lamp.mode = Mode::Away;
+                })
+                .map(drop)
+                .unwrap(),
+            23 => device.report(|room| room.lamp.mode = Mode::Away),
             25 => service.withdraw("setpoint").unwrap(),
             30 => service.ask(),
             _ => {}

@@ -4,12 +4,17 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use iot_core::authz::OwnLane;
+use iot_core::crypto::Digest;
 use iot_core::crypto::SignatureAlgorithm::EcdsaP256Sha256;
 use iot_core::{DeviceId, Now, Role, TenantId, Timestamp};
-use iot_identity::cert::{AdmitError, Authority, Trust, TrustAnchors, Validity};
-use iot_identity::key::PublicKey;
-use iot_identity::revocation::{Denied, Revocations, Subscription};
-use iot_identity::ring::{SoftwareKey, SystemEntropy};
+use iot_identity::cert::{
+    AdmitError, Authority, Trust, TrustAnchors, UnverifiedCertificate, Validity,
+};
+use iot_identity::key::{KeyHash, PublicKey};
+use iot_identity::revocation::{
+    CertificateId, CompactWriter, Denied, DenyList, News, Revocations, Subscription,
+};
+use iot_identity::ring::{Sha256, SoftwareKey, SoftwareVerifier, SystemEntropy};
 use iot_identity::tls::{ClientBuilder, Credential, ServerBuilder};
 use iot_transport::gate::{Gate, GateListening, Refusal, Stage};
 use iot_transport::mqtt::Hub;
@@ -46,6 +51,19 @@ pub(crate) struct Front {
     pub(crate) port: u16,
     _listening: GateListening,
     _subscription: Subscription,
+}
+
+/// Revokes the device of this name, which shows the certificate of this configuration.
+pub(crate) type Decision<'w> = Box<dyn Fn(&str, &ClientConfig) + Send + Sync + 'w>;
+
+/// How a deny-list names the certificate that a client shows, and its key.
+fn named(config: &ClientConfig) -> (CertificateId, KeyHash) {
+    let shown = config.client_auth_cert_resolver.resolve(&[], &[]).unwrap();
+    let view = UnverifiedCertificate::parse(&shown.cert[0]).unwrap();
+    let mut hash = Sha256::new();
+    hash.update(view.issuer());
+    let id = CertificateId::new(hash.finish(), view.serial()).unwrap();
+    (id, view.public_key().unwrap().hash(&mut hash))
 }
 
 fn now() -> Timestamp {
@@ -143,8 +161,8 @@ impl World {
         };
         let listening = gate.listen("127.0.0.1:0").await.unwrap();
         let cutting = gate.clone();
-        let subscription = self.revocations.subscribe(move |denied| match denied {
-            Denied::Device(tenant, device) => {
+        let subscription = self.revocations.subscribe(move |news| match news {
+            News::Denied(Denied::Device(tenant, device)) => {
                 let _ = cutting.cut(tenant, device);
             }
             _ => {
@@ -223,6 +241,61 @@ impl World {
             made.unwrap()
         };
         self.issue(make, Validity::lasting(now(), DAY).backdated(DAY))
+    }
+
+    /// What the gate stands before.
+    pub(crate) const fn behind(&self) -> &'static str {
+        match self.behind {
+            Behind::Hub(_) => "hub",
+            Behind::Mosquitto(_) => "mosquitto",
+        }
+    }
+
+    /// Every way in which somebody decides that a device is revoked, each with its name.
+    pub(crate) fn decisions(&self) -> [(&'static str, Decision<'_>); 5] {
+        [
+            (
+                "device",
+                Box::new(|device, _| {
+                    let entry = Denied::Device(tenant(), name(device));
+                    assert!(self.revocations.deny(entry));
+                }),
+            ),
+            (
+                "key",
+                Box::new(|_, config| {
+                    assert!(self.revocations.deny(Denied::Key(named(config).1)));
+                }),
+            ),
+            (
+                "certificate",
+                Box::new(|_, config| {
+                    let entry = Denied::Certificate(named(config).0);
+                    assert!(self.revocations.deny(entry));
+                }),
+            ),
+            (
+                "issued",
+                Box::new(|device, _| {
+                    let mut list = DenyList::new(1);
+                    list.insert(Denied::Device(tenant(), name(device)));
+                    self.revocations.replace(list).unwrap();
+                }),
+            ),
+            (
+                "compact",
+                Box::new(|_, config| {
+                    let issuer = key();
+                    let mut list = CompactWriter::new(1);
+                    list.deny(&Denied::Key(named(config).1), &mut Sha256::new());
+                    let bytes = list.sign(&issuer).unwrap();
+                    let public = PublicKey::of(&issuer).unwrap();
+                    let verifier = SoftwareVerifier::new(public);
+                    let installed = self.revocations.install::<Sha256>(&bytes, &verifier);
+                    installed.unwrap();
+                }),
+            ),
+        ]
     }
 
     /// A service that hears all that devices of the tenant say.

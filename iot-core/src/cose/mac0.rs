@@ -18,7 +18,8 @@ impl<'a> Mac0<'a> {
     ///
     /// # Errors
     ///
-    /// [`CoseError`] unless it is one deterministic `COSE_Mac0` of at most 1 MiB with HMAC 256/256.
+    /// [`CoseError`] unless it is one deterministic `COSE_Mac0` of at most
+    /// [`MAX_MESSAGE_BYTES`](super::MAX_MESSAGE_BYTES) with HMAC 256/256.
     pub fn decode(input: &'a [u8], tagged: Tagged) -> Result<Self, CoseError> {
         let parts = Parts::decode(input, TAG, tagged)?;
         match parts.header.algorithm {

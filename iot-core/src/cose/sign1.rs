@@ -18,7 +18,8 @@ impl<'a> Sign1<'a> {
     ///
     /// # Errors
     ///
-    /// [`CoseError`] unless it is one deterministic `COSE_Sign1` of at most 1 MiB with a supported algorithm.
+    /// [`CoseError`] unless it is one deterministic `COSE_Sign1` of at most
+    /// [`MAX_MESSAGE_BYTES`](super::MAX_MESSAGE_BYTES) with a supported algorithm.
     pub fn decode(input: &'a [u8], tagged: Tagged) -> Result<Self, CoseError> {
         let parts = Parts::decode(input, TAG, tagged)?;
         match parts.header.algorithm.signature() {

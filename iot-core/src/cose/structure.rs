@@ -7,7 +7,12 @@ use super::header::{self, Algorithm, Header};
 use crate::codec::{self, FlatReader, Limits, write_head};
 use crate::crypto::{BadSignature, Verifier};
 
-pub(super) const LIMITS: Limits = Limits::new(1 << 20, 8, 256);
+/// The longest message that is read, in bytes: 16 MiB, room for a signed list of two million entries.
+///
+/// Reading takes no memory, and time in proportion to the length only where it is hashed.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 24;
+
+pub(super) const LIMITS: Limits = Limits::new(MAX_MESSAGE_BYTES, 8, 256);
 
 /// Whether a message begins with its CBOR tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,6 +3,8 @@
 //! One module per target, each with two functions: `run` takes an input and panics when a claim of the
 //! decoder does not hold for it; `seeds` makes a small corpus with the decoder's own encoder. A target
 //! writes its seeds into the first folder of its command line before it starts, so no corpus is committed.
+//! What storage or a token may hand in and is no part of the public interface stands in `iot_identity::fuzzing`, which
+//! only these builds have.
 //!
 //! ```sh
 //! cargo fuzz run -s none path            # from the folder iot-identity
@@ -11,11 +13,17 @@
 #![forbid(unsafe_code)]
 
 pub mod certificate;
+pub mod compact;
 pub mod crl;
+pub mod deny_list;
+pub mod enrol;
+pub mod enrolment;
 pub mod lint;
 pub mod path;
 pub mod request;
+pub mod rotation;
 pub mod signature;
+pub mod token;
 pub mod tpm;
 
 #[path = "../../tests/support/forge.rs"]

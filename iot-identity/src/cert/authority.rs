@@ -245,10 +245,28 @@ impl<S: Signer> Authority<S> {
     ) -> Result<CertificateDer<'static>, IssueError> {
         let first = dns_names.first().ok_or(IssueError::Name)?;
         let subject = names::common_name(first).ok_or(IssueError::Name)?;
-        let names = dns_names
-            .iter()
-            .map(|name| Ok(GeneralName::DnsName(Ia5String::new(name)?)))
-            .collect::<Result<_, IssueError>>()?;
+        let names = dns(dns_names)?;
+        let uses = vec![profile::SERVER_AUTH];
+        self.issue(subject, Kind::Peer { uses, names }, key, validity, entropy)
+    }
+
+    /// Issues a certificate for a TLS server that is known by its own name, `urn:iot:service:` and the name, wherever
+    /// it is reached; and under these DNS names, which may be none.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError`]; nothing was issued.
+    pub fn service_host(
+        &self,
+        name: &DeviceId,
+        dns_names: &[&str],
+        key: &PublicKey,
+        validity: Validity,
+        entropy: &mut dyn Entropy,
+    ) -> Result<CertificateDer<'static>, IssueError> {
+        let subject = names::common_name(name.as_str()).ok_or(IssueError::Name)?;
+        let mut names = dns(dns_names)?;
+        names.insert(0, names::uri(Role::Service, name)?);
         let uses = vec![profile::SERVER_AUTH];
         self.issue(subject, Kind::Peer { uses, names }, key, validity, entropy)
     }
@@ -287,6 +305,11 @@ impl<S: Signer> Authority<S> {
         };
         sign(&self.key, &self.public, profile, key, validity, entropy)
     }
+}
+
+fn dns(names: &[&str]) -> Result<Vec<GeneralName>, IssueError> {
+    let name = |name: &&str| Ok(GeneralName::DnsName(Ia5String::new(name)?));
+    names.iter().map(name).collect()
 }
 
 fn sign(

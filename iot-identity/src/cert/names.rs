@@ -75,6 +75,12 @@ pub(super) fn hardware(kind: ObjectIdentifier, device: &DeviceId) -> der::Result
     OtherName::try_from(&name).map(GeneralName::OtherName)
 }
 
+/// The device that a factory certificate names; nothing is verified but the form of the name.
+#[cfg(feature = "tls")]
+pub(crate) fn idevid_name(der: &[u8]) -> Option<DeviceId> {
+    device(Role::Newcomer, &Certificate::from_der(der).ok()?)
+}
+
 /// The one name that a certificate of this role carries; `None` for none, several or another role's.
 pub(super) fn device(role: Role, certificate: &Certificate) -> Option<DeviceId> {
     let tbs = certificate.tbs_certificate();

@@ -8,7 +8,7 @@ mod terms;
 pub use enrolment::{Enrolment, EnrolmentError};
 #[cfg(feature = "tls")]
 pub(crate) use returning::expired;
-pub use terms::Terms;
+pub use terms::{Approval, Terms};
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -21,10 +21,11 @@ use iot_core::{DeviceId, Principal, Role, TenantId, Timestamp};
 use rustls_pki_types::CertificateDer;
 
 use self::book::Book;
+use super::quarantine::{Hold, Quarantine};
 use super::wire::{Answer, Refusal, Request as Asked, granted};
 use crate::cert::{Authority, Request, UnverifiedCertificate, Validity, link};
 use crate::key::KeyHash;
-use crate::revocation::Revocations;
+use crate::revocation::{Denied, Revocations};
 use crate::ring::Sha256;
 
 /// What became of a request.
@@ -95,13 +96,14 @@ pub struct Registrar<S> {
     tenant: TenantId,
     terms: Terms,
     revocations: Revocations,
+    quarantine: Quarantine,
     book: Book,
 }
 
 impl<S: Signer> Registrar<S> {
     /// Issues for one tenant, from an authority that peers trust as an anchor.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         authority: Authority<S>,
         tenant: TenantId,
         terms: Terms,
@@ -113,6 +115,7 @@ impl<S: Signer> Registrar<S> {
             tenant,
             terms,
             revocations,
+            quarantine: Quarantine::default(),
             book: Book::new(),
         }
     }
@@ -123,6 +126,13 @@ impl<S: Signer> Registrar<S> {
     #[must_use]
     pub fn with_chain(mut self, above: Vec<CertificateDer<'static>>) -> Self {
         self.above = above;
+        self
+    }
+
+    /// Shares a quarantine with fronts and other registrars, instead of having one of its own.
+    #[must_use]
+    pub fn with_quarantine(mut self, quarantine: Quarantine) -> Self {
+        self.quarantine = quarantine;
         self
     }
 
@@ -156,6 +166,9 @@ impl<S: Signer> Registrar<S> {
         let key = request.public_key().hash(&mut Sha256::new());
         if self.is_barred(&who.tenant, &who.device, &key) {
             return Err(Refusal::Revoked);
+        }
+        if self.waits(who) {
+            return Err(Refusal::Later);
         }
         let held = self.book.of_device(&who.device);
         let own = held.iter().filter(|one| one.key == key);
@@ -192,16 +205,25 @@ impl<S: Signer> Registrar<S> {
 
     /// Lets a device ask again although certificates of it are denied: whoever does so has looked at it.
     ///
-    /// Their keys stay refused. What changed is for the caller to make durable; a device that is itself denied
-    /// stays refused until that is withdrawn.
+    /// The key of each is denied by itself from now on. So a denial of the device as a whole may be withdrawn
+    /// *afterwards*, and must be before it gets anything, without reviving what the device held when it was denied; the
+    /// other way round its old certificates are good again. Where the [`Terms`] ask for [`Approval`] it is in
+    /// quarantine until then.
+    ///
+    /// What changed is for the caller to make durable, and so are the denials ([`Revocations::local`]) and the
+    /// quarantine ([`Quarantine::entries`]).
     pub fn readmit(&mut self, device: &DeviceId) -> Vec<Enrolment> {
         let mut held = self.book.take(device);
         let mut changed = Vec::new();
         for one in &mut held {
             if !one.is_closed && self.is_denied(one) {
                 one.is_closed = true;
+                self.revocations.deny(Denied::Key(one.key));
                 changed.push(one.clone());
             }
+        }
+        if !changed.is_empty() && self.terms.approval != Approval::Nobody {
+            self.quarantine.hold(&self.tenant, device);
         }
         self.book.put(*device, held);
         changed
@@ -251,6 +273,12 @@ impl<S: Signer> Registrar<S> {
         self.book.devices()
     }
 
+    /// The devices that wait for somebody.
+    #[must_use]
+    pub const fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
+    }
+
     /// The authority it issues from.
     #[must_use]
     pub const fn authority(&self) -> &Authority<S> {
@@ -279,6 +307,17 @@ impl<S: Signer> Registrar<S> {
             certificate: certificate.map_err(|_| Refusal::Later)?,
             is_closed: false,
         })
+    }
+
+    /// Whether a device has to wait until somebody approves it; whom nobody has seen yet may be put there by this.
+    fn waits(&self, who: &Principal) -> bool {
+        let (tenant, device) = (&who.tenant, &who.device);
+        let is_new =
+            self.terms.approval == Approval::Everybody && self.book.of_device(device).is_empty();
+        match self.quarantine.waits_for(tenant, device) {
+            Some(hold) => hold == Hold::Approval,
+            None => is_new && self.quarantine.hold(tenant, device),
+        }
     }
 
     /// How long what is issued now is valid; `None` when nothing can be issued now.

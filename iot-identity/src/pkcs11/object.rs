@@ -35,7 +35,7 @@ pub(super) fn id(slot: SlotId) -> Vec<u8> {
     [&PREFIX[..], &slot.get().to_be_bytes()].concat()
 }
 
-fn slot_of(id: &[u8]) -> Option<SlotId> {
+pub(super) fn slot_of(id: &[u8]) -> Option<SlotId> {
     let number = id.strip_prefix(&PREFIX)?.try_into().ok()?;
     Some(SlotId::new(u16::from_be_bytes(number)))
 }
@@ -132,33 +132,18 @@ pub(super) fn find(session: &Session, slot: SlotId) -> Result<Option<Held>, Fail
     let [public] = *halves(session, ObjectClass::PUBLIC_KEY, slot)? else {
         return Err(Fault::Objects.into());
     };
-    let (mut kind, mut point, mut curve, mut named) = (None, None, Vec::new(), Vec::new());
     let asked = [
         AttributeType::KeyType,
         AttributeType::EcParams,
         AttributeType::EcPoint,
     ];
-    for attribute in session.get_attributes(public, &asked)? {
-        match attribute {
-            Attribute::KeyType(one) => kind = Some(one),
-            Attribute::EcParams(bytes) => curve = bytes,
-            Attribute::EcPoint(bytes) => point = Some(bytes),
-            _ => {}
-        }
-    }
+    let public = told(session.get_attributes(public, &asked)?).ok_or(Fault::Objects)?;
+    let mut named = Vec::new();
     for attribute in session.get_attributes(private, &[AttributeType::Label])? {
         if let Attribute::Label(bytes) = attribute {
             named = bytes;
         }
     }
-    // Points of other curves are as long.
-    let algorithm = match (kind, curve.as_slice()) {
-        (Some(KeyType::EC), P256_PARAMS) => SignatureAlgorithm::EcdsaP256Sha256,
-        (Some(KeyType::EC_EDWARDS), ED25519_OID | ED25519_NAME) => SignatureAlgorithm::Ed25519,
-        _ => return Err(Fault::Objects.into()),
-    };
-    let point = point.ok_or(Fault::Objects)?;
-    let public = public_key(algorithm, &point).ok_or(Fault::Objects)?;
     let policy = if named == label(slot, KeyPolicy::SignForLife).as_bytes() {
         KeyPolicy::SignForLife
     } else {
@@ -169,6 +154,26 @@ pub(super) fn find(session: &Session, slot: SlotId) -> Result<Option<Held>, Fail
         public,
         policy,
     }))
+}
+
+/// The key that the attributes of its public half tell; the last of each kind counts.
+pub(super) fn told(attributes: Vec<Attribute>) -> Option<PublicKey> {
+    let (mut kind, mut point, mut curve) = (None, None, Vec::new());
+    for attribute in attributes {
+        match attribute {
+            Attribute::KeyType(one) => kind = Some(one),
+            Attribute::EcParams(bytes) => curve = bytes,
+            Attribute::EcPoint(bytes) => point = Some(bytes),
+            _ => {}
+        }
+    }
+    // Points of other curves are as long.
+    let algorithm = match (kind?, curve.as_slice()) {
+        (KeyType::EC, P256_PARAMS) => SignatureAlgorithm::EcdsaP256Sha256,
+        (KeyType::EC_EDWARDS, ED25519_OID | ED25519_NAME) => SignatureAlgorithm::Ed25519,
+        _ => return None,
+    };
+    public_key(algorithm, &point?)
 }
 
 /// `CKA_EC_POINT`: the key in a DER OCTET STRING, or bare as some tokens have it.

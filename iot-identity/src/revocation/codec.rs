@@ -7,7 +7,8 @@ use iot_core::{DeviceId, TenantId};
 use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
 
-use super::list::{CertificateId, Denied, DenyList};
+use super::entry::{CertificateId, Denied};
+use super::list::DenyList;
 use crate::key::KeyHash;
 
 const FORMAT: u8 = 1;

@@ -6,15 +6,30 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use iot_core::crypto::{Digest, Verifier};
 use iot_core::{DeviceId, TenantId};
 
-use super::list::{CertificateId, Denied, DenyList, RollBack};
+use super::compact::{CompactError, CompactList, Edition};
+use super::entry::{CertificateId, Denied, RollBack};
+use super::installed::Installed;
+use super::list::DenyList;
 use crate::key::KeyHash;
 
-type Listener = dyn Fn(&Denied) + Send + Sync;
+type Listener = dyn Fn(&News) + Send + Sync;
 
-/// What is denied: a list that is issued elsewhere and replaced as a whole, never rolled back, and the entries
-/// denied here, which only [`withdraw`](Self::withdraw) takes back. Read by many threads.
+/// What has come into force: what a subscriber cuts sessions for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum News {
+    /// One entry is denied that was not before.
+    Denied(Denied),
+    /// A compact list was installed. It does not tell whom it denies: ask again for every session that stands.
+    List(Edition),
+}
+
+/// What is denied, by three lists beside each other: one that is issued elsewhere and replaced as a whole, a
+/// [`CompactList`] for very many, and the entries denied here, which only [`withdraw`](Self::withdraw) takes back.
+/// None of them undoes another, and neither of the first two is ever rolled back. Read by many threads.
 ///
 /// To lose no session between the check and the cut, a front registers a session first and checks it then.
 ///
@@ -22,7 +37,7 @@ type Listener = dyn Fn(&Denied) + Send + Sync;
 /// use iot_core::{DeviceId, TenantId};
 /// use iot_identity::revocation::{Denied, DenyList, Revocations};
 /// let revocations = Revocations::new(DenyList::new(2));
-/// let gate = revocations.subscribe(|denied| println!("cut {denied:?}"));
+/// let gate = revocations.subscribe(|news| println!("cut for {news:?}"));
 /// let (tenant, device) = (TenantId::new("acme")?, DeviceId::new("boiler-7")?);
 /// assert!(revocations.deny(Denied::Device(tenant, device)));
 /// assert!(revocations.replace(DenyList::new(1)).is_err());
@@ -42,11 +57,20 @@ struct Inner {
 struct InForce {
     issued: DenyList,
     local: BTreeSet<Denied>,
+    compact: Option<Installed>,
 }
 
 impl InForce {
     fn denies(&self, entry: &Denied) -> bool {
-        self.issued.contains(entry) || self.local.contains(entry)
+        self.issued.contains(entry)
+            || self.local.contains(entry)
+            || self.compact.as_ref().is_some_and(|list| list.denies(entry))
+    }
+
+    fn denies_any(&self, links: &[(CertificateId, KeyHash)]) -> bool {
+        links.iter().any(|&(certificate, key)| {
+            self.denies(&Denied::Key(key)) || self.denies(&Denied::Certificate(certificate))
+        })
     }
 }
 
@@ -64,6 +88,7 @@ impl Revocations {
             in_force: RwLock::new(InForce {
                 issued: list,
                 local: BTreeSet::new(),
+                compact: None,
             }),
             listeners: Mutex::default(),
         }))
@@ -88,7 +113,8 @@ impl Revocations {
             });
         }
         let new = |entry: &&Denied| !current.denies(entry);
-        let news: Vec<Denied> = list.entries.iter().filter(new).copied().collect();
+        let news = list.entries.iter().filter(new).copied().map(News::Denied);
+        let news: Vec<News> = news.collect();
         current.issued = list;
         drop(current);
         self.tell(&news);
@@ -109,9 +135,64 @@ impl Revocations {
         let new = current.local.insert(entry);
         drop(current);
         if !known {
-            self.tell(&[entry]);
+            self.tell(&[News::Denied(entry)]);
         }
         new
+    }
+
+    /// Verifies a signed compact list and puts it into force, in the place of the one before, at once and as a whole.
+    ///
+    /// `D` is the hash that it is asked with, as `ring::Sha256`. The list is copied, 7 to 9 bytes an entry; keep
+    /// `bytes` for the next start. When this returns, whatever the list denies is denied, and the subscribers were told
+    /// of it ([`News::List`]). The list in force again is accepted and changes nothing.
+    ///
+    /// ```
+    /// # #[cfg(feature = "ring")] {
+    /// use iot_core::crypto::SignatureAlgorithm::Ed25519;
+    /// use iot_core::{DeviceId, TenantId};
+    /// use iot_identity::key::PublicKey;
+    /// use iot_identity::revocation::{CompactError, CompactWriter, Denied, Revocations};
+    /// use iot_identity::ring::{Sha256, SoftwareKey, SoftwareVerifier};
+    /// let (tenant, device) = (TenantId::new("acme")?, DeviceId::new("boiler-7")?);
+    /// let key = SoftwareKey::generate(Ed25519)?;
+    /// let issuer = SoftwareVerifier::new(PublicKey::of(&key)?);
+    /// let mut writer = CompactWriter::new(7);
+    /// writer.deny(&Denied::Device(tenant, device), &mut Sha256::new());
+    ///
+    /// let revocations = Revocations::default();
+    /// revocations.install::<Sha256>(&writer.sign(&key)?, &issuer)?;
+    /// assert!(revocations.is_denied(&tenant, &device, &[]));
+    /// let empty = CompactWriter::new(6).sign(&key)?;
+    /// let refused = revocations.install::<Sha256>(&empty, &issuer);
+    /// assert!(matches!(refused, Err(CompactError::RollBack(_))));
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]; the list in force stays.
+    pub fn install<D: Digest + Default>(
+        &self,
+        bytes: &[u8],
+        issuer: &dyn Verifier,
+    ) -> Result<Edition, CompactError> {
+        // Whoever asks meanwhile does not wait for the signature.
+        let list = CompactList::verify(bytes, issuer, None, &mut D::default())?;
+        let (edition, next) = (*list.edition(), Installed::of::<D>(&list));
+        let mut current = self.write();
+        // What is in force may have changed since: only here it is certain what is followed.
+        if let Some(before) = current.compact.as_ref().map(Installed::edition) {
+            edition.may_follow(before)?;
+            if *before == edition {
+                return Ok(edition);
+            }
+        }
+        let old = current.compact.replace(next);
+        drop(current);
+        drop(old);
+        self.tell(&[News::List(edition)]);
+        Ok(edition)
     }
 
     /// Takes a local denial back; false when there was none. The issued list may hold the entry still.
@@ -123,11 +204,12 @@ impl Revocations {
         self.write().local.remove(entry)
     }
 
-    /// Calls `listener` for every entry that is added from now on, on the thread that adds it.
+    /// Calls `listener` for every entry and every compact list that comes into force from now on, on the thread that
+    /// brings it.
     ///
-    /// The entry is in force when the listener is called. Dropping the subscription ends it.
+    /// It is in force when the listener is called. Dropping the subscription ends it.
     #[must_use = "dropping the subscription ends it"]
-    pub fn subscribe(&self, listener: impl Fn(&Denied) + Send + Sync + 'static) -> Subscription {
+    pub fn subscribe(&self, listener: impl Fn(&News) + Send + Sync + 'static) -> Subscription {
         let mut listeners = self.listeners();
         let number = listeners.next;
         listeners.next = number.saturating_add(1);
@@ -147,11 +229,13 @@ impl Revocations {
         links: &[(CertificateId, KeyHash)],
     ) -> bool {
         let current = self.read();
-        current.denies(&Denied::Device(*tenant, *device))
-            || links.iter().any(|&(certificate, key)| {
-                current.denies(&Denied::Key(key))
-                    || current.denies(&Denied::Certificate(certificate))
-            })
+        current.denies(&Denied::Device(*tenant, *device)) || current.denies_any(links)
+    }
+
+    /// Whether any certificate or key of a chain is denied: for peers that are no devices.
+    #[must_use]
+    pub fn denies_any(&self, links: &[(CertificateId, KeyHash)]) -> bool {
+        self.read().denies_any(links)
     }
 
     /// Whether a device or a key is denied, for a key that has no certificate yet.
@@ -161,7 +245,13 @@ impl Revocations {
         current.denies(&Denied::Device(*tenant, *device)) || current.denies(&Denied::Key(*key))
     }
 
-    /// The version of the issued list in force; local denials have none.
+    /// Which compact list is in force.
+    #[must_use]
+    pub fn compact(&self) -> Option<Edition> {
+        self.read().compact.as_ref().map(|list| *list.edition())
+    }
+
+    /// The version of the issued list in force; local denials have none, and a compact list has its own.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.read().issued.version
@@ -194,11 +284,11 @@ impl Revocations {
         listeners.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, news: &[Denied]) {
+    fn tell(&self, news: &[News]) {
         // Called without any lock held, so that a listener may ask, deny or unsubscribe.
         let all: Vec<Arc<Listener>> = self.listeners().all.values().cloned().collect();
-        for entry in news {
-            all.iter().for_each(|listener| listener(entry));
+        for one in news {
+            all.iter().for_each(|listener| listener(one));
         }
     }
 }
@@ -214,9 +304,10 @@ impl fmt::Debug for Revocations {
         let current = self.read();
         let (version, entries) = (current.issued.version(), current.issued.len());
         let local = current.local.len();
+        let compact = current.compact.as_ref().map_or(0, Installed::len);
         write!(
             f,
-            "Revocations(version {version}, {entries} entries, {local} local)"
+            "Revocations(version {version}, {entries} entries, {compact} compact, {local} local)"
         )
     }
 }

@@ -187,6 +187,12 @@ impl<E: Entropy, const BYTES: usize> Rotation<E, BYTES> {
         held.into_iter().flat_map(Held::chain)
     }
 
+    /// Whether the next step, if there is one, is to sign.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_signing(&self) -> bool {
+        self.life.phase == Phase::Signing
+    }
+
     fn key_of(&self, side: Side) -> RecordKey {
         let by = match side {
             Side::A => 1,

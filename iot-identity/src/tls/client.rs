@@ -2,19 +2,26 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use iot_core::Timestamp;
+use iot_core::DeviceId;
 use iot_core::time::TimeBounds;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
 
 use super::{Clock, Credential, Credentials, TlsError, VERSIONS, provider};
-use crate::cert::UnverifiedCertificate;
+use crate::cert::path::{Algorithms, Defect, PathError};
+use crate::cert::{Servers, Wanted, begun};
+use crate::revocation::Revocations;
 
 /// Makes the configuration of a client that trusts these roots and proves itself with a [`Credential`].
+///
+/// A server is judged by [`cert::path`](crate::cert::path), as clients are by servers: the profile of RFC 5280, the
+/// purpose of a TLS server, its name (RFC 9525), and validity at every moment that the clock's bounds allow. The roots
+/// themselves do not expire. Why a server was refused is the [`rustls::CertificateError`] of the handshake's error;
+/// where rustls has no word for it, a [`PathError`] is inside.
 ///
 /// ```
 /// # use core::time::Duration;
@@ -32,7 +39,9 @@ use crate::cert::UnverifiedCertificate;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientBuilder {
-    roots: Arc<RootCertStore>,
+    servers: Servers,
+    service: Option<DeviceId>,
+    revocations: Option<Revocations>,
     credentials: Option<Credentials>,
     clock: Clock,
     resumption: bool,
@@ -44,20 +53,21 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`TlsError::Roots`] when one cannot be read or there is none.
+    /// [`TlsError::Roots`] when one cannot be read or is none that a path may end at, or there is none.
     pub fn new<'a, 'c: 'a>(
         roots: impl IntoIterator<Item = &'a CertificateDer<'c>>,
     ) -> Result<Self, TlsError> {
-        let mut store = RootCertStore::empty();
+        let mut servers = Servers::new();
         for root in roots {
-            let root = root.clone().into_owned();
-            store.add(root).map_err(|_| TlsError::Roots)?;
+            servers.add(root).map_err(|_| TlsError::Roots)?;
         }
-        if store.is_empty() {
+        if servers.is_empty() {
             return Err(TlsError::Roots);
         }
         Ok(Self {
-            roots: Arc::new(store),
+            servers,
+            service: None,
+            revocations: None,
             credentials: None,
             clock: Clock::system(),
             resumption: false,
@@ -82,7 +92,33 @@ impl ClientBuilder {
         self
     }
 
+    /// Expects this service, `urn:iot:service:` and its name, instead of whoever has the DNS name or address that is
+    /// connected to: for a gateway that is found by an address which nobody certifies.
+    ///
+    /// Its authority issues with [`Authority::service_host`](crate::cert::Authority::service_host).
+    pub fn service(mut self, name: DeviceId) -> Self {
+        self.service = Some(name);
+        self
+    }
+
+    /// Accepts chains that are signed with these algorithms; unset, those of this SDK.
+    ///
+    /// For brokers of others: [`COMMON_ALGORITHMS`](crate::cert::path::COMMON_ALGORITHMS).
+    pub const fn algorithms(mut self, algorithms: Algorithms) -> Self {
+        self.servers.accept(algorithms);
+        self
+    }
+
+    /// Refuses servers of whose chain a certificate or a key is denied.
+    pub fn revocations(mut self, revocations: &Revocations) -> Self {
+        self.revocations = Some(revocations.clone());
+        self
+    }
+
     /// Resumes sessions where the server lets it: one signature less per connection.
+    ///
+    /// A server that resumes is not judged again, so for as long as it does, neither the end of its certificate nor a
+    /// denial reaches it.
     pub fn resumption(mut self) -> Self {
         self.resumption = true;
         self
@@ -104,13 +140,13 @@ impl ClientBuilder {
     /// [`TlsError::Settings`] when rustls refuses.
     pub fn build(self) -> Result<Arc<ClientConfig>, TlsError> {
         let provider = provider();
-        let inner = WebPkiServerVerifier::builder_with_provider(self.roots, Arc::clone(&provider))
-            .build()
-            .map_err(|_| TlsError::Settings)?;
         let verifier = Arc::new(Verifier {
-            inner,
+            servers: self.servers,
+            service: self.service,
+            revocations: self.revocations,
             clock: self.clock.clone(),
             uncertain: self.uncertain,
+            algorithms: provider.signature_verification_algorithms,
         });
         let builder = ClientConfig::builder_with_details(provider, Arc::new(self.clock))
             .with_protocol_versions(VERSIONS)
@@ -128,43 +164,40 @@ impl ClientBuilder {
     }
 }
 
-/// rustls's own verifier, asked at the bounds of what is known about the time.
 #[derive(Debug)]
 struct Verifier {
-    inner: Arc<WebPkiServerVerifier>,
+    servers: Servers,
+    service: Option<DeviceId>,
+    revocations: Option<Revocations>,
     clock: Clock,
     uncertain: bool,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Verifier {
-    /// The moments at which the chain must be valid.
-    fn moments(
+    fn judge(
         &self,
-        wall: TimeBounds,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-    ) -> (Timestamp, Option<Timestamp>) {
-        let earliest = wall.not_before();
-        if !self.uncertain {
-            let latest = wall.not_after().filter(|&latest| latest != earliest);
-            // Without an upper bound only a certificate without end is proved valid.
-            let unbounded = wall.not_after().is_none().then_some(LAST);
-            return (earliest, latest.or(unbounded));
+        leaf: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<(), PathError> {
+        let wanted = match &self.service {
+            Some(service) => Wanted::Service(service),
+            None => Wanted::Named(name),
+        };
+        let mut wall = self.clock.now();
+        if self.uncertain {
+            let all = core::iter::once(leaf).chain(rest);
+            let at = begun(all).max(wall.not_before());
+            wall = TimeBounds::exact(wall.not_after().map_or(at, |latest| at.min(latest)));
         }
-        // The first moment at which everything in the chain has begun: if it is valid at all, it is valid then.
-        let begun = core::iter::once(end_entity)
-            .chain(intermediates)
-            .filter_map(|der| UnverifiedCertificate::parse(der))
-            .map(|view| view.not_before())
-            .fold(earliest, Ord::max);
-        (
-            wall.not_after().map_or(begun, |latest| begun.min(latest)),
-            None,
-        )
+        let links = self.servers.verify(leaf, rest, wanted, wall)?;
+        match &self.revocations {
+            Some(revocations) if revocations.denies_any(&links) => Err(PathError::Revoked),
+            _ => Ok(()),
+        }
     }
 }
-
-const LAST: Timestamp = Timestamp::from_secs(253_402_300_799);
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -172,20 +205,12 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let wall = self.clock.now();
-        let (first, second) = self.moments(wall, end_entity, intermediates);
-        let valid = |at: Timestamp| {
-            let time = UnixTime::since_unix_epoch(Duration::from_secs(at.as_secs()));
-            self.inner
-                .verify_server_cert(end_entity, intermediates, name, ocsp, time)
-        };
-        let verified = valid(first)?;
-        match second.map(valid) {
-            None => Ok(verified),
-            Some(result) => result,
+        match self.judge(end_entity, intermediates, name) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(error) => Err(rustls::Error::InvalidCertificate(alert(error))),
         }
     }
 
@@ -195,8 +220,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -205,11 +229,28 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The error that makes rustls send the fitting alert, and tells our caller why.
+fn alert(error: PathError) -> CertificateError {
+    match error {
+        PathError::Expired => CertificateError::Expired,
+        PathError::NotYetValid => CertificateError::NotValidYet,
+        PathError::Revoked => CertificateError::Revoked,
+        // A namesake of the issuer, of another key.
+        PathError::NoAnchor | PathError::Authority(Defect::KeyIdentifier) => {
+            CertificateError::UnknownIssuer
+        }
+        PathError::Signature => CertificateError::BadSignature,
+        PathError::Purpose => CertificateError::InvalidPurpose,
+        PathError::ServerName => CertificateError::NotValidForName,
+        PathError::Leaf(Defect::Encoding) => CertificateError::BadEncoding,
+        other => CertificateError::Other(OtherError(Arc::new(other))),
     }
 }

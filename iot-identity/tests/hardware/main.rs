@@ -14,6 +14,11 @@
     reason = "these are tests, helpers included"
 )]
 
+extern crate alloc;
+
+#[path = "../support/carry.rs"]
+mod carry;
+mod lying;
 mod pkcs11;
 mod softhsm;
 mod swtpm;

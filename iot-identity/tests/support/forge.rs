@@ -72,6 +72,11 @@ impl Key {
         self.spki[self.spki.len() - 20..].to_vec()
     }
 
+    /// For whoever holds the certificate.
+    pub(crate) fn into_signer(self) -> SoftwareKey {
+        self.signer
+    }
+
     pub(crate) fn algorithm(&self) -> Vec<u8> {
         match self.signer.algorithm() {
             SignatureAlgorithm::Ed25519 => seq(&[tlv(6, &[0x2b, 0x65, 0x70])]),

@@ -224,6 +224,12 @@ impl Registry {
     pub(super) fn len(&self) -> usize {
         self.lock().len()
     }
+
+    pub(super) fn count(&self, picks: impl Fn(&Principal, &[CertificateDer<'_>]) -> bool) -> usize {
+        let live = self.lock();
+        let picked = |live: &&Live| picks(&live.principal, &live.chain);
+        live.values().filter(picked).count()
+    }
 }
 
 /// A session's entry; dropping it takes it out.

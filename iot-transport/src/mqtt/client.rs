@@ -55,6 +55,8 @@ const CHANNELS: usize = Channel::ALL.len();
 pub struct ClientStats {
     /// Sessions opened.
     pub connections: u64,
+    /// Attempts that failed and sessions that were lost; each left a [`Client::last_error`].
+    pub failures: u64,
     /// Messages put on the wire, repetitions included.
     pub sent: u64,
     /// Messages put on the wire again.

@@ -76,7 +76,7 @@ async fn credentials_that_are_refused_can_be_taken_back_and_nothing_is_lost() {
     load(&mut device).await;
     until(&mut device, |event| matches!(event, Event::Disconnected)).await;
     let error = device.connected(PATIENCE).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Tls(_)), "{error}");
+    assert!(matches!(error, ConnectError::Rejected(_)), "{error}");
     load(&mut device).await;
     device.reconnect_through(good, PATIENCE);
     settled(&mut device, MESSAGES).await;

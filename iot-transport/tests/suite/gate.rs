@@ -90,7 +90,7 @@ async fn a_client_without_a_certificate_or_of_another_authority_fails_in_the_han
         let config = site.pki.config(own);
         let mut client = Client::new(site.tls(config), device_settings("d1"));
         let error = client.connected(PATIENCE).await.unwrap_err();
-        assert!(matches!(error, ConnectError::Tls(_)), "{error}");
+        assert!(matches!(error, ConnectError::Rejected(_)), "{error}");
         assert_eq!(site.stages()[before..], [Stage::Handshake]);
     }
     assert_eq!(site.hub.stats().accepted, 0);
@@ -128,12 +128,23 @@ async fn a_live_session_is_cut_within_a_second() {
     other.connected(PATIENCE).await.unwrap();
     assert_eq!(site.gate.on_revoked(), 0);
     assert_eq!(site.gate.cut(&tenant(), &DeviceId::new("d9").unwrap()), 0);
+    let sessions = |name| {
+        site.gate
+            .count(|who, chain| who.device.as_str() == name && chain.len() == 1)
+    };
+    assert_eq!(["d1", "d2", "d9"].map(sessions), [1, 1, 0]);
     site.pki.revoke("d1");
     assert_eq!(site.gate.on_revoked(), 1);
     let cut = tokio::time::Instant::now();
     until(&mut device, |event| matches!(event, Event::Disconnected)).await;
     assert!(cut.elapsed() < Duration::from_secs(1));
+    let failures = device.stats().failures;
     device.connected(Duration::from_secs(1)).await.unwrap_err();
+    assert!(
+        device.stats().failures > failures,
+        "nobody counted what was refused"
+    );
+    assert_eq!((sessions("d1"), other.stats().failures), (0, 0));
     assert!(other.is_connected());
     assert_eq!(site.gate.cut(&tenant(), &DeviceId::new("d2").unwrap()), 1);
     until(&mut other, |event| matches!(event, Event::Disconnected)).await;

@@ -1,20 +1,37 @@
 //! What a field's `#[twin(…)]` says.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{Error, Field, Ident, Lit, LitInt, LitStr, Path, Result, Token};
+use syn::{Error, Field, Ident, Lit, LitInt, LitStr, Path, Result, Token, Type};
+
+const LOCAL: [&str; 5] = ["FollowDesired", "LocalSticky", "LastIntent", "Max", "Or"];
 
 /// A field, checked.
 pub(crate) struct Property<'a> {
     pub(crate) field: &'a Field,
     pub(crate) name: &'a Ident,
-    pub(crate) desired: bool,
     pub(crate) id: u16,
+    pub(crate) part: Part,
+}
+
+/// A value, or a struct with more fields.
+pub(crate) enum Part {
+    Group,
+    Leaf(Leaf),
+}
+
+/// What is said of a value.
+#[derive(Default)]
+pub(crate) struct Leaf {
+    pub(crate) desired: bool,
+    pub(crate) reported: bool,
     pub(crate) unit: Option<LitStr>,
     pub(crate) range: Option<(Bound, Bound)>,
     pub(crate) deadband: Option<Bound>,
+    pub(crate) local: Option<Ident>,
+    pub(crate) sensitivity: Option<Ident>,
 }
 
 /// A number, perhaps negative, or the path of a constant.
@@ -36,101 +53,59 @@ impl<'a> Property<'a> {
                 attribute.parse_args_with(|input: ParseStream<'_>| options.read(input))?;
             }
         }
-        let Some(desired) = options.desired else {
-            return Err(Error::new(
-                name.span(),
-                format!(
-                    "who states `{name}`? Write #[twin(desired)] if the service says what it should be, or \
-                     #[twin(reported)] if the device says what it is"
-                ),
-            ));
-        };
-        if let (true, Some((_, span))) = (desired, &options.deadband) {
-            return Err(Error::new(
-                *span,
-                "a deadband holds back reports of small changes: it belongs to a `reported` field",
-            ));
-        }
+        let id = options.id;
+        let part = options.check(name)?;
         Ok(Self {
             field,
             name,
-            desired,
-            id: options.id.unwrap_or(place),
-            unit: options.unit,
-            range: options.range,
-            deadband: options.deadband.map(|(bound, _)| bound),
+            id: id.unwrap_or(place),
+            part,
         })
+    }
+
+    /// The name in documents.
+    pub(crate) fn text(&self) -> String {
+        let name = self.name.to_string();
+        name.strip_prefix("r#").unwrap_or(&name).to_owned()
+    }
+
+    pub(crate) const fn kind(&self) -> &Type {
+        &self.field.ty
+    }
+
+    pub(crate) const fn leaf(&self) -> Option<&Leaf> {
+        match &self.part {
+            Part::Leaf(leaf) => Some(leaf),
+            Part::Group => None,
+        }
+    }
+
+    /// Whether the view of what is desired has it.
+    pub(crate) fn is_desired(&self) -> bool {
+        self.leaf().is_none_or(|leaf| leaf.desired)
     }
 }
 
 #[derive(Default)]
 struct Options {
-    desired: Option<bool>,
+    group: Option<Span>,
     id: Option<u16>,
-    unit: Option<LitStr>,
-    range: Option<(Bound, Bound)>,
-    deadband: Option<(Bound, Span)>,
+    /// What a group cannot have: the first of it.
+    detail: Option<(String, Span)>,
+    deadband: Option<Span>,
+    leaf: Leaf,
 }
 
 impl Options {
     fn read(&mut self, input: ParseStream<'_>) -> Result<()> {
         while !input.is_empty() {
             let key: Ident = input.parse()?;
-            let twice = || Error::new(key.span(), format!("`{key}` is given twice"));
-            match key.to_string().as_str() {
-                word @ ("desired" | "reported") => {
-                    if self.desired.replace(word == "desired").is_some() {
-                        return Err(Error::new(
-                            key.span(),
-                            "a field is either `desired` or `reported`: the device also reports what a \
-                             desired field really is",
-                        ));
-                    }
-                }
-                "id" => {
-                    input.parse::<Token![=]>()?;
-                    let number: LitInt = input.parse()?;
-                    if self.id.replace(number.base10_parse()?).is_some() {
-                        return Err(twice());
-                    }
-                }
-                "unit" => {
-                    input.parse::<Token![=]>()?;
-                    if self.unit.replace(input.parse()?).is_some() {
-                        return Err(twice());
-                    }
-                }
-                "range" => {
-                    input.parse::<Token![=]>()?;
-                    let least = input.parse()?;
-                    if input.peek(Token![..]) && !input.peek(Token![..=]) {
-                        return Err(
-                            input.error("write `..=`: both ends of a range are allowed values")
-                        );
-                    }
-                    input.parse::<Token![..=]>()?;
-                    if self.range.replace((least, input.parse()?)).is_some() {
-                        return Err(twice());
-                    }
-                }
-                "deadband" => {
-                    input.parse::<Token![=]>()?;
-                    if self
-                        .deadband
-                        .replace((input.parse()?, key.span()))
-                        .is_some()
-                    {
-                        return Err(twice());
-                    }
-                }
-                _ => {
-                    return Err(Error::new(
-                        key.span(),
-                        format!(
-                            "`{key}` is not known here: use desired, reported, id, unit, range or deadband"
-                        ),
-                    ));
-                }
+            let word = key.to_string();
+            if self.option(&word, &key, input)? {
+                return Err(Error::new(key.span(), format!("`{key}` is given twice")));
+            }
+            if word != "group" && word != "id" && self.detail.is_none() {
+                self.detail = Some((word, key.span()));
             }
             if input.is_empty() {
                 break;
@@ -139,6 +114,135 @@ impl Options {
         }
         Ok(())
     }
+
+    /// Takes one option in; says whether it was there before.
+    fn option(&mut self, word: &str, key: &Ident, input: ParseStream<'_>) -> Result<bool> {
+        let leaf = &mut self.leaf;
+        Ok(match word {
+            "desired" => core::mem::replace(&mut leaf.desired, true),
+            "reported" => core::mem::replace(&mut leaf.reported, true),
+            "group" => self.group.replace(key.span()).is_some(),
+            "personal" | "secret" => {
+                let name = if word == "secret" {
+                    "Secret"
+                } else {
+                    "Personal"
+                };
+                let name = Ident::new(name, key.span());
+                leaf.sensitivity.replace(name).is_some()
+            }
+            "id" => {
+                let number: LitInt = assigned(input)?;
+                self.id.replace(number.base10_parse()?).is_some()
+            }
+            "unit" => leaf.unit.replace(assigned(input)?).is_some(),
+            "range" => {
+                input.parse::<Token![=]>()?;
+                let least = input.parse()?;
+                if input.peek(Token![..]) && !input.peek(Token![..=]) {
+                    return Err(input.error("write `..=`: both ends of a range are allowed values"));
+                }
+                input.parse::<Token![..=]>()?;
+                leaf.range.replace((least, input.parse()?)).is_some()
+            }
+            "deadband" => {
+                self.deadband = Some(key.span());
+                leaf.deadband.replace(assigned(input)?).is_some()
+            }
+            "local" => {
+                let policy: Ident = assigned(input)?;
+                if !LOCAL.iter().any(|known| policy == known) {
+                    return Err(Error::new(
+                        policy.span(),
+                        format!("`{policy}` is no policy: use one of {}", LOCAL.join(", ")),
+                    ));
+                }
+                leaf.local.replace(policy).is_some()
+            }
+            _ => {
+                return Err(Error::new(
+                    key.span(),
+                    format!(
+                        "`{key}` is not known here: use desired, reported, group, id, unit, range, deadband, local, \
+                         personal or secret"
+                    ),
+                ));
+            }
+        })
+    }
+
+    /// Whether the options agree with each other.
+    fn check(self, name: &Ident) -> Result<Part> {
+        let leaf = self.leaf;
+        if self.group.is_some() {
+            return match (self.detail, self.id) {
+                (Some((word, span)), _) => Err(Error::new(
+                    span,
+                    format!(
+                        "`{word}` belongs to the fields of the group: write it inside its struct"
+                    ),
+                )),
+                (None, None) => Err(Error::new(
+                    name.span(),
+                    format!(
+                        "give the group `{name}` the first number of its range, and leave room for fields to come: \
+                         #[twin(group, id = 16)]"
+                    ),
+                )),
+                (None, Some(_)) => Ok(Part::Group),
+            };
+        }
+        if !leaf.desired && !leaf.reported {
+            return Err(Error::new(
+                name.span(),
+                format!(
+                    "who states `{name}`? Write #[twin(desired)] if the service says what it should be, \
+                     #[twin(reported)] if the device says what it is, both if it is also measured; for a struct with \
+                     #[derive(Twin)] write #[twin(group, id = …)]"
+                ),
+            ));
+        }
+        if let (false, Some(span)) = (leaf.reported, self.deadband) {
+            return Err(Error::new(
+                span,
+                "a deadband holds back reports of small changes: it belongs to a `reported` field",
+            ));
+        }
+        if let (true, Some(policy)) = (leaf.reported, &leaf.local) {
+            return Err(Error::new(
+                policy.span(),
+                "a policy for edits made at the device belongs to a field that is `desired` and nothing else: what is \
+                 measured is no edit",
+            ));
+        }
+        Ok(Part::Leaf(leaf))
+    }
+}
+
+impl Leaf {
+    /// The variant of `Access`.
+    pub(crate) fn access(&self) -> Ident {
+        format_ident!(
+            "{}",
+            match (self.desired, self.reported) {
+                (true, true) => "Both",
+                (true, false) => "Desired",
+                (false, _) => "Reported",
+            }
+        )
+    }
+
+    /// Whether the greater of two values wins.
+    pub(crate) fn is_ranked(&self) -> bool {
+        self.local
+            .as_ref()
+            .is_some_and(|local| local == "Max" || local == "Or")
+    }
+}
+
+fn assigned<V: Parse>(input: ParseStream<'_>) -> Result<V> {
+    input.parse::<Token![=]>()?;
+    input.parse()
 }
 
 impl Parse for Bound {
@@ -155,6 +259,14 @@ impl Parse for Bound {
             .parse()
             .map_err(|error| Error::new(error.span(), "expected a number or a constant"))?;
         Ok(Self(quote!(#minus #path)))
+    }
+}
+
+impl Bound {
+    /// What the compiler says of it shall point at it.
+    pub(crate) fn borrowed(&self) -> TokenStream {
+        let bound = &self.0;
+        quote_spanned!(bound.span()=> &(#bound))
     }
 }
 

@@ -1,33 +1,44 @@
 //! The service's half: one for each device.
 
+mod edit;
+mod intake;
+mod outlet;
 mod reader;
+mod state;
+mod store;
 #[cfg(test)]
 #[cfg(feature = "derive")]
 mod tests;
+#[cfg(feature = "sim")]
+mod view;
+mod watch;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 use iot_core::engine::{Done, Event, Step};
 use iot_core::{Channel, DeviceId, Engine, Instant, Message, Now, Peer, TenantId};
 
 use super::device::Timing;
-use super::slot::{Code, Version};
-use super::wire::service::{FullReport, write_delta};
-use super::wire::{self, Delta, Digests};
-use crate::leaf::LeafWriter;
+use super::slot::{Code, SubTwin, Version};
 use crate::reflect::Twin;
-use crate::schema::{Access, FieldId, Schema};
+use crate::schema::{FieldId, Schema};
 use crate::value::{Limits, Value};
 
+pub use edit::{Edit, EditError};
 pub use reader::{Acknowledgement, DesireError, Reported};
+pub use state::{DesiredField, ReportedField, StateError, TwinState};
+pub use watch::{Cursor, Notice, SubscribeError, SubscriptionId, Subscriptions};
 
 /// A service's copy of one device's twin: an [`Engine`] for [`Channel::Twin`].
 ///
-/// It keeps nothing durable: after a restart, make it again, desire what should be the case again, and it catches
-/// up with the device (in a new epoch, which it opens by itself). A value that the device already holds is then no
-/// new intent there.
+/// It keeps nothing durable itself. Store what [`snapshot`](Self::snapshot) gives before the next message is sent,
+/// and begin with [`restored`](Self::restored) after a restart: it goes on in the same epoch, and may do so in several
+/// processes (see [`with_store`](Self::with_store)). Without that, desire what should be the case again, and it
+/// catches up with the device (in a new epoch, which it opens by itself). A value that the device already holds is
+/// then no new intent there.
 ///
 /// ```
 /// # #[cfg(feature = "derive")] {
@@ -49,16 +60,22 @@ pub use reader::{Acknowledgement, DesireError, Reported};
 #[derive(Clone, Debug)]
 pub struct TwinService {
     peer: Option<(TenantId, DeviceId)>,
+    number: SubTwin,
     schema: Cow<'static, [Schema]>,
     timing: Timing,
 
     epoch: u32,
-    version: u64,
+    version: u32,
+    /// Up to which version a snapshot is stored; `None` when nobody stores any.
+    stored: Option<Version>,
+    /// Whether the device has met a newer state of this twin than this one.
+    behind: bool,
     desired: BTreeMap<FieldId, Wish>,
     /// Up to where the device has everything, and up to where it was sent.
-    contiguous: u64,
-    sent: u64,
+    contiguous: u32,
+    sent: u32,
     met: bool,
+    log: Log,
 
     reported: BTreeMap<FieldId, Told>,
     /// Up to where every report is in, and from where on they were made after the device's last restart.
@@ -67,33 +84,59 @@ pub struct TwinService {
 
     tell: bool,
     want: bool,
+    /// From where on the reports are that answer `want`.
+    asked: u64,
     doublings: u8,
-    issued: Option<u64>,
+    issued: Option<u32>,
     resend_at: Option<Instant>,
     hold_until: Option<Instant>,
 }
 
 /// A desired field.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Wish {
-    version: u64,
+    version: u32,
     value: Value,
     encoded: Vec<u8>,
     answer: Option<Code>,
+    stated: Mark,
+    answered: Mark,
 }
 
 /// A reported field.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Told {
     version: u64,
     value: Value,
+    stated: Mark,
 }
 
-// Any tree of a report is one scalar.
-const SCALAR: Limits = Limits::new(0, 1, 1_024);
+/// The order of all changes, for those who watch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Log {
+    count: u64,
+    /// The newest change that is forgotten.
+    forgotten: u64,
+}
+
+/// When something changed last, and when before that.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    last: u64,
+    before: u64,
+}
+
+impl Log {
+    const fn mark(&mut self, mark: &mut Mark) {
+        self.count += 1;
+        mark.before = mark.last;
+        mark.last = self.count;
+    }
+}
+
+// Any tree of a report is a scalar, a text, or a list of scalars.
+const LEAF: Limits = Limits::new(1, 65, 1_024);
 const MAX_DOUBLINGS: u8 = 6;
-// A field is at most its array, number, version and 1,024 bytes of value.
-const HEAD_BYTES: usize = 48;
 
 impl TwinService {
     /// A twin whose fields are known by their numbers only.
@@ -113,19 +156,24 @@ impl TwinService {
     pub fn with_schema(schema: Cow<'static, [Schema]>) -> Self {
         Self {
             peer: None,
+            number: SubTwin::MAIN,
             schema,
             timing: Timing::DEFAULT,
             epoch: 1,
             version: 0,
+            stored: None,
+            behind: false,
             desired: BTreeMap::new(),
             contiguous: 0,
             sent: 0,
             met: false,
+            log: Log::default(),
             reported: BTreeMap::new(),
             taken: 0,
             floor: 0,
             tell: false,
             want: false,
+            asked: 0,
             doublings: 0,
             issued: None,
             resend_at: None,
@@ -137,6 +185,13 @@ impl TwinService {
     #[must_use]
     pub const fn for_device(mut self, tenant: TenantId, device: DeviceId) -> Self {
         self.peer = Some((tenant, device));
+        self
+    }
+
+    /// Is this one of the device's twins.
+    #[must_use]
+    pub const fn numbered(mut self, number: SubTwin) -> Self {
+        self.number = number;
         self
     }
 
@@ -161,241 +216,38 @@ impl TwinService {
     /// Asks the device for all it reports, now; otherwise that comes when the device connects, or by and by.
     pub const fn ask(&mut self) {
         self.want = true;
+        self.asked = self.taken + 1;
         self.tell = true;
     }
 
     /// Gives a field its next version, if the value is news.
-    fn wish(&mut self, id: FieldId, value: Value) {
+    pub(super) fn wish(&mut self, id: FieldId, value: Value) {
         let encoded = value.to_cbor();
-        if self
-            .desired
-            .get(&id)
-            .is_some_and(|wish| wish.encoded == encoded && wish.is_open())
-        {
+        let known = self.desired.get(&id);
+        // The desire for a field that nobody desires cannot be withdrawn: its tombstone may have been dropped.
+        let is_old = known.map_or(value.is_null(), |wish| {
+            wish.encoded == encoded && wish.is_open()
+        });
+        if is_old {
             return;
         }
+        if self.version == u32::MAX {
+            self.open_epoch(self.epoch);
+        }
         self.version += 1;
-        let wish = Wish {
+        let before = self.desired.get(&id);
+        let mut wish = Wish {
             version: self.version,
             value,
             encoded,
             answer: None,
+            stated: before.map_or(Mark::default(), |wish| wish.stated),
+            answered: before.map_or(Mark::default(), |wish| wish.answered),
         };
+        self.log.mark(&mut wish.stated);
         self.desired.insert(id, wish);
         self.tell = true;
         self.doublings = 0;
-    }
-
-    /// Takes a report in; one that is malformed changes nothing.
-    fn report(&mut self, payload: &[u8]) {
-        let Some(report) = FullReport::read(payload) else {
-            return;
-        };
-        self.doublings = 0;
-        self.take_fields(&report);
-        self.take_desired(&report);
-    }
-
-    /// The reported half: the newer version of each field wins.
-    fn take_fields(&mut self, report: &FullReport<'_>) {
-        for leaf in &report.fields {
-            let Ok(value) = Value::from_cbor(leaf.value, SCALAR) else {
-                continue;
-            };
-            let version = leaf.version;
-            if self
-                .reported
-                .get(&leaf.id)
-                .is_some_and(|told| told.version >= version)
-            {
-                continue;
-            }
-            self.reported.insert(leaf.id, Told { version, value });
-            if let Some((answered, code)) = leaf.answer
-                && report.head.epoch == self.epoch
-                && let Some(wish) = self.desired.get_mut(&leaf.id)
-                && answered >= wish.version
-            {
-                wish.answer = Some(code);
-            }
-        }
-        self.floor = self.floor.max(report.head.floor);
-        let gap = report.head.base > self.taken;
-        // A device that is behind what it once reported has lost its records; the answer tells it.
-        self.tell |=
-            gap || report.head.want || report.to != self.taken || !report.fields.is_empty();
-        self.want = gap;
-        if !gap {
-            self.taken = self.taken.max(report.to);
-        }
-        if let Some(digests) = report.digests
-            && self.is_complete(report)
-            && digests.reported != self.reported_digest(report.head.floor)
-        {
-            // Old versions of a device that lost its records shadow the new ones: have it go above all of them.
-            let newest = self.reported.values().map(|told| told.version).max();
-            self.taken = self.taken.max(newest.unwrap_or(0));
-            self.want = true;
-            self.tell = true;
-        }
-    }
-
-    /// Whether nothing that the device reported up to this report is missing.
-    const fn is_complete(&self, report: &FullReport<'_>) -> bool {
-        report.to == self.taken && !self.want
-    }
-
-    fn reported_digest(&self, floor: u64) -> u32 {
-        let mut digests = Digests::default();
-        for (&id, told) in self
-            .reported
-            .iter()
-            .filter(|(_, told)| told.version >= floor)
-        {
-            digests.add_reported(id, told.version);
-        }
-        digests.reported
-    }
-
-    /// The desired half: what the device has, and whether it is ours.
-    fn take_desired(&mut self, report: &FullReport<'_>) {
-        let head = &report.head;
-        let first = !core::mem::replace(&mut self.met, true);
-        let ahead = head.epoch > self.epoch
-            || (head.epoch == self.epoch && (head.contiguous > self.version || first));
-        if ahead {
-            self.open_epoch(head.epoch);
-            return;
-        }
-        if head.epoch < self.epoch {
-            // It has nothing of this epoch, or the report is an old one: repeating does no harm.
-            self.rewind(0);
-            self.tell = true;
-            return;
-        }
-        if head.want {
-            self.contiguous = head.contiguous;
-            self.rewind(head.contiguous);
-        } else {
-            self.contiguous = self.contiguous.max(head.contiguous);
-        }
-        self.sent = self.sent.max(self.contiguous);
-        self.tell |= self.sent < self.version;
-        if self.contiguous >= self.version {
-            self.resend_at = None;
-        }
-        let complete = report.digests.filter(|_| self.is_complete(report));
-        let (Some(digests), true) = (complete, head.contiguous == self.version) else {
-            return;
-        };
-        // It claims every desired field, and we have its answer to each that it took: it does not know the others,
-        // unless it reports them. Then it took the claim from another life of the service.
-        let mut mistaken = false;
-        for (id, wish) in self
-            .desired
-            .iter_mut()
-            .filter(|(_, wish)| wish.answer.is_none())
-        {
-            mistaken |= self
-                .reported
-                .get(id)
-                .is_some_and(|told| told.version >= head.floor);
-            wish.answer = Some(Code::UNKNOWN);
-        }
-        if mistaken || digests.desired != self.desired_digest() {
-            self.open_epoch(self.epoch);
-        }
-    }
-
-    fn rewind(&mut self, to: u64) {
-        self.sent = self.sent.min(to);
-    }
-
-    fn desired_digest(&self) -> u32 {
-        let known = self
-            .desired
-            .iter()
-            .filter(|(_, wish)| wish.answer != Some(Code::UNKNOWN));
-        known.fold(0, |sum, (&id, wish)| {
-            let version = Version::new(self.epoch, wish.version);
-            sum.wrapping_add(wire::check(id, version, &wish.encoded))
-        })
-    }
-
-    /// Supersedes every epoch up to `last`: all that is desired is stated anew.
-    fn open_epoch(&mut self, last: u32) {
-        let Some(epoch) = last.checked_add(1) else {
-            return;
-        };
-        self.epoch = epoch;
-        let mut wishes: Vec<_> = self.desired.values_mut().collect();
-        wishes.sort_by_key(|wish| wish.version);
-        self.version = 0;
-        for wish in wishes {
-            self.version += 1;
-            wish.version = self.version;
-            wish.answer = None;
-        }
-        self.contiguous = 0;
-        self.sent = 0;
-        self.tell = true;
-    }
-
-    /// Puts the device's address at the front of the buffer: a step borrows nothing else.
-    fn address<'b>(&self, buffer: &'b mut [u8]) -> Option<(Option<Peer<'b>>, &'b mut [u8])> {
-        let Some((tenant, device)) = &self.peer else {
-            return Some((None, buffer));
-        };
-        let (tenant, rest) = place(tenant.as_str(), buffer)?;
-        let (device, rest) = place(device.as_str(), rest)?;
-        Some((Some(Peer::parse(tenant, device).ok()?), rest))
-    }
-
-    /// Writes what was not sent yet; says up to which version.
-    fn write<'b>(&self, buffer: &'b mut [u8]) -> Option<(&'b [u8], u64)> {
-        let mut open: Vec<_> = self
-            .desired
-            .iter()
-            .filter(|(_, wish)| wish.version > self.sent)
-            .collect();
-        open.sort_by_key(|(_, wish)| wish.version);
-        // How many fit decides what the head says.
-        let room = buffer.len().checked_sub(HEAD_BYTES)?;
-        let mut used = 0;
-        let fits = open
-            .iter()
-            .take(wire::MAX_FIELDS.into())
-            .take_while(|(_, wish)| {
-                used += wish.encoded.len() + 13;
-                used <= room
-            });
-        let fits = fits.count();
-        if fits == 0 && !open.is_empty() {
-            return None;
-        }
-        let to = match open.get(fits) {
-            Some((_, next)) => next.version - 1,
-            None => self.version,
-        };
-        let mut out = LeafWriter::new(buffer);
-        let delta = Delta {
-            epoch: self.epoch,
-            base: self.sent,
-            to,
-            acknowledged: self.taken,
-            want: self.want,
-        };
-        let mut fields = write_delta(&mut out, &delta)?;
-        for (id, wish) in open.iter().take(fits) {
-            let added = fields.add(&mut out, |out| {
-                wire::open_leaf(out, 3, **id, wish.version)?;
-                out.raw(&wish.encoded)
-            });
-            if !added {
-                return None;
-            }
-        }
-        Some((out.finish(), to))
     }
 }
 
@@ -422,7 +274,7 @@ impl Engine for TwinService {
                     self.report(message.payload);
                 }
             }
-            Event::Connected { .. } => self.tell |= self.sent < self.version,
+            Event::Connected { .. } => self.tell |= self.has_more(),
             _ => {}
         }
     }
@@ -430,7 +282,7 @@ impl Engine for TwinService {
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
         self.issued = None;
         let due = |at: Option<Instant>| at.is_some_and(|at| now.instant >= at);
-        if self.hold_until.is_some() && !due(self.hold_until) {
+        if self.hold_until.is_some() && !due(self.hold_until) || self.limit().is_none() {
             return Step::Idle;
         }
         self.hold_until = None;
@@ -461,8 +313,8 @@ impl Engine for TwinService {
         match (done, self.issued.take()) {
             (Done::Sent(_), Some(to)) => {
                 self.sent = self.sent.max(to);
-                self.tell = self.sent < self.version;
-                if self.contiguous < self.version || self.want {
+                self.tell = self.has_more();
+                if self.limit().is_some_and(|limit| self.contiguous < limit) || self.want {
                     let wait = self.timing.resend * (1 << self.doublings);
                     self.resend_at = Some(now.instant + wait);
                     self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
@@ -474,6 +326,7 @@ impl Engine for TwinService {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        self.limit()?;
         self.hold_until.or(self.resend_at)
     }
 }
@@ -484,12 +337,24 @@ impl Default for TwinService {
     }
 }
 
-fn place<'b>(text: &str, buffer: &'b mut [u8]) -> Option<(&'b str, &'b mut [u8])> {
-    let (head, rest) = buffer.split_at_mut_checked(text.len())?;
-    head.copy_from_slice(text.as_bytes());
-    Some((core::str::from_utf8(head).ok()?, rest))
+fn is_writable(schema: &Schema) -> bool {
+    schema.field.is_desired()
 }
 
-fn is_writable(schema: &Schema) -> bool {
-    schema.field.access == Access::Desired
+// No values: some are not for logs.
+impl fmt::Debug for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wish")
+            .field("version", &self.version)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }

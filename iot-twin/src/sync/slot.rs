@@ -8,39 +8,90 @@ use core::fmt;
 /// use iot_twin::Version;
 /// assert!(Version::new(2, 1) > Version::new(1, 40));
 /// ```
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Version {
-    epoch: u32,
-    number: u64,
-}
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Version(u64);
 
 impl Version {
     /// Before the first.
-    pub const ZERO: Self = Self::new(0, 0);
+    pub const ZERO: Self = Self(0);
 
     /// Puts a version together.
     #[must_use]
-    pub const fn new(epoch: u32, number: u64) -> Self {
-        Self { epoch, number }
+    pub const fn new(epoch: u32, number: u32) -> Self {
+        Self((epoch as u64) << 32 | number as u64)
     }
 
     /// In which life of the service it was given, from 1.
     #[must_use]
     pub const fn epoch(self) -> u32 {
-        self.epoch
+        (self.0 >> 32) as u32
     }
 
     /// Its number in that life, from 1.
     #[must_use]
-    pub const fn number(self) -> u64 {
-        self.number
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the upper half is the epoch"
+    )]
+    pub const fn number(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Version {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}.{}", self.epoch(), self.number());
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.epoch, self.number)
+        write!(f, "{}.{}", self.epoch(), self.number())
+    }
+}
+
+/// Which of a device's twins: a number that both sides agree on, 0 for the only one.
+///
+/// A device may run up to twelve twins over one channel, each with versions, acknowledgements and records of its
+/// own; a twin ignores what is said to another. Give each its own
+/// [records](super::TwinDevice::with_records).
+///
+/// ```
+/// use iot_twin::sync::SubTwin;
+/// const NETWORK: SubTwin = SubTwin::new(1);
+/// assert_ne!(NETWORK, SubTwin::MAIN);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SubTwin(u8);
+
+impl SubTwin {
+    /// The twin of a device that has one.
+    pub const MAIN: Self = Self(0);
+
+    /// Wraps a number.
+    ///
+    /// # Panics
+    ///
+    /// When it is above 11; in a constant that is an error of the compiler.
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        // What a message is and for which twin has to be one byte of CBOR.
+        assert!(number < 12, "a device has at most twelve twins, from 0");
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
     }
 }
 
@@ -127,10 +178,13 @@ impl fmt::Display for Code {
 pub struct Slot {
     /// The newest desired value's version.
     pub(crate) stamp: Version,
-    /// The version under which the field was last reported; 0 for never.
-    pub(crate) told: u64,
+    /// The version under which the field was last reported, counted from the device's base; 0 for never.
+    pub(crate) told: u32,
     /// The desired value's share of the digest.
     pub(crate) check: u32,
+    /// The places of the fields that were reported just before and just after it; 0 for none.
+    pub(crate) before: u16,
+    pub(crate) after: u16,
     /// What became of the desired value.
     pub(crate) code: Code,
     /// Whether the twin holds the desired value itself (it was neither refused nor withdrawn).
@@ -149,10 +203,27 @@ impl Slot {
         stamp: Version::ZERO,
         told: 0,
         check: 0,
+        before: 0,
+        after: 0,
         code: Code::NONE,
         held: false,
         known: false,
         offered: false,
         unsaved: false,
     };
+
+    /// Whether the device itself would not have the desired value.
+    pub(crate) const fn is_refused(&self) -> bool {
+        !self.held && self.code.is_rejected()
+    }
+
+    /// Whether the application is to be asked: what it is told is durable.
+    pub(crate) const fn is_offered(&self) -> bool {
+        self.offered && !self.unsaved
+    }
+
+    /// Whether what is desired is neither in effect nor on its way because of an edit.
+    pub(crate) fn is_overridden(&self) -> bool {
+        self.code == Code::OVERRIDDEN
+    }
 }

@@ -1,26 +1,32 @@
 //! The messages of `wire.cddl`.
 
-use super::slot::{Code, Version};
+#[cfg(feature = "alloc")]
+pub(super) mod service;
+
+use super::slot::{Code, SubTwin, Version};
 use crate::leaf::{LeafReader, LeafWriter};
-use crate::schema::{FNV_START, FieldId, fnv};
+use crate::schema::FieldId;
 
 /// The format this crate speaks.
-pub(super) const FORMAT: u64 = 1;
-/// Versions stay below, so that a hostile number cannot exhaust them.
+const FORMAT: u8 = 1;
+/// Reported versions stay below, so that a hostile number cannot exhaust them.
 pub(super) const VERSION_LIMIT: u64 = 1 << 62;
 /// The most fields of one message: its count is one byte, which can be filled in at the end.
 pub(super) const MAX_FIELDS: u8 = 23;
 
-const DELTA: u64 = 0;
-const REPORT: u64 = 1;
 const ARRAY: u8 = 0x80;
+/// The encoding of null.
+pub(super) const NULL: u8 = 0xf6;
+const DELTA: u8 = 0;
+const REPORT: u8 = 1;
 
 /// What a service says beside the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Delta {
+    pub(super) twin: SubTwin,
     pub(super) epoch: u32,
-    pub(super) base: u64,
-    pub(super) to: u64,
+    pub(super) base: u32,
+    pub(super) to: u32,
     pub(super) acknowledged: u64,
     pub(super) want: bool,
 }
@@ -28,8 +34,9 @@ pub(super) struct Delta {
 /// What a device says before the fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Report {
+    pub(super) twin: SubTwin,
     pub(super) epoch: u32,
-    pub(super) contiguous: u64,
+    pub(super) contiguous: u32,
     pub(super) floor: u64,
     pub(super) base: u64,
     pub(super) want: bool,
@@ -42,105 +49,129 @@ pub(super) struct Digests {
     pub(super) reported: u32,
 }
 
-impl Digests {
-    pub(super) fn add_reported(&mut self, id: FieldId, version: u64) {
-        let hash = fnv(FNV_START, &id.get().to_be_bytes());
-        self.reported = self
-            .reported
-            .wrapping_add(fnv(hash, &version.to_be_bytes()));
-    }
-}
-
-/// A desired field as it arrived.
+/// The head of a desired field as it arrived; its value follows, or null, which withdraws the desire.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DesiredLeaf<'a> {
-    pub(super) id: FieldId,
-    pub(super) version: u64,
-    /// The encoded value; null withdraws the desire.
-    pub(super) value: &'a [u8],
+pub(super) struct DesiredLeaf {
+    pub(super) id: u16,
+    pub(super) number: u32,
 }
 
 impl Delta {
-    pub(super) fn read<'a>(payload: &'a [u8]) -> Option<(Self, LeafReader<'a>, u64)> {
-        let mut input = LeafReader::new(payload);
-        open(&mut input, 8, DELTA)?;
+    /// The head of a delta for a twin, and how many fields follow; whether it was one, the reader knows.
+    #[inline]
+    pub(super) fn read(input: &mut LeafReader<'_>, twin: SubTwin) -> (Self, u8) {
+        open(input, ARRAY | 8, kind(twin, DELTA));
         let delta = Self {
-            epoch: input.u32()?,
-            base: version(&mut input)?,
-            to: version(&mut input)?,
-            acknowledged: version(&mut input)?,
-            want: input.bool()?,
+            twin,
+            epoch: input.u32(),
+            base: input.u32(),
+            to: input.u32(),
+            acknowledged: version(input),
+            want: input.bool(),
         };
-        let count = input.array()?;
-        (delta.base <= delta.to && count <= MAX_FIELDS.into()).then_some((delta, input, count))
+        let count = input.fields();
+        input.require(delta.base <= delta.to);
+        (delta, count)
     }
 }
 
-impl<'a> DesiredLeaf<'a> {
-    pub(super) fn read(input: &mut LeafReader<'a>) -> Option<Self> {
-        if input.array()? != 3 {
-            return None;
+impl DesiredLeaf {
+    #[inline]
+    pub(super) fn read(input: &mut LeafReader<'_>) -> Self {
+        let len = input.fields();
+        input.require(len == 3);
+        Self {
+            id: input.u16(),
+            number: input.u32(),
         }
-        let id = FieldId::new(input.u16()?);
-        let version = version(input)?;
-        let value = input.scalar()?;
-        Some(Self { id, version, value })
-    }
-
-    /// Its share of the digest.
-    pub(super) fn check(&self, epoch: u32) -> u32 {
-        check(self.id, Version::new(epoch, self.version), self.value)
     }
 }
 
+/// A desired value's share of the digest; none when it was withdrawn, so that a service may forget that it was.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
-    let hash = fnv(FNV_START, &id.get().to_be_bytes());
-    let hash = fnv(hash, &version.epoch().to_be_bytes());
-    let hash = fnv(hash, &version.number().to_be_bytes());
-    fnv(hash, value)
+    if value == [NULL] {
+        return 0;
+    }
+    let start = factor(id)
+        .wrapping_add(version.epoch().wrapping_mul(0x85eb_ca6b))
+        .wrapping_add(version.number().wrapping_mul(0xc2b2_ae35));
+    let (words, rest) = value.as_chunks();
+    let hash = words
+        .iter()
+        .fold(start, |hash, word| mix(hash, u32::from_be_bytes(*word)));
+    rest.iter()
+        .fold(hash, |hash, byte| mix(hash, u32::from(*byte)))
 }
 
-pub(super) fn version(input: &mut LeafReader<'_>) -> Option<u64> {
-    input.unsigned().filter(|&version| version < VERSION_LIMIT)
+/// The share of the digest of so many reported versions: it grows with them, so that a newer one only adds.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is above the digest's 32 bits falls off in the product too"
+)]
+pub(super) const fn share(id: FieldId, versions: u64) -> u32 {
+    factor(id).wrapping_mul(versions as u32)
 }
 
-fn open(input: &mut LeafReader<'_>, len: u64, kind: u64) -> Option<()> {
-    (input.array()? == len && input.unsigned()? == FORMAT && input.unsigned()? == kind)
-        .then_some(())
+/// An odd number for each field, as little alike as they can be.
+const fn factor(id: FieldId) -> u32 {
+    let number = (id.get() as u32 + 1).wrapping_mul(0x9e37_79b1);
+    (number ^ number >> 15).wrapping_mul(0x85eb_ca6b) | 1
+}
+
+/// Takes one word in. A product carries differences up only, so that its upper half has to come down.
+const fn mix(hash: u32, word: u32) -> u32 {
+    let hash = (hash ^ word).wrapping_mul(0x9e37_79b1);
+    hash ^ hash >> 15
+}
+
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
+pub(super) fn version(input: &mut LeafReader<'_>) -> u64 {
+    let version = input.unsigned();
+    input.require(version < VERSION_LIMIT);
+    version
+}
+
+/// A message says with one number what it is and for which twin.
+const fn kind(twin: SubTwin, kind: u8) -> u8 {
+    twin.get() << 1 | kind
+}
+
+/// How a message of each kind begins: an array of so many, the format, the kind.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
+fn open(input: &mut LeafReader<'_>, array: u8, kind: u8) {
+    for byte in [array, FORMAT, kind] {
+        let head = input.head();
+        input.require(head == byte);
+    }
 }
 
 // The most that follows the fields of a report: numbers of 9, 5 and 5 bytes.
 const REPORT_TAIL: usize = 19;
 
 /// Starts a report; fields follow through [`Fields`], then [`close_report`].
-pub(super) fn open_report(out: &mut LeafWriter<'_>, report: &Report) -> Option<Fields> {
-    out.array(11)?;
-    out.unsigned(FORMAT)?;
-    out.unsigned(REPORT)?;
-    out.unsigned(report.epoch.into())?;
-    out.unsigned(report.contiguous)?;
-    out.unsigned(report.floor)?;
-    out.unsigned(report.base)?;
-    out.bool(report.want)?;
+pub(super) fn open_report(out: &mut LeafWriter<'_>, report: &Report) -> Fields {
+    out.raw(&[ARRAY | 11, FORMAT, kind(report.twin, REPORT)]);
+    out.unsigned(report.epoch.into());
+    out.unsigned(report.contiguous.into());
+    out.unsigned(report.floor);
+    out.unsigned(report.base);
+    out.bool(report.want);
     Fields::open(out, REPORT_TAIL)
 }
 
 /// Ends a report.
-pub(super) fn close_report(
-    out: &mut LeafWriter<'_>,
-    to: u64,
-    digests: Option<Digests>,
-) -> Option<()> {
-    out.unsigned(to)?;
+pub(super) fn close_report(out: &mut LeafWriter<'_>, to: u64, digests: Option<Digests>) {
+    out.unsigned(to);
     match digests {
         Some(digests) => {
-            out.unsigned(digests.desired.into())?;
-            out.unsigned(digests.reported.into())
+            out.unsigned(digests.desired.into());
+            out.unsigned(digests.reported.into());
         }
-        None => {
-            out.null()?;
-            out.null()
-        }
+        None => out.raw(&[NULL, NULL]),
     }
 }
 
@@ -154,24 +185,20 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Opens the array, and keeps `tail` bytes of room behind it.
-    pub(super) fn open(out: &mut LeafWriter<'_>, tail: usize) -> Option<Self> {
+    pub(super) fn open(out: &mut LeafWriter<'_>, tail: usize) -> Self {
         let head = out.len();
-        out.array(0)?;
-        Some(Self {
+        out.array(0);
+        Self {
             head,
             count: 0,
             tail,
-        })
+        }
     }
 
-    /// Adds a field that `write` writes; `false` when there is no room for it, and then nothing is added.
-    pub(super) fn add(
-        &mut self,
-        out: &mut LeafWriter<'_>,
-        write: impl FnOnce(&mut LeafWriter<'_>) -> Option<()>,
-    ) -> bool {
-        let start = out.len();
-        if self.count >= MAX_FIELDS || write(out).is_none() || out.room() < self.tail {
+    /// Adds the field that was written from `start` on; takes it back, and is `false`, when there is no room for it.
+    pub(super) fn add(&mut self, out: &mut LeafWriter<'_>, start: usize) -> bool {
+        let fits = out.room().is_some_and(|room| room >= self.tail);
+        if self.count >= MAX_FIELDS || !fits {
             out.truncate(start);
             return false;
         }
@@ -182,120 +209,14 @@ impl Fields {
 }
 
 /// Starts a field: `[id, version, …`.
-pub(super) fn open_leaf(
-    out: &mut LeafWriter<'_>,
-    len: u64,
-    id: FieldId,
-    version: u64,
-) -> Option<()> {
-    out.array(len)?;
-    out.unsigned(id.get().into())?;
-    out.unsigned(version)
+pub(super) fn open_leaf(out: &mut LeafWriter<'_>, len: u8, id: FieldId, version: u64) {
+    out.raw(&[ARRAY | len]);
+    out.unsigned(id.get().into());
+    out.unsigned(version);
 }
 
 /// Ends a desired field: `… answered, code]`.
-pub(super) fn close_leaf(out: &mut LeafWriter<'_>, answered: u64, code: Code) -> Option<()> {
-    out.unsigned(answered)?;
-    out.unsigned(code.get().into())
-}
-
-#[cfg(feature = "alloc")]
-pub(super) mod service {
-    //! The half of the messages that only a service needs.
-
-    use alloc::vec::Vec;
-
-    use super::{
-        Code, DELTA, Delta, Digests, FORMAT, FieldId, Fields, LeafReader, LeafWriter, MAX_FIELDS,
-        REPORT, Report,
-    };
-
-    /// A reported field as it arrived.
-    #[derive(Clone, Copy, Debug)]
-    pub(in crate::sync) struct ReportedLeaf<'a> {
-        pub(in crate::sync) id: FieldId,
-        pub(in crate::sync) version: u64,
-        pub(in crate::sync) value: &'a [u8],
-        /// The version answered for, and how.
-        pub(in crate::sync) answer: Option<(u64, Code)>,
-    }
-
-    /// A whole report.
-    #[derive(Clone, Debug)]
-    pub(in crate::sync) struct FullReport<'a> {
-        pub(in crate::sync) head: Report,
-        pub(in crate::sync) fields: Vec<ReportedLeaf<'a>>,
-        pub(in crate::sync) to: u64,
-        pub(in crate::sync) digests: Option<Digests>,
-    }
-
-    impl<'a> FullReport<'a> {
-        pub(in crate::sync) fn read(payload: &'a [u8]) -> Option<Self> {
-            let mut input = LeafReader::new(payload);
-            super::open(&mut input, 11, REPORT)?;
-            let head = Report {
-                epoch: input.u32()?,
-                contiguous: super::version(&mut input)?,
-                floor: super::version(&mut input)?,
-                base: super::version(&mut input)?,
-                want: input.bool()?,
-            };
-            let count = input.array()?;
-            if count > MAX_FIELDS.into() {
-                return None;
-            }
-            let fields = (0..count)
-                .map(|_| ReportedLeaf::read(&mut input))
-                .collect::<Option<Vec<_>>>()?;
-            let to = super::version(&mut input)?;
-            let digests = if input.null() {
-                input.null().then_some(None)?
-            } else {
-                Some(Digests {
-                    desired: input.u32()?,
-                    reported: input.u32()?,
-                })
-            };
-            let whole = input.is_at_end() && head.base <= to;
-            whole.then_some(Self {
-                head,
-                fields,
-                to,
-                digests,
-            })
-        }
-    }
-
-    impl<'a> ReportedLeaf<'a> {
-        pub(in crate::sync) fn read(input: &mut LeafReader<'a>) -> Option<Self> {
-            let len = input.array()?;
-            let id = FieldId::new(input.u16()?);
-            let version = super::version(input)?;
-            let value = input.scalar()?;
-            let answer = match len {
-                3 => None,
-                5 => Some((super::version(input)?, Code::new(input.u16()?))),
-                _ => return None,
-            };
-            Some(Self {
-                id,
-                version,
-                value,
-                answer,
-            })
-        }
-    }
-
-    /// Writes a delta; fields follow through [`Fields`].
-    pub(in crate::sync) fn write_delta(out: &mut LeafWriter<'_>, delta: &Delta) -> Option<Fields> {
-        out.array(8)?;
-        out.unsigned(FORMAT)?;
-        out.unsigned(DELTA)?;
-        out.unsigned(delta.epoch.into())?;
-        out.unsigned(delta.base)?;
-        out.unsigned(delta.to)?;
-        out.unsigned(delta.acknowledged)?;
-        out.bool(delta.want)?;
-        Fields::open(out, 0)
-    }
+pub(super) fn close_leaf(out: &mut LeafWriter<'_>, answered: u32, code: Code) {
+    out.unsigned(answered.into());
+    out.unsigned(code.get().into());
 }

@@ -64,7 +64,7 @@ impl Value {
 }
 
 // Writing to a vector cannot fail, and its error type says so.
-struct Sink(Vec<u8>);
+pub(crate) struct Sink(pub(crate) Vec<u8>);
 
 impl Write for Sink {
     type Error = core::convert::Infallible;
@@ -74,7 +74,7 @@ impl Write for Sink {
     }
 }
 
-fn write(value: &Value, out: &mut Encoder<&mut Sink>) {
+pub(crate) fn write(value: &Value, out: &mut Encoder<&mut Sink>) {
     let _ = match value {
         Value::Null => out.null(),
         Value::Bool(value) => out.bool(*value),
@@ -109,7 +109,12 @@ fn clamp(number: i128) -> Int {
     Int::try_from(number.clamp(-limit - 1, limit)).unwrap_or(Int::from(0_u8))
 }
 
-fn read(input: &mut Decoder<'_>, budget: &mut Budget, depth: usize) -> Result<Value, DecodeError> {
+/// Reads one value within a budget; what follows it is left.
+pub(crate) fn read(
+    input: &mut Decoder<'_>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<Value, DecodeError> {
     let position = input.position();
     let malformed = DecodeError::Malformed { position };
     budget.value()?;

@@ -17,6 +17,7 @@ use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::storage::log::Config;
 
+use crate::rest::booted;
 use device::{Device, Store};
 use job::Job;
 pub(crate) use world::{Life, Terms, World};
@@ -204,17 +205,10 @@ impl<const W: usize, const E: usize, const P: usize, const I: usize> Subject<W, 
         flash: SimFlash<W, E>,
         world: &WorldCell<World>,
     ) -> Result<Self::Session, Violation> {
-        let is_stable = flash.image().unstable_units() == 0;
-        let before = is_stable.then(|| (flash.image().clone(), world.read(Clone::clone)));
-        let lives = &self.lives;
-        let device = Device::boot(lives, flash, self.config, world)?;
-        if let Some((image, known)) = before {
-            let quiet = WorldCell::new(known);
-            let flash = SimFlash::from_image(image);
-            let mut device = Device::boot(lives, flash, self.config, &quiet)?;
-            self.comes_to_rest(&mut device, &quiet)?;
-        }
-        Ok(device)
+        let boot = |flash, world: &_| Device::boot(&self.lives, flash, self.config, world);
+        booted(flash, world, boot, |device, quiet| {
+            self.comes_to_rest(device, quiet)
+        })
     }
 
     fn choices(&self, session: &Self::Session, world: &World) -> usize {

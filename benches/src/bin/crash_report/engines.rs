@@ -12,6 +12,7 @@ use crate::log::Entries;
 use crate::outbox::Messages;
 use crate::records::Batches;
 use crate::rotation::Renewals;
+use crate::twin::Desires;
 
 /// The counter of the explorer's own tests: the yardstick for the explorer's speed.
 pub(crate) const COUNTER: [Entry; 6] = [
@@ -180,11 +181,33 @@ const PUSHED_OUT_MESSAGES: [Entry; 3] = on_every_flash!(
     (4, 208, 4, 0, Config::STABLE, PUSHED_OUT)
 );
 
-const RENEWING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+const ENROLLING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+const RENEWING: Depths = [bounded(1, 1, 2_000), closed(2, 1)];
 
-/// A rotation on records. What longer words change is the log's business, and shown there.
+/// A rotation on records, from the first certificate on. What longer words change is the log's business, and shown there.
 pub(crate) const ROTATION: [Entry; 3] =
-    on_every_flash!("rotation", renew, (4, 640, 4, 0, Config::STABLE, RENEWING));
+    on_every_flash!("rotation", enrol, (4, 640, 4, 0, Config::STABLE, ENROLLING));
+
+/// The same on a device that is in use, whose next renewal compacts.
+pub(crate) const ROTATION_IN_USE: [Entry; 3] = on_every_flash!(
+    "rotation-in-use",
+    renew,
+    (4, 640, 4, 0, Config::STABLE, RENEWING)
+);
+
+const DESIRING: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+const DESIRING_TWO: Depths = [bounded(2, 0, 2_000), bounded(2, 0, 100_000)];
+
+/// A twin on records, of which one field is desired, or two.
+pub(crate) const TWIN: [&[Entry]; 2] = [&ONE_FIELD, &TWO_FIELDS];
+
+const ONE_FIELD: [Entry; 3] =
+    on_every_flash!("twin", desire, (4, 160, 4, 0, Config::STABLE, DESIRING));
+const TWO_FIELDS: [Entry; 3] = on_every_flash!(
+    "twin-two-fields",
+    desire_two,
+    (4, 256, 4, 0, Config::STABLE, DESIRING_TWO)
+);
 
 /// Pages that hold data; all others are spare.
 pub(crate) const IN_USE: u16 = 2;
@@ -217,14 +240,68 @@ fn commit<const W: usize, const E: usize, const P: usize>(
     explore(subject, (P, pages), effort, mode, config, depth)
 }
 
+fn enrol<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    rotate::<W, E, P>(effort, mode, config, depths, None)
+}
+
 fn renew<const W: usize, const E: usize, const P: usize>(
     effort: Effort,
     mode: Mode,
     config: Config,
     depths: Depths,
 ) -> Outcome {
+    rotate::<W, E, P>(effort, mode, config, depths, Some(3))
+}
+
+fn rotate<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+    behind: Option<u16>,
+) -> Outcome {
     let depth = depths[effort as usize];
-    let subject = Renewals::<W, E, P>::new(depth.batches, spare(P));
+    let subject = Renewals::<W, E, P>::new(depth.batches, behind, spare(P));
+    let pages = (P, subject.compactions(mode));
+    match subject.begin(mode) {
+        Some(start) => explore_from(subject, start, pages, effort, config, depth),
+        // A script that fails without a cut fails here too, and tells where.
+        None => explore(subject, pages, effort, mode, config, depth),
+    }
+}
+
+fn desire<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    converge::<W, E, P>(effort, mode, config, depths, 1)
+}
+
+fn desire_two<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    converge::<W, E, P>(effort, mode, config, depths, 2)
+}
+
+fn converge<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+    fields: u8,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Desires::<W, E, P>::new(depth.batches, fields, spare(P));
     let pages = subject.compactions(mode);
     explore(subject, (P, pages), effort, mode, config, depth)
 }

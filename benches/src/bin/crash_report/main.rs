@@ -25,7 +25,9 @@ mod journal;
 mod log;
 mod outbox;
 mod records;
+mod rest;
 mod rotation;
+mod twin;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::process::ExitCode;
@@ -43,6 +45,9 @@ const ENTRIES: &[&[Entry]] = &[
     engines::OUTBOX[0],
     engines::OUTBOX[1],
     &engines::ROTATION,
+    &engines::ROTATION_IN_USE,
+    engines::TWIN[0],
+    engines::TWIN[1],
 ];
 
 fn main() -> ExitCode {

@@ -20,6 +20,8 @@ use iot_core::{Channel, Fate, Instant, Message, Now, Priority, Ticket};
 use iot_transport::envelope::Envelope;
 use iot_transport::outbox::{Cursor, Outbox, Overflow, PushError};
 
+use crate::rest::booted;
+
 const ITEMS: usize = 2;
 const KEYS: usize = 8;
 /// How many messages were pushed before the exploration begins; all but the last have come to their end.
@@ -341,16 +343,8 @@ impl<const W: usize, const E: usize, const P: usize> Subject<W, E> for Messages<
         flash: SimFlash<W, E>,
         world: &WorldCell<World>,
     ) -> Result<Self::Session, Violation> {
-        let is_stable = flash.image().unstable_units() == 0;
-        let before = is_stable.then(|| (flash.image().clone(), world.read(Clone::clone)));
-        let device = Device::boot(flash, self.config, world)?;
-        if let Some((image, known)) = before {
-            let quiet = WorldCell::new(known);
-            let flash = SimFlash::from_image(image);
-            let mut device = Device::<W, E, P>::boot(flash, self.config, &quiet)?;
-            device.comes_to_rest(&quiet)?;
-        }
-        Ok(device)
+        let boot = |flash, world: &_| Device::boot(flash, self.config, world);
+        booted(flash, world, boot, Device::comes_to_rest)
     }
 
     fn choices(&self, session: &Self::Session, world: &World) -> usize {

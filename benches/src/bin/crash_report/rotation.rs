@@ -8,7 +8,7 @@ use iot_core::crypto::{Signature, SlotId};
 use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::node::{block_on, restore};
 use iot_core::port::Records as _;
-use iot_core::sim::flash::Mode;
+use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::sim::{SimEntropy, SimFlash};
 use iot_core::storage::log::Config;
@@ -20,6 +20,7 @@ use iot_identity::rotate::sim::toy;
 use iot_identity::rotate::{Identity, Policy, Rotation, Session, Standing, Want};
 
 use crate::engines::IN_USE;
+use crate::rest::booted;
 
 const KEYS: usize = 8;
 const FIRST: RecordKey = RecordKey::new(0x100);
@@ -27,14 +28,16 @@ const SLOTS: [SlotId; 2] = [SlotId::new(1), SlotId::new(2)];
 const START_MS: u64 = 1_800_000_000_000;
 const MONTH_MS: u64 = 30 * 86_400_000;
 /// Keys that can be made.
-const MADE: usize = 16;
+const MADE: usize = 24;
 
 type Store<const W: usize, const E: usize, const P: usize> = FlashRecords<SimFlash<W, E>, P, KEYS>;
 type Certificates = Rotation<SimEntropy, 256>;
 
-/// So many renewals after the enrolment.
+/// So many renewals, of a device that is new or in use.
 pub(crate) struct Renewals<const W: usize, const E: usize, const P: usize> {
     renewals: u16,
+    /// How many it has behind it when the exploration begins; `None` before it has enrolled.
+    behind: Option<u16>,
     config: Config,
 }
 
@@ -270,13 +273,56 @@ impl<const W: usize, const E: usize, const P: usize> Device<W, E, P> {
 }
 
 impl<const W: usize, const E: usize, const P: usize> Renewals<W, E, P> {
-    pub(crate) const fn new(renewals: u16, config: Config) -> Self {
-        Self { renewals, config }
+    pub(crate) const fn new(renewals: u16, behind: Option<u16>, config: Config) -> Self {
+        Self {
+            renewals,
+            behind,
+            config,
+        }
     }
 
-    /// How many pages the script compacts when it runs without a cut.
+    /// How many pages are retired while everything that is explored happens once, without a cut.
     pub(crate) fn compactions(&self, mode: Mode) -> u64 {
-        crate::entry::erases(self, SimFlash::new(P as u16, mode)).saturating_sub(IN_USE.into())
+        let erases = |renewals| Ok::<_, Violation>(self.after(mode, renewals)?.0);
+        let behind = match self.behind {
+            Some(behind) => erases(Some(behind)),
+            // Two pages are opened before any is retired.
+            None => Ok(IN_USE.into()),
+        };
+        let last = self.behind.unwrap_or(0) + self.renewals;
+        match (behind, erases(Some(last))) {
+            (Ok(before), Ok(after)) => after.saturating_sub(before),
+            _ => 0,
+        }
+    }
+
+    /// A device as it is when the exploration begins.
+    pub(crate) fn begin(&self, mode: Mode) -> Option<(FlashImage<W, E>, World)> {
+        let (_, image, mut world) = self.after(mode, self.behind).ok()?;
+        world.renewed = 0;
+        Some((image, world))
+    }
+
+    /// How many pages were erased after so many renewals, and what is there then.
+    fn after(
+        &self,
+        mode: Mode,
+        renewals: Option<u16>,
+    ) -> Result<(u64, FlashImage<W, E>, World), Violation> {
+        let world = WorldCell::new(World::default());
+        let flash = SimFlash::<W, E>::new(P as u16, mode);
+        let Some(renewals) = renewals else {
+            return Ok((0, flash.image().clone(), World::default()));
+        };
+        let mut device = Device::<W, E, P>::boot(flash, self.config, &world)?;
+        device.comes_to_rest(&world)?;
+        for _ in 0..renewals {
+            device.makes(Move::Renew, &world)?;
+            device.comes_to_rest(&world)?;
+        }
+        let flash = device.store.flash();
+        let known = world.read(Clone::clone);
+        Ok((flash.counters().erases, flash.image().clone(), known))
     }
 
     fn moves(&self, at: At, world: &World) -> Vec<Move> {
@@ -306,15 +352,8 @@ impl<const W: usize, const E: usize, const P: usize> Subject<W, E> for Renewals<
         flash: SimFlash<W, E>,
         world: &WorldCell<World>,
     ) -> Result<Self::Session, Violation> {
-        let is_stable = flash.image().unstable_units() == 0;
-        let before = is_stable.then(|| (flash.image().clone(), world.read(Clone::clone)));
-        let device = Device::boot(flash, self.config, world)?;
-        if let Some((image, known)) = before {
-            let quiet = WorldCell::new(known);
-            let flash = SimFlash::from_image(image);
-            Device::<W, E, P>::boot(flash, self.config, &quiet)?.comes_to_rest(&quiet)?;
-        }
-        Ok(device)
+        let boot = |flash, world: &_| Device::boot(flash, self.config, world);
+        booted(flash, world, boot, Device::comes_to_rest)
     }
 
     fn choices(&self, session: &Self::Session, world: &World) -> usize {

@@ -26,7 +26,9 @@ impl Digest for Believer {
     fn finish(&mut self) -> Sha256Digest {
         // Where the envelope says what was signed.
         let signed = opaque(MANIFEST).get(13..45);
-        signed.and_then(|signed| signed.try_into().ok()).unwrap_or_default()
+        signed
+            .and_then(|signed| signed.try_into().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -57,9 +59,7 @@ fn size_of_image() -> Option<usize> {
     let signed =
         SignedManifest::decode(opaque(MANIFEST), Tagged::Required, Limits::default()).ok()?;
     let keys = SigningKey::new(Believer);
-    let manifest = signed
-        .verify(&keys, &mut Believer, opaque(SEQUENCE))
-        .ok()?;
+    let manifest = signed.verify(&keys, &mut Believer, opaque(SEQUENCE)).ok()?;
     let capabilities = opaque(&CAPABILITIES);
     let procedure = opaque(Procedure::Update);
     let mut process = Process::<32>::new(manifest, procedure, capabilities)

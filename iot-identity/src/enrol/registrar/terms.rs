@@ -2,6 +2,22 @@
 
 use core::time::Duration;
 
+/// Whose first certificate, or first one after a revocation, somebody has to approve.
+///
+/// Until then the device is told to ask later, and afterwards it is confined until it is released: see
+/// [`Quarantine`](crate::enrol::Quarantine).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Approval {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// That of devices that were revoked, and readmitted since.
+    Readmitted,
+    /// That, and the first one of every device.
+    Everybody,
+}
+
 /// How long the certificates live that a [`Registrar`](super::Registrar) issues, and when it replaces one.
 ///
 /// ```
@@ -17,6 +33,7 @@ pub struct Terms {
     pub(super) keys: usize,
     pub(super) devices: usize,
     pub(super) after_expiry: Option<Duration>,
+    pub(super) approval: Approval,
 }
 
 impl Terms {
@@ -32,6 +49,7 @@ impl Terms {
             keys: 8,
             devices: 1_000_000,
             after_expiry: None,
+            approval: Approval::Nobody,
         }
     }
 
@@ -60,6 +78,13 @@ impl Terms {
     #[must_use]
     pub const fn after_expiry(mut self, grace: Duration) -> Self {
         self.after_expiry = Some(grace);
+        self
+    }
+
+    /// Lets devices wait for an approval; nobody by default.
+    #[must_use]
+    pub const fn approval(mut self, whose: Approval) -> Self {
+        self.approval = whose;
         self
     }
 }

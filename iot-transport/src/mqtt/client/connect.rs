@@ -91,6 +91,14 @@ pub enum ConnectError {
         "the TLS session was refused ({0}): check this side's certificate and key, the broker's, and both clocks"
     )]
     Tls(#[source] io::Error),
+    /// The broker proved who it is, and then did not take this side's certificate: what it says can be believed.
+    ///
+    /// In TLS 1.3 that comes with the first bytes it sends after the handshake (RFC 8446 §4.6.2 and appendix E.1.6);
+    /// an alert before is [`Tls`](Self::Tls), because anybody in between can send one.
+    #[error(
+        "the broker does not take this side's certificate ({0}): check whether it has expired or is revoked"
+    )]
+    Rejected(#[source] io::Error),
     /// The stream ended before the broker answered.
     #[error(
         "the stream ended before the broker answered ({0}): it may have refused the certificate or the client id"
@@ -119,7 +127,7 @@ impl ConnectError {
         match self {
             Self::Unreachable(_) | Self::Lost(_) | Self::TimedOut => true,
             Self::Refused { code } => Reason::of(*code).is_transient(),
-            Self::Tls(_) | Self::Protocol(_) => false,
+            Self::Tls(_) | Self::Rejected(_) | Self::Protocol(_) => false,
         }
     }
 
@@ -142,7 +150,7 @@ impl ConnectError {
     pub(super) fn while_greeting(error: io::Error) -> Self {
         match error.kind() {
             // In TLS 1.3 the server's alert about our certificate arrives with the first read.
-            io::ErrorKind::InvalidData => Self::Tls(error),
+            io::ErrorKind::InvalidData => Self::Rejected(error),
             _ => Self::Lost(error),
         }
     }

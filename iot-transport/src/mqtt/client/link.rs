@@ -200,6 +200,7 @@ impl<C: Connect> Client<C> {
     fn give_up(&mut self, error: ConnectError) {
         self.drop_link();
         self.last_error = Some(error);
+        self.stats.failures += 1;
         self.session
             .input(self.clock.now(), Event::Lost { wait: None });
     }
@@ -208,6 +209,7 @@ impl<C: Connect> Client<C> {
         if reason.is_polite() {
             self.part(cx);
         } else {
+            self.stats.failures += 1;
             self.last_error = Some(match reason {
                 Reason::Silent => ConnectError::Lost(io::ErrorKind::TimedOut.into()),
                 _ => ConnectError::TimedOut,

@@ -1,153 +1,155 @@
-//! What a service says, up to where it waits for storage.
+//! What a service says. Nothing of it is told to the service or offered to the application before it is durable.
 
-use super::{Code, Staged, Staging, TwinDevice, Version, is_desired};
+use super::{Code, Slot, TwinDevice, Version};
 use crate::leaf::{LeafError, LeafReader};
 use crate::reflect::{Twin, field};
-use crate::sync::wire::{Delta, DesiredLeaf, MAX_FIELDS};
+use crate::schema::Field;
+use crate::sync::wire::{self, Delta, DesiredLeaf};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
-    /// Takes a delta in as far as there is room; nothing of it counts until it is durable.
+    /// Takes a delta in. Of one that is malformed the fields in front of the fault count, and nothing else.
+    #[inline(never)]
     pub(super) fn delta(&mut self, payload: &[u8]) {
-        let Some((delta, input, count)) = Delta::read(payload) else {
-            return;
-        };
-        // A second delta waits until the first is durable: it will be asked for.
-        if self.staging.is_some() {
-            self.want = true;
+        let mut input = LeafReader::new(payload);
+        let (delta, count) = Delta::read(&mut input, self.state.number);
+        if input.failed() {
             return;
         }
-        if delta.epoch < self.epoch {
-            self.tell = true;
+        if delta.epoch < self.state.epoch {
+            self.state.tell = true;
             return;
         }
-        let contiguous = if delta.epoch == self.epoch {
-            self.contiguous
-        } else {
-            0
-        };
-        let gap = delta.base > contiguous;
-        let Some((staged, upto)) = self.stage(&delta, input, count) else {
-            return;
-        };
-        let reached = if gap {
-            contiguous
-        } else {
-            contiguous.max(upto)
-        };
-        self.heard(&delta);
-        self.want = gap || upto < delta.to;
-        // A service that speaks of less than we have has lost its memory: let it know.
-        self.tell |= self.want || delta.to < contiguous;
-        if staged > 0 || delta.epoch != self.epoch || reached != self.contiguous {
-            self.staging = Some(Staging {
-                epoch: delta.epoch,
-                contiguous: reached,
-                count: staged,
-            });
+        if delta.epoch > self.state.epoch {
+            self.enter(delta.epoch);
+        }
+        let (mut upto, mut room, mut full) = (0, PENDING, false);
+        for _ in 0..count {
+            let leaf = DesiredLeaf::read(&mut input);
+            if input.failed() || leaf.number <= upto || leaf.number > delta.to {
+                return;
+            }
+            let index = T::index(leaf.id).filter(|&index| self.is_news(index, leaf.number));
+            if let Some(index) = index {
+                full = room == 0;
+                if full {
+                    break;
+                }
+                room -= 1;
+                self.adopt(index, leaf, &mut input);
+            } else {
+                input.value();
+            }
+            if input.failed() {
+                return;
+            }
+            upto = leaf.number;
+        }
+        if !full {
+            if !input.is_at_end() {
+                return;
+            }
+            upto = delta.to;
+        }
+        if self.state.heard(delta.want, delta.acknowledged) {
+            self.tell_again();
+        }
+        self.state.reach(&delta, upto);
+    }
+
+    /// Begins an epoch. What was known of it before a power cut is still there.
+    pub(super) fn enter(&mut self, epoch: u32) {
+        let current = |slot: &&Slot| slot.stamp.epoch() == epoch;
+        let slots = self.slots.as_ref().iter().filter(current);
+        let sum = slots.fold(0_u32, |sum, slot| sum.wrapping_add(slot.check));
+        self.state.digests.desired = sum;
+        if self.state.epoch != epoch {
+            self.state.epoch = epoch;
+            self.state.contiguous = 0;
+            self.state.touch();
         }
     }
 
-    /// Puts the fields that are news aside: how many, and the version up to which that was all; `None` when
-    /// the message is malformed.
-    fn stage(
-        &mut self,
-        delta: &Delta,
-        mut input: LeafReader<'_>,
-        count: u64,
-    ) -> Option<(usize, u64)> {
-        let (mut staged, mut upto) = (0, delta.to);
-        let mut before = 0;
-        let mut seen = [None; MAX_FIELDS as usize];
-        for place in 0..count {
-            let leaf = DesiredLeaf::read(&mut input)?;
-            if leaf.version <= before || leaf.version > delta.to || seen.contains(&Some(leaf.id)) {
-                return None;
+    /// Whether a value of a field is newer than what is known of it, or was refused.
+    fn is_news(&self, index: usize, number: u32) -> bool {
+        let stamp = Version::new(self.state.epoch, number);
+        let slot = self.slots.as_ref().get(index);
+        slot.is_some_and(|slot| slot.stamp < stamp || (slot.stamp == stamp && slot.is_refused()))
+    }
+
+    /// Makes a value what is desired.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    fn adopt(&mut self, index: usize, leaf: DesiredLeaf, input: &mut LeafReader<'_>) {
+        let (Some(field), Some(&slot)) = (field::<T>(index), self.slots.as_ref().get(index)) else {
+            return;
+        };
+        let stamp = Version::new(self.state.epoch, leaf.number);
+        let start = input.clone();
+        // A service that lost its memory repeats itself: the same value is no new intent, and must not undo what
+        // was done at the device since.
+        let newer = slot.stamp.epoch() < stamp.epoch();
+        let (code, repeated) = if newer && slot.held && field.is_edited() {
+            let mut before = T::INITIAL;
+            before.copy(index, &self.desired);
+            let code = self.judge(index, field, input);
+            let same = !self.desired.moved(index, &before);
+            (code, code.is_pending() && same)
+        } else {
+            (self.judge(index, field, input), false)
+        };
+        // An older firmware may have refused what this one can take.
+        if input.failed() || (slot.stamp == stamp && !code.is_pending()) {
+            return;
+        }
+        let overridden = code.is_pending() && self.outlives(&slot, index);
+        let check = wire::check(field.id, stamp, input.since(&start));
+        let known = if newer { 0 } else { slot.check };
+        let sum = &mut self.state.digests.desired;
+        *sum = sum.wrapping_add(check).wrapping_sub(known);
+        if let Some(slot) = self.slot(index) {
+            slot.stamp = stamp;
+            slot.check = check;
+            slot.unsaved = true;
+            if !repeated {
+                slot.held = code.is_pending();
+                slot.code = if overridden { Code::OVERRIDDEN } else { code };
+                slot.offered = slot.code.is_pending();
             }
-            *seen.get_mut(usize::try_from(place).ok()?)? = Some(leaf.id);
-            let index = T::FIELDS.iter().position(|field| field.id == leaf.id);
-            let stamp = Version::new(delta.epoch, leaf.version);
-            if let Some(index) = index
-                && self.slots.as_ref().get(index)?.stamp < stamp
+        }
+        self.state.touch();
+        self.tell_field(index);
+    }
+
+    /// Takes a value over, if it is one of the field's, and says so: [`Code::PENDING`]. All other answers are final.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    fn judge(&mut self, index: usize, field: &Field, input: &mut LeafReader<'_>) -> Code {
+        let start = input.clone();
+        let code = if !field.is_desired() {
+            Code::READ_ONLY
+        } else if !field.optional && input.null() {
+            return Code::APPLIED;
+        } else {
+            match self.desired.decode(index, input) {
+                Ok(()) => return Code::PENDING,
+                Err(LeafError::Range | LeafError::Variant) => Code::OUT_OF_RANGE,
+                Err(_) => Code::REJECTED,
+            }
+        };
+        *input = start;
+        input.value();
+        code
+    }
+
+    /// Everything that was told is told again, under versions above the new base.
+    #[inline(never)]
+    fn tell_again(&mut self) {
+        for index in 0..T::COUNT {
+            if let Some(slot) = self.slot(index)
+                && core::mem::take(&mut slot.told) > 0
             {
-                if let Some(place) = self.pending.get_mut(staged) {
-                    *place = Staged::judge(&mut self.staged, index, &leaf, delta.epoch);
-                    staged += 1;
-                } else {
-                    // The table is full: what was before this field is all that counts.
-                    upto = upto.min(before);
-                }
+                self.tell_field(index);
             }
-            before = leaf.version;
-        }
-        input.is_at_end().then_some((staged, upto))
-    }
-
-    /// Learns up to where the service knows our reports.
-    fn heard(&mut self, delta: &Delta) {
-        if delta.want || delta.acknowledged > self.spoken {
-            // Either the service asks for everything, or it knows versions that no life of the device that
-            // left records can have sent: they were lost. Everything is told again, above what it knows.
-            self.last = self.last.max(delta.acknowledged);
-            self.floor = self.last + 1;
-            for index in 0..T::FIELDS.len() {
-                if self
-                    .slots
-                    .as_ref()
-                    .get(index)
-                    .is_some_and(|slot| slot.told > 0)
-                {
-                    self.tell_field(index);
-                }
-            }
-            self.acknowledged = delta.acknowledged;
-            self.sent = delta.acknowledged;
-            self.spoken = self.spoken.max(delta.acknowledged);
-            self.tell = true;
-        } else {
-            self.acknowledged = self.acknowledged.max(delta.acknowledged);
-            self.sent = self.sent.max(self.acknowledged);
-        }
-        if !self.greeted {
-            self.greeted = true;
-            self.tell |= self.last > self.acknowledged;
-        }
-        self.doublings = 0;
-        if self.acknowledged >= self.sent {
-            self.resend_at = None;
-        }
-    }
-}
-
-impl Staged {
-    pub(super) const EMPTY: Self = Self {
-        index: 0,
-        version: 0,
-        check: 0,
-        code: Code::NONE,
-        held: false,
-    };
-
-    /// Reads the value into `into` and decides what can be decided without the application.
-    fn judge<T: Twin>(into: &mut T, index: usize, leaf: &DesiredLeaf<'_>, epoch: u32) -> Self {
-        const NULL: &[u8] = &[0xf6];
-        let optional = field::<T>(index).is_some_and(|field| field.optional);
-        let (code, held) = if !is_desired::<T>(index) {
-            (Code::READ_ONLY, false)
-        } else if leaf.value == NULL && !optional {
-            (Code::APPLIED, false)
-        } else {
-            match into.decode(index, &mut LeafReader::new(leaf.value)) {
-                Ok(()) => (Code::PENDING, true),
-                Err(LeafError::Range) => (Code::OUT_OF_RANGE, false),
-                Err(_) => (Code::REJECTED, false),
-            }
-        };
-        Self {
-            index,
-            version: leaf.version,
-            check: leaf.check(epoch),
-            code,
-            held,
         }
     }
 }

@@ -1,73 +1,83 @@
 //! What the device says.
 
-use super::{Slot, TwinDevice, Version};
+use iot_core::{Channel, Message};
+
+use super::state::slot;
+use super::{Issued, Slot, TwinDevice, Version};
 use crate::leaf::LeafWriter;
 use crate::reflect::{Twin, field};
-use crate::sync::wire::{self, Digests, Report};
+use crate::sync::wire::{self, Report};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
-    /// Writes a report of what was not sent yet; says up to which version.
-    pub(super) fn write_report(&self, out: &mut LeafWriter<'_>) -> Option<u64> {
+    /// Writes a report of what was not sent yet; `None` when not even its head fits.
+    #[inline(never)]
+    pub(super) fn tell<'b>(&mut self, buffer: &'b mut [u8]) -> Option<Message<'b>> {
+        let mut out = LeafWriter::new(buffer);
+        let to = self.write_report(&mut out);
+        self.state.issued = Issued::Send { to };
+        Some(Message::new(Channel::Twin, out.finish()?))
+    }
+
+    /// Says up to which version it reports.
+    fn write_report(&self, out: &mut LeafWriter<'_>) -> u64 {
+        let state = &self.state;
+        let mut to = state.from();
         let mut fields = wire::open_report(
             out,
             &Report {
-                epoch: self.epoch,
-                contiguous: self.contiguous,
-                floor: self.floor,
-                base: self.sent,
-                want: self.want,
+                twin: state.number,
+                epoch: state.epoch,
+                contiguous: state.contiguous,
+                floor: state.absolute(1),
+                base: to,
+                want: state.want,
             },
-        )?;
-        let mut to = self.sent;
-        let mut whole = self.greeted;
-        while let Some((index, slot)) = self.next_told(to).filter(|_| self.greeted) {
-            if !fields.add(out, |out| self.write_field(index, slot, out)) {
-                whole = false;
-                break;
+        );
+        let mut whole = state.greeted;
+        let mut next = self.first_unsent();
+        while whole && let Some(slot) = slot(self.slots.as_ref(), next) {
+            let start = out.len();
+            self.write_field(usize::from(next) - 1, slot, out);
+            whole = fields.add(out, start);
+            if whole {
+                to = state.absolute(slot.told);
             }
-            to = slot.told;
+            next = slot.after;
         }
         if whole {
-            to = self.last.max(to);
+            to = state.absolute(state.last);
         }
-        wire::close_report(out, to, whole.then(|| self.digests()))?;
-        Some(to)
+        wire::close_report(out, to, whole.then_some(state.digests));
+        to
     }
 
-    /// The field with the lowest reported version above `after`.
-    fn next_told(&self, after: u64) -> Option<(usize, &Slot)> {
-        let told = (0..)
-            .zip(self.slots())
-            .filter(|(_, slot)| slot.told > after);
-        told.min_by_key(|(_, slot)| slot.told)
+    /// The place of the field with the lowest reported version that was not sent.
+    fn first_unsent(&self) -> u16 {
+        let (mut first, mut at) = (0, self.state.newest);
+        while let Some(slot) = slot(self.slots.as_ref(), at) {
+            if slot.told <= self.state.sent {
+                break;
+            }
+            (first, at) = (at, slot.before);
+        }
+        first
     }
 
-    fn write_field(&self, index: usize, slot: &Slot, out: &mut LeafWriter<'_>) -> Option<()> {
-        let field = field::<T>(index)?;
-        let answers = slot.stamp > Version::ZERO && slot.stamp.epoch() == self.epoch;
-        wire::open_leaf(out, if answers { 5 } else { 3 }, field.id, slot.told)?;
+    #[inline(never)]
+    fn write_field(&self, index: usize, slot: &Slot, out: &mut LeafWriter<'_>) {
+        let Some(field) = field::<T>(index) else {
+            return;
+        };
+        let answers = slot.stamp > Version::ZERO && slot.stamp.epoch() == self.state.epoch;
+        let told = self.state.absolute(slot.told);
+        wire::open_leaf(out, if answers { 5 } else { 3 }, field.id, told);
         if slot.known {
-            self.told.encode(index, out)?;
+            self.told.encode(index, out);
         } else {
-            out.null()?;
+            out.null();
         }
         if answers {
-            wire::close_leaf(out, slot.stamp.number(), slot.code)?;
+            wire::close_leaf(out, slot.stamp.number(), slot.code);
         }
-        Some(())
-    }
-
-    fn digests(&self) -> Digests {
-        let current = |slot: &Slot| slot.stamp > Version::ZERO && slot.stamp.epoch() == self.epoch;
-        let mut digests = Digests::default();
-        for (field, slot) in T::FIELDS.iter().zip(self.slots()) {
-            if current(slot) {
-                digests.desired = digests.desired.wrapping_add(slot.check);
-            }
-            if slot.told > 0 {
-                digests.add_reported(field.id, slot.told);
-            }
-        }
-        digests
     }
 }

@@ -1,331 +1,214 @@
 //! What a device's twin keeps across power cuts.
 //!
 //! One record for the twin, `[format, epoch, contiguous, reserved, fingerprint]`, and one for each field that was
-//! desired or edited, `[format, epoch, version, check, code, held, known, value?, value?]`: the desired value
-//! when held, then the actual one when known.
+//! desired or edited, `[format, epoch, version, check, code, flags, value?, value?]`: the desired value when it is held
+//! (flag 1), then the actual one when it is known (flag 2).
 
-use iot_core::Now;
-use iot_core::engine::{Batch, BatchWriter, RecordKey, Step};
+use iot_core::engine::{Batch, BatchWriter, RecordKey};
 
-use super::{Issued, Staged, Staging, TwinDevice, is_desired};
+use super::state::Issued;
+use super::{TwinDevice, is_edited};
 use crate::leaf::{LeafReader, LeafWriter};
 use crate::reflect::{Twin, field};
-use crate::schema::fingerprint;
+use crate::schema::{Field, fingerprint};
 use crate::sync::slot::{Code, Slot, Version};
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// How many reports one write to storage allows.
 const RESERVE: u64 = 64;
+/// A field's record without its values, with its key and length: numbers of 5, 9, 5 and 3 bytes.
+const HEAD_BYTES: usize = 6 + 25;
+/// A report around one field: numbers of 5, 9, 9, 9 bytes in front, 3, 9, 9, 3 beside the value, the digests behind.
+const REPORT_BYTES: usize = 5 + 32 + 25 + 19;
+
+pub(super) const fn buffer_bytes(fields: &[Field]) -> usize {
+    let mut longest = 0;
+    let mut rest = fields;
+    while let [field, tail @ ..] = rest {
+        let len = field.max_bytes as usize;
+        if len > longest {
+            longest = len;
+        }
+        rest = tail;
+    }
+    let (batch, report) = (HEAD_BYTES + 2 * longest, REPORT_BYTES + longest);
+    if batch > report { batch } else { report }
+}
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
-    const FINGERPRINT: u32 = fingerprint(T::FIELDS);
+    const FINGERPRINT: u32 = fingerprint(T::SCHEMA);
 
+    #[inline(never)]
     pub(super) fn restore_record(&mut self, key: RecordKey, value: &[u8]) {
-        let Some(offset) = key.get().checked_sub(self.records.get()) else {
+        let Some(offset) = key.get().checked_sub(self.state.records.get()) else {
             return;
         };
-        if offset == 0 {
-            if let Some((epoch, contiguous, reserved, fields)) = read_own(value) {
-                (self.epoch, self.reserved) = (epoch, reserved);
-                // Another firmware ignored the fields it did not know: ask for all of them again.
-                self.unsaved = fields != Self::FINGERPRINT;
-                self.contiguous = if self.unsaved { 0 } else { contiguous };
-            }
+        let mut input = LeafReader::new(value);
+        input.head();
+        if input.unsigned() != FORMAT {
             return;
         }
-        let index = T::FIELDS
-            .iter()
-            .position(|field| u32::from(field.id.get()) + 1 == offset);
+        let Some(id) = offset.checked_sub(1) else {
+            self.restore_own(&mut input);
+            return;
+        };
+        let index = u16::try_from(id).ok().and_then(T::index);
         if let Some(index) = index
-            && let Some(slot) = self.read_field(index, value)
-            && let Some(place) = self.slots.as_mut().get_mut(index)
+            && let Some(read) = self.read_field(index, &mut input)
+            && let Some(slot) = self.slot(index)
         {
-            *place = slot;
+            *slot = read;
         }
+    }
+
+    #[inline(never)]
+    fn restore_own(&mut self, input: &mut LeafReader<'_>) {
+        let (epoch, contiguous, reserved) = (input.u32(), input.u32(), input.unsigned());
+        let fields = input.u32();
+        if input.failed() {
+            return;
+        }
+        let state = &mut self.state;
+        (state.epoch, state.base) = (epoch, reserved);
+        // Another firmware ignored the fields it did not know, and refused values: ask for all of them again.
+        state.dirty = fields != Self::FINGERPRINT;
+        state.contiguous = if state.dirty { 0 } else { contiguous };
     }
 
     /// Every version up to the reserve may have been used; each field is reported again under a fresh one.
+    #[inline(never)]
     pub(super) fn finish_restore(&mut self) {
-        self.restored = true;
-        self.last = self.reserved;
-        self.acknowledged = self.reserved;
-        self.sent = self.reserved;
-        self.spoken = self.reserved;
-        self.floor = self.last + 1;
-        self.greeted = self.epoch > 0;
-        for index in 0..T::FIELDS.len() {
-            let Some(slot) = self.slots.as_mut().get_mut(index) else {
+        let state = &mut self.state;
+        state.restored = true;
+        state.rebase(state.base);
+        state.greeted = state.epoch > 0;
+        self.enter(self.state.epoch);
+        for index in 0..T::COUNT {
+            let stated = self.state.stated && !is_edited::<T>(index);
+            let Some(slot) = self.slot(index) else {
                 continue;
             };
             slot.offered = slot.known || slot.held;
-            if slot.stamp > Version::ZERO || slot.known {
-                self.tell_field(index);
-            }
-        }
-        // What was reported before `restored` got its versions below the reserve.
-        if self.stated {
-            for index in (0..T::FIELDS.len()).filter(|&index| !is_desired::<T>(index)) {
+            slot.told = 0;
+            // What was reported before `restored` got its version below the reserve.
+            if slot.stamp > Version::ZERO || slot.known || stated {
                 self.tell_field(index);
             }
         }
     }
 
-    pub(super) fn must_persist(&self) -> bool {
-        self.staging.is_some()
-            || self.unsaved
-            || self.last > self.reserved
-            || self.slots().any(|slot| slot.unsaved)
-    }
-
-    pub(super) fn persist<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
-        let reserved = if self.last > self.reserved {
-            self.last.saturating_add(RESERVE)
-        } else {
-            self.reserved
-        };
-        let edits = self.slots().any(|slot| slot.unsaved) || self.staging.is_none();
-        let written = if edits {
-            self.write_edits(buffer, reserved)
-        } else {
-            self.write_staged(buffer, reserved)
-        };
-        let Some((issued, batch)) = written else {
-            self.hold_until = Some(now.instant + self.timing.resend);
-            return Step::Idle;
-        };
-        self.issued = Some(issued);
-        Step::Persist(batch)
-    }
-
-    pub(super) fn persisted(&mut self, issued: Issued) {
-        match issued {
-            Issued::Edits { below, reserved } => {
-                self.reserved = reserved;
-                self.unsaved = false;
-                for slot in self.slots.as_mut().iter_mut().take(below) {
-                    slot.unsaved = false;
-                }
-            }
-            Issued::Staged {
-                count,
-                contiguous,
-                reserved,
-            } => {
-                self.reserved = reserved;
-                self.unsaved = false;
-                if let Some(staging) = self.staging.take() {
-                    self.epoch = staging.epoch;
-                    self.contiguous = contiguous;
-                    self.want |= count < staging.count;
-                    for place in 0..count {
-                        self.adopt(place, staging.epoch);
-                    }
-                }
-                self.tell = true;
-            }
-            Issued::Send { .. } => {}
-        }
-    }
-
-    fn adopt(&mut self, place: usize, epoch: u32) {
-        let Some(staged) = self.pending.get(place).copied() else {
-            return;
-        };
-        let slot = self.successor(&staged, epoch);
-        if staged.held {
-            self.desired.copy(staged.index, &self.staged);
-        }
-        if let Some(place) = self.slots.as_mut().get_mut(staged.index) {
-            *place = slot;
-        }
-        self.tell_field(staged.index);
-    }
-
-    /// What a field's slot will be once the staged value is durable.
-    fn successor(&self, staged: &Staged, epoch: u32) -> Slot {
-        let slot = self.slots.as_ref().get(staged.index);
-        let slot = slot.copied().unwrap_or(Slot::EMPTY);
-        let stamp = Version::new(epoch, staged.version);
-        // A service that lost its memory repeats itself: the same value is no new intent, and must not undo what
-        // was done at the device since.
-        let repeated = epoch > slot.stamp.epoch()
-            && slot.held
-            && staged.held
-            && !self.staged.moved(staged.index, &self.desired);
-        if repeated {
-            return Slot {
-                stamp,
-                check: staged.check,
-                ..slot
-            };
-        }
-        Slot {
-            stamp,
-            check: staged.check,
-            code: staged.code,
-            held: staged.held,
-            offered: staged.code.is_pending(),
-            unsaved: false,
-            ..slot
-        }
-    }
-
-    fn write_edits<'b>(&self, buffer: &'b mut [u8], reserved: u64) -> Option<(Issued, Batch<'b>)> {
+    /// Writes what must become durable, as far as it fits; `None` when nothing does. The twin's own record, which says
+    /// up to where everything is in, comes with the last field or after it.
+    #[inline(never)]
+    pub(super) fn persist<'b>(&mut self, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
         let mut batch = BatchWriter::new(buffer);
-        self.write_own(&mut batch, self.epoch, self.contiguous, reserved)?;
-        let (mut below, mut done) = (0, 0);
-        for (index, slot) in (0..).zip(self.slots()) {
+        let (mut below, mut written) = (0, false);
+        for slot in self.slots.as_ref() {
             if slot.unsaved {
-                if self
-                    .write_field_record(&mut batch, index, slot, &self.desired)
-                    .is_none()
-                {
+                if !self.write_record(&mut batch, below, slot) {
                     break;
                 }
-                done += 1;
+                written = true;
             }
-            below = index + 1;
+            below += 1;
         }
-        let stuck = done == 0 && self.slots().any(|slot| slot.unsaved);
-        (!stuck).then(|| (Issued::Edits { below, reserved }, batch.finish()))
-    }
-
-    fn write_staged<'b>(&self, buffer: &'b mut [u8], reserved: u64) -> Option<(Issued, Batch<'b>)> {
-        let Staging {
-            epoch,
-            contiguous,
-            count,
-        } = self.staging?;
-        // How many fit decides up to where the twin's own record may say that everything is in; that number only
-        // shrinks, and so does its encoding, so that what fitted fits again.
-        let mut trial = BatchWriter::new(&mut *buffer);
-        self.write_own(&mut trial, epoch, contiguous, reserved)?;
-        let fits = self.write_pending(&mut trial, epoch, count);
-        if fits == 0 && count > 0 {
-            return None;
-        }
-        let known = if epoch == self.epoch {
-            self.contiguous
+        let state = &self.state;
+        let reserved = if state.last > state.reserved {
+            state.absolute(state.last) + RESERVE
         } else {
-            0
+            state.absolute(state.reserved)
         };
-        let contiguous = match self.pending.get(fits).filter(|_| fits < count) {
-            Some(next) => contiguous.min(next.version.saturating_sub(1)).max(known),
-            None => contiguous,
-        };
-        let mut batch = BatchWriter::new(buffer);
-        self.write_own(&mut batch, epoch, contiguous, reserved)?;
-        let count = self.write_pending(&mut batch, epoch, fits);
-        let issued = Issued::Staged {
-            count,
-            contiguous,
+        let own = [
+            FORMAT,
+            state.epoch.into(),
+            state.contiguous.into(),
             reserved,
-        };
-        (count == fits).then(|| (issued, batch.finish()))
+            Self::FINGERPRINT.into(),
+        ];
+        let whole = below == T::COUNT && self.put(&mut batch, 0, &own, (0, false, false));
+        (whole || written).then(|| {
+            let reserved = whole.then_some(reserved);
+            self.state.issued = Issued::Persist { below, reserved };
+            batch.finish()
+        })
     }
 
-    fn write_pending(&self, batch: &mut BatchWriter<'_>, epoch: u32, count: usize) -> usize {
-        let mut written = 0;
-        for staged in self.pending.iter().take(count) {
-            let slot = self.successor(staged, epoch);
-            if self
-                .write_field_record(batch, staged.index, &slot, &self.staged)
-                .is_none()
-            {
-                break;
-            }
-            written += 1;
+    #[inline(never)]
+    pub(super) fn persisted(&mut self, below: usize, reserved: Option<u64>) {
+        for slot in self.slots.as_mut().iter_mut().take(below) {
+            slot.unsaved = false;
         }
-        written
+        if let Some(reserved) = reserved {
+            let state = &mut self.state;
+            state.reserved = state.relative(reserved);
+            state.dirty = false;
+            state.tell = true;
+        }
     }
 
-    fn write_own(
-        &self,
-        batch: &mut BatchWriter<'_>,
-        epoch: u32,
-        contiguous: u64,
-        reserved: u64,
-    ) -> Option<()> {
-        let write = |room: &mut [u8]| {
-            let mut out = LeafWriter::new(room);
-            out.array(5)?;
-            out.unsigned(FORMAT)?;
-            out.unsigned(epoch.into())?;
-            out.unsigned(contiguous)?;
-            out.unsigned(reserved)?;
-            out.unsigned(Self::FINGERPRINT.into())?;
-            Some(out.len())
+    #[inline(never)]
+    fn write_record(&self, batch: &mut BatchWriter<'_>, index: usize, slot: &Slot) -> bool {
+        let Some(field) = field::<T>(index) else {
+            return false;
         };
-        batch.put_with(self.records, write).ok()
+        // A measured value is measured anew after a boot.
+        let known = slot.known && field.is_edited();
+        let numbers = [
+            FORMAT,
+            slot.stamp.epoch().into(),
+            slot.stamp.number().into(),
+            slot.check.into(),
+            slot.code.get().into(),
+            u64::from(slot.held) | u64::from(known) << 1,
+        ];
+        let id = 1 + u32::from(field.id.get());
+        self.put(batch, id, &numbers, (index, slot.held, known))
     }
 
-    fn write_field_record(
+    /// Writes a record: numbers, then the values of a field, the desired and the actual one.
+    #[inline(never)]
+    fn put(
         &self,
         batch: &mut BatchWriter<'_>,
-        index: usize,
-        slot: &Slot,
-        desired: &T,
-    ) -> Option<()> {
-        let key = self
-            .records
-            .offset(1 + u32::from(field::<T>(index)?.id.get()))?;
-        // A reported value is measured anew after a boot.
-        let known = slot.known && is_desired::<T>(index);
+        offset: u32,
+        numbers: &[u64],
+        (index, held, known): (usize, bool, bool),
+    ) -> bool {
         let write = |room: &mut [u8]| {
             let mut out = LeafWriter::new(room);
-            out.array(7 + u64::from(slot.held) + u64::from(known))?;
-            out.unsigned(FORMAT)?;
-            out.unsigned(slot.stamp.epoch().into())?;
-            out.unsigned(slot.stamp.number())?;
-            out.unsigned(slot.check.into())?;
-            out.unsigned(slot.code.get().into())?;
-            out.bool(slot.held)?;
-            out.bool(known)?;
-            if slot.held {
-                desired.encode(index, &mut out)?;
+            out.array(numbers.len() + usize::from(held) + usize::from(known));
+            for number in numbers {
+                out.unsigned(*number);
+            }
+            if held {
+                self.desired.encode(index, &mut out);
             }
             if known {
-                self.actual.encode(index, &mut out)?;
+                self.actual.encode(index, &mut out);
             }
-            Some(out.len())
+            out.finish().map(<[u8]>::len)
         };
-        batch.put_with(key, write).ok()
+        let key = self.state.records.offset(offset);
+        key.is_some_and(|key| batch.put_with(key, write).is_ok())
     }
 
-    /// Reads a field's record; one of another format, or with a value that no longer fits the field, is none.
-    fn read_field(&mut self, index: usize, value: &[u8]) -> Option<Slot> {
-        let mut input = LeafReader::new(value);
-        input.array()?;
-        if input.unsigned()? != FORMAT {
-            return None;
-        }
-        let slot = Slot {
-            stamp: Version::new(input.u32()?, input.unsigned()?),
-            check: input.u32()?,
-            code: Code::new(input.u16()?),
-            held: input.bool()?,
-            known: input.bool()?,
+    /// Reads a field's record; one with a value that no longer fits the field is none.
+    #[inline(never)]
+    fn read_field(&mut self, index: usize, input: &mut LeafReader<'_>) -> Option<Slot> {
+        let mut slot = Slot {
+            stamp: Version::new(input.u32(), input.u32()),
+            check: input.u32(),
+            code: Code::new(input.u16()),
             ..Slot::EMPTY
         };
+        let flags = input.unsigned();
+        (slot.held, slot.known) = (flags & 1 != 0, flags & 2 != 0);
         if slot.held {
-            self.desired.decode(index, &mut input).ok()?;
+            self.desired.decode(index, input).ok()?;
         }
         if slot.known {
-            self.actual.decode(index, &mut input).ok()?;
+            self.actual.decode(index, input).ok()?;
         }
-        Some(slot)
+        (!input.failed()).then_some(slot)
     }
-}
-
-fn read_own(value: &[u8]) -> Option<(u32, u64, u64, u32)> {
-    let mut input = LeafReader::new(value);
-    if input.array()? != 5 || input.unsigned()? != FORMAT {
-        return None;
-    }
-    Some((
-        input.u32()?,
-        input.unsigned()?,
-        input.unsigned()?,
-        input.u32()?,
-    ))
 }

@@ -1,13 +1,16 @@
 //! What a service's user sees of a twin: wishes go in, reports come out.
 
+pub(super) mod fit;
+
 use alloc::collections::BTreeMap;
 
 use super::{TwinService, is_writable};
-use crate::leaf::{Kind, LeafReader, LeafWriter, narrow};
-use crate::reflect::{Desired, Twin};
-use crate::schema::{Access, FieldId, Schema};
+use crate::leaf::LeafReader;
+use crate::reflect::Twin;
+use crate::schema::{FieldId, Schema, Sensitivity};
 use crate::sync::slot::{Code, Version};
-use crate::value::{Limits, Value};
+use crate::value::Value;
+use fit::{changes, fit, value_of};
 
 /// Why a value cannot be desired.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -200,7 +203,7 @@ impl TwinService {
                     let bytes = told.value.to_cbor();
                     state.decode(index, &mut LeafReader::new(&bytes)).ok()?;
                 }
-                None if field.optional || field.access == Access::Desired => {}
+                None if field.optional || field.is_edited() => {}
                 None => return None,
             }
         }
@@ -214,24 +217,39 @@ impl TwinService {
         Some(&wish.value).filter(|value| !value.is_null())
     }
 
-    /// Everything desired, by name; fields without a name by their number.
+    /// Under which version a field was last desired; `None` when it is not.
+    ///
+    /// It is what [`Edit::if_version`](super::Edit::if_version) asks for.
     #[must_use]
-    pub fn desired_document(&self) -> Value {
-        let entries = self
-            .desired
-            .iter()
-            .filter(|(_, wish)| !wish.value.is_null());
-        self.document(entries.map(|(&id, wish)| (id, &wish.value)))
+    pub fn desired_version(&self, name: &str) -> Option<Version> {
+        let wish = self.desired.get(&self.id(name)?)?;
+        Some(Version::new(self.epoch, wish.version))
     }
 
-    /// Everything reported, by name; fields without a name by their number.
+    /// Everything public that is desired: by name, groups in groups; fields without a name by their number.
+    #[must_use]
+    pub fn desired_document(&self) -> Value {
+        self.desired_document_for(Sensitivity::Public)
+    }
+
+    /// The same with what is personal, or secret too: for those who may see it, and for no log.
+    #[must_use]
+    pub fn desired_document_for(&self, reader: Sensitivity) -> Value {
+        let entries = self.desired.iter();
+        self.document(reader, entries.map(|(&id, wish)| (id, &wish.value)))
+    }
+
+    /// Everything public that was reported: by name, groups in groups; fields without a name by their number.
     #[must_use]
     pub fn reported_document(&self) -> Value {
-        let entries = self
-            .reported
-            .iter()
-            .filter(|(_, told)| !told.value.is_null());
-        self.document(entries.map(|(&id, told)| (id, &told.value)))
+        self.reported_document_for(Sensitivity::Public)
+    }
+
+    /// The same with what is personal, or secret too: for those who may see it, and for no log.
+    #[must_use]
+    pub fn reported_document_for(&self, reader: Sensitivity) -> Value {
+        let entries = self.reported.iter();
+        self.document(reader, entries.map(|(&id, told)| (id, &told.value)))
     }
 
     /// The newest desired version.
@@ -240,25 +258,47 @@ impl TwinService {
         Version::new(self.epoch, self.version)
     }
 
-    fn document<'a>(&self, entries: impl Iterator<Item = (FieldId, &'a Value)>) -> Value {
-        let named = entries.map(|(id, value)| {
+    fn document<'a>(
+        &self,
+        reader: Sensitivity,
+        entries: impl Iterator<Item = (FieldId, &'a Value)>,
+    ) -> Value {
+        let mut document = Value::map([]);
+        for (id, value) in entries.filter(|(_, value)| !value.is_null()) {
             let schema = self.schema.iter().find(|schema| schema.field.id == id);
-            let name = schema.map_or_else(
-                || alloc::format!("{}", id.get()),
-                |schema| schema.name.into(),
-            );
-            (name, value.clone())
-        });
-        Value::Map(named.collect())
+            let Some(schema) = schema else {
+                put(&mut document, alloc::format!("{}", id.get()), value.clone());
+                continue;
+            };
+            if schema.sensitivity > reader {
+                continue;
+            }
+            let mut parts = schema.name.parts().peekable();
+            let mut place = &mut document;
+            while let Some(part) = parts.next() {
+                let content = match parts.peek() {
+                    Some(_) => None,
+                    None => Some(value.clone()),
+                };
+                place = match place {
+                    Value::Map(entries) => entries.entry(part.into()).or_insert(Value::map([])),
+                    _ => break,
+                };
+                if let Some(content) = content {
+                    *place = content;
+                }
+            }
+        }
+        document
     }
 
-    fn id(&self, name: &str) -> Option<FieldId> {
-        let schema = self.schema.iter().find(|schema| schema.name == name)?;
+    pub(super) fn id(&self, name: &str) -> Option<FieldId> {
+        let schema = self.schema.iter().find(|schema| schema.name == *name)?;
         Some(schema.field.id)
     }
 
-    fn schema(&self, name: &str) -> Result<&Schema, DesireError> {
-        let schema = self.schema.iter().find(|schema| schema.name == name);
+    pub(super) fn schema(&self, name: &str) -> Result<&Schema, DesireError> {
+        let schema = self.schema.iter().find(|schema| schema.name == *name);
         let schema = schema.ok_or(DesireError::Unknown)?;
         if is_writable(schema) {
             Ok(schema)
@@ -268,73 +308,8 @@ impl TwinService {
     }
 }
 
-/// Applies `edit` and says which desired fields it changed.
-fn changes<T: Twin>(twin: &mut T, edit: impl Fn(&mut T::Desired)) -> alloc::vec::Vec<usize> {
-    let mut before = T::INITIAL;
-    (0..T::FIELDS.len()).for_each(|index| before.copy(index, twin));
-    let mut view = <T::Desired as Desired>::of(twin);
-    edit(&mut view);
-    view.put(twin);
-    (0..T::FIELDS.len())
-        .filter(|&index| twin.moved(index, &before))
-        .collect()
-}
-
-fn value_of<T: Twin>(twin: &T, index: usize) -> Option<Value> {
-    let mut buffer = [0; 16];
-    let mut out = LeafWriter::new(&mut buffer);
-    twin.encode(index, &mut out)?;
-    Value::from_cbor(out.finish(), Limits::DEFAULT).ok()
-}
-
-/// The value in the form that the field has.
-fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
-    if value.is_null() {
-        return if schema.field.optional {
-            Ok(value)
-        } else {
-            Err(DesireError::Kind)
-        };
+fn put(document: &mut Value, name: alloc::string::String, value: Value) {
+    if let Value::Map(entries) = document {
+        entries.insert(name, value);
     }
-    let value = match (schema.field.kind, value) {
-        (Kind::Bool, value @ Value::Bool(_)) => value,
-        (Kind::Unsigned, Value::Int(number)) => u64::try_from(number)
-            .map_err(|_| DesireError::Range)?
-            .into(),
-        (Kind::Signed, Value::Int(number)) => i64::try_from(number)
-            .map_err(|_| DesireError::Range)?
-            .into(),
-        (kind @ (Kind::F32 | Kind::F64), value @ (Value::Int(_) | Value::Float(_))) => {
-            let number = value.as_f64().ok_or(DesireError::Kind)?;
-            let number = if kind == Kind::F32 {
-                round(number)
-            } else {
-                number
-            };
-            if !number.is_finite() {
-                return Err(DesireError::Range);
-            }
-            Value::Float(number)
-        }
-        _ => return Err(DesireError::Kind),
-    };
-    match (schema.range, value.as_f64()) {
-        (Some((least, greatest)), Some(number)) if !(least..=greatest).contains(&number) => {
-            Err(DesireError::Range)
-        }
-        _ => Ok(value),
-    }
-}
-
-/// The nearest number in single precision, which is what the device would make of it.
-fn round(number: f64) -> f64 {
-    if narrow(number).is_some() {
-        return number;
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to the field's precision is the purpose"
-    )]
-    let rounded = number as f32;
-    f64::from(rounded)
 }

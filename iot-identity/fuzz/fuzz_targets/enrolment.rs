@@ -1,0 +1,2 @@
+#![no_main]
+iot_identity_fuzz::target!(enrolment);

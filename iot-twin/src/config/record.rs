@@ -1,0 +1,145 @@
+//! What a configuration keeps across power cuts.
+//!
+//! One record for what is confirmed, `[format, revision, ending, [field, value, …]]`, and while something is tried one
+//! for the trial, `[format, proof, within, restarts, [field, value, …]]`, with the time in milliseconds. Fields that a
+//! firmware does not know are skipped, and those that are not on record have the factory's value.
+
+use core::time::Duration;
+
+use iot_core::engine::{Batch, BatchWriter, RecordKey};
+
+use super::{Config, Ending, Phase, Proof, Terms};
+use crate::leaf::{LeafReader, LeafWriter};
+use crate::reflect::{Twin, field};
+
+const FORMAT: u64 = 1;
+
+impl<T: Twin + Clone> Config<T> {
+    /// Reads a record; one of another format, or a damaged one, is none.
+    pub(super) fn restore(&mut self, key: RecordKey, value: &[u8]) {
+        let mut input = LeafReader::new(value);
+        let len = input.array();
+        if input.unsigned() != FORMAT {
+            return;
+        }
+        if key == self.records {
+            let (revision, ending) = (input.u32(), input.unsigned());
+            let mut confirmed = self.confirmed.clone();
+            if len == Some(4) && read(&mut confirmed, &mut input).is_some() {
+                (self.confirmed, self.revision) = (confirmed, revision);
+                self.ending = ending_of(ending);
+            }
+            return;
+        }
+        let (proof, within, restarts) = (input.unsigned(), input.unsigned(), input.unsigned());
+        let mut trial = self.confirmed.clone();
+        let restarts = u8::try_from(restarts).ok();
+        // A trial that cannot be read is over as well: its record has to go.
+        self.tried = true;
+        self.terms = Terms::health(Duration::ZERO);
+        if len == Some(5)
+            && read(&mut trial, &mut input).is_some()
+            && let Some(restarts) = restarts
+        {
+            self.trial = trial;
+            self.terms = Terms {
+                proof: if proof == 0 {
+                    Proof::Health
+                } else {
+                    Proof::Reconnect
+                },
+                within: Duration::from_millis(within),
+                restarts,
+            };
+        }
+    }
+
+    /// What the phase wants on record; `None` when it does not fit.
+    pub(super) fn write<'b>(&self, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
+        let mut batch = BatchWriter::new(buffer);
+        let trial = self.records.offset(1)?;
+        match self.phase {
+            Phase::Recording => {
+                let head = [
+                    u64::from(self.terms.proof == Proof::Reconnect),
+                    u64::try_from(self.terms.within.as_millis()).ok()?,
+                    self.terms.restarts.into(),
+                ];
+                put(&mut batch, trial, &head, &self.trial)?;
+            }
+            // Both in one batch: a trial without its record is a confirmed one, or none.
+            Phase::Confirming => {
+                let revision = self.revision.saturating_add(1).into();
+                let head = [revision, number_of(Some(Ending::Confirmed))];
+                put(&mut batch, self.records, &head, &self.trial)?;
+                batch.remove(trial).ok()?;
+            }
+            _ => {
+                let head = [self.revision.into(), number_of(self.ending)];
+                put(&mut batch, self.records, &head, &self.confirmed)?;
+                batch.remove(trial).ok()?;
+            }
+        }
+        Some(batch.finish())
+    }
+}
+
+fn put<T: Twin>(
+    batch: &mut BatchWriter<'_>,
+    key: RecordKey,
+    head: &[u64],
+    settings: &T,
+) -> Option<()> {
+    let write = |room: &mut [u8]| {
+        let mut out = LeafWriter::new(room);
+        out.array(2 + head.len());
+        out.unsigned(FORMAT);
+        for number in head {
+            out.unsigned(*number);
+        }
+        out.array(2 * T::COUNT);
+        for (index, field) in (0..).zip(T::FIELDS) {
+            out.unsigned(field.id.get().into());
+            settings.encode(index, &mut out);
+        }
+        out.finish().map(<[u8]>::len)
+    };
+    batch.put_with(key, write).ok()
+}
+
+/// Reads all fields, and nothing may follow. A value that is none of its field's leaves the field as it is.
+fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<()> {
+    let len = input.array()?;
+    for _ in 0..len / 2 {
+        let (id, value) = (input.u16(), input.value());
+        if input.failed() {
+            return None;
+        }
+        if let Some(index) = T::index(id).filter(|&index| field::<T>(index).is_some()) {
+            let _ = settings.decode(index, &mut LeafReader::new(value));
+        }
+    }
+    (len % 2 == 0 && input.is_at_end()).then_some(())
+}
+
+const fn number_of(ending: Option<Ending>) -> u64 {
+    match ending {
+        None => 0,
+        Some(Ending::Confirmed) => 1,
+        Some(Ending::NotApplied) => 2,
+        Some(Ending::Failed) => 3,
+        Some(Ending::TimedOut) => 4,
+        Some(Ending::Restarted) => 5,
+    }
+}
+
+const fn ending_of(number: u64) -> Option<Ending> {
+    Some(match number {
+        1 => Ending::Confirmed,
+        2 => Ending::NotApplied,
+        3 => Ending::Failed,
+        4 => Ending::TimedOut,
+        5 => Ending::Restarted,
+        _ => return None,
+    })
+}

@@ -1,0 +1,238 @@
+//! What a service holds.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use iot_core::Timestamp;
+
+use super::Store;
+use super::change::{Change, CommitError, Expect, Revision, Stored};
+use super::key::TwinKey;
+use super::query::Query;
+use super::record::{Draft, Record, RecordError};
+use super::watch::Cursor;
+use crate::reflect::Twin;
+use crate::sync::{DesireError, StateError, TwinService};
+
+/// How often an update begins again because another writer was faster.
+const ATTEMPTS: u32 = 64;
+/// How many twins are asked for at once.
+const PAGE: usize = 256;
+
+/// A service's twins; copies share one store.
+///
+/// ```
+/// use iot_twin::iot_core::{DeviceId, TenantId, Timestamp};
+/// use iot_twin::registry::{Draft, Memory, Registry, TwinKey};
+/// use iot_twin::{FieldId, TwinService};
+///
+/// # futures::executor::block_on(async {
+/// let registry = Registry::open(Memory::new());
+/// let key = TwinKey::new(TenantId::new("acme")?, DeviceId::new("boiler-7")?);
+/// let first = registry.update(&key, Timestamp::from_secs(1), |twin| {
+///     let mut draft = twin.unwrap_or_else(|| Draft::of(&TwinService::new()));
+///     draft.set_label("site", "north")?;
+///     Ok::<_, iot_twin::registry::RecordError>(Some(draft))
+/// }).await?;
+/// let stored = registry.read(&key).await?.ok_or("stored")?;
+/// assert_eq!((Some(stored.revision), stored.record.label("site")), (first, Some("north")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Registry<S> {
+    store: Arc<S>,
+}
+
+impl<S> Clone for Registry<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+/// Why an update was not made.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError<E, F> {
+    /// Other writers were faster again and again; nothing was changed.
+    #[error("the twin was changed by others {ATTEMPTS} times meanwhile: try again later")]
+    Contended,
+    /// The edit refused; nothing was changed.
+    #[error("{0}")]
+    Edit(F),
+    /// What is stored, or what would be stored, is no record; nothing was changed.
+    #[error("{0}")]
+    Record(RecordError),
+    /// The store failed; its error says whether something may have been made.
+    #[error("{0}")]
+    Store(E),
+}
+
+impl<S: Store> Registry<S> {
+    /// Opens a registry on a store.
+    #[must_use]
+    pub fn open(store: S) -> Self {
+        Self {
+            store: Arc::new(store),
+        }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Reads a twin; `None` when it is not stored.
+    ///
+    /// # Errors
+    ///
+    /// The store's error.
+    pub async fn read(&self, key: &TwinKey) -> Result<Option<Stored>, S::Error> {
+        self.store.read(key).await
+    }
+
+    /// The twin as a service goes on with it after a restart, with the revision that a change of it rests on.
+    ///
+    /// `twin` brings the schema and the device's address: `TwinService::of::<Room>().for_device(…)`.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] when the store failed or what it holds is damaged.
+    pub async fn load(
+        &self,
+        key: &TwinKey,
+        twin: TwinService,
+    ) -> Result<(TwinService, Expect), UpdateError<S::Error, StateError>> {
+        let stored = self.store.read(key).await.map_err(UpdateError::Store)?;
+        match stored {
+            Some(stored) => {
+                let state = stored.record.state().map_err(UpdateError::Edit)?;
+                Ok((twin.restored(&state), Expect::At(stored.revision)))
+            }
+            None => Ok((twin, Expect::Absent)),
+        }
+    }
+
+    /// Reads a twin, edits it, and stores it if nobody else has meanwhile; otherwise begins again.
+    ///
+    /// `edit` is given `None` for a twin that is not stored, and gives `None` to leave everything as it is. It may
+    /// run several times, and only its last result counts. An edit that changes nothing stores nothing. What comes
+    /// back is the revision that the twin has then, if it is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`].
+    pub async fn update<F>(
+        &self,
+        key: &TwinKey,
+        at: Timestamp,
+        mut edit: impl FnMut(Option<Draft>) -> Result<Option<Draft>, F> + Send,
+    ) -> Result<Option<Revision>, UpdateError<S::Error, F>> {
+        for _ in 0..ATTEMPTS {
+            let found = self.store.read(key).await.map_err(UpdateError::Store)?;
+            let (draft, expect) = match &found {
+                Some(stored) => (
+                    Some(stored.record.edit().map_err(UpdateError::Record)?),
+                    Expect::At(stored.revision),
+                ),
+                None => (None, Expect::Absent),
+            };
+            let Some(edited) = edit(draft).map_err(UpdateError::Edit)? else {
+                return Ok(found.map(|stored| stored.revision));
+            };
+            let record = edited.finish().map_err(UpdateError::Record)?;
+            if let Some(stored) = found.filter(|stored| stored.record == record) {
+                return Ok(Some(stored.revision));
+            }
+            match self.put(key, expect, record, at).await {
+                Ok(revision) => return Ok(Some(revision)),
+                Err(CommitError::Store(error)) => return Err(UpdateError::Store(error)),
+                Err(_) => {}
+            }
+        }
+        Err(UpdateError::Contended)
+    }
+
+    /// Stores one record, if the twin is as expected.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`].
+    pub async fn put(
+        &self,
+        key: &TwinKey,
+        expect: Expect,
+        record: Record,
+        at: Timestamp,
+    ) -> Result<Revision, CommitError<S::Error>> {
+        let change = Change::put(key.clone(), expect, record, at);
+        let committed = self.store.commit(vec![change]).await?;
+        Ok(committed.first)
+    }
+
+    /// Desires the same of every twin of a query; says of how many it was news.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] with the first twin that failed; those before it are changed.
+    pub async fn desire<T: Twin>(
+        &self,
+        query: &Query,
+        at: Timestamp,
+        edit: impl Fn(&mut T::Desired) + Send + Sync,
+    ) -> Result<usize, UpdateError<S::Error, DesireError>> {
+        let mut count = 0;
+        for (key, stored) in self.select(query).await.map_err(UpdateError::Store)? {
+            let desire = |draft: Option<Draft>| -> Result<Option<Draft>, DesireError> {
+                // Who was removed meanwhile is not made again.
+                let Some(mut draft) = draft else {
+                    return Ok(None);
+                };
+                let mut twin = TwinService::of::<T>().restored(draft.state());
+                twin.desire::<T>(&edit)?;
+                draft.set_twin(&twin);
+                Ok(Some(draft))
+            };
+            let revision = self.update(&key, at, desire).await?;
+            count += usize::from(revision.is_some_and(|revision| revision != stored.revision));
+        }
+        Ok(count)
+    }
+
+    /// Every twin of a query.
+    ///
+    /// It reads page by page: what changes meanwhile is in it as it was or as it is.
+    ///
+    /// # Errors
+    ///
+    /// The store's error.
+    pub async fn select(&self, query: &Query) -> Result<Vec<(TwinKey, Stored)>, S::Error> {
+        let (mut twins, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.page(query, after.as_ref(), PAGE).await?;
+            twins.extend(page.twins);
+            after = page.next;
+            if after.is_none() {
+                return Ok(twins);
+            }
+        }
+    }
+
+    /// Follows the changes behind a place, or those from now on.
+    ///
+    /// # Errors
+    ///
+    /// The store's error.
+    pub async fn watch(&self, from: Option<Cursor>) -> Result<S::Watch, S::Error> {
+        let from = match from {
+            Some(from) => from,
+            None => self.store.cursor().await?,
+        };
+        self.store.watch(from).await
+    }
+}
