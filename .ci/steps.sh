@@ -210,9 +210,7 @@ step_firmware() {
 
 # The engines of the crash report, and how a run of each must end in the small scopes. `bounded` stands for those whose
 # fixpoint is out of reach here.
-crash_engines=twin                 bounded
-twin-two-fields      bounded
-'
+crash_engines='
 counter              yes
 log                  yes
 records              yes
@@ -232,6 +230,8 @@ outbox               bounded
 outbox-pushed-out    bounded
 rotation             bounded
 rotation-in-use      bounded
+twin                 bounded
+twin-two-fields      bounded
 '
 
 # Every state that power cuts can lead to, in the small scopes; the large ones are in .ci/deep.

@@ -11,6 +11,7 @@ extern crate alloc;
 
 #[path = "gateway/service.rs"]
 mod service;
+#[allow(dead_code, reason = "the tests of hardware use more of it")]
 #[path = "../../iot-identity/tests/hardware/softhsm.rs"]
 mod softhsm;
 

@@ -175,9 +175,9 @@ fn an_edit_while_records_are_written_is_written_too() {
         for (key, value) in batch.iter() {
             kept.insert(key, value.unwrap().to_vec());
         }
-        // The first time what is desired is written, the second time an edit.
+        // The first time what is desired is written, the second time an edit with it.
         match edits {
-            0 => device.report(|room| room.lit = false),
+            0 => device.report(|room| room.setpoint = 9.0),
             1 => device.report(|room| room.trim = Some(4)),
             _ => {}
         }
@@ -194,7 +194,7 @@ fn an_edit_while_records_are_written_is_written_too() {
     }
     booted.input(at(0), &Event::Restored);
     assert_eq!(booted.state().trim, Some(4));
-    assert!(!booted.state().lit);
+    assert_eq!(booted.state().setpoint.to_bits(), 9.0_f32.to_bits());
 }
 
 #[test]
