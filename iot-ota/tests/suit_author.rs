@@ -301,6 +301,8 @@ fn a_manifest_whose_sequences_are_none_is_not_taken_apart() {
         (32, vec![2]),
         (32, vec![0x41, 0x81]),
         (20, vec![2]),
+        // Parameters out of order, within a sequence of its own.
+        (32, vec![0x47, 0x82, 20, 0xa2, 14, 1, 5, 1]),
     ] {
         let install = CommandList::new().raw(code, argument.clone());
         let author = Author::new(1, &[&[b"a"]]).section(Element::Install, install);

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use iot_core::codec::FlatReader;
+use iot_core::codec::{self, FlatReader};
 
 use super::super::command::{Commands, Sequence};
+use super::super::envelope::Limits;
 use super::cbor;
 use super::parameters::ParameterList;
 
@@ -185,6 +186,8 @@ impl CommandList {
 
     fn decode_bytes(bytes: &[u8], depth: u8) -> Option<Self> {
         let depth = depth.checked_sub(1)?;
+        // What lies in byte strings was not checked with what is around them.
+        codec::check(bytes, Limits::default().codec).ok()?;
         let mut reader = FlatReader::new(bytes);
         let items = reader.array_len();
         let mut list = Self::new();
