@@ -96,6 +96,8 @@ pub struct TwinService {
 #[derive(Clone)]
 struct Wish {
     version: u32,
+    /// The newest version that is on record and that this one, which is not, takes the place of; 0 for none.
+    replaced: u32,
     value: Value,
     encoded: Vec<u8>,
     answer: Option<Code>,
@@ -235,9 +237,18 @@ impl TwinService {
             self.open_epoch(self.epoch);
         }
         self.version += 1;
+        let recorded = self.stored.map_or(u32::MAX, Version::number);
         let before = self.desired.get(&id);
+        let replaced = before.map_or(0, |wish| {
+            if wish.version <= recorded {
+                wish.version
+            } else {
+                wish.replaced
+            }
+        });
         let mut wish = Wish {
             version: self.version,
+            replaced,
             value,
             encoded,
             answer: None,

@@ -192,7 +192,7 @@ impl TwinService {
         self.version = 0;
         for wish in wishes {
             self.version += 1;
-            wish.version = self.version;
+            (wish.version, wish.replaced) = (self.version, 0);
             wish.answer = None;
         }
         self.contiguous = 0;

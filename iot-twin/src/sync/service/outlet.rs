@@ -15,11 +15,20 @@ const HEAD_BYTES: usize = 48;
 impl TwinService {
     /// Up to which version may be sent: what is not on record yet may become another value's. `None`: nothing.
     pub(super) fn limit(&self) -> Option<u32> {
-        match self.stored {
-            _ if self.behind => None,
-            None => Some(self.version),
-            Some(stored) => (stored.epoch() == self.epoch).then(|| stored.number()),
-        }
+        let stored = match self.stored {
+            _ if self.behind => return None,
+            None => return Some(self.version),
+            Some(stored) if stored.epoch() != self.epoch => return None,
+            Some(stored) => stored.number(),
+        };
+        // Nobody is told to have everything up to a value on record that can no longer be said: what took its place here
+        // may never come to be on record, and then it counts again.
+        let unsaid = self
+            .desired
+            .values()
+            .filter(|wish| wish.version > stored && wish.replaced > self.contiguous.max(self.sent));
+        let unsaid = unsaid.map(|wish| wish.replaced - 1).min();
+        Some(unsaid.map_or(stored, |unsaid| unsaid.min(stored)))
     }
 
     pub(super) fn has_more(&self) -> bool {

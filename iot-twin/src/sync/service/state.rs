@@ -321,6 +321,7 @@ impl TwinService {
         let desired = state.desired.iter().map(|field| {
             let wish = Wish {
                 version: field.version,
+                replaced: 0,
                 value: field.value.clone(),
                 encoded: field.value.to_cbor(),
                 answer: field.answer,
