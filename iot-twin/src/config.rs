@@ -37,6 +37,7 @@ use crate::schema::FieldId;
 /// What proves that a device still works with its new settings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Proof {
     /// [`Config::confirm`] is called: the application has looked at itself.
     Health,
