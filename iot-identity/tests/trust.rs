@@ -173,6 +173,33 @@ fn an_authority_below_another_has_none_below_itself() {
 }
 
 #[test]
+fn no_authority_has_the_name_of_another_tenants() {
+    let (ours, theirs) = (root("Acme"), root("Acme"));
+    let mut anchors = trusting(&[(&ours, "acme", Role::Device)]);
+    assert_eq!(
+        anchors.add(theirs.certificate(), tenant("other"), Role::Device),
+        Err(AnchorError::Named)
+    );
+    // One tenant may have several authorities of one name, as after a change of its key.
+    assert_eq!(
+        anchors.add(theirs.certificate(), tenant("acme"), Role::Device),
+        Ok(())
+    );
+    let other = root("Other");
+    let mut entropy = SystemEntropy::new();
+    let posing = other.subordinate(key(EcdsaP256Sha256), "Acme", month(), &mut entropy);
+    let posing = posing.unwrap();
+    let chain = [ldevid(&posing), posing.certificate().clone()];
+    let alone = trusting(&[(&other, "other", Role::Device)]);
+    assert!(verify(&alone, &chain).is_ok());
+    let both = trusting(&[
+        (&ours, "acme", Role::Device),
+        (&other, "other", Role::Device),
+    ]);
+    assert_eq!(verify(&both, &chain), Err(AdmitError::Profile));
+}
+
+#[test]
 fn every_changed_byte_is_refused() {
     let authority = root("Acme");
     let anchors = trusting(&[(&authority, "acme", Role::Device)]);

@@ -36,6 +36,12 @@ pub enum AnchorError {
         "the anchor's key is an anchor already: give every tenant and role an authority of its own"
     )]
     Taken,
+    /// An authority of another tenant has its name, and certificates are denied by their issuer's name and their
+    /// serial number: one tenant could have the other's certificates denied.
+    #[error(
+        "an authority of another tenant has the anchor's name: give every tenant's a name of its own"
+    )]
+    Named,
 }
 
 /// Why a peer was not admitted.
@@ -99,6 +105,9 @@ impl VerifiedPeer {
 /// peer cannot reach a higher one by presenting the lower one as an intermediate. An anchor is trusted for as
 /// long as it is here, whatever its own dates say (RFC 5280 §6.2).
 ///
+/// No authority of one tenant may have the name of another tenant's anchor, because a certificate is denied by its
+/// issuer's name and serial number. Where tenants issue from authorities below their anchors, deny devices or keys.
+///
 /// ```
 /// use core::time::Duration;
 /// use iot_core::{DeviceId, Role, TenantId, Timestamp, crypto::SignatureAlgorithm, time::TimeBounds};
@@ -130,6 +139,7 @@ pub struct TrustAnchors {
 #[derive(Clone, Debug)]
 struct Meaning {
     spki: Vec<u8>,
+    subject: Vec<u8>,
     tenant: TenantId,
     role: Role,
 }
@@ -162,9 +172,13 @@ impl TrustAnchors {
         if self.is_anchor(view.spki()) {
             return Err(AnchorError::Taken);
         }
+        if self.is_named(view.subject(), &tenant) {
+            return Err(AnchorError::Named);
+        }
         self.anchors.push(anchor);
         self.meanings.push(Meaning {
             spki: view.spki().to_vec(),
+            subject: view.subject().to_vec(),
             tenant,
             role,
         });
@@ -206,6 +220,13 @@ impl TrustAnchors {
             return Err(AdmitError::Profile);
         }
         let device = names::device(meaning.role, &certificate).ok_or(AdmitError::Profile)?;
+        // Nor may an authority below an anchor issue under the name of another tenant's, in whatever case of letters.
+        for certificate in path.certificates() {
+            let view = UnverifiedCertificate::parse(certificate).ok_or(AdmitError::Malformed)?;
+            if self.is_named(view.issuer(), &meaning.tenant) {
+                return Err(AdmitError::Profile);
+            }
+        }
         let links = path.certificates().iter().map(|der| link(der));
         let links: Option<Vec<_>> = links.collect();
         Ok(VerifiedPeer {
@@ -216,6 +237,15 @@ impl TrustAnchors {
 
     fn is_anchor(&self, spki: &[u8]) -> bool {
         self.meanings.iter().any(|meaning| meaning.spki == spki)
+    }
+
+    /// Whether an anchor of another tenant has this name.
+    fn is_named(&self, subject: &[u8], tenant: &TenantId) -> bool {
+        let mut others = self
+            .meanings
+            .iter()
+            .filter(|meaning| meaning.tenant != *tenant);
+        others.any(|meaning| meaning.subject == subject)
     }
 }
 

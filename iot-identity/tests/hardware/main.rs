@@ -18,6 +18,7 @@ extern crate alloc;
 
 #[path = "../support/carry.rs"]
 mod carry;
+mod lying;
 mod pkcs11;
 mod softhsm;
 mod swtpm;

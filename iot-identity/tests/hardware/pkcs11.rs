@@ -16,7 +16,8 @@ use iot_identity::key::{PublicKey, Secret};
 use iot_identity::pkcs11::{Config, Fault, OpenError, Pkcs11Keys, TokenName};
 use iot_identity::ring::SoftwareVerifier;
 
-use crate::softhsm::{PIN, config, lying_module, module, with_tokens};
+use crate::lying::lying_module;
+use crate::softhsm::{PIN, config, module, with_tokens};
 use crate::{assert_passed, sign_from_threads};
 
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;

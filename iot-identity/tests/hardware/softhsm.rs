@@ -58,19 +58,6 @@ pub(crate) fn with_tokens(test: &str, labels: &[&str], body: impl FnOnce()) {
     assert!(said.contains("1 passed"), "{test} did not run");
 }
 
-/// A library in front of SoftHSM's, which makes the keys of slot 1 so that they can leave the token.
-pub(crate) fn lying_module(folder: &Path) -> PathBuf {
-    let library = folder.join("lying.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hardware/lying.c");
-    let made = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .output()
-        .expect("a C compiler");
-    assert!(made.status.success(), "{made:?}");
-    library
-}
-
 pub(crate) fn config(label: &str) -> Config {
     let token = TokenName::Label(label.into());
     Config::new(module(), token, Secret::new(PIN))
