@@ -18,6 +18,12 @@ struct Room {
     setpoint: f32,
     #[twin(desired)]
     lit: bool,
+    #[twin(desired, local = LocalSticky)]
+    blinds: u8,
+    #[twin(desired, local = Max)]
+    fan: u8,
+    #[twin(desired, local = FollowDesired)]
+    locked: bool,
     #[twin(reported, unit = "Cel", deadband = 0.2)]
     temperature: f32,
 }
@@ -88,16 +94,38 @@ fn main() -> Outcome<()> {
     assert_eq!(world.pass(120)?, Some((21.0, false, 19.5)));
     assert!(world.service.is_converged() && world.device.is_settled());
 
-    // The link is down. Somebody turns the knob and switches the light on; the service wants it warmer.
+    // The link is down. Somebody turns the knob, switches the light on, and more; the service wants it otherwise.
     world.board.transport().set_up(false);
-    let by_hand =
-        |room: &mut Room| (room.setpoint, room.lit, room.temperature) = (18.0, true, 20.4);
+    let by_hand = |room: &mut Room| {
+        (room.setpoint, room.lit, room.temperature) = (18.0, true, 20.4);
+        (room.blinds, room.fan, room.locked) = (80, 3, true);
+    };
     world.device.report(by_hand);
-    world.service.desire::<Room>(|room| room.setpoint = 24.0)?;
+    world.service.desire::<Room>(|room| {
+        (room.setpoint, room.blinds, room.fan, room.locked) = (24.0, 10, 1, false);
+    })?;
     world.pass(60)?;
     assert!(!world.service.is_converged());
     world.board.transport().set_up(true);
     assert_eq!(world.pass(600)?, Some((24.0, true, 20.4)));
+    let edited = [
+        ("setpoint", "18", "the service, whose intent came later"),
+        ("blinds", "80", "the hand, until the device lets go"),
+        ("fan", "3", "the greater value"),
+        ("locked", "true", "the service, always"),
+    ];
+    for (name, hand, winner) in edited {
+        let wanted = world.service.desired(name).ok_or("nothing is desired")?;
+        let told = world.service.reported(name).ok_or("nothing is reported")?;
+        let answer = world.service.acknowledgement(name).ok_or("no answer")?;
+        println!(
+            "{name}: by hand {hand}, desired {wanted:?}, is {:?}: {winner} ({})",
+            told.value, answer.code
+        );
+    }
+    let room = world.device.state();
+    assert_eq!((room.blinds, room.fan, room.locked), (80, 3, false));
+    assert!(world.service.is_converged());
 
     // The power fails. What was desired and what was done by hand is still there.
     world.boot()?;
