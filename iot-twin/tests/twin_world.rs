@@ -474,11 +474,6 @@ fn writers_that_compare_and_set_lose_no_update_and_reuse_no_version() {
         world.set_hazards(Hazards::POWER);
         for turn in 0..400 {
             match dice.below(12) {
-                // Not stored yet: nothing of it may be said, for the process may die first.
-                3 | 4 => {
-                    let lit = dice.chance(500);
-                    world.service_mut().set("lit", lit).unwrap();
-                }
                 // A counter that only a compare-and-set keeps right.
                 0 | 1 => {
                     let twin = world.service_mut();
@@ -513,7 +508,7 @@ fn writers_that_compare_and_set_lose_no_update_and_reuse_no_version() {
                     world.move_service(twin);
                     world.service_mut().ask();
                 }
-                5 if dice.chance(300) => {
+                3 if dice.chance(300) => {
                     died += 1;
                     world.move_service(fresh().restored(&store.1));
                     revision = store.0;

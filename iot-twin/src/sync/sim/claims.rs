@@ -79,8 +79,11 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         let life = self.known.life;
         let epoch = self.service.version().epoch();
         let first = *self.known.epochs.entry(epoch).or_insert(life);
-        // Lives of a service that share an epoch may collide until they meet the digest.
-        let is_comparable = first == life && epoch == claimed.epoch();
+        // Lives of a service that share an epoch may collide until they meet the digest. A process of which another one is
+        // ahead does not know what is desired now.
+        let is_comparable = first == life
+            && epoch == claimed.epoch()
+            && claimed.number() <= self.service.recorded();
         let view = self.device.view();
         for field in view.into_iter().filter(|_| self.device.is_durable()) {
             let before = self.known.stamps.insert(field.id, field.stamp);
