@@ -91,13 +91,10 @@ fn content(map: &[u8], wanted: i64) -> Vec<u8> {
 #[test]
 fn everything_in_an_envelope_is_as_described() {
     let envelope = envelope();
-    MANIFEST.accepts("suit-envelope", &envelope).unwrap();
-    assert!(
-        MANIFEST.accepts("suit-envelope", &envelope[2..]).is_err(),
-        "without its tag"
-    );
+    // The validator does not know tags: 107 is looked at here.
+    assert_eq!(envelope[..2], [0xd8, 0x6b]);
     let map = &envelope[2..];
-    holds_map(&MANIFEST, "suit-envelope-map", map);
+    holds_map(&MANIFEST, "suit-envelope", map);
     let (authentication, manifest) = (content(map, 2), content(map, 3));
     MANIFEST
         .accepts("suit-authentication", &authentication)

@@ -80,13 +80,16 @@ pub(crate) struct World {
     reserve: u64,
 }
 
+/// A field, its version and value, and what was answered to which desired version.
+type Reported = (u16, u64, u8, Option<(u8, u16)>);
+
 /// A report, as far as it is looked at.
 #[derive(Debug, Default)]
 struct Report {
     contiguous: u8,
     to: u64,
     /// Field, number, value, and the answer to a desired field.
-    fields: Vec<(u16, u64, u8, Option<(u8, u16)>)>,
+    fields: Vec<Reported>,
 }
 
 #[derive(Clone)]
