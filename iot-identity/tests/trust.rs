@@ -78,8 +78,8 @@ fn verify(anchors: &TrustAnchors, chain: &[CertificateDer<'_>]) -> Result<Princi
 
 #[test]
 fn tenant_and_role_come_from_the_anchor_alone() {
-    // Same names everywhere: only the keys of the authorities differ.
-    let (one, two, three) = (root("Devices"), root("Devices"), root("Devices"));
+    // Same names within a tenant: only the keys of the authorities differ.
+    let (one, two, three) = (root("Devices"), root("Rivals"), root("Devices"));
     let anchors = trusting(&[
         (&one, "acme", Role::Device),
         (&two, "rival", Role::Device),
