@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use iot_core::crypto::{KeyPolicy, KeyStore, Signature, SignatureAlgorithm, Signer, SlotId};
 use iot_identity::key::PublicKey;
+use iot_identity::ring::SoftwareKey;
 use iot_identity::tpm::{Config, Link, LinkError, TpmKeys};
 
 const SLOT: SlotId = SlotId::new(0);
@@ -77,12 +78,21 @@ pub fn seeds() -> Vec<Vec<u8>> {
             &[handle, &size.to_be_bytes(), parameters, &[0, 0, 1, 0, 0]].concat(),
         )
     };
-    let number = [&[0, 32][..], &[7; 32]].concat();
+    // Each signature is verified before it is given out, so a key and a signature that belong together.
+    let key = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256).expect("a key");
+    let public = PublicKey::of(&key).expect("a public key");
+    let mut signature = Signature::empty();
+    key.sign(&[b"x"], &mut signature).expect("a signature");
+    let number = |bytes: &[u8], half: usize| {
+        let half = &bytes[half * 32..][..32];
+        [&[0, 32][..], half].concat()
+    };
+    let point = &public.as_bytes()[1..];
     let area = [
         &[0, 0x23, 0, 0x0b, 0, 4, 4, 0x72, 0, 0][..],
         &[0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10],
-        &number,
-        &number,
+        &number(point, 0),
+        &number(point, 1),
     ]
     .concat();
     let read = part(1, &[&[0, 88][..], &area, &[0, 0, 0, 0]].concat());
@@ -95,7 +105,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let loaded = with(&[0x80, 0, 0, 1], &[0, 0]);
     let done = with(&[], &[]);
     let flushed = part(1, &[]);
-    let signed = with(&[], &[&[0, 0x18, 0, 0x0b][..], &number, &number].concat());
+    let (r, s) = (
+        number(signature.as_bytes(), 0),
+        number(signature.as_bytes(), 1),
+    );
+    let signed = with(&[], &[&[0, 0x18, 0, 0x0b][..], &r, &s].concat());
     let made = [&primary[..], &child, &loaded, &done, &flushed, &flushed].concat();
     let used = [&read[..], &read, &signed, &read, &done].concat();
     vec![
