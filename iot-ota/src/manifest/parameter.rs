@@ -102,6 +102,11 @@ impl<'a> Parameters<'a> {
         self.reader.rest().map(|_| pair)
     }
 
+    /// Whether every parameter so far could be read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.reader.rest().is_some()
+    }
+
     fn parameter(&mut self) -> Option<Result<Parameter<'a>, CommandError>> {
         if self.left == 0 {
             return None;

@@ -174,5 +174,9 @@ fn each_parameter(mut parameters: Parameters<'_>) -> Result<(), ProcessError> {
             return Err(ProcessError::Parameter { code });
         }
     }
-    Ok(())
+    // One that cannot be read ends the row too.
+    parameters
+        .is_whole()
+        .then_some(())
+        .ok_or(ProcessError::Structure)
 }

@@ -142,6 +142,7 @@ impl ParameterList {
         while let Some((code, value)) = parameters.pair() {
             list = list.raw(code, value.to_vec());
         }
-        Some(list)
+        // One that cannot be read ends the row too.
+        parameters.is_whole().then_some(list)
     }
 }
