@@ -270,6 +270,11 @@ impl<'a> Manifest<'a> {
         (0..count).map_while(move |_| Some((reader.uint(), prefix(reader.item())?)))
     }
 
+    #[cfg(feature = "author")]
+    pub(crate) const fn common_bytes(&self) -> &'a [u8] {
+        self.common
+    }
+
     /// Whether it depends on other manifests.
     #[must_use]
     #[inline(never)]

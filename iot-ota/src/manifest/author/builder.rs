@@ -229,7 +229,8 @@ impl Author {
         for (name, payload) in manifest.integrated_payloads() {
             author.payloads.insert(name.into(), payload.to_vec());
         }
-        Some(author)
+        // What cannot be written again as it was is not what its author meant.
+        (author.common() == manifest.common_bytes()).then_some(author)
     }
 
     fn common(&self) -> Vec<u8> {

@@ -70,6 +70,8 @@ impl Envelope {
         let mut proofs = Vec::new();
         for _ in 0..count {
             proofs.push(wrapper.bytes().to_vec());
+            // A count may be larger than memory.
+            wrapper.rest()?;
         }
         wrapper.rest().filter(|rest| rest.is_empty())?;
         let beside = signed.elements();
