@@ -24,7 +24,7 @@ pub(crate) fn twin_document() -> Result<Ratio, Box<dyn Error>> {
     let mut peer: serde_json::Value = serde_json::from_str(&document)?;
     Ok(Ratio::of_times(
         "twin_document",
-        Goal::AtMost(2.5),
+        Goal::AtMost(0.5),
         || -> Result<usize, Box<dyn Error>> {
             ours.merge(&Value::from_cbor(black_box(&encoded_patch), limits)?)?;
             Ok(ours.to_cbor().len())
