@@ -1,7 +1,7 @@
 //! Numbers as values of a field.
 
 use super::float;
-use super::{Bounded, Kind, Leaf, LeafError, LeafReader, LeafWriter, Measure, Ranked};
+use super::{Bounded, HOST, Kind, Leaf, LeafError, LeafReader, LeafWriter, Measure, Ranked};
 
 macro_rules! integer {
     ($($kind:ident $read:ident $write:ident: $($name:ident $bytes:literal)+;)+) => {$($(
@@ -100,7 +100,11 @@ macro_rules! float {
             }
         }
         impl Bounded<$name> for $name {
+            #[cfg_attr(not(target_pointer_width = "32"), inline)]
             fn within(&self, least: &$name, greatest: &$name) -> bool {
+                if HOST {
+                    return least <= self && self <= greatest;
+                }
                 // Not-a-number ranks beyond the infinities.
                 (float::$rank(*least)..=float::$rank(*greatest)).contains(&float::$rank(*self))
             }
