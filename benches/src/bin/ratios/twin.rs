@@ -26,7 +26,7 @@ pub(crate) fn twin_document() -> Result<Ratio, Box<dyn Error>> {
         "twin_document",
         Goal::AtMost(0.5),
         || -> Result<usize, Box<dyn Error>> {
-            ours.merge(&Value::from_cbor(black_box(&encoded_patch), limits)?)?;
+            ours.merge_cbor(black_box(&encoded_patch))?;
             Ok(ours.to_cbor().len())
         },
         || -> Result<usize, Box<dyn Error>> {
