@@ -67,7 +67,7 @@ fn signed(input: &mut LeafReader<'_>) -> Result<i64, LeafError> {
 }
 
 macro_rules! float {
-    ($name:ident $kind:ident $bytes:literal $rank:ident $apart:expr) => {
+    ($name:ident $kind:ident $bytes:literal $read:ident $rank:ident $apart:expr) => {
         impl Leaf for $name {
             const KIND: Kind = Kind::$kind;
             const INITIAL: Self = 0.0;
@@ -79,7 +79,10 @@ macro_rules! float {
             #[cfg_attr(not(target_pointer_width = "32"), inline)]
             fn decode(&mut self, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
                 // A whole number is a number too: services in other languages write 21 for 21.0.
-                let value = input.$name().ok_or(LeafError::Kind)?;
+                let value = match input.single() {
+                    Some(value) => value.into(),
+                    None => input.$read().ok_or(LeafError::Kind)?,
+                };
                 if !value.is_finite() {
                     return Err(LeafError::Range);
                 }
@@ -116,5 +119,5 @@ macro_rules! float {
         }
     };
 }
-float!(f32 F32 5 rank float::apart);
-float!(f64 F64 9 rank_wide float::apart_wide);
+float!(f32 F32 5 f32_of_any_form rank float::apart);
+float!(f64 F64 9 f64 rank_wide float::apart_wide);

@@ -67,10 +67,25 @@ impl<'a> LeafReader<'a> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn f32(&mut self) -> Option<f32> {
+        match self.single() {
+            Some(value) => Some(value),
+            None => self.f32_of_any_form(),
+        }
+    }
+
+    /// The next number, if it is at hand in single precision.
+    #[inline]
+    pub(crate) fn single(&mut self) -> Option<f32> {
         if HOST && let [0xfa, a, b, c, d, rest @ ..] = self.rest {
             self.rest = rest;
             return Some(f32::from_be_bytes([*a, *b, *c, *d]));
         }
+        None
+    }
+
+    #[cfg_attr(target_pointer_width = "32", inline)]
+    #[cfg_attr(not(target_pointer_width = "32"), inline(never))]
+    pub(crate) fn f32_of_any_form(&mut self) -> Option<f32> {
         let first = self.head();
         float::single(first, self.argument)
     }
@@ -167,6 +182,13 @@ impl<'a> LeafReader<'a> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn u16(&mut self) -> u16 {
+        if HOST
+            && let Some((value, rest)) = short(self.rest)
+            && let Ok(value) = value.try_into()
+        {
+            self.rest = rest;
+            return value;
+        }
         let value = self.u32();
         self.failed |= value > u16::MAX.into();
         low(value)
@@ -207,8 +229,7 @@ impl<'a> LeafReader<'a> {
     }
 
     /// The first byte of the next head.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
-    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    #[inline(never)]
     pub(crate) fn head(&mut self) -> u8 {
         let Some((&first, rest)) = self.rest.split_first() else {
             self.failed = true;

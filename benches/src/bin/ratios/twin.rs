@@ -1,7 +1,9 @@
 //! What a change of ten leaves costs in a document of 108.
 
+mod decode;
 mod typed;
 
+pub(crate) use decode::twin_decode;
 pub(crate) use typed::twin_apply;
 
 use core::error::Error;
