@@ -106,6 +106,17 @@ impl<'a> LeafReader<'a> {
         null
     }
 
+    /// Whether the next value says that there is none, null or undefined; then it is read.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    pub(crate) fn none(&mut self) -> bool {
+        let none = self.rest.first().is_some_and(|first| first & !1 == NULL);
+        if none {
+            self.head();
+        }
+        none
+    }
+
     /// Whether something was not as it had to be.
     #[must_use]
     pub const fn failed(&self) -> bool {

@@ -23,6 +23,7 @@ use iot_core::{Channel, DeviceId, Engine, Instant, Message, Now, Peer, TenantId}
 
 use super::device::Timing;
 use super::slot::{Code, SubTwin, Version};
+use super::wire;
 use crate::reflect::Twin;
 use crate::schema::{FieldId, Schema};
 use crate::value::{Limits, Value};
@@ -97,7 +98,8 @@ pub struct TwinService {
 struct Wish {
     version: u32,
     hidden: Hidden,
-    value: Value,
+    /// Null when the field shall have no value; nothing when the desire was withdrawn.
+    value: Option<Value>,
     encoded: Vec<u8>,
     answer: Option<Code>,
     stated: Mark,
@@ -232,11 +234,11 @@ impl TwinService {
     }
 
     /// Gives a field its next version, if the value is news.
-    pub(super) fn wish(&mut self, id: FieldId, value: Value) {
-        let encoded = value.to_cbor();
+    pub(super) fn wish(&mut self, id: FieldId, value: Option<Value>) {
+        let encoded = said(value.as_ref());
         let known = self.desired.get(&id);
         // The desire for a field that nobody desires cannot be withdrawn: its tombstone may have been dropped.
-        let is_old = known.map_or(value.is_null(), |wish| {
+        let is_old = known.map_or(value.is_none(), |wish| {
             wish.encoded == encoded && wish.is_open()
         });
         if is_old {
@@ -245,7 +247,11 @@ impl TwinService {
         if self.version == u32::MAX {
             self.open_epoch(self.epoch);
         }
-        self.version += 1;
+        // Only a state that nobody came to, but made up, has no version left in its last epoch.
+        let Some(version) = self.version.checked_add(1) else {
+            return;
+        };
+        self.version = version;
         let recorded = self.recorded().unwrap_or(0);
         let before = self.desired.get(&id);
         let hidden = match before {
@@ -351,7 +357,7 @@ impl Engine for TwinService {
                 self.sent = self.sent.max(to);
                 self.tell = self.has_more();
                 if self.limit().is_some_and(|limit| self.contiguous < limit) || self.want {
-                    let wait = self.timing.resend * (1 << self.doublings);
+                    let wait = self.timing.resend.saturating_mul(1 << self.doublings);
                     self.resend_at = Some(now.instant + wait);
                     self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
                 }
@@ -370,6 +376,15 @@ impl Engine for TwinService {
 impl Default for TwinService {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What is said of a desire.
+fn said(value: Option<&Value>) -> Vec<u8> {
+    match value {
+        None => [wire::NULL].into(),
+        Some(Value::Null) => [wire::NONE].into(),
+        Some(value) => value.to_cbor(),
     }
 }
 

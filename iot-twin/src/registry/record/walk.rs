@@ -66,12 +66,8 @@ impl<'a> Walk<'a> {
         };
         let mut leaves = Vec::new();
         for field in state.desired() {
-            flatten(
-                Half::Desired,
-                name(field.id.get()),
-                &field.value,
-                &mut leaves,
-            );
+            let value = field.value.as_ref().unwrap_or(&Value::Null);
+            flatten(Half::Desired, name(field.id.get()), value, &mut leaves);
         }
         for field in state.reported() {
             flatten(

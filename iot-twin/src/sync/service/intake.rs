@@ -11,13 +11,24 @@ use crate::value::Value;
 impl TwinService {
     /// Takes a report in; one that is malformed changes nothing.
     pub(super) fn report(&mut self, payload: &[u8]) {
-        let Some(report) = FullReport::read(payload, self.number) else {
+        let report = FullReport::read(payload, self.number);
+        let Some(report) = report.filter(|report| self.may_hear(report)) else {
             return;
         };
         self.doublings = 0;
         self.take_fields(&report);
         self.take_desired(&report);
         self.bury();
+    }
+
+    /// Whether the numbers of a report are such as a device can come to.
+    fn may_hear(&self, report: &FullReport<'_>) -> bool {
+        let newest = self.taken.saturating_add(wire::VERSION_LEAP);
+        let fields = report.fields.iter().map(|leaf| leaf.version);
+        let mut versions = fields.chain([report.to, report.head.floor]);
+        // The epoch that has to be opened above the device's.
+        let next = report.head.epoch.saturating_add(1);
+        versions.all(|version| version <= newest) && wire::may_follow(next, self.epoch)
     }
 
     /// The reported half: the newer version of each field wins.
@@ -176,7 +187,7 @@ impl TwinService {
         let (contiguous, log) = (self.contiguous, &mut self.log);
         self.desired.retain(|_, wish| {
             let is_final = wish.answer.is_some_and(|code| !code.is_pending());
-            let is_over = wish.value.is_null() && wish.version <= contiguous && is_final;
+            let is_over = wish.value.is_none() && wish.version <= contiguous && is_final;
             if is_over {
                 let newest = wish.stated.last.max(wish.answered.last);
                 log.forgotten = log.forgotten.max(newest);

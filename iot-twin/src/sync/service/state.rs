@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decoder, Encoder};
 
-use super::{Hidden, Mark, Told, TwinService, Wish};
+use super::{Hidden, Mark, Told, TwinService, Wish, said};
 use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire::VERSION_LIMIT;
@@ -55,8 +55,8 @@ pub struct DesiredField {
     pub id: FieldId,
     /// Its version within the state's epoch.
     pub version: u32,
-    /// What is desired; null when it was withdrawn.
-    pub value: Value,
+    /// What is desired, null when the field shall have no value; `None` when the desire was withdrawn.
+    pub value: Option<Value>,
     /// The device's answer; `None` while there is none.
     pub answer: Option<Code>,
 }
@@ -141,7 +141,11 @@ impl TwinState {
         for field in &self.desired {
             let _ = out.array(4).and_then(|out| out.u16(field.id.get()));
             let _ = out.u32(field.version);
-            write(&field.value, out);
+            match &field.value {
+                None => drop(out.null()),
+                Some(Value::Null) => drop(out.undefined()),
+                Some(value) => write(value, out),
+            }
             let _ = match field.answer {
                 Some(code) => out.u16(code.get()),
                 None => out.null(),
@@ -177,7 +181,7 @@ impl TwinState {
             let field = DesiredField {
                 id: reader.field(state.desired.last().map(|last| last.id))?,
                 version: reader.number()?,
-                value: reader.value()?,
+                value: reader.desire()?,
                 answer: reader.answer()?,
             };
             if field.version > state.version {
@@ -255,6 +259,15 @@ impl Reader<'_, '_> {
         Ok(id)
     }
 
+    fn desire(&mut self) -> Result<Option<Value>, StateError> {
+        if matches!(self.0.datatype(), Ok(minicbor::data::Type::Undefined)) {
+            let none = self.0.undefined().map(|()| Some(Value::Null));
+            return none.map_err(|_| self.malformed());
+        }
+        let value = self.value()?;
+        Ok((!value.is_null()).then_some(value))
+    }
+
     fn value(&mut self) -> Result<Value, StateError> {
         read(self.0, &mut Budget::new(FIELD), 0).map_err(|_| self.malformed())
     }
@@ -323,7 +336,7 @@ impl TwinService {
                 version: field.version,
                 hidden: Hidden::of(0, field.version),
                 value: field.value.clone(),
-                encoded: field.value.to_cbor(),
+                encoded: said(field.value.as_ref()),
                 answer: field.answer,
                 stated: Mark::default(),
                 answered: Mark::default(),
@@ -367,7 +380,7 @@ mod tests {
         let answer = proptest::option::of(any::<u16>().prop_map(Code::new));
         let desired = proptest::collection::btree_map(
             any::<u16>(),
-            (any::<u32>(), any_value(), answer),
+            (any::<u32>(), proptest::option::of(any_value()), answer),
             0..6,
         );
         let reported =
