@@ -3,6 +3,7 @@
 mod cbor;
 #[cfg(feature = "json")]
 mod json;
+mod same;
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;

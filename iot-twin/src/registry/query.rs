@@ -124,7 +124,7 @@ impl Query {
 impl Is {
     fn holds(&self, value: Option<&Value>) -> bool {
         match self {
-            Self::Equal(wanted) => value.is_some_and(|value| is_equal(value, wanted)),
+            Self::Equal(wanted) => value.is_some_and(|value| value.is_same(wanted)),
             Self::Above(limit) => value
                 .and_then(Value::as_f64)
                 .is_some_and(|value| value > *limit),
@@ -135,16 +135,6 @@ impl Is {
             Self::Absent => value.is_none(),
         }
     }
-}
-
-fn is_equal(one: &Value, two: &Value) -> bool {
-    one == two
-        || match (one, two) {
-            (Value::Int(_), Value::Float(_)) | (Value::Float(_), Value::Int(_)) => {
-                one.as_f64() == two.as_f64()
-            }
-            _ => false,
-        }
 }
 
 /// A record as a selector sees it. Values are read only when they are asked for.

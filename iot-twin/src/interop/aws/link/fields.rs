@@ -55,10 +55,27 @@ pub(super) fn own(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
     found
 }
 
+/// What the device reports, by the fields' names, as far as JSON can say it.
+pub(super) fn said(twin: &TwinService) -> BTreeMap<String, Value> {
+    let reported = twin.reported_document();
+    let mut all = Vec::new();
+    leaves(twin, "", &reported, &Value::Null, &mut all);
+    let said = all.into_iter().filter(|(_, value, _)| is_finite(value));
+    said.map(|(name, value, _)| (name, value)).collect()
+}
+
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Float(number) => number.is_finite(),
+        Value::Array(items) => items.iter().all(is_finite),
+        _ => true,
+    }
+}
+
 fn as_reported(twin: &TwinService, name: &str, value: &Value) -> Value {
     let told = twin.reported(name).map(|told| told.value);
     match told {
-        Some(told) if told.as_f64().is_some() && told.as_f64() == value.as_f64() => told.clone(),
+        Some(told) if told.is_same(value) => told.clone(),
         _ => value.clone(),
     }
 }
