@@ -46,11 +46,19 @@ impl Rate {
     }
 
     pub(super) fn is_free(self, now: Instant) -> bool {
-        self.next_at(now) == now
+        self.is_ahead(now) || self.next_at(now) == now
     }
 
     pub(super) fn take(&mut self, now: Instant) {
+        if self.is_ahead(now) {
+            self.full_at = now;
+        }
         self.full_at = self.full_at.max(now) + STEP;
+    }
+
+    /// Whether it was used later than now: the clock was set back, and nobody waits until it has caught up.
+    fn is_ahead(self, now: Instant) -> bool {
+        self.full_at > now + STEP * MAX_REQUESTS_PER_S
     }
 }
 
@@ -74,5 +82,21 @@ mod tests {
         assert_eq!(sent.iter().filter(|at| **at == 5_000).count(), 20);
         assert!(sent.len() <= 20 + 60 * 20, "{}", sent.len());
         assert!(sent.len() >= 60 * 20, "{}", sent.len());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nobody() {
+        let mut rate = Rate::new();
+        let (before, now) = (
+            Instant::from_millis(10_000_000),
+            Instant::from_millis(6_400_000),
+        );
+        for at in [before, now] {
+            for _ in 0..20 {
+                assert!(rate.is_free(at));
+                rate.take(at);
+            }
+            assert!(!rate.is_free(at));
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::rejection::Rejection;
 use super::request;
 use super::topic::{Kind, Operation, ShadowId, Topic};
 use crate::merge::merge;
-use crate::sync::{TwinService, Version};
+use crate::sync::{Code, TwinService, Version};
 use crate::value::Value;
 
 /// How long an answer may take.
@@ -32,8 +32,10 @@ const MAX_DOUBLINGS: u32 = 6;
 /// between both; in one process that is a function call.
 ///
 /// **One intent, told once.** A shadow repeats its delta with every update, and so would tell a door that was locked
-/// by hand to unlock again. A desired value counts here when its value or its time has changed, not when it differs.
-/// After a restart without what it knew, an overridden value is told once more.
+/// by hand to unlock again. A desired value counts here when its value or its time has changed, not when it differs;
+/// and not when the device has reported an edit since, for a value that was the case when it was desired is in no delta.
+/// After a restart without what it knew, an overridden value is told once more. What the shadow no longer desires is
+/// withdrawn when the whole of it is read next.
 ///
 /// **Versions.** What is older than what was seen is ignored. A shadow that was removed begins anew with lower
 /// versions: that is a new epoch of [`version`](Self::version), and everything is reported again.
@@ -49,6 +51,8 @@ pub struct ShadowLink {
     removed: bool,
     /// What was last desired of each field, and when.
     intents: BTreeMap<String, (Value, u64)>,
+    /// When the shadow last took an edit of each field from us.
+    told_at: BTreeMap<String, u64>,
     /// Our fields as the shadow has them, and both sections as far as they are known.
     known: BTreeMap<String, Value>,
     sections: [Value; 2],
@@ -133,6 +137,7 @@ impl ShadowLink {
             version: 0,
             removed: false,
             intents: BTreeMap::new(),
+            told_at: BTreeMap::new(),
             known: BTreeMap::new(),
             sections: [Value::Null, Value::Null],
             connected: false,
@@ -314,8 +319,7 @@ impl ShadowLink {
 
     /// What the device reports and the shadow does not have so.
     fn changes(&self) -> BTreeMap<String, Value> {
-        let reported = self.twin.reported_document();
-        let own = reported.as_map().cloned().unwrap_or_default();
+        let own = fields::flat(&self.twin, &self.twin.reported_document());
         let gone = self.known.keys().filter(|name| !own.contains_key(*name));
         let gone: Vec<_> = gone.map(|name| (name.clone(), Value::Null)).collect();
         let new = own
@@ -368,6 +372,7 @@ impl ShadowLink {
     /// There is no shadow any more: whatever is desired next is a new intent, and everything is to be reported.
     fn forget(&mut self) {
         self.intents.clear();
+        self.told_at.clear();
         self.known.clear();
         self.sections = [Value::Null, Value::Null];
         self.withheld = None;
@@ -402,8 +407,41 @@ impl ShadowLink {
         self.known = fields::own(&self.twin, &reported);
         self.sections = [section("desired").cloned().unwrap_or(Value::Null), reported];
         self.met = true;
-        let times = body.get("metadata").and_then(|times| times.get("desired"));
-        self.desire(section("delta"), times)
+        let times = |name| body.get("metadata").and_then(|times| times.get(name));
+        let notice = self.desire(section("delta"), times("desired"));
+        self.note_intents(section("desired"), times("desired"));
+        notice
+    }
+
+    /// Remembers when the shadow took an edit: what was desired before is older.
+    fn note_edits(&mut self, state: Option<&Value>, times: Option<&Value>) {
+        for (name, _, at) in fields::all(&self.twin, state, times) {
+            let answer = self.twin.acknowledgement(&name);
+            let is_desired = self.twin.desired(&name).is_some();
+            let is_own =
+                !is_desired || answer.is_some_and(|answer| answer.code == Code::OVERRIDDEN);
+            if is_own && fields::is_edited(&self.twin, &name) {
+                self.told_at.insert(name, at);
+            }
+        }
+    }
+
+    /// Remembers all that is desired, what is the case already too: a change at the device is no reason to hand that on.
+    /// What is no longer desired is withdrawn.
+    fn note_intents(&mut self, state: Option<&Value>, times: Option<&Value>) {
+        let leaves = fields::all(&self.twin, state, times);
+        let before = core::mem::take(&mut self.intents);
+        self.intents = leaves
+            .into_iter()
+            .map(|(name, value, at)| (name, (value, at)))
+            .collect();
+        let gone = before
+            .keys()
+            .filter(|name| !self.intents.contains_key(*name));
+        for name in gone {
+            // A name that is no field's was never desired of one.
+            let _ = self.twin.withdraw(name);
+        }
     }
 
     fn take_acceptance(
@@ -422,6 +460,8 @@ impl ShadowLink {
                 self.known.insert(name, value);
             }
         }
+        let section = |name: &str| body.get(name).and_then(|part| part.get("reported"));
+        self.note_edits(section("state"), section("metadata"));
         let [_, reported] = &mut self.sections;
         merge(reported, patch);
         self.withheld = None;
@@ -468,18 +508,18 @@ impl ShadowLink {
     /// Hands on what has a new value or a new time.
     fn desire(&mut self, state: Option<&Value>, times: Option<&Value>) -> Notice {
         let (mut news, mut refused) = (0, 0);
-        let none = Value::Null;
-        let mut leaves = Vec::new();
-        let (state, times) = (state.unwrap_or(&none), times.unwrap_or(&none));
-        fields::leaves(&self.twin, "", state, times, &mut leaves);
-        for (name, value, time) in leaves {
+        for (name, value, time) in fields::all(&self.twin, state, times) {
             let before = self.intents.get(&name);
             if before.is_some_and(|(held, at)| *held == value && *at >= time) {
                 continue;
             }
-            match self.twin.set(&name, value.clone()) {
-                Ok(()) => news += 1,
-                Err(_) => refused += 1,
+            // What was done at the device came later, whether this was ever handed on or not.
+            let is_late = self.told_at.get(&name).is_some_and(|told| *told > time);
+            if !is_late {
+                match self.twin.set(&name, value.clone()) {
+                    Ok(()) => news += 1,
+                    Err(_) => refused += 1,
+                }
             }
             self.intents.insert(name.to_string(), (value, time));
         }

@@ -129,11 +129,17 @@ impl Shadows {
             return Err(Rejection::Forbidden);
         }
         let instant = Instant::from_millis(now.as_millis());
-        let rate = self.rates.entry(id.thing().into()).or_insert(Rate::new());
-        if caller.in_flight > MAX_IN_FLIGHT || !rate.is_free(instant) {
+        if caller.in_flight > MAX_IN_FLIGHT {
             return Err(Rejection::TooMany);
         }
-        rate.take(instant);
+        // Only things that exist are counted, or any name that is asked for would be kept.
+        if self.things.contains(id.thing()) {
+            let rate = self.rates.entry(id.thing().into()).or_insert(Rate::new());
+            if !rate.is_free(instant) {
+                return Err(Rejection::TooMany);
+            }
+            rate.take(instant);
+        }
         if self.failing {
             return Err(Rejection::Internal);
         }

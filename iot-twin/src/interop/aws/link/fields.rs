@@ -37,8 +37,26 @@ fn insert(tree: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// The fields of the twin that a tree has.
+/// Every field in a tree of the twin's own, as far as JSON can say it: a number that is none is not told.
+pub(super) fn flat(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
+    let mut found = own(twin, tree);
+    found.retain(|_, value| is_finite(value));
+    found
+}
+
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Float(number) => number.is_finite(),
+        Value::Array(values) => values.iter().all(is_finite),
+        _ => true,
+    }
+}
+
+/// The fields of the twin that a tree has; of a twin without a schema, whatever is in it.
 pub(super) fn own(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
+    if twin.schema_fields().is_empty() {
+        return tree.as_map().cloned().unwrap_or_default();
+    }
     let mut found = BTreeMap::new();
     for schema in twin.schema_fields() {
         let value = schema
@@ -63,8 +81,25 @@ fn as_reported(twin: &TwinService, name: &str, value: &Value) -> Value {
     }
 }
 
+/// Whether a change of the field at the device is an edit.
+pub(super) fn is_edited(twin: &TwinService, name: &str) -> bool {
+    let mut fields = twin.schema_fields().iter();
+    fields.any(|schema| schema.name == *name && schema.field.is_edited())
+}
+
 /// Every field in a tree by its name, with its time; whatever is no field is a field without a schema.
-pub(super) fn leaves(
+pub(super) fn all(
+    twin: &TwinService,
+    tree: Option<&Value>,
+    times: Option<&Value>,
+) -> Vec<(String, Value, u64)> {
+    let (none, mut found) = (Value::Null, Vec::new());
+    let (tree, times) = (tree.unwrap_or(&none), times.unwrap_or(&none));
+    leaves(twin, "", tree, times, &mut found);
+    found
+}
+
+fn leaves(
     twin: &TwinService,
     prefix: &str,
     tree: &Value,

@@ -17,6 +17,16 @@ struct Door {
     volume: u8,
     #[twin(reported)]
     count: u32,
+    #[twin(group, id = 16)]
+    oven: Oven,
+}
+
+#[derive(Twin)]
+struct Oven {
+    #[twin(reported)]
+    heat: Option<f32>,
+    #[twin(desired)]
+    fan: u8,
 }
 
 fn at(millis: u64) -> Now {
@@ -48,6 +58,7 @@ struct World {
     /// How often the device was told to change something.
     told: Vec<(bool, u8)>,
     errors: Vec<SendError>,
+    requests: usize,
 }
 
 impl World {
@@ -70,6 +81,7 @@ impl World {
             lost: 0,
             told: vec![],
             errors: vec![],
+            requests: 0,
         }
     }
 
@@ -152,6 +164,7 @@ impl World {
         self.pump();
         match self.link.next(Instant::from_millis(self.millis)) {
             Ok(Some(request)) if self.dice.roll(100) >= self.loss => {
+                self.requests += 1;
                 let published = self.handle(&request.topic, &request.payload);
                 self.publish(&published);
             }
@@ -221,6 +234,111 @@ fn a_door_that_was_locked_by_hand_is_not_told_to_unlock_again() {
     world.desire(r#"{"locked":false}"#);
     world.settle();
     assert!(!world.device.state().locked);
+}
+
+#[test]
+fn what_was_desired_before_a_door_was_locked_by_hand_does_not_unlock_it() {
+    let mut world = World::new(5);
+    world.device.report(|door| door.locked = true);
+    world.device.report(|door| door.locked = false);
+    world.settle();
+    // It is so already: there is no delta.
+    world.desire(r#"{"locked":false}"#);
+    world.settle();
+    world.device.report(|door| door.locked = true);
+    world.settle();
+    world.link.connected();
+    world.settle();
+    assert!(world.device.state().locked && world.told.is_empty());
+    assert!(world.shown().get("delta").is_some());
+    world.desire(r#"{"locked":false}"#);
+    world.settle();
+    assert!(!world.device.state().locked);
+}
+
+#[test]
+fn what_was_the_case_when_the_link_began_anew_is_no_intent_after_an_edit() {
+    let mut world = World::new(6);
+    world.desire(r#"{"locked":true}"#);
+    world.settle();
+    let id = ShadowId::named("door", "main").unwrap();
+    world.link = ShadowLink::new(id, TwinService::of::<Door>());
+    world.link.connected();
+    world
+        .device
+        .input(at(world.millis), &Event::Connected { resumed: false });
+    world.settle();
+    // In the second in which the whole shadow was read.
+    world.device.report(|door| door.locked = false);
+    world.step();
+    world.settle();
+    assert!(!world.device.state().locked);
+}
+
+#[test]
+fn a_desire_that_is_lost_behind_the_report_of_an_older_one_is_handed_on_later() {
+    let mut world = World::new(7);
+    world.desire(r#"{"volume":30}"#);
+    world.pump();
+    // Its delta is lost, and the device has yet to report that it has done the first.
+    world.millis += 1_000;
+    world.handle(
+        "$aws/things/door/shadow/name/main/update",
+        r#"{"state":{"desired":{"volume":40}}}"#,
+    );
+    world.settle();
+    assert_eq!(world.device.state().volume, 40);
+}
+
+#[test]
+fn the_fields_of_groups_outlive_a_reconnect_and_go_when_they_are_unknown() {
+    let mut world = World::new(8);
+    world.device.report(|door| {
+        door.oven.heat = Some(180.0);
+        door.count = 1;
+    });
+    world.desire(r#"{"oven":{"fan":3}}"#);
+    world.settle();
+    for _ in 0..2 {
+        world.link.connected();
+        world.settle();
+        let oven = world.shown().get("reported").unwrap().get("oven").cloned();
+        assert_eq!(oven, Some(json(r#"{"heat":180.0,"fan":3}"#)));
+    }
+    let requests = world.requests;
+    world.settle();
+    assert_eq!(world.requests, requests, "nothing is repeated");
+    world.device.report(|door| door.oven.heat = None);
+    world.settle();
+    let oven = world.shown().get("reported").unwrap().get("oven").cloned();
+    assert_eq!(oven, Some(json(r#"{"fan":3}"#)));
+}
+
+#[test]
+fn a_number_that_is_none_is_taken_out_of_the_shadow_once() {
+    let mut world = World::new(9);
+    for heat in [20.0, f32::NAN, f32::INFINITY] {
+        world.device.report(|door| door.oven.heat = Some(heat));
+        world.settle();
+    }
+    let reported = world.shown().get("reported").unwrap().clone();
+    assert_eq!(reported.get("oven"), Some(&json("{}")));
+    let requests = world.requests;
+    world.settle();
+    assert_eq!(world.requests, requests);
+}
+
+#[test]
+fn what_the_shadow_no_longer_desires_is_withdrawn() {
+    let mut world = World::new(10);
+    world.desire(r#"{"locked":true,"volume":30}"#);
+    world.settle();
+    world.desire(r#"{"volume":null}"#);
+    world.link.connected();
+    world.settle();
+    assert_eq!(world.link.twin().desired("volume"), None);
+    assert!(world.link.twin().desired("locked").is_some());
+    assert_eq!(world.device.state().volume, 30);
 }
 
 #[test]
