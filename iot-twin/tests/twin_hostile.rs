@@ -15,8 +15,8 @@ use std::time::Duration;
 use iot_twin::iot_core::engine::{Done, Engine, Event, Step};
 use iot_twin::iot_core::time::TimeBounds;
 use iot_twin::iot_core::{Channel, Instant, Message, Now, Ticket};
-use iot_twin::sync::TwinState;
-use iot_twin::{Timing, Twin, TwinService, Value};
+use iot_twin::sync::{DesireError, TwinState};
+use iot_twin::{FieldId, Timing, Twin, TwinService, Value};
 use minicbor::Encoder;
 use pair::Pair;
 
@@ -151,4 +151,87 @@ fn a_service_that_waits_for_ever_is_no_panic() {
         twin.done(NOW, Done::Sent(Ticket::new(0)));
         twin.ask();
     }
+}
+
+/// Neither goes into a message, and both would stand in front of all that is desired after them.
+#[test]
+fn what_no_message_can_carry_is_refused_and_stops_no_other_desire() {
+    let mut pair = settled();
+    for (value, error) in [
+        (Value::from("x".repeat(5_000)), DesireError::Range),
+        (Value::from("x".repeat(1_022)), DesireError::Range),
+        (Value::Array(vec![Value::from(1); 65]), DesireError::Range),
+        (Value::Array(vec![]), DesireError::Kind),
+        (Value::Array(vec![Value::from("a")]), DesireError::Kind),
+        (Value::Array(vec![Value::Null]), DesireError::Kind),
+        (Value::map([("a", 1.into())]), DesireError::Kind),
+        (Value::Bytes(vec![1]), DesireError::Kind),
+        (Value::Int(1 << 64), DesireError::Kind),
+    ] {
+        let refused = pair.service.set_field(FieldId::new(0), value);
+        assert_eq!(refused, Err(error));
+    }
+    let longest = Value::from("x".repeat(1_021));
+    pair.service.set_field(FieldId::new(0), longest).unwrap();
+    let list = Value::Array(vec![Value::Float(0.1); 64]);
+    pair.service.set_field(FieldId::new(9), list).unwrap();
+    pair.service.set("lamp", 3_u8).unwrap();
+    pair.settle();
+    assert_eq!((pair.device.state().lamp, pair.code("fan")), (3, 400));
+    let state = pair.service.snapshot();
+    assert_eq!(TwinState::from_cbor(&state.to_cbor()), Ok(state));
+}
+
+#[test]
+fn a_state_with_a_desire_that_no_message_can_carry_is_refused() {
+    let mut out = Encoder::new(Vec::new());
+    out.array(9).unwrap().u8(1).unwrap().u8(1).unwrap();
+    out.u8(1).unwrap().u8(0).unwrap().bool(true).unwrap();
+    out.u8(0).unwrap().u8(0).unwrap();
+    out.array(1).unwrap().array(4).unwrap().u8(0).unwrap();
+    let head = out.u8(1).unwrap().writer().clone();
+    for (value, is_read) in [(&b"\x01"[..], true), (b"\x41\x01", false), (b"\xa0", false)] {
+        let bytes = [&head, value, b"\xf6\x80"].concat();
+        assert_eq!(
+            TwinState::from_cbor(&bytes).is_ok(),
+            is_read,
+            "{bytes:02x?}"
+        );
+    }
+}
+
+#[test]
+fn a_device_cannot_fill_the_memory_of_its_service() {
+    let mut twin = TwinService::of::<Room>();
+    let mut tell = |id: u16, version: u64, floor: u64| {
+        let mut out = Encoder::new(Vec::new());
+        out.array(11).unwrap().u8(1).unwrap().u8(1).unwrap();
+        out.u8(1).unwrap().u8(0).unwrap().u64(floor).unwrap();
+        out.u64(version - 1).unwrap().bool(false).unwrap();
+        out.array(1).unwrap().array(3).unwrap().u16(id).unwrap();
+        out.u64(version).unwrap().str(&"x".repeat(1_000)).unwrap();
+        out.u64(version).unwrap().u8(7).unwrap().u8(7).unwrap();
+        let message = Message::new(Channel::Twin, out.writer());
+        twin.input(NOW, &Event::Message(message));
+        let mut buffer = [0; 256];
+        let asks = matches!(twin.step(NOW, &mut buffer), Step::Send(_));
+        twin.done(NOW, Done::Sent(Ticket::new(0)));
+        (twin.snapshot(), asks)
+    };
+    let mut last = None;
+    for id in 100..5_000 {
+        last = Some(tell(id, u64::from(id), 1));
+    }
+    let (state, _) = last.unwrap();
+    assert!(state.reported().count() >= 30);
+    assert!(state.to_cbor().len() < 34 << 10);
+    // What the device has not told since its restart makes room, and what the schema knows always has some.
+    let (state, _) = tell(6_000, 6_000, 5_999);
+    let ids: Vec<_> = state.reported().map(|field| field.id.get()).collect();
+    assert_eq!(ids, [6_000]);
+    for id in 6_001..6_050 {
+        tell(id, id.into(), 5_999);
+    }
+    let (state, _) = tell(1, 7_000, 5_999);
+    assert!(state.reported().any(|field| field.id.get() == 1));
 }

@@ -183,7 +183,9 @@ fn values_that_a_field_cannot_have_are_refused_on_both_sides() {
             "{name} {value:?}"
         );
         let schema = Boiler::SCHEMA.iter().find(|schema| schema.name == *name);
-        pair.service.set_field(schema.unwrap().field.id, value);
+        pair.service
+            .set_field(schema.unwrap().field.id, value)
+            .unwrap();
         pair.settle();
         assert_eq!(pair.code(name), code, "{name}");
     }
@@ -293,7 +295,7 @@ fn what_a_schema_does_not_know_is_taken_for_a_secret() {
     let mut pair = Pair::<Boiler>::with(Default::default(), TwinService::of::<Older>());
     pair.device
         .report(|boiler| boiler.key = Text::new("hunter2").unwrap());
-    pair.service.set_field(FieldId::new(4), "Mallory");
+    pair.service.set_field(FieldId::new(4), "Mallory").unwrap();
     pair.service.set("mode", 10_u8).unwrap();
     pair.settle();
     for reader in [Sensitivity::Public, Sensitivity::Personal] {

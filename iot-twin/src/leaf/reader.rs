@@ -9,6 +9,8 @@ const ARRAY: u8 = 4;
 const FALSE: u8 = 7 << 5 | 20;
 const TRUE: u8 = 7 << 5 | 21;
 const NULL: u8 = 7 << 5 | 22;
+/// A list of nothing.
+const EMPTY: u8 = ARRAY << 5;
 /// No value begins with a break (RFC 8949 §3.2.1).
 const NOTHING: u8 = 0xff;
 
@@ -106,11 +108,11 @@ impl<'a> LeafReader<'a> {
         null
     }
 
-    /// Whether the next value says that there is none, null or undefined; then it is read.
+    /// Whether the next value says that there is none, null or an empty list; then it is read.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn none(&mut self) -> bool {
-        let none = self.rest.first().is_some_and(|first| first & !1 == NULL);
+        let none = matches!(self.rest.first(), Some(&(NULL | EMPTY)));
         if none {
             self.head();
         }

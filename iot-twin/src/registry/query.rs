@@ -25,7 +25,7 @@ use crate::value::Value;
 /// use iot_twin::{FieldId, TwinService};
 ///
 /// let mut twin = TwinService::new();
-/// twin.set_field(FieldId::new(3), 21.5);
+/// twin.set_field(FieldId::new(3), 21.5)?;
 /// let mut draft = Draft::of(&twin);
 /// draft.set_label("site", "north").unwrap();
 /// let (record, key) = (draft.finish().unwrap(), "acme/boiler-7".parse().unwrap());
@@ -34,7 +34,7 @@ use crate::value::Value;
 /// let query = Query::new(acme, Selector::parse("site == 'north' && desired.3 == '21.5'")?);
 /// assert!(query.matches(&key, &record));
 /// assert!(!query.and(Half::Desired, "3", Is::Above(22.0)).matches(&key, &record));
-/// # Ok::<(), iot_twin::iot_core::fleet::SelectorError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {

@@ -41,6 +41,9 @@ pub use watch::{Cursor, Notice, SubscribeError, SubscriptionId, Subscriptions};
 /// catches up with the device (in a new epoch, which it opens by itself). A value that the device already holds is
 /// then no new intent there.
 ///
+/// Of reported fields that its schema does not know it keeps 32 KiB, so that no device can fill a service's memory; what
+/// finds no room is left out.
+///
 /// ```
 /// # #[cfg(feature = "derive")] {
 /// use iot_twin::{Twin, TwinService};
@@ -82,6 +85,8 @@ pub struct TwinService {
     /// Up to where every report is in, and from where on they were made after the device's last restart.
     taken: u64,
     floor: u64,
+    /// Whether reports were left out because there were too many fields that the schema does not know.
+    crowded: bool,
 
     tell: bool,
     want: bool,
@@ -184,6 +189,7 @@ impl TwinService {
             reported: BTreeMap::new(),
             taken: 0,
             floor: 0,
+            crowded: false,
             tell: false,
             want: false,
             asked: 0,
@@ -211,7 +217,7 @@ impl TwinService {
     /// Starts in an epoch; without it, in the first.
     ///
     /// Give each life of a service a higher one than the last: a count of restarts, or the seconds since 1970 at
-    /// its start. Without that, an old message that crosses a restart can make the device skip a desired value
+    /// its start. A device follows at once to any below `0xf000_0000`, and above a few at a time. Without that, an old message that crosses a restart can make the device skip a desired value
     /// until the next exchange of digests.
     #[must_use]
     pub const fn in_epoch(mut self, epoch: u32) -> Self {

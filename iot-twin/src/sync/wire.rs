@@ -24,9 +24,9 @@ pub(super) const MAX_FIELDS: u8 = 23;
 const ARRAY: u8 = 0x80;
 /// Withdraws a desire: null.
 pub(super) const NULL: u8 = 0xf6;
-/// Is desired of a field that shall have no value: undefined.
+/// Is desired of a field that shall have no value: an empty list.
 #[cfg(feature = "alloc")]
-pub(super) const NONE: u8 = 0xf7;
+pub(super) const NONE: u8 = ARRAY;
 const DELTA: u8 = 0;
 const REPORT: u8 = 1;
 
@@ -60,7 +60,7 @@ pub(super) struct Digests {
 }
 
 /// The head of a desired field as it arrived; its value follows, or null, which withdraws the desire; that
-/// the field shall have no value is undefined.
+/// the field shall have no value is an empty list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DesiredLeaf {
     pub(super) id: u16,

@@ -61,7 +61,9 @@ fn a_withdrawn_desire_leaves_an_optional_field_as_it_is() {
 fn a_field_that_always_has_a_value_refuses_to_have_none() {
     let mut pair = pair();
     assert!(pair.service.set("fan", Value::Null).is_err());
-    pair.service.set_field(FieldId::new(1), Value::Null);
+    pair.service
+        .set_field(FieldId::new(1), Value::Null)
+        .unwrap();
     pair.settle();
     assert_eq!(pair.code("fan"), 400);
     pair.service.withdraw_field(FieldId::new(1));

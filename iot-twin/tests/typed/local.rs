@@ -156,7 +156,7 @@ fn or_true_stands_if_either_side_states_it() {
 
 /// A service by number, or one of another version, desires what the field cannot have.
 fn refused(pair: &mut Pair<Room>, id: u16, name: &str) {
-    pair.service.set_field(FieldId::new(id), "much");
+    pair.service.set_field(FieldId::new(id), "much").unwrap();
     pair.settle();
     assert_eq!(pair.code(name), 400);
     pair.boot();

@@ -130,9 +130,18 @@ impl TwinService {
         Ok(())
     }
 
-    /// Desires a value for the field with a number; nothing is checked here, the device will.
-    pub fn set_field(&mut self, id: FieldId, value: impl Into<Value>) {
-        self.wish(id, Some(value.into()));
+    /// Desires a value for the field with a number; whether the field can have it, the device will say.
+    ///
+    /// # Errors
+    ///
+    /// [`DesireError::Kind`] when it is none that any field has: a scalar, a text, a list of scalars, or null; and
+    /// [`DesireError::Range`] when it is more than 1,024 bytes long, encoded, or a list of more than 64. Nothing
+    /// has changed.
+    pub fn set_field(&mut self, id: FieldId, value: impl Into<Value>) -> Result<(), DesireError> {
+        let value = value.into();
+        fit::check(&value)?;
+        self.wish(id, Some(value));
+        Ok(())
     }
 
     /// Withdraws the desire for the field with a number: the device keeps the value it has.

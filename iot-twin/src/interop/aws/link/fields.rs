@@ -37,8 +37,11 @@ fn insert(tree: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// The fields of the twin that a tree has.
+/// The fields of the twin that a tree has; of a twin without a schema, whatever is in it.
 pub(super) fn own(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
+    if twin.schema_fields().is_empty() {
+        return tree.as_map().cloned().unwrap_or_default();
+    }
     let mut found = BTreeMap::new();
     for schema in twin.schema_fields() {
         let value = schema
