@@ -152,6 +152,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// What the service desires and the application has not answered for; also after every boot.
     ///
     /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version.
+    /// Set only what differs from [`state`](Self::state): right after a boot a field that is not desired shows what was on
+    /// record, which somebody's hand may have changed since.
     #[must_use]
     pub fn changed(&self) -> Option<Change<T::Desired>> {
         let mut offered = None;
@@ -183,7 +185,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             let Some(slot) = self.slots.as_mut().get_mut(index) else {
                 continue;
             };
-            let asked = slot.offered || slot.code.is_pending();
+            // The same "not yet" again is no answer.
+            let asked = slot.offered || (slot.code.is_pending() && !answer.is_pending());
             // What is not durable yet was not shown.
             if slot.stamp > version || slot.unsaved || !asked {
                 continue;
