@@ -4,9 +4,10 @@ use super::CoseError;
 use crate::codec::{self, FlatReader, Limits, Writer};
 use crate::crypto::SignatureAlgorithm;
 
-const ALGORITHM: i64 = 1;
-const CRITICAL: i64 = 2;
-const KEY_ID: i64 = 4;
+const ALGORITHM: i32 = 1;
+const CRITICAL: i32 = 2;
+const KEY_ID: i32 = 4;
+const OTHER: i32 = i32::MAX;
 const DIRECT: i64 = -6;
 
 const LIMITS: Limits = Limits::new(4_096, 6, 128);
@@ -92,55 +93,51 @@ pub struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Reads both headers; `protected` is the content of the byte string.
+    #[inline(never)]
     pub(super) fn decode(protected: &'a [u8], unprotected: &'a [u8]) -> Result<Self, CoseError> {
         let (mut algorithm, mut key_id) = (None, None);
-        // A zero-length string stands for the empty map (RFC 9052 §3).
-        if !protected.is_empty() {
-            codec::check(protected, LIMITS)?;
-            each(protected, |label, reader| match label {
-                ALGORITHM => {
-                    algorithm = Algorithm::from_number(reader.int());
-                    Ok(())
-                }
-                CRITICAL => Err(CoseError::Critical),
-                KEY_ID => {
-                    key_id = Some(reader.bytes());
-                    Ok(())
-                }
-                _ => Ok(()),
-            })?;
-        }
-        each(unprotected, |label, reader| match label {
-            // Unauthenticated where it must not be, or doubled between the headers.
-            ALGORITHM if algorithm.is_none() => Err(CoseError::Algorithm),
-            ALGORITHM | CRITICAL => Err(CoseError::Structure),
-            KEY_ID if key_id.is_some() => Err(CoseError::Structure),
-            KEY_ID => {
-                key_id = Some(reader.bytes());
-                Ok(())
+        let mut labels = Labels::protected(protected)?;
+        while let Some((label, mut value)) = labels.next() {
+            match label {
+                ALGORITHM => algorithm = Algorithm::from_number(value.int()),
+                CRITICAL => return Err(CoseError::Critical),
+                KEY_ID => key_id = Some(value.bytes()),
+                _ => {}
             }
-            _ => Ok(()),
-        })?;
-        Ok(Self {
-            algorithm: algorithm.ok_or(CoseError::Algorithm)?,
-            key_id,
-        })
+            labels.read(value);
+        }
+        labels.end()?;
+        // Before it an algorithm there would be unauthenticated.
+        let algorithm = algorithm.ok_or(CoseError::Algorithm)?;
+        let mut labels = Labels::of(unprotected);
+        while let Some((label, mut value)) = labels.next() {
+            match label {
+                // Doubled between the headers, or unauthenticated where it must not be.
+                KEY_ID if key_id.is_none() => key_id = Some(value.bytes()),
+                ALGORITHM | CRITICAL | KEY_ID => return Err(CoseError::Structure),
+                _ => {}
+            }
+            labels.read(value);
+        }
+        labels.end()?;
+        Ok(Self { algorithm, key_id })
     }
 }
 
 /// For a body whose signers have headers of their own.
 pub(super) fn nothing_critical(protected: &[u8], unprotected: &[u8]) -> Result<(), CoseError> {
-    if !protected.is_empty() {
-        codec::check(protected, LIMITS)?;
-        each(protected, |label, _| match label {
-            CRITICAL => Err(CoseError::Critical),
-            _ => Ok(()),
-        })?;
+    let mut labels = Labels::protected(protected)?;
+    while let Some((label, _)) = labels.next() {
+        if label == CRITICAL {
+            return Err(CoseError::Critical);
+        }
     }
-    each(unprotected, |label, _| match label {
-        CRITICAL => Err(CoseError::Structure),
-        _ => Ok(()),
-    })
+    labels.end()?;
+    let mut labels = Labels::of(unprotected);
+    while let Some((label, _)) = labels.next() {
+        labels.reader.require(label != CRITICAL);
+    }
+    labels.end()
 }
 
 /// The key id of a recipient that holds the key itself (RFC 9052 §8.5.1): the algorithm is -6, nothing is protected.
@@ -149,15 +146,17 @@ pub(super) fn direct<'a>(
     unprotected: &'a [u8],
 ) -> Result<Option<&'a [u8]>, CoseError> {
     let (mut is_direct, mut key_id) = (false, None);
-    each(unprotected, |label, reader| {
+    let mut labels = Labels::of(unprotected);
+    while let Some((label, mut value)) = labels.next() {
         match label {
-            ALGORITHM => is_direct = reader.int() == DIRECT,
-            CRITICAL => return Err(CoseError::Structure),
-            KEY_ID => key_id = Some(reader.bytes()),
+            ALGORITHM => is_direct = value.int() == DIRECT,
+            CRITICAL => value.require(false),
+            KEY_ID => key_id = Some(value.bytes()),
             _ => {}
         }
-        Ok(())
-    })?;
+        labels.read(value);
+    }
+    labels.end()?;
     if is_direct && protected.is_empty() {
         Ok(key_id)
     } else {
@@ -165,48 +164,62 @@ pub(super) fn direct<'a>(
     }
 }
 
-/// Calls `read` with each integer label of a checked map; it may read the value or leave it.
-#[inline(never)]
-fn walk<'a>(
-    map: &'a [u8],
-    read: &mut dyn FnMut(i64, &mut FlatReader<'a>) -> Result<(), CoseError>,
-) -> Result<(), CoseError> {
-    let mut reader = FlatReader::new(map);
-    for _ in 0..reader.map_len() {
-        let label = match reader.peek() {
-            Some(0 | 1) => Some(reader.int()),
-            // The specification has texts as labels too (RFC 9052 §1.4).
-            Some(3) => {
-                reader.item();
-                None
-            }
-            _ => return Err(CoseError::Structure),
-        };
-        let mut value = reader;
-        if let Some(label) = label {
-            read(label, &mut value)?;
-        }
-        reader.item();
-        // A failure to read the value, or to step over it.
-        if value.rest().is_none() || reader.rest().is_none() {
-            return Err(CoseError::Structure);
-        }
-    }
-    reader.is_empty().then_some(()).ok_or(CoseError::Structure)
+/// Goes through a checked map by label; what is not as it must be ends it, and is told at the end.
+struct Labels<'a> {
+    reader: FlatReader<'a>,
+    left: u32,
 }
 
-fn each<'a>(
-    map: &'a [u8],
-    mut read: impl FnMut(i64, &mut FlatReader<'a>) -> Result<(), CoseError>,
-) -> Result<(), CoseError> {
-    walk(map, &mut read)
+impl<'a> Labels<'a> {
+    fn of(map: &'a [u8]) -> Self {
+        let mut reader = FlatReader::new(map);
+        let left = reader.map_len();
+        Self { reader, left }
+    }
+
+    fn protected(map: &'a [u8]) -> Result<Self, CoseError> {
+        const EMPTY: &[u8] = &[0xa0];
+        // A zero-length string stands for the empty map (RFC 9052 §3).
+        let map = if map.is_empty() { EMPTY } else { map };
+        codec::check(map, LIMITS)?;
+        Ok(Self::of(map))
+    }
+
+    /// The next label and its value. The specification has texts as labels too (RFC 9052 §1.4): they are [`OTHER`], as
+    /// is what has more than 31 bits.
+    #[inline(never)]
+    fn next(&mut self) -> Option<(i32, FlatReader<'a>)> {
+        self.left = self.left.checked_sub(1)?;
+        let label = if self.reader.peek() == Some(3) {
+            self.reader.item();
+            OTHER
+        } else {
+            i32::try_from(self.reader.int()).unwrap_or(OTHER)
+        };
+        let value = self.reader;
+        self.reader.item();
+        self.reader.rest().map(|_| (label, value))
+    }
+
+    /// Says that a value was read, or could not be.
+    fn read(&mut self, value: FlatReader<'a>) {
+        self.reader.require(value.rest().is_some());
+    }
+
+    #[inline(never)]
+    fn end(&self) -> Result<(), CoseError> {
+        self.reader
+            .is_empty()
+            .then_some(())
+            .ok_or(CoseError::Structure)
+    }
 }
 
 pub(super) fn write_protected(
     writer: &mut Writer<'_>,
     algorithm: Algorithm,
 ) -> Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>> {
-    writer.map(1)?.i64(ALGORITHM)?.i64(algorithm.number())?.ok()
+    writer.map(1)?.i32(ALGORITHM)?.i64(algorithm.number())?.ok()
 }
 
 pub(super) fn write_unprotected(
@@ -214,7 +227,7 @@ pub(super) fn write_unprotected(
     key_id: Option<&[u8]>,
 ) -> Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>> {
     match key_id {
-        Some(id) => writer.map(1)?.i64(KEY_ID)?.bytes(id)?.ok(),
+        Some(id) => writer.map(1)?.i32(KEY_ID)?.bytes(id)?.ok(),
         None => writer.map(0)?.ok(),
     }
 }

@@ -6,10 +6,10 @@ use super::structure::{self, Signed, Tagged};
 use crate::codec::{self, FlatReader};
 use crate::crypto::{Mac, Verifier};
 
-const MAC0: u64 = 17;
-const SIGN1: u64 = 18;
-const MAC: u64 = 97;
-const SIGN: u64 = 98;
+const MAC0: u8 = 17;
+const SIGN1: u8 = 18;
+const MAC: u8 = 97;
+const SIGN: u8 = 98;
 
 /// A tagged `COSE_Sign1`, `COSE_Sign`, `COSE_Mac0` or `COSE_Mac` over a detached payload: the proofs in it, one by
 /// one.
@@ -33,7 +33,7 @@ const SIGN: u64 = 98;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Proofs<'a> {
-    kind: u64,
+    kind: u8,
     body: &'a [u8],
     unprotected: &'a [u8],
     // The one proof of a message that has only one.
@@ -46,7 +46,7 @@ pub struct Proofs<'a> {
 /// One of the [`Proofs`] of a message: a signature, or an authentication code for one recipient.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof<'a> {
-    context: &'static str,
+    kind: u8,
     body: &'a [u8],
     signer: Option<&'a [u8]>,
     header: Header<'a>,
@@ -64,7 +64,7 @@ impl<'a> Proofs<'a> {
     pub fn decode(input: &'a [u8]) -> Result<Self, CoseError> {
         codec::check(input, structure::LIMITS)?;
         let mut reader = FlatReader::new(input);
-        let kind = reader.tag();
+        let kind = u8::try_from(reader.tag()).unwrap_or(0);
         let items = reader.array_len();
         let (body, unprotected) = (reader.bytes(), reader.item());
         let detached = reader.null();
@@ -114,12 +114,7 @@ impl<'a> Proofs<'a> {
             return Err(CoseError::Algorithm);
         }
         Ok(Proof {
-            context: match self.kind {
-                SIGN1 => "Signature1",
-                SIGN => "Signature",
-                MAC0 => "MAC0",
-                _ => "MAC",
-            },
+            kind: self.kind,
             body: self.body,
             signer: Some(protected).filter(|_| self.kind == SIGN),
             header,
@@ -170,7 +165,12 @@ impl<'a> Proof<'a> {
 
     const fn signed<'p>(&'p self, payload: &'p [u8]) -> Signed<'p> {
         Signed {
-            context: self.context,
+            context: match self.kind {
+                SIGN1 => "Signature1",
+                SIGN => "Signature",
+                MAC0 => "MAC0",
+                _ => "MAC",
+            },
             protected: self.body,
             signer: self.signer,
             external: &[],

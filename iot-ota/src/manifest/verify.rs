@@ -161,7 +161,12 @@ pub(super) fn authenticate(
     for _ in 0..blocks {
         let block = wrapper.bytes();
         wrapper.rest().ok_or(VerifyError::Structure)?;
-        for proof in Proofs::decode(block).into_iter().flatten().flatten() {
+        let Ok(mut proofs) = Proofs::decode(block) else {
+            continue;
+        };
+        while let Some(proof) = proofs.next() {
+            // A bad one says nothing about the others.
+            let Ok(proof) = proof else { continue };
             let header = proof.header();
             let holds = if header.algorithm == Algorithm::Hmac256 {
                 let key = keys.mac(header);

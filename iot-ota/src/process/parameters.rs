@@ -14,10 +14,6 @@ struct Entry<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// There is no room for another parameter.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Full;
-
 impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
     pub(super) const EMPTY: Self = Self {
         entries: [Entry {
@@ -28,23 +24,19 @@ impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
         used: 0,
     };
 
-    /// Sets a parameter, or replaces it.
+    /// Sets a parameter, or replaces it; false when there is no room for another one.
     #[inline(never)]
-    pub(super) fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> Result<(), Full> {
-        let code = u8::try_from(code).map_err(|_| Full)?;
+    pub(super) fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> bool {
+        let used = self.entries.iter().take(self.used);
+        let is_old = |old: &Entry<'_>| old.place == place && i32::from(old.code) == code;
+        let at = used.into_iter().position(is_old).unwrap_or(self.used);
+        let (Some(entry), Ok(code)) = (self.entries.get_mut(at), u8::try_from(code)) else {
+            return false;
+        };
         let value = Some(value);
-        let entry = Entry { place, code, value };
-        let used = self.entries.iter_mut().take(self.used);
-        if let Some(old) = used
-            .into_iter()
-            .find(|old| old.place == place && old.code == code)
-        {
-            *old = entry;
-            return Ok(());
-        }
-        *self.entries.get_mut(self.used).ok_or(Full)? = entry;
-        self.used += 1;
-        Ok(())
+        *entry = Entry { place, code, value };
+        self.used = self.used.max(at + 1);
+        true
     }
 
     #[inline(never)]
