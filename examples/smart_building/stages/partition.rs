@@ -20,8 +20,8 @@ use crate::stage::Stages;
 use crate::world::{World, wing};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of twins, in both directions, for each device: an edit and its answer are two, and there are about ten rounds.
-const MOST_MESSAGES: u64 = 60;
+/// Of twins, in both directions, for each device. About ten are needed; a storm would be hundreds.
+const MOST_MESSAGES: u64 = 30;
 
 /// What the operator wants of every room.
 const DESIRED: Parts = Parts {
