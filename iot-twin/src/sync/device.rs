@@ -154,6 +154,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version, which
     /// answers for what was shown here last: what is offered again afterwards, because it was edited at the device or
     /// [released](Self::release), stays to be answered for.
+    /// Set only what differs from [`state`](Self::state): right after a boot a field that is not desired shows what was on
+    /// record, which somebody's hand may have changed since.
     #[must_use]
     pub fn changed(&mut self) -> Option<Change<T::Desired>> {
         let mut offered = None;
@@ -191,7 +193,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             let Some(slot) = self.slots.as_mut().get_mut(index) else {
                 continue;
             };
-            let asked = slot.offered || slot.code.is_pending();
+            // The same "not yet" again is no answer.
+            let asked = slot.offered || (slot.code.is_pending() && !answer.is_pending());
             if slot.stamp > version || !slot.shown || !asked {
                 continue;
             }
