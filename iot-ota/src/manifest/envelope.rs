@@ -180,19 +180,20 @@ impl<'a> SignedManifest<'a> {
     }
 
     /// A payload that travels in the envelope under a name such as `#firmware`.
-    #[inline(never)]
     pub(super) fn integrated(&self, name: &str) -> Option<&'a [u8]> {
-        let mut entries = Entries::of(self.map).flatten();
-        let found = entries.find(|entry| entry.key == Key::Name(name));
-        found.map(|entry| entry.content)
+        self.entry(Key::Name(name)).map(|entry| entry.content)
     }
 
     /// The element of that key, as a byte string with its head.
-    #[inline(never)]
     pub(super) fn element(&self, key: i32) -> Option<&'a [u8]> {
-        let mut entries = Entries::of(self.map).flatten();
-        let found = entries.find(|entry| entry.key == Key::Number(key));
-        found.map(|entry| entry.whole)
+        self.entry(Key::Number(key)).map(|entry| entry.whole)
+    }
+
+    #[inline(never)]
+    fn entry(&self, key: Key<'_>) -> Option<Entry<'a>> {
+        Entries::of(self.map)
+            .flatten()
+            .find(|entry| entry.key == key)
     }
 }
 
