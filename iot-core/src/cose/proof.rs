@@ -167,10 +167,10 @@ impl<'a> Proof<'a> {
     const fn signed<'p>(&'p self, payload: &'p [u8]) -> Signed<'p> {
         Signed {
             context: match self.kind {
-                SIGN1 => "Signature1",
-                SIGN => "Signature",
-                MAC0 => "MAC0",
-                _ => "MAC",
+                SIGN1 => structure::SIGNATURE1,
+                SIGN => structure::SIGNATURE,
+                MAC0 => structure::MAC0,
+                _ => structure::MAC,
             },
             protected: self.body,
             signer: self.signer,

@@ -144,8 +144,7 @@ impl<'a> Manifest<'a> {
     /// The commands that run before each other sequence.
     #[must_use]
     pub fn shared(&self) -> Option<Sequence<'a>> {
-        let value = find(self.common, SHARED)?;
-        Some(self.sequence_of(FlatReader::new(value).bytes()))
+        self.shared_bytes().map(|bytes| self.sequence_of(bytes))
     }
 
     /// The commands that check what is installed.
@@ -221,7 +220,7 @@ impl<'a> Manifest<'a> {
     }
 
     /// The commands of the part of that key, wherever it is.
-    pub(crate) fn commands(&self, key: i32) -> Option<Sequence<'a>> {
+    pub(super) fn commands(&self, key: i32) -> Option<Sequence<'a>> {
         self.severable(key).map(|bytes| self.sequence_of(bytes))
     }
 
@@ -230,8 +229,15 @@ impl<'a> Manifest<'a> {
         find(self.content, key)
     }
 
+    /// The shared sequence as CBOR.
+    #[inline(never)]
+    pub(crate) fn shared_bytes(&self) -> Option<&'a [u8]> {
+        find(self.common, SHARED).map(|value| FlatReader::new(value).bytes())
+    }
+
     /// The content of a part, be it here or in the envelope.
-    fn severable(&self, key: i32) -> Option<&'a [u8]> {
+    #[inline(never)]
+    pub(crate) fn severable(&self, key: i32) -> Option<&'a [u8]> {
         let mut value = self.part(key)?;
         if FlatReader::new(value).peek() == Some(4) {
             value = self.envelope.element(key)?;

@@ -155,10 +155,11 @@ pub(super) fn authenticate(
     for _ in 0..blocks {
         let block = wrapper.bytes();
         wrapper.rest().ok_or(VerifyError::Structure)?;
-        let Ok(mut proofs) = Proofs::decode(block) else {
+        let mut proofs = Proofs::decode(block);
+        let Ok(proofs) = proofs.as_mut() else {
             continue;
         };
-        while let Some(proof) = proofs.next() {
+        for proof in proofs {
             // A bad one says nothing about the others.
             let Ok(proof) = proof else { continue };
             let header = proof.header();

@@ -294,10 +294,9 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         let success = match manifest {
             None => false,
             Some(manifest) => {
-                let matches =
-                    expected.map(|expected| digests_equal(manifest.digest(), expected));
+                let matches = expected.map(|expected| digests_equal(manifest.digest(), expected));
                 if code == Some(11) && matches != Some(false) {
-                    let _ = self.descend(manifest);
+                    let _ = self.descend(&manifest);
                     return;
                 }
                 // Without a digest there is nothing that it could match.
