@@ -8,6 +8,8 @@ extern crate std;
 
 #[cfg(feature = "decrypt")]
 pub mod decrypt;
+#[cfg(feature = "encrypt")]
+pub mod encrypt;
 pub mod image;
 pub mod manifest;
 pub mod process;

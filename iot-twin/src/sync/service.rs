@@ -96,13 +96,22 @@ pub struct TwinService {
 #[derive(Clone)]
 struct Wish {
     version: u32,
-    /// The newest version that is on record and that this one, which is not, takes the place of; 0 for none.
-    replaced: u32,
+    hidden: Hidden,
     value: Value,
     encoded: Vec<u8>,
     answer: Option<Code>,
     stated: Mark,
     answered: Mark,
+}
+
+/// Which version of a field that is on record a newer one hides, as long as that is not on record itself.
+#[derive(Clone, Copy, Default)]
+struct Hidden {
+    /// It is one of these, both included; 0 when there is none.
+    from: u32,
+    upto: u32,
+    /// The lowest version of the field above it.
+    next: u32,
 }
 
 /// A reported field.
@@ -237,18 +246,16 @@ impl TwinService {
             self.open_epoch(self.epoch);
         }
         self.version += 1;
-        let recorded = self.stored.map_or(u32::MAX, Version::number);
+        let recorded = self.recorded().unwrap_or(0);
         let before = self.desired.get(&id);
-        let replaced = before.map_or(0, |wish| {
-            if wish.version <= recorded {
-                wish.version
-            } else {
-                wish.replaced
-            }
-        });
+        let hidden = match before {
+            Some(wish) if wish.version > recorded => wish.hidden,
+            Some(wish) => Hidden::of(wish.version, self.version),
+            None => Hidden::of(0, self.version),
+        };
         let mut wish = Wish {
             version: self.version,
-            replaced,
+            hidden,
             value,
             encoded,
             answer: None,
@@ -259,6 +266,24 @@ impl TwinService {
         self.desired.insert(id, wish);
         self.tell = true;
         self.doublings = 0;
+    }
+}
+
+impl Hidden {
+    const fn of(version: u32, next: u32) -> Self {
+        Self {
+            from: version,
+            upto: version,
+            next,
+        }
+    }
+
+    /// Everything up to a version is on record, but not what hides it.
+    fn record(&mut self, recorded: u32) {
+        if self.next <= recorded {
+            (self.from, self.upto) = (self.next, recorded);
+            self.next = recorded.saturating_add(1);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{LEAF, Mark, Told, TwinService};
+use super::{Hidden, LEAF, Mark, Told, TwinService};
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire;
 use crate::sync::wire::service::FullReport;
@@ -22,6 +22,8 @@ impl TwinService {
 
     /// The reported half: the newer version of each field wins.
     fn take_fields(&mut self, report: &FullReport<'_>) {
+        // What is not on record cannot have been answered: another process has given its number to something else.
+        let recorded = self.recorded().unwrap_or(0);
         for leaf in &report.fields {
             let Ok(value) = Value::from_cbor(leaf.value, LEAF) else {
                 continue;
@@ -49,6 +51,7 @@ impl TwinService {
                 && report.head.epoch == self.epoch
                 && let Some(wish) = self.desired.get_mut(&leaf.id)
                 && answered >= wish.version
+                && wish.version <= recorded
             {
                 if wish.answer != Some(code) {
                     self.log.mark(&mut wish.answered);
@@ -101,7 +104,8 @@ impl TwinService {
         let head = &report.head;
         let first = !core::mem::replace(&mut self.met, true);
         let ahead = head.epoch > self.epoch
-            || (head.epoch == self.epoch && (head.contiguous > self.version || first));
+            || (head.epoch == self.epoch
+                && (head.contiguous > self.recorded().unwrap_or(0) || first));
         if ahead && self.stored.is_some() {
             // Another process has gone on with this twin: its snapshot is to be read before anything is said.
             self.behind = true;
@@ -192,7 +196,8 @@ impl TwinService {
         self.version = 0;
         for wish in wishes {
             self.version += 1;
-            (wish.version, wish.replaced) = (self.version, 0);
+            wish.version = self.version;
+            wish.hidden = Hidden::of(0, self.version);
             wish.answer = None;
         }
         self.contiguous = 0;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decoder, Encoder};
 
-use super::{Mark, Told, TwinService, Wish};
+use super::{Hidden, Mark, Told, TwinService, Wish};
 use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire::VERSION_LIMIT;
@@ -321,7 +321,7 @@ impl TwinService {
         let desired = state.desired.iter().map(|field| {
             let wish = Wish {
                 version: field.version,
-                replaced: 0,
+                hidden: Hidden::of(0, field.version),
                 value: field.value.clone(),
                 encoded: field.value.to_cbor(),
                 answer: field.answer,
