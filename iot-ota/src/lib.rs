@@ -8,6 +8,7 @@ extern crate std;
 
 #[cfg(feature = "decrypt")]
 pub mod decrypt;
+pub mod delta;
 pub mod image;
 pub mod manifest;
 pub mod process;
