@@ -10,6 +10,7 @@ extern crate std;
 pub mod decrypt;
 #[cfg(feature = "encrypt")]
 pub mod encrypt;
+pub mod delta;
 pub mod image;
 pub mod manifest;
 pub mod process;
