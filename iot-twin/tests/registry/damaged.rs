@@ -12,7 +12,9 @@ use iot_twin::registry::{Expect, Redb, RedbError, Registry};
 use super::twins::{key, record};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-const TWINS: u64 = 60;
+const TWINS: u64 = 120;
+/// What the database reads and writes at once.
+const PAGE: usize = 4_096;
 /// Far beyond what the work takes on any machine: who is not done then waits for nobody.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -39,7 +41,8 @@ fn lived_with(bytes: &[u8]) -> Option<u32> {
                     matches!(error, RedbError::Corrupt | RedbError::Io(_)),
                     "{error}"
                 );
-                return done.send(None);
+                let _heard = done.send(None);
+                return;
             }
         };
         let registry = Registry::open(store);
@@ -50,7 +53,7 @@ fn lived_with(bytes: &[u8]) -> Option<u32> {
             let put = registry.put(&key, Expect::Any, record(7), NOW);
             failed += u32::from(block_on(put).is_err());
         }
-        done.send(Some(failed))
+        let _heard = done.send(Some(failed));
     });
     outcome
         .recv_timeout(PATIENCE)
@@ -68,11 +71,22 @@ fn a_damaged_file_is_refused_or_answers_with_errors_and_nobody_waits_for_ever() 
         Some(0) => {}
         Some(_) => failed += 1,
     };
-    for part in (1..40).step_by(2) {
+    // Most of a fresh file is empty: only what is written can be damaged.
+    let written: Vec<_> = (1..whole.len() / PAGE)
+        .map(|page| page * PAGE)
+        .filter(|from| whole[*from..from + PAGE].iter().any(|byte| *byte != 0))
+        .collect();
+    // Most pages are of the past: so it is many of them, at other places each time.
+    let cases = (0..12).map(|case| {
+        let pages = written.iter().skip(case % 6).step_by(6);
+        pages.map(|page| page + 64 + 300 * case).collect::<Vec<_>>()
+    });
+    for places in cases {
         let mut bytes = whole.clone();
-        let from = bytes.len() * part / 40;
-        for byte in bytes.iter_mut().skip(from).take(200) {
-            *byte ^= 0x5a;
+        for from in places {
+            bytes[from..from + 100]
+                .iter_mut()
+                .for_each(|byte| *byte ^= 0x5a);
         }
         count(&bytes);
     }
