@@ -25,7 +25,7 @@ struct Room {
     #[twin(desired, local = LocalSticky)]
     blinds: u16,
     #[twin(reported)]
-    round: u16,
+    measured: u16,
 }
 
 type RoomTwin = TwinDevice<Room, 2>;
@@ -38,6 +38,8 @@ const ROUNDS: u16 = 24;
 /// What is desired of the blinds, once; hands have it otherwise.
 const BLINDS: u16 = 7;
 const FIELDS: usize = 3;
+/// How often something is measured in a round.
+const MEASUREMENTS: usize = 24;
 const NOW: Now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
 
 #[entry]
@@ -68,7 +70,13 @@ async fn run(supply: &Supply) -> Result<[(&'static str, usize); 3], &'static str
     world.hold(&twin)?;
     while world.get(ROUND) <= ROUNDS {
         let (round, by_hand) = (world.get(ROUND), world.get(TURNED));
-        twin.report(|room| (room.blinds, room.round) = (by_hand, round));
+        twin.report(|room| room.blinds = by_hand);
+        // Enough that numbers of reports run out within a boot, and have to be reserved anew.
+        for _ in 0..MEASUREMENTS {
+            let measured = world.measure();
+            twin.report(|room| room.measured = measured);
+            settle(&mut twin, &mut store, &mut world).await?;
+        }
         for _ in 0..16 {
             settle(&mut twin, &mut store, &mut world).await?;
             if world.agrees(round) {
@@ -142,6 +150,8 @@ const REPORTS: usize = 4;
 const APPLIED: usize = 5;
 /// Up to which version reports were taken in.
 const TAKEN: usize = 6;
+/// What is measured: never the same twice.
+const MEASURED: usize = 7;
 /// The newest version of each field's value, and the value, from here on.
 const TOLD: usize = 8;
 const BLINDS_TOLD: usize = TOLD + 3;
@@ -165,6 +175,12 @@ impl<'s> World<'s> {
 
     fn set(&mut self, at: usize, number: u16) {
         self.file.write(2 * at, &number.to_le_bytes());
+    }
+
+    fn measure(&mut self) -> u16 {
+        let measured = self.get(MEASURED) + 1;
+        self.set(MEASURED, measured);
+        measured
     }
 
     /// Whatever the device has told of is still there after a start.
