@@ -121,7 +121,8 @@ fn edits_of_many_writers_all_count() {
             for _ in 0..50 {
                 let count = |twin: &mut TwinService| {
                     let before = twin.version().number();
-                    twin.set_field(FieldId::new(0), i64::from(before) + 1);
+                    twin.set_field(FieldId::new(0), i64::from(before) + 1)
+                        .unwrap();
                     Ok::<_, core::convert::Infallible>(())
                 };
                 // Who loses again and again is told, and tries again.

@@ -194,7 +194,8 @@ impl State {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(super) fn heard(&mut self, want: bool, acknowledged: u64) -> bool {
-        let anew = want || acknowledged > self.absolute(self.spoken);
+        // Long before their number ends, reports are counted from another base.
+        let anew = want || acknowledged > self.absolute(self.spoken) || self.last > 1 << 31;
         if anew {
             self.rebase(self.absolute(self.last).max(acknowledged));
             self.known = acknowledged;

@@ -41,16 +41,16 @@ impl TwinService {
         // What is not on record cannot have been answered: another process has given its number to something else.
         let recorded = self.recorded().unwrap_or(0);
         self.floor = self.floor.max(report.head.floor);
+        // Two lives of the device gave a version, because it lost its records or has older ones.
+        let mut twice = false;
         for leaf in &report.fields {
             let Ok(value) = Value::from_cbor(leaf.value, LEAF) else {
                 continue;
             };
             let version = leaf.version;
-            if self
-                .reported
-                .get(&leaf.id)
-                .is_some_and(|told| told.version >= version)
-            {
+            let known = self.reported.get(&leaf.id);
+            if let Some(told) = known.filter(|told| told.version >= version) {
+                twice |= told.version == version && told.value.to_cbor() != value.to_cbor();
                 continue;
             }
             if !self.has_room(leaf.id, &value) {
@@ -90,7 +90,7 @@ impl TwinService {
         self.tell |=
             gap || report.head.want || report.to != self.taken || !report.fields.is_empty();
         self.taken = self.taken.max(report.to);
-        if gap {
+        if gap || twice {
             self.ask();
         }
         if let Some(digests) = report.digests
