@@ -82,7 +82,7 @@ fn deltas_and_reports_are_as_described() {
                 .unwrap(),
             23 => device.report(|room| room.lamp.mode = Mode::Away),
             25 => service.withdraw("setpoint").unwrap(),
-            27 => service.set("level", Value::Null).unwrap(),
+            27 => service.set("level", iot_twin::Value::Null).unwrap(),
             30 => service.ask(),
             _ => {}
         }

@@ -78,7 +78,9 @@ fn update<const W: usize, const E: usize>(
 ) -> Outcome {
     let depth = depths[effort as usize];
     let subject = Updates::<W, E>::new(way, depth.batches);
-    let start = subject.factory(mode).expect("no power is cut in the factory");
+    let start = subject
+        .factory(mode)
+        .expect("no power is cut in the factory");
     let pages = (subject.pages(), 0);
     explore_from(subject, start, pages, effort, config, depth)
 }
