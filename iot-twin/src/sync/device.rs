@@ -16,6 +16,7 @@ use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
 use iot_core::{Channel, Engine, Instant, Now};
 
 use super::slot::{Code, Slot, SubTwin, Version};
+use super::wire;
 use crate::reflect::{Desired, Twin, field};
 use state::{Issued, State};
 
@@ -268,7 +269,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     fn tell_field(&mut self, index: usize) {
         self.told.copy(index, &self.actual);
         if let Some(field) = field::<T>(index) {
-            self.state.tell(self.slots.as_mut(), index, field.id);
+            let factor = wire::factor(field.id);
+            self.state.tell(self.slots.as_mut(), index, factor);
         }
     }
 }

@@ -144,7 +144,7 @@ impl TwinService {
             .iter()
             .filter(|(_, told)| told.version >= floor);
         current.fold(0, |sum, (&id, told)| {
-            sum.wrapping_add(wire::share(id, told.version))
+            sum.wrapping_add(wire::share(wire::factor(id), told.version))
         })
     }
 
@@ -216,7 +216,7 @@ impl TwinService {
             .filter(|(_, wish)| wish.answer != Some(Code::UNKNOWN));
         known.fold(0, |sum, (&id, wish)| {
             let version = Version::new(self.epoch, wish.version);
-            sum.wrapping_add(wire::check(id, version, &wish.encoded))
+            sum.wrapping_add(wire::check(wire::factor(id), version, &wish.encoded))
         })
     }
 
