@@ -172,7 +172,7 @@ impl<S: Store> Registry<S> {
     /// let (mut twin, mut expect) = registry.load(&key, fresh).await?;
     /// twin.set("lit", true)?; // or a message came in
     /// expect = registry.save(&key, expect, &twin, Timestamp::from_secs(1)).await?;
-    /// twin.stored(twin.version()); // now it may be sent
+    /// twin.stored(&twin.snapshot()); // now it may be sent
     /// # let _ = expect;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;

@@ -1,6 +1,6 @@
 //! What a service does with a registry: updates, desires, restarts.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use futures::FutureExt as _;
