@@ -8,7 +8,8 @@
 //! record is the old confirmed settings or the new ones, whole.
 //!
 //! A configuration is a twin's struct; a feature flag is a field of type `bool`. It is no twin itself: an application
-//! stages what a twin [desires](crate::TwinDevice::changed), and answers the twin with what became of it.
+//! stages what a twin [desires](crate::TwinDevice::changed), and answers the twin with what
+//! [became of it](Config::answer), also after a restart.
 //!
 //! | phase | what is in force | goes on with |
 //! |---|---|---|
@@ -33,6 +34,7 @@ use iot_core::engine::RecordKey;
 
 use crate::reflect::Twin;
 use crate::schema::FieldId;
+use crate::sync::{Code, Version};
 
 /// What proves that a device still works with its new settings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,6 +58,8 @@ pub struct Terms {
     pub within: Duration,
     /// How many restarts it may take; after one more it is over.
     pub restarts: u8,
+    /// For which version of a twin's desire, so that [`Config::answer`] knows; [`Version::ZERO`] for none.
+    pub answers: Version,
 }
 
 impl Terms {
@@ -66,6 +70,7 @@ impl Terms {
             proof: Proof::Health,
             within,
             restarts: 0,
+            answers: Version::ZERO,
         }
     }
 
@@ -76,6 +81,7 @@ impl Terms {
             proof: Proof::Reconnect,
             within,
             restarts: 0,
+            answers: Version::ZERO,
         }
     }
 
@@ -83,6 +89,13 @@ impl Terms {
     #[must_use]
     pub const fn restarts(mut self, restarts: u8) -> Self {
         self.restarts = restarts;
+        self
+    }
+
+    /// Is what a twin desires under this version: [`Config::answer`] tells what became of it.
+    #[must_use]
+    pub const fn answering(mut self, version: Version) -> Self {
+        self.answers = version;
         self
     }
 }
@@ -109,20 +122,34 @@ pub enum Phase {
 }
 
 /// How the last trial ended. It is durable.
+///
+/// As a twin's [`Code`] each has a number of its own, those of HTTP that come nearest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Ending {
-    /// It was proved good.
+    /// It was proved good: 200.
     Confirmed,
-    /// The application could not apply it.
+    /// The application could not apply it: 400.
     NotApplied,
-    /// The application found itself unwell.
+    /// The application found itself unwell: 417.
     Failed,
-    /// No proof came in time.
+    /// No proof came in time: 408.
     TimedOut,
-    /// The device restarted too often.
+    /// The device restarted too often: 503.
     Restarted,
+}
+
+impl From<Ending> for Code {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Confirmed => Self::APPLIED,
+            Ending::NotApplied => Self::REJECTED,
+            Ending::Failed => Self::new(417),
+            Ending::TimedOut => Self::new(408),
+            Ending::Restarted => Self::new(503),
+        }
+    }
 }
 
 /// Why settings cannot be tried; everything is as before.
@@ -193,6 +220,8 @@ pub struct Config<T> {
     /// How many trials were confirmed.
     revision: u32,
     ending: Option<Ending>,
+    /// For which version of a twin's desire the trial was that ended last.
+    answered: Version,
     records: RecordKey,
     restored: bool,
     /// Whether the records hold a trial.
@@ -213,6 +242,7 @@ impl<T: Twin + Clone> Config<T> {
             phase: Phase::Restoring,
             revision: 0,
             ending: None,
+            answered: Version::ZERO,
             records,
             restored: false,
             tried: false,
@@ -310,6 +340,50 @@ impl<T: Twin + Clone> Config<T> {
         self.ending
     }
 
+    /// What became of the last trial that was staged for a [version](Terms::answering) of a twin's desire, to
+    /// [acknowledge](crate::TwinDevice::acknowledge) it with: [`Code::PENDING`] until it is over, then how it
+    /// [ended](Ending). It is durable, so a desire that is offered again after a restart is not tried twice.
+    ///
+    /// ```
+    /// # #[cfg(feature = "derive")] {
+    /// use core::time::Duration;
+    /// use iot_twin::config::{Config, Phase, Terms};
+    /// use iot_twin::iot_core::Now;
+    /// use iot_twin::{Twin, TwinDevice};
+    ///
+    /// #[derive(Clone, Twin)]
+    /// struct Network {
+    ///     #[twin(desired, range = 1..=13)]
+    ///     channel: u8,
+    /// }
+    ///
+    /// /// What an application does after each turn of its node; applying the settings is left out.
+    /// fn settle(twin: &mut TwinDevice<Network, 4>, config: &mut Config<Network>) {
+    ///     if let Some((version, code)) = config.answer() {
+    ///         twin.acknowledge(version, code);
+    ///     }
+    ///     if config.phase() == Phase::Steady
+    ///         && let Some(change) = twin.changed()
+    ///     {
+    ///         let terms = Terms::reconnect(Duration::from_secs(60)).answering(change.version);
+    ///         let staged = config.stage(terms, |network| network.channel = change.channel, |_| true);
+    ///         if staged.is_err() {
+    ///             twin.acknowledge(change.version, false);
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn answer(&self) -> Option<(Version, Code)> {
+        let (version, code) = match (self.phase, self.ending) {
+            (Phase::Steady | Phase::Restoring, Some(ending)) => (self.answered, ending.into()),
+            (Phase::Steady | Phase::Restoring, None) => return None,
+            _ => (self.terms.answers, Code::PENDING),
+        };
+        (version > Version::ZERO).then_some((version, code))
+    }
+
     /// How many trials were confirmed.
     #[must_use]
     pub const fn revision(&self) -> u32 {
@@ -332,6 +406,7 @@ impl<T: Twin + Clone> Config<T> {
     fn end(&mut self, ending: Ending) {
         (self.phase, self.deadline_ms) = (Phase::Reverting, None);
         self.ending = Some(ending);
+        self.answered = self.terms.answers;
     }
 
     fn within_ms(&self) -> u64 {

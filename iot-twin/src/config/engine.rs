@@ -40,6 +40,7 @@ impl<T: Twin + Clone> Config<T> {
                 self.confirmed = self.trial.clone();
                 self.revision = self.revision.saturating_add(1);
                 self.ending = Some(Ending::Confirmed);
+                self.answered = self.terms.answers;
                 (self.phase, self.tried) = (Phase::Steady, false);
             }
             Phase::Reverting => (self.phase, self.tried) = (Phase::Restoring, false),

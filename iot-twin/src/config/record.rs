@@ -1,7 +1,8 @@
 //! What a configuration keeps across power cuts.
 //!
-//! One record for what is confirmed, `[format, revision, ending, [field, value, …]]`, and while something is tried one
-//! for the trial, `[format, proof, within, restarts, [field, value, …]]`, with the time in milliseconds. Fields that a
+//! One record for what is confirmed, `[format, revision, ending, answered, [field, value, …]]`, and while something is
+//! tried one for the trial, `[format, proof, within, restarts, answers, [field, value, …]]`, with the time in
+//! milliseconds. What a trial answers is a version of a twin, its epoch in the upper 32 bits, or 0. Fields that a
 //! firmware does not know are skipped, and those that are not on record have the factory's value.
 
 use core::time::Duration;
@@ -11,6 +12,7 @@ use iot_core::engine::{Batch, BatchWriter, RecordKey};
 use super::{Config, Ending, Phase, Proof, Terms};
 use crate::leaf::{LeafReader, LeafWriter};
 use crate::reflect::{Twin, field};
+use crate::sync::Version;
 
 const FORMAT: u64 = 1;
 
@@ -24,20 +26,22 @@ impl<T: Twin + Clone> Config<T> {
         }
         if key == self.records {
             let (revision, ending) = (input.u32(), input.unsigned());
+            let answered = version(&mut input);
             let mut confirmed = self.confirmed.clone();
-            if len == Some(4) && read(&mut confirmed, &mut input).is_some() {
+            if len == Some(5) && read(&mut confirmed, &mut input).is_some() {
                 (self.confirmed, self.revision) = (confirmed, revision);
-                self.ending = ending_of(ending);
+                (self.ending, self.answered) = (ending_of(ending), answered);
             }
             return;
         }
         let (proof, within, restarts) = (input.unsigned(), input.unsigned(), input.unsigned());
+        let answers = version(&mut input);
         let mut trial = self.confirmed.clone();
         let restarts = u8::try_from(restarts).ok();
         // A trial that cannot be read is over as well: its record has to go.
         self.tried = true;
         self.terms = Terms::health(Duration::ZERO);
-        if len == Some(5)
+        if len == Some(6)
             && read(&mut trial, &mut input).is_some()
             && let Some(restarts) = restarts
         {
@@ -50,6 +54,7 @@ impl<T: Twin + Clone> Config<T> {
                 },
                 within: Duration::from_millis(within),
                 restarts,
+                answers,
             };
         }
     }
@@ -64,18 +69,21 @@ impl<T: Twin + Clone> Config<T> {
                     u64::from(self.terms.proof == Proof::Reconnect),
                     u64::try_from(self.terms.within.as_millis()).ok()?,
                     self.terms.restarts.into(),
+                    bits(self.terms.answers),
                 ];
                 put(&mut batch, trial, &head, &self.trial)?;
             }
             // Both in one batch: a trial without its record is a confirmed one, or none.
             Phase::Confirming => {
                 let revision = self.revision.saturating_add(1).into();
-                let head = [revision, number_of(Some(Ending::Confirmed))];
+                let ending = number_of(Some(Ending::Confirmed));
+                let head = [revision, ending, bits(self.terms.answers)];
                 put(&mut batch, self.records, &head, &self.trial)?;
                 batch.remove(trial).ok()?;
             }
             _ => {
-                let head = [self.revision.into(), number_of(self.ending)];
+                let ending = number_of(self.ending);
+                let head = [self.revision.into(), ending, bits(self.answered)];
                 put(&mut batch, self.records, &head, &self.confirmed)?;
                 batch.remove(trial).ok()?;
             }
@@ -120,6 +128,16 @@ fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<()> {
         }
     }
     (len % 2 == 0 && input.is_at_end()).then_some(())
+}
+
+fn bits(version: Version) -> u64 {
+    u64::from(version.epoch()) << 32 | u64::from(version.number())
+}
+
+fn version(input: &mut LeafReader<'_>) -> Version {
+    let bits = input.unsigned();
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
+    Version::new(half(bits >> 32), half(bits))
 }
 
 const fn number_of(ending: Option<Ending>) -> u64 {

@@ -115,6 +115,8 @@ struct Known {
     /// Which life of the service used each epoch first, and which it is now.
     epochs: BTreeMap<u32, u64>,
     life: u64,
+    /// What the store of a service that has one holds.
+    store: Option<TwinState>,
 }
 
 impl<T: Twin, const PENDING: usize> World<T, PENDING> {
@@ -176,9 +178,17 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         self.known.life += 1;
     }
 
-    /// Puts the service's twin in another process: the same twin, gone on from the newest state in the store.
+    /// Puts the service's twin in another process: the same twin, gone on from a state in the store.
+    ///
+    /// It need not be the newest one: who is late must do no harm.
     pub fn move_service(&mut self, service: TwinService) {
         self.service = service;
+    }
+
+    /// States what the store holds now, for services that have one: from now on the device's claims are held against
+    /// that, and not against what the process in this world believes.
+    pub fn record(&mut self, state: &TwinState) {
+        self.known.store = Some(state.clone());
     }
 
     /// What both sides take for the time.

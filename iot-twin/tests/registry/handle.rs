@@ -6,10 +6,10 @@ use futures::executor::block_on;
 use iot_twin::iot_core::fleet::Selector;
 use iot_twin::iot_core::{TenantId, Timestamp};
 use iot_twin::registry::{
-    Draft, Event, Expect, Half, Is, Memory, Query, RecordError, Redb, RedbError, Registry, Store,
-    UpdateError, Watch,
+    Draft, Event, Expect, Half, Is, Memory, Query, RecordError, Redb, RedbError, Registry,
+    SaveError, Store, UpdateError, Watch,
 };
-use iot_twin::{Twin, TwinService, Value};
+use iot_twin::{FieldId, Twin, TwinService, Value};
 
 use super::twins::{draft, key, record};
 
@@ -89,6 +89,55 @@ fn a_service_goes_on_in_the_same_epoch_from_what_a_file_holds() {
 }
 
 #[test]
+fn a_twin_is_saved_with_its_labels_and_over_nobody_else() {
+    let registry = rooms(Memory::new());
+    let fresh = || TwinService::of::<Room>().with_store();
+    let (mut slow, at_first) = block_on(registry.load(&key(0), fresh())).unwrap();
+    let (mut fast, _) = block_on(registry.load(&key(0), fresh())).unwrap();
+    fast.set("setpoint", 19.0).unwrap();
+    let rests = block_on(registry.save(&key(0), at_first, &fast, NOW)).unwrap();
+    assert_ne!(rests, at_first);
+    slow.set("setpoint", 25.0).unwrap();
+    let late = block_on(registry.save(&key(0), at_first, &slow, NOW));
+    assert_eq!(late, Err(SaveError::Conflict));
+    // What is the same already is no change, and the next one rests on what there is.
+    assert_eq!(
+        block_on(registry.save(&key(0), rests, &fast, NOW)),
+        Ok(rests)
+    );
+    let stored = block_on(registry.read(&key(0))).unwrap().unwrap();
+    assert_eq!(Expect::At(stored.revision), rests);
+    assert_eq!(stored.record.label("site"), Some("north"));
+    let desired = stored.record.value(Half::Desired, "setpoint");
+    assert_eq!(desired, Some(Value::from(19.0)));
+}
+
+#[test]
+fn edits_of_many_writers_all_count() {
+    let registry = Registry::open(Memory::new());
+    let writers = (0..4).map(|_| {
+        let registry = registry.clone();
+        thread::spawn(move || {
+            for _ in 0..50 {
+                let count = |twin: &mut TwinService| {
+                    let before = twin.version().number();
+                    twin.set_field(FieldId::new(0), i64::from(before) + 1);
+                    Ok::<_, core::convert::Infallible>(())
+                };
+                // Who loses again and again is told, and tries again.
+                while block_on(registry.edit(&key(0), NOW, &TwinService::new(), count)).is_err() {}
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    writers
+        .into_iter()
+        .for_each(|writer| writer.join().unwrap());
+    let (twin, _) = block_on(registry.load(&key(0), TwinService::new())).unwrap();
+    assert_eq!(twin.version().number(), 200);
+}
+
+#[test]
 fn updates_of_many_writers_all_count() {
     let registry = Registry::open(Memory::new());
     let writers: Vec<_> = (0..4)
@@ -100,7 +149,7 @@ fn updates_of_many_writers_all_count() {
                         let before = found.map_or(0, |draft| {
                             let mut fields = draft.state().desired();
                             match fields.next().map(|field| &field.value) {
-                                Some(Value::Int(number)) => u64::try_from(*number).unwrap(),
+                                Some(Some(Value::Int(number))) => u64::try_from(*number).unwrap(),
                                 other => panic!("{other:?}"),
                             }
                         });

@@ -1,6 +1,6 @@
 //! A twin that several processes write, or one that must not start anew, with the help of a store.
 
-use super::{TwinService, TwinState};
+use super::{TwinService, TwinState, Wish};
 use crate::sync::slot::Version;
 
 impl TwinService {
@@ -8,7 +8,9 @@ impl TwinService {
     ///
     /// After each edit and each message, put [`snapshot`](Self::snapshot) into the store, by compare-and-set where
     /// others write too, and then say so with [`stored`](Self::stored): until then nothing is sent that the store
-    /// does not hold. Who loses the comparison, or [is behind](Self::is_behind), reads the store again, goes on
+    /// does not hold, and no version is claimed from that of a value on which an edit waits that is not stored: the
+    /// edit may never come to be, and then the value counts. So an edit may wait while others go on, or while
+    /// the one before it is being stored; it holds up what was stored after the value it would replace. Who loses the comparison, or [is behind](Self::is_behind), reads the store again, goes on
     /// [from there](Self::restored), and repeats its edit.
     ///
     /// ```
@@ -49,6 +51,11 @@ impl TwinService {
     pub fn stored(&mut self, version: Version) {
         if let Some(stored) = &mut self.stored {
             *stored = version.max(*stored);
+            let recorded = self.recorded().unwrap_or(0);
+            let newer = |wish: &&mut Wish| wish.version > recorded;
+            for wish in self.desired.values_mut().filter(newer) {
+                wish.hidden.record(recorded);
+            }
             self.tell |= self.has_more();
         }
     }
