@@ -188,7 +188,9 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         for number in known..copies {
             let mut buffer = [0; BUFFER];
             let word = buffer.get_mut(..F::WRITE_SIZE).unwrap_or(&mut []);
-            let read = self.flash.read(journal.saturating_add(mark_at::<F>(number)), word);
+            let read = self
+                .flash
+                .read(journal.saturating_add(mark_at::<F>(number)), word);
             // A word that reads as an error is one that a mark was written to.
             if read.is_err() || word.iter().any(|byte| *byte != 0xff) {
                 done = number.saturating_add(1);
@@ -239,7 +241,9 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         offset: u32,
         len: usize,
     ) -> Result<u32, FlashBanksError<F::Error, C::Error>> {
-        let end = u32::try_from(len).ok().and_then(|len| offset.checked_add(len));
+        let end = u32::try_from(len)
+            .ok()
+            .and_then(|len| offset.checked_add(len));
         if end.is_none_or(|end| end > self.layout.capacity) {
             return Err(FlashBanksError::OutOfRange);
         }
@@ -290,7 +294,9 @@ where
         let from = from.min(self.layout.capacity) / page * page;
         let start = self.at(bank, from, 0)?;
         let end = start.saturating_add(self.layout.capacity - from);
-        self.flash.erase(start, end).map_err(FlashBanksError::Flash)?;
+        self.flash
+            .erase(start, end)
+            .map_err(FlashBanksError::Flash)?;
         Ok(from)
     }
 
@@ -298,7 +304,9 @@ where
         let at = self.at(bank, offset, bytes.len())?;
         let whole = bytes.len() / F::WRITE_SIZE * F::WRITE_SIZE;
         let (whole, rest) = bytes.split_at_checked(whole).unwrap_or((bytes, &[]));
-        self.flash.write(at, whole).map_err(FlashBanksError::Flash)?;
+        self.flash
+            .write(at, whole)
+            .map_err(FlashBanksError::Flash)?;
         if rest.is_empty() {
             return Ok(());
         }

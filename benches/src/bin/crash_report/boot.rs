@@ -232,7 +232,10 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let status = booted.updater.status();
         let running = booted.updater.banks().running();
         let runs = self.what_runs(booted, running)?;
-        if status.running.is_some_and(|release| release.sequence != runs) {
+        if status
+            .running
+            .is_some_and(|release| release.sequence != runs)
+        {
             return Err(Violation::new(format!("{status:?}, but {runs} runs")));
         }
         let truths = world.read(|world| world.truths.clone());
@@ -259,7 +262,10 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let mut bytes = vec![0; PAGES * E];
         let at = self.runs_at(running) * E;
         ReadNorFlash::read(&mut flash, at as u32, &mut bytes).map_err(Violation::new)?;
-        let found = self.images.iter().position(|image| bytes.starts_with(image));
+        let found = self
+            .images
+            .iter()
+            .position(|image| bytes.starts_with(image));
         let found = found.ok_or_else(|| Violation::new("no whole image runs"))?;
         Ok(found as u64)
     }

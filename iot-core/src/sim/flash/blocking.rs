@@ -2,8 +2,8 @@
 
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
-use super::law::SimFlashError;
 use super::SimFlash;
+use super::law::SimFlashError;
 
 impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for SimFlash<WRITE, ERASE> {
     const READ_SIZE: usize = WRITE;

@@ -123,10 +123,7 @@ impl Layout {
 
     /// Where the image of `bank` lies while that of `placed` lies where images run.
     pub(super) const fn place_of<F: NorFlash>(&self, bank: Bank, placed: Bank) -> u32 {
-        let is_placed = matches!(
-            (bank, placed),
-            (Bank::A, Bank::A) | (Bank::B, Bank::B)
-        );
+        let is_placed = matches!((bank, placed), (Bank::A, Bank::A) | (Bank::B, Bank::B));
         match self.mode {
             Mode::Swap { run, .. } | Mode::Overwrite { run, .. } if is_placed => run,
             Mode::Direct { banks: [a, b], .. } | Mode::Overwrite { banks: [a, b], .. } => {

@@ -34,9 +34,8 @@ impl<C, const WRITE: usize, const ERASE: usize> FlashBanks<SimFlash<WRITE, ERASE
             return live.add_all();
         }
         let place = |bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, placement.placed));
-        let stored = |bank: Bank| {
-            pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, bank.other()))
-        };
+        let stored =
+            |bank: Bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, bank.other()));
         let copies = layout.copies::<SimFlash<WRITE, ERASE>>();
         match (placement.moving, layout.mode) {
             (None, mode) => {
@@ -55,7 +54,14 @@ impl<C, const WRITE: usize, const ERASE: usize> FlashBanks<SimFlash<WRITE, ERASE
                 live.add_bank(stored(Bank::A));
                 live.add_bank(stored(Bank::B));
             }
-            (Some(known), Mode::Swap { journal, run, other }) => {
+            (
+                Some(known),
+                Mode::Swap {
+                    journal,
+                    run,
+                    other,
+                },
+            ) => {
                 let journal = pages(journal);
                 let number = live.add_journal(journal, known.into(), copies as usize);
                 let copy = number.map(|number| {
@@ -136,7 +142,11 @@ fn add_value(value: Option<&[u8; PAYLOAD_BYTES]>, key: &mut KeyHasher) {
     key.word(u64::from(value.is_some()));
     let content = value.and_then(|value| value.get(5..RECORD_BYTES - 4));
     key.bytes(content.unwrap_or(&[]));
-    key.bytes(value.and_then(|value| value.get(RECORD_BYTES..)).unwrap_or(&[]));
+    key.bytes(
+        value
+            .and_then(|value| value.get(RECORD_BYTES..))
+            .unwrap_or(&[]),
+    );
 }
 
 fn seen_below(seen: &[Seen], below: impl Fn(&&Seen) -> bool) -> u64 {
@@ -168,7 +178,10 @@ impl<const WRITE: usize, const ERASE: usize> Live<'_, WRITE, ERASE> {
     fn add_journal(&mut self, page: usize, known: usize, copies: usize) -> Option<usize> {
         let (mut done, mut doubt) = (known, false);
         for number in known..copies {
-            let (page, word) = (page + number * WRITE / ERASE, number * WRITE % ERASE / WRITE);
+            let (page, word) = (
+                page + number * WRITE / ERASE,
+                number * WRITE % ERASE / WRITE,
+            );
             let kind = match self.flash.image().cell(page, word) {
                 Some(FlashCell::Erased) => 0,
                 Some(FlashCell::Attempted) => 1,

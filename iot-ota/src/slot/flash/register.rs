@@ -128,7 +128,11 @@ impl<const BYTES: usize> Register<BYTES> {
 
     /// Generation and value of a page as it reads now, marked or not.
     #[cfg(feature = "sim")]
-    pub(super) fn look<F: NorFlash>(&self, flash: &mut F, page: usize) -> Option<(u32, [u8; BYTES])> {
+    pub(super) fn look<F: NorFlash>(
+        &self,
+        flash: &mut F,
+        page: usize,
+    ) -> Option<(u32, [u8; BYTES])> {
         self.read_value(flash, page, &mut [0; BUFFER])
     }
 
@@ -141,7 +145,10 @@ impl<const BYTES: usize> Register<BYTES> {
     /// Makes sure that every later boot reads the value that this one read.
     ///
     /// It writes only when the power was cut while a value was written: at most three values.
-    pub(super) fn settle<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), WriteError<F::Error>> {
+    pub(super) fn settle<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+    ) -> Result<(), WriteError<F::Error>> {
         while let Some(page) = self.unsettled() {
             let value = self.value;
             self.put(flash, page, &value)?;
@@ -256,7 +263,9 @@ impl<const BYTES: usize> Register<BYTES> {
         let Some(stored) = buffer.get_mut(..F::WRITE_SIZE) else {
             return false;
         };
-        let at = self.page_at::<F>(page).saturating_add(size(Self::body::<F>()));
+        let at = self
+            .page_at::<F>(page)
+            .saturating_add(size(Self::body::<F>()));
         read(flash, at, stored).is_some() && mark.starts_with(stored)
     }
 
@@ -294,7 +303,10 @@ const fn fill_mark(buffer: &mut [u8; BUFFER]) {
 }
 
 /// Sizes of flash have 32 bits.
-#[expect(clippy::cast_possible_truncation, reason = "no flash has more than 4 GiB")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no flash has more than 4 GiB"
+)]
 pub(super) const fn size(bytes: usize) -> u32 {
     bytes as u32
 }

@@ -105,7 +105,9 @@ impl Truth {
                 }
                 // It rejected itself, and still runs until the reboot.
                 (None, Activity::Rejected) => {
-                    runs != self.active && named.is_none() && self.ended == Some((runs, End::SelfTest))
+                    runs != self.active
+                        && named.is_none()
+                        && self.ended == Some((runs, End::SelfTest))
                 }
                 _ => false,
             }
