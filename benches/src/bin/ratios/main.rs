@@ -22,7 +22,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 21] = [
+const ENTRIES: [Entry; 24] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -43,6 +43,9 @@ const ENTRIES: [Entry; 21] = [
     ("twin_document", twin::twin_document),
     ("registry_memory", registry::registry_memory),
     ("registry_twin_bytes", registry::registry_twin_bytes),
+    ("registry_redb_64", postgres::registry_redb_64),
+    ("registry_redb_256", postgres::registry_redb_256),
+    ("registry_redb_512", postgres::registry_redb_512),
     ("registry_redb", postgres::registry_redb),
 ];
 

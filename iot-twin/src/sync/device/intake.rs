@@ -12,7 +12,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub(super) fn delta(&mut self, payload: &[u8]) {
         let mut input = LeafReader::new(payload);
         let (delta, count) = Delta::read(&mut input, self.state.number);
-        if input.failed() {
+        if input.failed() || !self.state.may_hear(&delta) {
             return;
         }
         if delta.epoch < self.state.epoch {
@@ -119,6 +119,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 slot.held = held;
                 slot.code = code;
                 slot.offered = code.is_pending();
+                slot.shown = false;
+                // What was refused changes nothing of who was last at the field.
+                slot.edited &= code.is_rejected();
             }
         }
         self.state.touch();
@@ -138,7 +141,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let start = input.rest();
         let code = if !field.is_desired() {
             Code::READ_ONLY
-        } else if !field.optional && input.null() {
+        } else if input.null() {
             return Err(Code::APPLIED);
         } else {
             match self.desired.decode(index, input) {

@@ -30,8 +30,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Whether an edit stands against what has come to be desired.
     pub(super) fn outlives(&self, index: usize, field: &Field) -> bool {
         let slot = self.slots.as_ref().get(index);
-        let edited =
-            |slot: &Slot| slot.known && (slot.is_overridden() || slot.stamp == Version::ZERO);
+        let edited = |slot: &Slot| slot.known && slot.edited;
         if !slot.is_some_and(edited) || !field.is_edited() {
             return false;
         }
@@ -62,6 +61,7 @@ impl Slot {
         }
         self.unsaved = true;
         self.offered = false;
+        self.edited = true;
         if self.stamp > Version::ZERO {
             self.code = Code::OVERRIDDEN;
         }
@@ -71,6 +71,8 @@ impl Slot {
     pub(super) fn offer(&mut self) {
         self.unsaved = true;
         self.offered = true;
+        self.shown = false;
+        self.edited = false;
         self.code = Code::PENDING;
     }
 }
