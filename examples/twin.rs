@@ -223,7 +223,7 @@ pub fn live() -> Outcome<(Vec<Decision>, (u64, u64, u64))> {
     assert_eq!((room.setpoint, room.lit), (18.0, true));
 
     // A service without a schema asks for too much: the device refuses, and says so.
-    world.service.set_field(FieldId::new(0), 45.0);
+    world.service.set_field(FieldId::new(0), 45.0)?;
     assert_eq!(world.pass(600)?, Some((18.0, true, 20.4)));
     let answer = world.service.acknowledgement("setpoint");
     assert_eq!(answer.map(|answer| answer.code), Some(Code::OUT_OF_RANGE));

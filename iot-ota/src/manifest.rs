@@ -13,6 +13,7 @@ mod keys;
 mod keyset;
 mod parameter;
 mod plan;
+mod read;
 mod roles;
 mod verify;
 

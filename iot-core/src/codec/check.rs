@@ -229,14 +229,12 @@ fn item(input: &[u8], at: &mut usize) -> Result<(usize, bool), Fault> {
         24..=27 => 1 << (info - 24),
         _ => return Err(Fault::Form),
     };
-    let (argument, rest) = rest.split_at_checked(extra).ok_or(Fault::Truncated)?;
-    let argument = match extra {
-        0 => u64::from(info),
-        _ => argument
-            .iter()
-            .fold(0, |value, &byte| value << 8 | u64::from(byte)),
-    };
+    let (followers, rest) = rest.split_at_checked(extra).ok_or(Fault::Truncated)?;
     *at += 1 + extra;
+    // What does not fit is refused below, where it would be a length.
+    let argument = followers
+        .iter()
+        .fold(0, |value, &byte| value << 8 | usize::from(byte));
     if major == 7 {
         // Simple values below 32 have no two-byte form (RFC 8949 §3.3).
         return match info {
@@ -244,21 +242,27 @@ fn item(input: &[u8], at: &mut usize) -> Result<(usize, bool), Fault> {
             _ => Ok((0, false)),
         };
     }
-    let shortest = match extra {
-        0 => true,
-        1 => argument > 23,
-        // What the half of the bytes would hold.
-        _ => argument >> (4 * extra) != 0,
+    // Shorter is what fits into the first byte, or into half of those that follow.
+    let (upper, _) = followers.split_at(extra / 2);
+    let shorter = match extra {
+        0 => false,
+        1 => argument < 24,
+        _ => upper.iter().all(|&byte| byte == 0),
     };
-    if !shortest {
+    if shorter {
         return Err(Fault::NotShortest);
     }
-    let argument = usize::try_from(argument).unwrap_or(usize::MAX);
     let len = match major {
         0 | 1 => return Ok((0, false)),
-        5 => argument.saturating_mul(2),
         6 => 1,
+        _ if extra == 0 => info.into(),
+        _ if extra > size_of::<usize>() => usize::MAX,
         _ => argument,
+    };
+    let len = if major == 5 {
+        len.saturating_mul(2)
+    } else {
+        len
     };
     // Every child needs a byte: a length that cannot be true is refused before it is counted.
     let (content, _) = rest.split_at_checked(len).ok_or(Fault::Truncated)?;

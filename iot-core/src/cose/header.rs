@@ -4,10 +4,9 @@ use super::CoseError;
 use crate::codec::{self, FlatReader, Limits, Writer};
 use crate::crypto::SignatureAlgorithm;
 
-const ALGORITHM: i32 = 1;
-const CRITICAL: i32 = 2;
-const KEY_ID: i32 = 4;
-const OTHER: i32 = i32::MAX;
+const ALGORITHM: i64 = 1;
+const CRITICAL: i64 = 2;
+const KEY_ID: i64 = 4;
 const DIRECT: i64 = -6;
 
 const LIMITS: Limits = Limits::new(4_096, 6, 128);
@@ -95,49 +94,35 @@ impl<'a> Header<'a> {
     /// Reads both headers; `protected` is the content of the byte string.
     #[inline(never)]
     pub(super) fn decode(protected: &'a [u8], unprotected: &'a [u8]) -> Result<Self, CoseError> {
-        let (mut algorithm, mut key_id) = (None, None);
-        let mut labels = Labels::protected(protected)?;
-        while let Some((label, mut value)) = labels.next() {
-            match label {
-                ALGORITHM => algorithm = Algorithm::from_number(value.int()),
-                CRITICAL => return Err(CoseError::Critical),
-                KEY_ID => key_id = Some(value.bytes()),
-                _ => {}
-            }
-            labels.read(value);
+        let signed = Labels::protected(protected).ok_or(CoseError::Structure)?;
+        let beside = Labels::read(unprotected).ok_or(CoseError::Structure)?;
+        if signed.is_critical {
+            return Err(CoseError::Critical);
         }
-        labels.end()?;
-        // Before it an algorithm there would be unauthenticated.
+        let algorithm = signed.algorithm.and_then(Algorithm::from_number);
+        // Before it an algorithm beside would be unauthenticated.
         let algorithm = algorithm.ok_or(CoseError::Algorithm)?;
-        let mut labels = Labels::of(unprotected);
-        while let Some((label, mut value)) = labels.next() {
-            match label {
-                // Doubled between the headers, or unauthenticated where it must not be.
-                KEY_ID if key_id.is_none() => key_id = Some(value.bytes()),
-                ALGORITHM | CRITICAL | KEY_ID => return Err(CoseError::Structure),
-                _ => {}
-            }
-            labels.read(value);
+        // Doubled between the headers, or where it must not be.
+        let is_doubled = signed.key_id.is_some() && beside.key_id.is_some();
+        if beside.algorithm.is_some() || beside.is_critical || is_doubled {
+            return Err(CoseError::Structure);
         }
-        labels.end()?;
-        Ok(Self { algorithm, key_id })
+        Ok(Self {
+            algorithm,
+            key_id: signed.key_id.or(beside.key_id),
+        })
     }
 }
 
 /// For a body whose signers have headers of their own.
 pub(super) fn nothing_critical(protected: &[u8], unprotected: &[u8]) -> Result<(), CoseError> {
-    let mut labels = Labels::protected(protected)?;
-    while let Some((label, _)) = labels.next() {
-        if label == CRITICAL {
-            return Err(CoseError::Critical);
-        }
+    let signed = Labels::protected(protected).ok_or(CoseError::Structure)?;
+    let beside = Labels::read(unprotected).ok_or(CoseError::Structure)?;
+    match (signed.is_critical, beside.is_critical) {
+        (true, _) => Err(CoseError::Critical),
+        (_, true) => Err(CoseError::Structure),
+        _ => Ok(()),
     }
-    labels.end()?;
-    let mut labels = Labels::of(unprotected);
-    while let Some((label, _)) = labels.next() {
-        labels.reader.require(label != CRITICAL);
-    }
-    labels.end()
 }
 
 /// The key id of a recipient that holds the key itself (RFC 9052 §8.5.1): the algorithm is -6, nothing is protected.
@@ -145,73 +130,59 @@ pub(super) fn direct<'a>(
     protected: &'a [u8],
     unprotected: &'a [u8],
 ) -> Result<Option<&'a [u8]>, CoseError> {
-    let (mut is_direct, mut key_id) = (false, None);
-    let mut labels = Labels::of(unprotected);
-    while let Some((label, mut value)) = labels.next() {
-        match label {
-            ALGORITHM => is_direct = value.int() == DIRECT,
-            CRITICAL => value.require(false),
-            KEY_ID => key_id = Some(value.bytes()),
-            _ => {}
-        }
-        labels.read(value);
-    }
-    labels.end()?;
-    if is_direct && protected.is_empty() {
-        Ok(key_id)
+    let beside = Labels::read(unprotected).filter(|labels| !labels.is_critical);
+    let beside = beside.ok_or(CoseError::Structure)?;
+    if beside.algorithm == Some(DIRECT) && protected.is_empty() {
+        Ok(beside.key_id)
     } else {
         Err(CoseError::Algorithm)
     }
 }
 
-/// Goes through a checked map by label; what is not as it must be ends it, and is told at the end.
+/// What is looked at of one header.
+#[derive(Clone, Copy)]
 struct Labels<'a> {
-    reader: FlatReader<'a>,
-    left: u32,
+    algorithm: Option<i64>,
+    key_id: Option<&'a [u8]>,
+    is_critical: bool,
 }
 
 impl<'a> Labels<'a> {
-    fn of(map: &'a [u8]) -> Self {
+    /// A zero-length string stands for the empty map (RFC 9052 §3).
+    fn protected(map: &'a [u8]) -> Option<Self> {
+        let map = if map.is_empty() { &[0xa0] } else { map };
+        codec::check(map, LIMITS).ok()?;
+        Self::read(map)
+    }
+
+    /// Reads a map that was checked; `None` when something in it is of another type than it must be.
+    #[inline(never)]
+    fn read(map: &'a [u8]) -> Option<Self> {
         let mut reader = FlatReader::new(map);
-        let left = reader.map_len();
-        Self { reader, left }
-    }
-
-    fn protected(map: &'a [u8]) -> Result<Self, CoseError> {
-        const EMPTY: &[u8] = &[0xa0];
-        // A zero-length string stands for the empty map (RFC 9052 §3).
-        let map = if map.is_empty() { EMPTY } else { map };
-        codec::check(map, LIMITS)?;
-        Ok(Self::of(map))
-    }
-
-    /// The next label and its value. The specification has texts as labels too (RFC 9052 §1.4): they are [`OTHER`], as
-    /// is what has more than 31 bits.
-    #[inline(never)]
-    fn next(&mut self) -> Option<(i32, FlatReader<'a>)> {
-        self.left = self.left.checked_sub(1)?;
-        let label = if self.reader.peek() == Some(3) {
-            self.reader.item();
-            OTHER
-        } else {
-            i32::try_from(self.reader.int()).unwrap_or(OTHER)
+        let mut found = Self {
+            algorithm: None,
+            key_id: None,
+            is_critical: false,
         };
-        let value = self.reader;
-        self.reader.item();
-        self.reader.rest().map(|_| (label, value))
-    }
-
-    /// Says that a value was read, or could not be.
-    fn read(&mut self, value: FlatReader<'a>) {
-        self.reader.require(value.rest().is_some());
-    }
-
-    #[inline(never)]
-    fn end(&self) -> Result<(), CoseError> {
-        self.reader
-            .is_empty()
-            .then_some(())
-            .ok_or(CoseError::Structure)
+        for _ in 0..reader.map_len() {
+            // The specification has texts as labels too (RFC 9052 §1.4).
+            let label = if reader.peek() == Some(3) {
+                reader.item();
+                None
+            } else {
+                Some(reader.int())
+            };
+            let mut value = reader;
+            match label {
+                Some(ALGORITHM) => found.algorithm = Some(value.int()),
+                Some(CRITICAL) => found.is_critical = true,
+                Some(KEY_ID) => found.key_id = Some(value.bytes()),
+                _ => {}
+            }
+            reader.item();
+            reader.require(value.rest().is_some());
+        }
+        reader.is_empty().then_some(found)
     }
 }
 
@@ -219,7 +190,7 @@ pub(super) fn write_protected(
     writer: &mut Writer<'_>,
     algorithm: Algorithm,
 ) -> Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>> {
-    writer.map(1)?.i32(ALGORITHM)?.i64(algorithm.number())?.ok()
+    writer.map(1)?.i64(ALGORITHM)?.i64(algorithm.number())?.ok()
 }
 
 pub(super) fn write_unprotected(
@@ -227,7 +198,7 @@ pub(super) fn write_unprotected(
     key_id: Option<&[u8]>,
 ) -> Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>> {
     match key_id {
-        Some(id) => writer.map(1)?.i32(KEY_ID)?.bytes(id)?.ok(),
+        Some(id) => writer.map(1)?.i64(KEY_ID)?.bytes(id)?.ok(),
         None => writer.map(0)?.ok(),
     }
 }

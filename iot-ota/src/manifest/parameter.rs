@@ -225,6 +225,8 @@ impl<'a> ComponentId<'a> {
 
 impl PartialEq<[&[u8]]> for ComponentId<'_> {
     fn eq(&self, other: &[&[u8]]) -> bool {
-        self.segments().eq(other.iter().copied())
+        let mut reader = FlatReader::new(self.0);
+        let segments = usize::try_from(reader.array_len());
+        segments == Ok(other.len()) && other.iter().all(|own| reader.bytes() == *own)
     }
 }

@@ -7,7 +7,7 @@ use iot_core::crypto::Digest;
 use super::content::Manifest;
 use super::envelope::{Element, SignedManifest};
 use super::keys::ManifestKeys;
-use crate::image::digests_equal;
+use super::read;
 
 /// Why a manifest was refused; it says nothing about why a signature does not hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -134,18 +134,12 @@ impl<'a> SignedManifest<'a> {
         let signed = wrapper.bytes();
         wrapper.rest().ok_or(VerifyError::Structure)?;
         let roles = authenticate(wrapper, blocks, signed, keys)?;
-
-        // Only now is the digest worth reading, and only after it the manifest.
-        let expected = super::digest(signed).ok_or(VerifyError::Digest)?;
-        digest.update(self.manifest);
-        if !digests_equal(&digest.finish(), expected) {
-            return Err(VerifyError::Digest);
-        }
         let mut floor = floor.into();
         if keys.may_downgrade(roles) {
             floor.sequence = 0;
         }
-        Manifest::read(self, expected, roles, &mut digest, floor)
+        // Only now is the digest worth reading, and only after it the manifest.
+        read::read(self, signed, roles, &mut digest, floor)
     }
 }
 
@@ -161,10 +155,11 @@ pub(super) fn authenticate(
     for _ in 0..blocks {
         let block = wrapper.bytes();
         wrapper.rest().ok_or(VerifyError::Structure)?;
-        let Ok(mut proofs) = Proofs::decode(block) else {
+        let mut proofs = Proofs::decode(block);
+        let Ok(proofs) = proofs.as_mut() else {
             continue;
         };
-        while let Some(proof) = proofs.next() {
+        for proof in proofs {
             // A bad one says nothing about the others.
             let Ok(proof) = proof else { continue };
             let header = proof.header();

@@ -49,10 +49,10 @@ impl Checker<'_, '_> {
             self.component(Some(id), u32::try_from(index).unwrap_or(u32::MAX))?;
         }
         for key in sections {
-            if let Some(section) = manifest.commands(*key) {
-                self.sequence(section.as_bytes(), CommandSet::ALL, 0)?;
-                if let Some(shared) = manifest.shared() {
-                    self.sequence(shared.as_bytes(), SHARED, 0)?;
+            if let Some(section) = manifest.severable(*key) {
+                self.sequence(section, CommandSet::ALL, 0)?;
+                if let Some(shared) = manifest.shared_bytes() {
+                    self.sequence(shared, SHARED, 0)?;
                 }
             } else if manifest.part(*key).is_some() {
                 return self.fail(ProcessError::Severed { key: *key });

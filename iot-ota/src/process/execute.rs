@@ -125,7 +125,6 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         })
     }
 
-    #[inline(never)]
     fn condition(&self, code: i32, place: u8) -> Option<Check<'a>> {
         let own = match code {
             25 => DIGEST,
@@ -153,7 +152,6 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         value.rest().map(|_| check)
     }
 
-    #[inline(never)]
     fn effect(&self, code: i32, place: u8) -> Option<Effect<'a>> {
         let own = match code {
             31 => SOURCE,
@@ -211,6 +209,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         own.is_some_and(|own| self.bytes(place, code) == Some(own))
     }
 
+    #[inline(never)]
     fn identity(&self, place: u8) -> &Identity<'_> {
         let own = self.capabilities.components.get(usize::from(place));
         let own = own.and_then(|component| component.identity.as_ref());

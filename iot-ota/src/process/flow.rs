@@ -37,7 +37,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// The command under way ended. Its record comes first, if its author asked for one.
     pub(super) fn settle(&mut self, success: bool) {
         let wanted = if success { 1 } else { 2 };
-        if self.records && self.policy() & wanted != 0 {
+        if self.records && self.policy().unwrap_or(0) & wanted != 0 {
             self.recorded = Some(success);
         } else {
             self.advance(success);
@@ -98,9 +98,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     #[inline(never)]
     fn next_part(&mut self) -> Result<(), Failed> {
         let level = self.level();
-        let own = level.manifest.commands(level.key);
+        let own = level.manifest.severable(level.key);
         let (part, sequence) = match level.part {
-            Part::Start if own.is_some() => (Part::Shared, level.manifest.shared()),
+            Part::Start if own.is_some() => (Part::Shared, level.manifest.shared_bytes()),
             Part::Shared => (Part::Own, own),
             _ => {
                 self.end_section();
@@ -111,8 +111,8 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         level.part = part;
         match sequence {
             Some(sequence) => {
-                level.bytes = sequence.as_bytes();
-                self.enter(sequence.as_bytes(), Kind::Section)
+                level.bytes = sequence;
+                self.enter(sequence, Kind::Section)
             }
             None => Ok(()),
         }
@@ -169,9 +169,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// Goes down to a dependency: the same section of its manifest, with its own shared sequence (trust domains).
     #[inline(never)]
-    pub(super) fn descend(&mut self, manifest: Manifest<'a>) -> Result<(), Failed> {
+    pub(super) fn descend(&mut self, manifest: &Manifest<'a>) -> Result<(), Failed> {
         let (key, mut path) = (self.level().key, self.level().path);
-        if let Err(error) = check::manifest(&manifest, &[key], self.capabilities) {
+        if let Err(error) = check::manifest(manifest, &[key], self.capabilities) {
             return self.fail(error);
         }
         path.push(self.current().unwrap_or(u8::MAX));
@@ -179,7 +179,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let place = self.dependencies.get_mut(usize::from(self.depth));
         match place.filter(|_| self.depth < self.capabilities.dependencies) {
             Some(place) => {
-                let level = Level::new(manifest, key);
+                let level = Level::new(*manifest, key);
                 *place = Some(Level {
                     path,
                     above,
@@ -192,21 +192,19 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         }
     }
 
-    /// The reporting policy of the command under way; 0 for those without one.
+    /// The reporting policy of the command under way, if it has one.
     #[inline(never)]
-    fn policy(&self) -> u8 {
-        let command = self.command();
-        command
-            .and_then(|(code, raw, _)| policy(code, raw))
-            .unwrap_or(0)
+    fn policy(&self) -> Option<u8> {
+        let (code, raw, _) = self.command()?;
+        policy(code, raw)
     }
 
     /// The command under way, as a record of its success names it, or of its failure while that is handed out; `None` between two commands, and for those
     /// without a reporting policy.
     #[must_use]
     pub fn record(&self) -> Option<Record<'a>> {
-        let (code, raw, _) = self.command()?;
-        let policy = policy(code, raw)?;
+        let (code, ..) = self.command()?;
+        let policy = self.policy()?;
         let component = self.current()?.into();
         let (target, _) = self.target(component)?;
         Some(Record {

@@ -149,7 +149,8 @@ impl<'a> Level<'a> {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Part {
-    Start,
+    // Nothing is then all zeros for an optional level, and costs no copy.
+    Start = 1,
     Shared,
     Own,
 }
@@ -183,8 +184,8 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             capabilities,
             table: Table::EMPTY,
             first: Level::new(manifest, sections.first().copied().unwrap_or(0)),
-            dependencies: [const { None }; DEPENDENCIES],
-            frames: [Frame::new(0, 0, Kind::Section); FRAMES],
+            dependencies: const { [const { None }; DEPENDENCIES] },
+            frames: const { [Frame::new(0, 0, Kind::Section); FRAMES] },
             depth: 0,
             open: 0,
             left: capabilities.steps,
@@ -222,8 +223,13 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
     /// Hands out a [`Step::Record`] for each command whose author asked for one.
     #[must_use]
     pub const fn recording(mut self) -> Self {
-        self.records = true;
+        self.record_commands();
         self
+    }
+
+    /// The same without moving the process, which is more than a kilobyte long.
+    pub const fn record_commands(&mut self) {
+        self.records = true;
     }
 
     /// Where it is; `None` after more than 256 steps, when it can only be begun again.
@@ -288,10 +294,9 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         let success = match manifest {
             None => false,
             Some(manifest) => {
-                let matches =
-                    expected.map(|expected| digests_equal(manifest.digest(), expected));
+                let matches = expected.map(|expected| digests_equal(manifest.digest(), expected));
                 if code == Some(11) && matches != Some(false) {
-                    let _ = self.descend(manifest);
+                    let _ = self.descend(&manifest);
                     return;
                 }
                 // Without a digest there is nothing that it could match.

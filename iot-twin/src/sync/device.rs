@@ -16,6 +16,7 @@ use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
 use iot_core::{Channel, Engine, Instant, Now};
 
 use super::slot::{Code, Slot, SubTwin, Version};
+use super::wire;
 use crate::reflect::{Desired, Twin, field};
 use state::{Issued, State};
 
@@ -34,10 +35,13 @@ impl Timing {
     /// 5 s for an answer, 15 min between checks.
     pub const DEFAULT: Self = Self::new(Duration::from_secs(5), Duration::from_secs(900));
 
-    /// States both spans.
+    /// States both spans; each is at least a millisecond, or a device would do nothing but send.
     #[must_use]
     pub const fn new(resend: Duration, digest: Duration) -> Self {
-        Self { resend, digest }
+        Self {
+            resend: at_least(resend),
+            digest: at_least(digest),
+        }
     }
 }
 
@@ -62,6 +66,9 @@ impl<D> Deref for Change<D> {
 }
 
 /// A device's twin: an [`Engine`] for [`Channel::Twin`].
+///
+/// While its storage refuses what must become durable, it says nothing at all, for nothing of that may be told: to its
+/// service it is a device that is away.
 ///
 /// `PENDING` is how many desired fields are taken from one message; more than that are asked for again. Give the driver a buffer of at least [`BUFFER_BYTES`](Self::BUFFER_BYTES). Its records are keyed from
 /// [`RECORDS`](Self::RECORDS) on, one for each desired field and one for itself.
@@ -151,13 +158,21 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// What the service desires and the application has not answered for; also after every boot.
     ///
-    /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version.
+    /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version, which
+    /// answers for what was shown here last: what is offered again afterwards, because it was edited at the device or
+    /// [released](Self::release), stays to be answered for.
     /// Set only what differs from [`state`](Self::state): right after a boot a field that is not desired shows what was on
     /// record, which somebody's hand may have changed since.
     #[must_use]
-    pub fn changed(&self) -> Option<Change<T::Desired>> {
+    pub fn changed(&mut self) -> Option<Change<T::Desired>> {
         let mut offered = None;
-        for slot in self.slots().filter(|slot| slot.is_offered()) {
+        for slot in self
+            .slots
+            .as_mut()
+            .iter_mut()
+            .filter(|slot| slot.is_offered())
+        {
+            slot.shown = true;
             offered = offered.max(Some(slot.stamp));
         }
         let version = offered?;
@@ -187,8 +202,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             };
             // The same "not yet" again is no answer.
             let asked = slot.offered || (slot.code.is_pending() && !answer.is_pending());
-            // What is not durable yet was not shown.
-            if slot.stamp > version || slot.unsaved || !asked {
+            if slot.stamp > version || !slot.shown || !asked {
                 continue;
             }
             slot.offered = false;
@@ -204,6 +218,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
     }
 
+    /// Whether [`changed`](Self::changed) has something to show.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.slots().any(Slot::is_offered)
+    }
+
     /// Gives up every edit that overrides what is desired: the service's values are offered again.
     ///
     /// That is how a field with [`LocalSticky`](crate::schema::LocalEdit::LocalSticky) gets back under the service.
@@ -211,10 +231,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub fn release(&mut self) {
         for index in 0..T::COUNT {
             if let Some(slot) = self.slots.as_mut().get_mut(index)
-                && slot.held
-                && slot.is_overridden()
+                && core::mem::take(&mut slot.edited)
             {
-                slot.offer();
+                slot.unsaved = true;
+                if slot.held {
+                    slot.offer();
+                }
                 self.state.touch();
                 self.tell_field(index);
             }
@@ -247,7 +269,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     fn tell_field(&mut self, index: usize) {
         self.told.copy(index, &self.actual);
         if let Some(field) = field::<T>(index) {
-            self.state.tell(self.slots.as_mut(), index, field.id);
+            let factor = wire::factor(field.id);
+            self.state.tell(self.slots.as_mut(), index, factor);
         }
     }
 }
@@ -345,6 +368,14 @@ impl<T: Twin, const PENDING: usize> defmt::Format for TwinDevice<T, PENDING> {
             state.reserved,
             state.from()
         );
+    }
+}
+
+const fn at_least(span: Duration) -> Duration {
+    if span.as_millis() == 0 {
+        Duration::from_millis(1)
+    } else {
+        span
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn record(number: u32, round: u32) -> Result<Record, Box<dyn Error>> 
     let mut twin = TwinService::with_schema(Cow::Borrowed(&FIELDS));
     let value = |id: u16| f64::from(number % 1_000) + f64::from(round) + f64::from(id) / 64.0;
     for id in 1..=10 {
-        twin.set_field(FieldId::new(id), value(id));
+        twin.set_field(FieldId::new(id), value(id))?;
     }
     // What the device says of the other ten, as it would come over the link.
     let mut payload = [0; 256];

@@ -62,9 +62,10 @@ fn size_of_image() -> Option<usize> {
     let manifest = signed.verify(&keys, &mut Believer, opaque(SEQUENCE)).ok()?;
     let capabilities = opaque(&CAPABILITIES);
     let procedure = opaque(Procedure::Update);
-    let mut process = Process::<32>::new(manifest, procedure, capabilities)
-        .ok()?
-        .recording();
+    let mut process = Process::<32>::new(manifest, procedure, capabilities);
+    // Where it was made: it is the most that this needs of the stack.
+    let process = process.as_mut().ok()?;
+    process.record_commands();
     let mut room = [0; 64];
     let mut size = None;
     loop {
