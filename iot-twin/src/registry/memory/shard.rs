@@ -5,8 +5,6 @@ use alloc::vec::Vec;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use smallvec::SmallVec;
-
 use super::log::{Appended, Log, Logged};
 use crate::registry::change::{Change, CommitError, Revision, Stored};
 use crate::registry::key::TwinKey;
@@ -23,11 +21,8 @@ pub(super) struct Shards(Vec<Mutex<Shard>>);
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) current: Stored,
-    pub(super) past: Past,
+    pub(super) past: Vec<Stored>,
 }
-
-/// As many as are usually kept lie beside the current one: a place of their own would be one more to fetch.
-pub(super) type Past = SmallVec<[Stored; 2]>;
 
 /// The parts that a batch needs, locked in ascending order, so that no two batches wait for each other.
 pub(super) struct Guards<'a>(BTreeMap<usize, MutexGuard<'a, Shard>>);
@@ -105,7 +100,7 @@ impl Shards {
             }
             (None, Some(record)) => {
                 let current = Stored::new(revision, change.at, record);
-                let past = Past::default();
+                let past = Vec::new();
                 part.insert(change.key, Entry { current, past });
                 Replaced::default()
             }
@@ -205,7 +200,7 @@ impl Guards<'_> {
         match part.get_mut(&change.key) {
             Some(entry) => entry.follow(current, history),
             None => {
-                let past = Past::default();
+                let past = Vec::new();
                 part.insert(change.key, Entry { current, past });
                 Replaced::default()
             }

@@ -7,7 +7,7 @@ use iot_core::Timestamp;
 use minicbor::{Decoder, Encoder};
 
 use super::log::Log;
-use super::shard::{Entry, Past, Shards};
+use super::shard::{Entry, Shards};
 use super::{BACKLOG, HISTORY, Memory};
 use crate::registry::change::{Revision, Stored};
 use crate::registry::key::TwinKey;
@@ -153,7 +153,7 @@ impl Reader<'_> {
         let key = self.0.str().map_err(|_| malformed)?;
         let key: TwinKey = key.parse().map_err(|_| malformed)?;
         let current = self.stored()?;
-        let mut past = Past::default();
+        let mut past: Vec<Stored> = Vec::new();
         for _ in 0..self.count()? {
             let stored = self.stored()?;
             if past
