@@ -64,7 +64,10 @@ impl Vectors {
             }
             paths.sort();
             for path in paths {
-                if path.extension().is_some_and(|extension| extension == "suit") {
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension == "suit")
+                {
                     envelopes.push(fs::read(path)?);
                 }
             }
@@ -79,9 +82,7 @@ impl Vectors {
         let (x, y) = point.split_at(32);
         let mut key = CoseKey::new(KeyType::Ec2);
         key.alg(CoseAlg::ES256);
-        let built = key.crv(Curve::P256).is_ok()
-            && key.x(x).is_ok()
-            && key.y(y).is_ok();
+        let built = key.crv(Curve::P256).is_ok() && key.x(x).is_ok() && key.y(y).is_ok();
         let mut set: CoseKeySetBuilder<200> =
             CoseKeySetBuilder::try_new().map_err(|_| "no key set")?;
         let pushed = built && set.push_key(key).is_ok();
