@@ -252,8 +252,11 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let select = match reader.peek() {
             Some(7) => Select::Every,
             Some(4) => Select::List(offset_of(self.level().bytes, raw)),
-            // No component has an index that does not fit.
-            _ => Select::One(u8::try_from(reader.uint()).unwrap_or(u8::MAX)),
+            _ => match u8::try_from(reader.uint()) {
+                Ok(index) => Select::One(index),
+                // No component has an index that does not fit.
+                Err(_) => return self.fail_index(),
+            },
         };
         let group = !matches!(select, Select::One(_));
         // Without order a sequence is about one component, the first that it chooses (§6.7).
