@@ -34,6 +34,11 @@ step_tools() {
         python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
         python3 -m pip install --quiet --root-user-action ignore --target "$target/moto" 'moto[server]==5.2.1'
     fi
+    # COSE as others understand it, for the manifest tool; the same way.
+    if ! python3 -c 'import cbor2, pycose' 2>/dev/null; then
+        python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
+        python3 -m pip install --quiet --root-user-action ignore --target "$target/pycose" cbor2==6.3.0 pycose==1.1.0
+    fi
     local tool
     for tool in cargo-hack cargo-deny cargo-fuzz; do
         # The tools are not the project's code: a target folder of their own would only fill the disk.

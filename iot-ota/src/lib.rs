@@ -8,6 +8,7 @@ extern crate std;
 
 #[cfg(feature = "decrypt")]
 pub mod decrypt;
+pub mod delta;
 #[cfg(feature = "encrypt")]
 pub mod encrypt;
 pub mod image;

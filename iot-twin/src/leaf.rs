@@ -217,7 +217,7 @@ impl<L: Leaf> Leaf for Option<L> {
         }
     }
     fn decode(&mut self, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
-        if input.null() {
+        if input.none() {
             *self = None;
             return Ok(());
         }

@@ -144,7 +144,10 @@ fn a_value_outside_the_range_is_refused_by_the_device_and_the_old_one_stands() {
         (Value::from("warm"), Code::REJECTED),
         (Value::Float(f64::NAN), Code::OUT_OF_RANGE),
     ] {
-        world.service_mut().set_field(FieldId::new(0), value);
+        world
+            .service_mut()
+            .set_field(FieldId::new(0), value)
+            .unwrap();
         world.settle(&mut heater).unwrap();
         assert_eq!(
             world.service().acknowledgement("setpoint").unwrap().code,
@@ -167,9 +170,18 @@ fn a_value_outside_the_range_is_refused_by_the_device_and_the_old_one_stands() {
 #[test]
 fn unknown_and_reported_fields_are_answered_for() {
     let mut world = world();
-    world.service_mut().set_field(FieldId::new(3), 20.0);
-    world.service_mut().set_field(FieldId::new(99), 1_u8);
-    world.service_mut().set_field(FieldId::new(100), true);
+    world
+        .service_mut()
+        .set_field(FieldId::new(3), 20.0)
+        .unwrap();
+    world
+        .service_mut()
+        .set_field(FieldId::new(99), 1_u8)
+        .unwrap();
+    world
+        .service_mut()
+        .set_field(FieldId::new(100), true)
+        .unwrap();
     settle(&mut world);
     let code = |id| {
         world

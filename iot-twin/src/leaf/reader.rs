@@ -9,6 +9,8 @@ const ARRAY: u8 = 4;
 const FALSE: u8 = 7 << 5 | 20;
 const TRUE: u8 = 7 << 5 | 21;
 const NULL: u8 = 7 << 5 | 22;
+/// A list of nothing.
+const EMPTY: u8 = ARRAY << 5;
 /// No value begins with a break (RFC 8949 §3.2.1).
 const NOTHING: u8 = 0xff;
 
@@ -104,6 +106,17 @@ impl<'a> LeafReader<'a> {
             self.head();
         }
         null
+    }
+
+    /// Whether the next value says that there is none, null or an empty list; then it is read.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    pub(crate) fn none(&mut self) -> bool {
+        let none = matches!(self.rest.first(), Some(&(NULL | EMPTY)));
+        if none {
+            self.head();
+        }
+        none
     }
 
     /// Whether something was not as it had to be.

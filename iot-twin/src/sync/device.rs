@@ -151,11 +151,21 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// What the service desires and the application has not answered for; also after every boot.
     ///
-    /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version.
+    /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version, which
+    /// answers for what was shown here last: what is offered again afterwards, because it was edited at the device or
+    /// [released](Self::release), stays to be answered for.
+    /// Set only what differs from [`state`](Self::state): right after a boot a field that is not desired shows what was on
+    /// record, which somebody's hand may have changed since.
     #[must_use]
-    pub fn changed(&self) -> Option<Change<T::Desired>> {
+    pub fn changed(&mut self) -> Option<Change<T::Desired>> {
         let mut offered = None;
-        for slot in self.slots().filter(|slot| slot.is_offered()) {
+        for slot in self
+            .slots
+            .as_mut()
+            .iter_mut()
+            .filter(|slot| slot.is_offered())
+        {
+            slot.shown = true;
             offered = offered.max(Some(slot.stamp));
         }
         let version = offered?;
@@ -183,9 +193,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             let Some(slot) = self.slots.as_mut().get_mut(index) else {
                 continue;
             };
-            let asked = slot.offered || slot.code.is_pending();
-            // What is not durable yet was not shown.
-            if slot.stamp > version || slot.unsaved || !asked {
+            // The same "not yet" again is no answer.
+            let asked = slot.offered || (slot.code.is_pending() && !answer.is_pending());
+            if slot.stamp > version || !slot.shown || !asked {
                 continue;
             }
             slot.offered = false;
@@ -201,6 +211,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
     }
 
+    /// Whether [`changed`](Self::changed) has something to show.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.slots().any(Slot::is_offered)
+    }
+
     /// Gives up every edit that overrides what is desired: the service's values are offered again.
     ///
     /// That is how a field with [`LocalSticky`](crate::schema::LocalEdit::LocalSticky) gets back under the service.
@@ -208,10 +224,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub fn release(&mut self) {
         for index in 0..T::COUNT {
             if let Some(slot) = self.slots.as_mut().get_mut(index)
-                && slot.held
-                && slot.is_overridden()
+                && core::mem::take(&mut slot.edited)
             {
-                slot.offer();
+                slot.unsaved = true;
+                if slot.held {
+                    slot.offer();
+                }
                 self.state.touch();
                 self.tell_field(index);
             }

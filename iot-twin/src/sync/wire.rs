@@ -9,14 +9,24 @@ use crate::schema::FieldId;
 
 /// The format this crate speaks.
 const FORMAT: u8 = 1;
-/// Reported versions stay below, so that a hostile number cannot exhaust them.
+/// Reported versions stay below.
 pub(super) const VERSION_LIMIT: u64 = 1 << 62;
+/// So far above what is known a version may be: more than a device ever reports. Then one hostile number, or one
+/// that a fault made, cannot exhaust them.
+pub(super) const VERSION_LEAP: u64 = 1 << 40;
+/// Epochs up to here may follow on any other, such as the seconds since 1970; above, a few at a time, for the same
+/// reason.
+const EPOCH_LEAPS: u32 = 0xf000_0000;
+const EPOCH_LEAP: u32 = 1 << 16;
 /// The most fields of one message: its count is one byte, which can be filled in at the end.
 pub(super) const MAX_FIELDS: u8 = 23;
 
 const ARRAY: u8 = 0x80;
-/// The encoding of null.
+/// Withdraws a desire: null.
 pub(super) const NULL: u8 = 0xf6;
+/// Is desired of a field that shall have no value: an empty list.
+#[cfg(feature = "alloc")]
+pub(super) const NONE: u8 = ARRAY;
 const DELTA: u8 = 0;
 const REPORT: u8 = 1;
 
@@ -49,7 +59,8 @@ pub(super) struct Digests {
     pub(super) reported: u32,
 }
 
-/// The head of a desired field as it arrived; its value follows, or null, which withdraws the desire.
+/// The head of a desired field as it arrived; its value follows, or null, which withdraws the desire; that
+/// the field shall have no value is an empty list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DesiredLeaf {
     pub(super) id: u16,
@@ -85,6 +96,11 @@ impl DesiredLeaf {
             number: input.u32(),
         }
     }
+}
+
+/// Whether an epoch may follow on another one.
+pub(super) const fn may_follow(epoch: u32, on: u32) -> bool {
+    epoch < EPOCH_LEAPS || epoch.saturating_sub(on) <= EPOCH_LEAP
 }
 
 /// A desired value's share of the digest; none when it was withdrawn, so that a service may forget that it was.

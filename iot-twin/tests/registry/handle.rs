@@ -149,7 +149,7 @@ fn updates_of_many_writers_all_count() {
                         let before = found.map_or(0, |draft| {
                             let mut fields = draft.state().desired();
                             match fields.next().map(|field| &field.value) {
-                                Some(Value::Int(number)) => u64::try_from(*number).unwrap(),
+                                Some(Some(Value::Int(number))) => u64::try_from(*number).unwrap(),
                                 other => panic!("{other:?}"),
                             }
                         });

@@ -23,7 +23,11 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
+<<<<<<< HEAD
 const ENTRIES: [Entry; 22] = [
+=======
+const ENTRIES: [Entry; 23] = [
+>>>>>>> main
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -45,6 +49,9 @@ const ENTRIES: [Entry; 22] = [
     ("twin_document", twin::twin_document),
     ("registry_memory", registry::registry_memory),
     ("registry_twin_bytes", registry::registry_twin_bytes),
+    ("registry_redb_64", postgres::registry_redb_64),
+    ("registry_redb_256", postgres::registry_redb_256),
+    ("registry_redb_512", postgres::registry_redb_512),
     ("registry_redb", postgres::registry_redb),
 ];
 

@@ -12,7 +12,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub(super) fn delta(&mut self, payload: &[u8]) {
         let mut input = LeafReader::new(payload);
         let (delta, count) = Delta::read(&mut input, self.state.number);
-        if input.failed() {
+        if input.failed() || !self.state.may_hear(&delta) {
             return;
         }
         if delta.epoch < self.state.epoch {
@@ -114,6 +114,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 slot.held = code.is_pending();
                 slot.code = if overridden { Code::OVERRIDDEN } else { code };
                 slot.offered = slot.code.is_pending();
+                slot.shown = false;
+                // What was refused changes nothing of who was last at the field.
+                slot.edited &= overridden || code.is_rejected();
             }
         }
         self.state.touch();
@@ -127,7 +130,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let start = input.clone();
         let code = if !field.is_desired() {
             Code::READ_ONLY
-        } else if !field.optional && input.null() {
+        } else if input.null() {
             return Code::APPLIED;
         } else {
             match self.desired.decode(index, input) {

@@ -29,7 +29,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// Whether an edit stands against what has come to be desired.
     pub(super) fn outlives(&self, slot: &Slot, index: usize) -> bool {
-        let edited = slot.known && (slot.is_overridden() || slot.stamp == Version::ZERO);
+        let edited = slot.known && slot.edited;
         let Some(field) = field::<T>(index).filter(|field| edited && field.is_edited()) else {
             return false;
         };
@@ -60,6 +60,7 @@ impl Slot {
         }
         self.unsaved = true;
         self.offered = false;
+        self.edited = true;
         if self.stamp > Version::ZERO {
             self.code = Code::OVERRIDDEN;
         }
@@ -69,6 +70,8 @@ impl Slot {
     pub(super) fn offer(&mut self) {
         self.unsaved = true;
         self.offered = true;
+        self.shown = false;
+        self.edited = false;
         self.code = Code::PENDING;
     }
 }

@@ -182,6 +182,12 @@ impl State {
         self.digest_at = now.saturating_add(self.digest_ms.into());
     }
 
+    /// Whether the numbers of a delta are such as a service can come to.
+    pub(super) const fn may_hear(&self, delta: &Delta) -> bool {
+        let newest = self.absolute(self.last).saturating_add(wire::VERSION_LEAP);
+        delta.acknowledged <= newest && wire::may_follow(delta.epoch, self.epoch)
+    }
+
     /// The service has been heard, and need not be asked ever less often. Says whether everything has to be told
     /// again: it asks for that, or it knows versions that no life of the device that left records can have sent, so that
     /// they were lost. Then what is told comes above all that either knows.

@@ -2,7 +2,7 @@
 //!
 //! One record for the twin, `[format, epoch, contiguous, reserved, fingerprint]`, and one for each field that was
 //! desired or edited, `[format, epoch, version, check, code, flags, value?, value?]`: the desired value when it is held
-//! (flag 1), then the actual one when it is known (flag 2).
+//! (flag 1), then the actual one when it is known (flag 2); flag 4 says that an edit stands.
 
 use iot_core::engine::{Batch, BatchWriter, RecordKey};
 
@@ -159,7 +159,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             slot.stamp.number().into(),
             slot.check.into(),
             slot.code.get().into(),
-            u64::from(slot.held) | u64::from(known) << 1,
+            u64::from(slot.held) | u64::from(known) << 1 | u64::from(slot.edited) << 2,
         ];
         let id = 1 + u32::from(field.id.get());
         self.put(batch, id, &numbers, (index, slot.held, known))
@@ -203,6 +203,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         };
         let flags = input.unsigned();
         (slot.held, slot.known) = (flags & 1 != 0, flags & 2 != 0);
+        slot.edited = flags & 4 != 0;
         if slot.held {
             self.desired.decode(index, input).ok()?;
         }

@@ -71,7 +71,7 @@ pub enum EditError {
 }
 
 impl Edit {
-    /// Desires a value for a field of the schema.
+    /// Desires a value for a field of the schema; null is that an optional one shall have none.
     #[must_use]
     pub fn set(name: &str, value: impl Into<Value>) -> Self {
         Self {
@@ -155,10 +155,10 @@ impl TwinService {
         edits.iter().map(|edit| self.edit(edit)).collect()
     }
 
-    fn judge(&self, edit: &Edit) -> Result<(FieldId, Value), EditError> {
+    fn judge(&self, edit: &Edit) -> Result<(FieldId, Option<Value>), EditError> {
         let schema = self.schema(&edit.name)?;
         let id = schema.field.id;
-        let desired = self.desired.get(&id).filter(|wish| !wish.value.is_null());
+        let desired = self.desired.get(&id).filter(|wish| wish.value.is_some());
         match &edit.condition {
             None => {}
             Some(Condition::Version(version)) => {
@@ -169,19 +169,19 @@ impl TwinService {
             }
             Some(Condition::Value(value)) => {
                 let expected = fit(schema, value.clone())?;
-                if desired.is_none_or(|wish| wish.value != expected) {
+                if desired.is_none_or(|wish| wish.value.as_ref() != Some(&expected)) {
                     return Err(EditError::Value);
                 }
             }
         }
         let value = match &edit.value {
-            Some(value) => fit(schema, value.clone())?,
-            None => Value::Null,
+            Some(value) => Some(fit(schema, value.clone())?),
+            None => None,
         };
         Ok((id, value))
     }
 
-    fn make(&mut self, id: FieldId, value: Value) -> Version {
+    fn make(&mut self, id: FieldId, value: Option<Value>) -> Version {
         self.wish(id, value);
         let number = self.desired.get(&id).map_or(0, |wish| wish.version);
         Version::new(self.epoch, number)

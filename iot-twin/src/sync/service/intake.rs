@@ -1,17 +1,23 @@
 //! What a service learns from a report.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Hidden, LEAF, Mark, Told, TwinService};
+use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire;
 use crate::sync::wire::service::FullReport;
 use crate::value::Value;
 
+/// How many bytes of values the service keeps of fields that its schema does not know, with 16 for each.
+const STRANGERS_BYTES: usize = 32 << 10;
+
 impl TwinService {
     /// Takes a report in; one that is malformed changes nothing.
     pub(super) fn report(&mut self, payload: &[u8]) {
-        let Some(report) = FullReport::read(payload, self.number) else {
+        let report = FullReport::read(payload, self.number);
+        let Some(report) = report.filter(|report| self.may_hear(report)) else {
             return;
         };
         self.doublings = 0;
@@ -20,10 +26,21 @@ impl TwinService {
         self.bury();
     }
 
+    /// Whether the numbers of a report are such as a device can come to.
+    fn may_hear(&self, report: &FullReport<'_>) -> bool {
+        let newest = self.taken.saturating_add(wire::VERSION_LEAP);
+        let fields = report.fields.iter().map(|leaf| leaf.version);
+        let mut versions = fields.chain([report.to, report.head.floor]);
+        // The epoch that has to be opened above the device's.
+        let next = report.head.epoch.saturating_add(1);
+        versions.all(|version| version <= newest) && wire::may_follow(next, self.epoch)
+    }
+
     /// The reported half: the newer version of each field wins.
     fn take_fields(&mut self, report: &FullReport<'_>) {
         // What is not on record cannot have been answered: another process has given its number to something else.
         let recorded = self.recorded().unwrap_or(0);
+        self.floor = self.floor.max(report.head.floor);
         for leaf in &report.fields {
             let Ok(value) = Value::from_cbor(leaf.value, LEAF) else {
                 continue;
@@ -34,6 +51,10 @@ impl TwinService {
                 .get(&leaf.id)
                 .is_some_and(|told| told.version >= version)
             {
+                continue;
+            }
+            if !self.has_room(leaf.id, &value) {
+                self.crowded = true;
                 continue;
             }
             let before = self.reported.get(&leaf.id);
@@ -59,7 +80,6 @@ impl TwinService {
                 wish.answer = Some(code);
             }
         }
-        self.floor = self.floor.max(report.head.floor);
         // A device that starts reports all that it knows anew, so what it said before is over, whether it is in or
         // not. One that lost its records must go above that, or its reports would be taken for older ones.
         self.taken = self.taken.max(self.floor.saturating_sub(1));
@@ -75,6 +95,7 @@ impl TwinService {
         }
         if let Some(digests) = report.digests
             && self.is_complete(report)
+            && !self.crowded
             && digests.reported != self.reported_digest(report.head.floor)
         {
             // Old versions of a device that lost its records shadow the new ones: have it go above all of them.
@@ -82,6 +103,34 @@ impl TwinService {
             self.taken = self.taken.max(newest.unwrap_or(0));
             self.ask();
         }
+    }
+
+    /// Whether a value can be kept: of fields that the schema does not know there are only so many. Those that the device
+    /// has not reported since its restart, perhaps those of firmware long gone, make room.
+    fn has_room(&mut self, id: FieldId, value: &Value) -> bool {
+        let is_known = |id| self.schema.iter().any(|schema| schema.field.id == id);
+        if is_known(id) {
+            return true;
+        }
+        let len = |value: &Value| 16 + value.to_cbor().len();
+        let strangers = |reported: &BTreeMap<FieldId, Told>| {
+            let strangers = reported
+                .iter()
+                .filter(|(other, _)| !is_known(**other) && **other != id);
+            strangers.map(|(_, told)| len(&told.value)).sum::<usize>()
+        };
+        if strangers(&self.reported) + len(value) <= STRANGERS_BYTES {
+            return true;
+        }
+        let (floor, log) = (self.floor, &mut self.log);
+        self.reported.retain(|id, told| {
+            let is_kept = is_known(*id) || told.version >= floor;
+            if !is_kept {
+                log.forgotten = log.forgotten.max(told.stated.last);
+            }
+            is_kept
+        });
+        strangers(&self.reported) + len(value) <= STRANGERS_BYTES
     }
 
     /// Whether nothing that the device reported up to this report is missing.
@@ -176,7 +225,7 @@ impl TwinService {
         let (contiguous, log) = (self.contiguous, &mut self.log);
         self.desired.retain(|_, wish| {
             let is_final = wish.answer.is_some_and(|code| !code.is_pending());
-            let is_over = wish.value.is_null() && wish.version <= contiguous && is_final;
+            let is_over = wish.value.is_none() && wish.version <= contiguous && is_final;
             if is_over {
                 let newest = wish.stated.last.max(wish.answered.last);
                 log.forgotten = log.forgotten.max(newest);

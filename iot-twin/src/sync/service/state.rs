@@ -4,16 +4,15 @@ use alloc::vec::Vec;
 
 use minicbor::{Decoder, Encoder};
 
-use super::{Hidden, Mark, Told, TwinService, Wish};
+use super::reader::fit::check;
+use super::{Hidden, LEAF, Mark, Told, TwinService, Wish, said};
 use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire::VERSION_LIMIT;
-use crate::value::{Budget, Limits, Sink, Value, read, write};
+use crate::value::{Budget, Sink, Value, read, write};
 
 /// The format of `state.cddl`.
 const FORMAT: u64 = 1;
-/// One field's value, so that a hostile state cannot ask for more.
-const FIELD: Limits = Limits::new(8, 256, 8 << 10);
 const MAX_FIELDS: u64 = 1 << 16;
 
 /// One side's whole knowledge of a twin: desired and reported fields, versions, epoch and answers.
@@ -26,14 +25,14 @@ const MAX_FIELDS: u64 = 1 << 16;
 /// use iot_twin::{FieldId, TwinService};
 ///
 /// let mut service = TwinService::new();
-/// service.set_field(FieldId::new(3), 21.5);
+/// service.set_field(FieldId::new(3), 21.5)?;
 /// let stored = service.snapshot().to_cbor();
 ///
 /// let state = TwinState::from_cbor(&stored)?;
 /// let restarted = TwinService::new().restored(&state);
 /// assert_eq!(restarted.version(), service.version());
 /// assert_eq!(state.desired().count(), 1);
-/// # Ok::<(), iot_twin::sync::StateError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinState {
@@ -55,8 +54,8 @@ pub struct DesiredField {
     pub id: FieldId,
     /// Its version within the state's epoch.
     pub version: u32,
-    /// What is desired; null when it was withdrawn.
-    pub value: Value,
+    /// What is desired, null when the field shall have no value; `None` when the desire was withdrawn.
+    pub value: Option<Value>,
     /// The device's answer; `None` while there is none.
     pub answer: Option<Code>,
 }
@@ -141,7 +140,11 @@ impl TwinState {
         for field in &self.desired {
             let _ = out.array(4).and_then(|out| out.u16(field.id.get()));
             let _ = out.u32(field.version);
-            write(&field.value, out);
+            match &field.value {
+                None => drop(out.null()),
+                Some(Value::Null) => drop(out.array(0)),
+                Some(value) => write(value, out),
+            }
             let _ = match field.answer {
                 Some(code) => out.u16(code.get()),
                 None => out.null(),
@@ -177,7 +180,7 @@ impl TwinState {
             let field = DesiredField {
                 id: reader.field(state.desired.last().map(|last| last.id))?,
                 version: reader.number()?,
-                value: reader.value()?,
+                value: reader.desire()?,
                 answer: reader.answer()?,
             };
             if field.version > state.version {
@@ -255,8 +258,19 @@ impl Reader<'_, '_> {
         Ok(id)
     }
 
+    fn desire(&mut self) -> Result<Option<Value>, StateError> {
+        Ok(match self.value()? {
+            Value::Null => None,
+            Value::Array(values) if values.is_empty() => Some(Value::Null),
+            value => {
+                check(&value).map_err(|_| self.malformed())?;
+                Some(value)
+            }
+        })
+    }
+
     fn value(&mut self) -> Result<Value, StateError> {
-        read(self.0, &mut Budget::new(FIELD), 0).map_err(|_| self.malformed())
+        read(self.0, &mut Budget::new(LEAF), 0).map_err(|_| self.malformed())
     }
 
     fn answer(&mut self) -> Result<Option<Code>, StateError> {
@@ -323,7 +337,7 @@ impl TwinService {
                 version: field.version,
                 hidden: Hidden::of(0, field.version),
                 value: field.value.clone(),
-                encoded: field.value.to_cbor(),
+                encoded: said(field.value.as_ref()),
                 answer: field.answer,
                 stated: Mark::default(),
                 answered: Mark::default(),
@@ -359,7 +373,7 @@ impl TwinService {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::tests::any_value;
+    use crate::value::tests::any_leaf;
     use proptest::prelude::*;
 
     fn any_state() -> impl Strategy<Value = TwinState> {
@@ -367,11 +381,11 @@ mod tests {
         let answer = proptest::option::of(any::<u16>().prop_map(Code::new));
         let desired = proptest::collection::btree_map(
             any::<u16>(),
-            (any::<u32>(), any_value(), answer),
+            (any::<u32>(), proptest::option::of(any_leaf()), answer),
             0..6,
         );
         let reported =
-            proptest::collection::btree_map(any::<u16>(), (version.clone(), any_value()), 0..6);
+            proptest::collection::btree_map(any::<u16>(), (version.clone(), any_leaf()), 0..6);
         let head = (
             1..=u32::MAX,
             any::<u32>(),

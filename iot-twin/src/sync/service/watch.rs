@@ -31,7 +31,7 @@ pub enum Notice<'a> {
     /// Changes are lost that no leaf remembers: a withdrawn desire was forgotten. What follows are the newest values;
     /// read the rest of the path as it is.
     Lagged,
-    /// A value is desired of a field, or no longer: `None`.
+    /// A value is desired of a field (null: that it has none), or nothing any more: `None`.
     Desired {
         /// The field.
         field: FieldId,
@@ -263,7 +263,7 @@ impl TwinService {
             if is_new(&wish.stated) {
                 let notice = Notice::Desired {
                     field,
-                    value: Some(&wish.value).filter(|value| !value.is_null()),
+                    value: wish.value.as_ref(),
                     version: Version::new(self.epoch, wish.version),
                     skipped: skipped(&wish.stated),
                 };

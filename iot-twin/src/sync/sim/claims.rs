@@ -134,7 +134,11 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
                 )));
             }
             let is_held = value != [wire::NULL];
-            if is_held && field.code == Code::APPLIED && !same(&field.value, value) {
+            let wanted = match value {
+                [wire::NONE] => &[wire::NULL],
+                value => value,
+            };
+            if is_held && field.code == Code::APPLIED && !same(&field.value, wanted) {
                 return Err(differs(alloc::format!("{value:?} was applied, {field:?}")));
             }
         }
