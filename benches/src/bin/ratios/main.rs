@@ -23,11 +23,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-<<<<<<< HEAD
-const ENTRIES: [Entry; 22] = [
-=======
-const ENTRIES: [Entry; 23] = [
->>>>>>> main
+const ENTRIES: [Entry; 25] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),

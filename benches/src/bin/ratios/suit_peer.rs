@@ -130,20 +130,11 @@ impl Vectors {
     }
 }
 
-/// The components that a manifest names, owned, so that every envelope has a device that it is for.
-struct Device(Vec<Vec<Vec<u8>>>);
+/// A device that an envelope is for: it has the components that the manifest names, for as long as this runs.
+struct Device(Capabilities<'static>);
 
 impl Device {
     fn of(envelope: &[u8], keys: &dyn ManifestKeys) -> Option<Self> {
-        let manifest = verify(envelope, keys)?;
-        let ids = manifest.components();
-        let ids = ids.map(|id| id.segments().map(<[u8]>::to_vec).collect());
-        let device = Self(ids.collect());
-        device.follow(envelope, keys).map(|_| device)
-    }
-
-    /// Decodes, verifies and executes; every condition holds and every effect succeeds. The number of steps.
-    fn follow(&self, envelope: &[u8], keys: &dyn ManifestKeys) -> Option<usize> {
         const VENDOR: [u8; 16] = [
             0xfa, 0x6b, 0x4a, 0x53, 0xd5, 0xad, 0x5f, 0xdf, 0xbe, 0x9d, 0xe6, 0x63, 0xe4, 0xd4,
             0x1f, 0xfe,
@@ -153,24 +144,26 @@ impl Device {
             0xab, 0x45,
         ];
         let manifest = verify(envelope, keys)?;
-        let paths: Vec<Vec<&[u8]>> = self
-            .0
-            .iter()
-            .map(|id| id.iter().map(Vec::as_slice).collect())
-            .collect();
-        let own: Vec<Component<'_>> = paths.iter().map(|path| Component::new(path)).collect();
-        let device = Capabilities::new(Identity::new(VENDOR, CLASS), &own);
+        let own = manifest.components().map(|id| {
+            let segments = id
+                .segments()
+                .map(|segment| -> &'static [u8] { segment.to_vec().leak() });
+            Component::new(segments.collect::<Vec<_>>().leak())
+        });
+        let own = own.collect::<Vec<_>>().leak();
+        let device = Self(Capabilities::new(Identity::new(VENDOR, CLASS), own));
+        device.follow(envelope, keys).map(|_| device)
+    }
+
+    /// Decodes, verifies and executes; every condition holds and every effect succeeds. The number of steps.
+    fn follow(&self, envelope: &[u8], keys: &dyn ManifestKeys) -> Option<usize> {
+        let manifest = verify(envelope, keys)?;
+        let mut process = Process::<48>::new(manifest, Procedure::Update, &self.0).ok()?;
         let mut steps = 0;
-        for procedure in [Procedure::Update, Procedure::Invoke] {
-            // What was severed has no update any more.
-            let Ok(mut process) = Process::<48>::new(manifest, procedure, &device) else {
-                continue;
-            };
-            // A condition may fail where the device is another one: the end, and not a refusal.
-            while process.step().is_ok_and(|step| step != Step::Finished) {
-                process.done(true);
-                steps += 1;
-            }
+        // A condition may fail where the device is another one: the end, and not a refusal.
+        while process.step().is_ok_and(|step| step != Step::Finished) {
+            process.done(true);
+            steps += 1;
         }
         Some(steps)
     }
