@@ -11,7 +11,7 @@ use iot_core::engine::{Batch, BatchWriter, RecordKey};
 
 use super::{Config, Ending, Phase, Proof, Terms};
 use crate::leaf::{LeafReader, LeafWriter};
-use crate::reflect::{Twin, field};
+use crate::reflect::{self, Twin};
 use crate::sync::Version;
 
 const FORMAT: u64 = 1;
@@ -105,11 +105,7 @@ fn put<T: Twin>(
         for number in head {
             out.unsigned(*number);
         }
-        out.array(2 * T::COUNT);
-        for (index, field) in (0..).zip(T::FIELDS) {
-            out.unsigned(field.id.get().into());
-            settings.encode(index, &mut out);
-        }
+        reflect::write(settings, &mut out);
         out.finish().map(<[u8]>::len)
     };
     batch.put_with(key, write).ok()
@@ -117,17 +113,8 @@ fn put<T: Twin>(
 
 /// Reads all fields, and nothing may follow. A value that is none of its field's leaves the field as it is.
 fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<()> {
-    let len = input.array()?;
-    for _ in 0..len / 2 {
-        let (id, value) = (input.u16(), input.value());
-        if input.failed() {
-            return None;
-        }
-        if let Some(index) = T::index(id).filter(|&index| field::<T>(index).is_some()) {
-            let _ = settings.decode(index, &mut LeafReader::new(value));
-        }
-    }
-    (len % 2 == 0 && input.is_at_end()).then_some(())
+    reflect::read(settings, input).ok()?;
+    input.is_at_end().then_some(())
 }
 
 fn bits(version: Version) -> u64 {

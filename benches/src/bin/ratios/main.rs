@@ -23,7 +23,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 25] = [
+const ENTRIES: [Entry; 26] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -42,6 +42,7 @@ const ENTRIES: [Entry; 25] = [
     ("suit_whole", suit_peer::suit_whole),
     ("suit_overhead", suit_peer::suit_overhead),
     ("twin_apply", twin::twin_apply),
+    ("twin_decode", twin::twin_decode),
     ("twin_document", twin::twin_document),
     ("registry_memory", registry::registry_memory),
     ("registry_twin_bytes", registry::registry_twin_bytes),
