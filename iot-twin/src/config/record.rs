@@ -2,8 +2,9 @@
 //!
 //! One record for what is confirmed, `[format, revision, ending, answered, [field, value, …]]`, and while something is
 //! tried one for the trial, `[format, proof, within, restarts, answers, [field, value, …]]`, with the time in
-//! milliseconds. What a trial answers is a version of a twin, its epoch in the upper 32 bits, or 0. Fields that a
-//! firmware does not know are skipped, and those that are not on record have the factory's value.
+//! milliseconds. What a trial answers is a version of a twin, its epoch in the upper 32 bits, or 0. Of what is confirmed,
+//! a firmware leaves out the fields that it does not know, and gives the factory's value to those that are not on
+//! record, or there with a value that it does not take. A trial is read whole, or is over.
 
 use core::time::Duration;
 
@@ -17,8 +18,11 @@ use crate::sync::Version;
 const FORMAT: u64 = 1;
 
 impl<T: Twin + Clone> Config<T> {
-    /// Reads a record; one of another format, or a damaged one, is none.
+    /// Reads a record; one of another format, or a damaged one, is none, and so is what others keep.
     pub(super) fn restore(&mut self, key: RecordKey, value: &[u8]) {
+        if key != self.records && Some(key) != self.records.offset(1) {
+            return;
+        }
         let mut input = LeafReader::new(value);
         let len = input.array();
         if input.unsigned() != FORMAT {
@@ -40,9 +44,9 @@ impl<T: Twin + Clone> Config<T> {
         let restarts = u8::try_from(restarts).ok();
         // A trial that cannot be read is over as well: its record has to go.
         self.tried = true;
-        self.terms = Terms::health(Duration::ZERO);
+        self.terms = Terms::health(Duration::ZERO).answering(answers);
         if len == Some(6)
-            && read(&mut trial, &mut input).is_some()
+            && read(&mut trial, &mut input) == Some(Extent::Whole)
             && let Some(restarts) = restarts
         {
             self.trial = trial;
@@ -115,19 +119,29 @@ fn put<T: Twin>(
     batch.put_with(key, write).ok()
 }
 
+/// How much of what is on record a firmware could take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Extent {
+    Whole,
+    Part,
+}
+
 /// Reads all fields, and nothing may follow. A value that is none of its field's leaves the field as it is.
-fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<()> {
+fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<Extent> {
     let len = input.array()?;
+    let mut extent = Extent::Whole;
     for _ in 0..len / 2 {
         let (id, value) = (input.u16(), input.value());
         if input.failed() {
             return None;
         }
-        if let Some(index) = T::index(id).filter(|&index| field::<T>(index).is_some()) {
-            let _ = settings.decode(index, &mut LeafReader::new(value));
+        let index = T::index(id).filter(|&index| field::<T>(index).is_some());
+        let mut value = LeafReader::new(value);
+        if index.is_none_or(|index| settings.decode(index, &mut value).is_err()) {
+            extent = Extent::Part;
         }
     }
-    (len % 2 == 0 && input.is_at_end()).then_some(())
+    (len % 2 == 0 && input.is_at_end()).then_some(extent)
 }
 
 fn bits(version: Version) -> u64 {
