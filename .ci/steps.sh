@@ -211,6 +211,7 @@ step_firmware() {
     .ci/powercut 3
     .ci/uplink 3
     .ci/wycheproof
+    .ci/manifests
 }
 
 # The engines of the crash report, and how a run of each must end in the small scopes. `bounded` stands for those whose

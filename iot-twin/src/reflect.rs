@@ -123,6 +123,87 @@ pub fn set<T: Twin>(twin: &mut T, path: &str, input: &mut LeafReader<'_>) -> Res
     twin.decode(index, input)
 }
 
+/// Writes every field: a list of field numbers, each with its value behind it (`[* (uint .size 2, value)]`).
+///
+/// A configuration's records hold their settings so. At most `3 + 3 * T::COUNT` bytes and the values'
+/// [`max_bytes`](Field::max_bytes).
+pub fn write<T: Twin>(twin: &T, out: &mut LeafWriter<'_>) {
+    out.array(2 * T::COUNT);
+    for (index, field) in (0..).zip(T::FIELDS) {
+        out.unsigned(field.id.get().into());
+        twin.encode(index, out);
+    }
+}
+
+/// Reads what [`write`] wrote, perhaps in another version of the program.
+///
+/// Fields come in any order. One that is unknown here is skipped, and a value that is none of its field's leaves the
+/// field as it was.
+///
+/// ```
+/// # #[cfg(feature = "derive")] {
+/// use iot_twin::leaf::{LeafReader, LeafWriter};
+/// use iot_twin::{Twin, reflect};
+///
+/// #[derive(Twin)]
+/// struct Pid {
+///     #[twin(desired, range = 0.0..=10.0)]
+///     kp: f32,
+///     #[twin(desired)]
+///     armed: bool,
+/// }
+///
+/// let (mut buffer, mut copy) = ([0; 16], Pid::INITIAL);
+/// let mut out = LeafWriter::new(&mut buffer);
+/// reflect::write(&Pid { kp: 2.5, armed: true }, &mut out);
+/// let written = out.finish().unwrap_or_default();
+/// assert_eq!(written, b"\x84\x00\xfa\x40\x20\x00\x00\x01\xf5");
+/// reflect::read(&mut copy, &mut LeafReader::new(written))?;
+/// assert_eq!((copy.kp, copy.armed), (2.5, true));
+/// # }
+/// # Ok::<(), iot_twin::leaf::LeafError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`LeafError::Kind`] when it is no such list; the fields in front of the fault have their new values.
+pub fn read<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
+    take(twin, input).map(drop)
+}
+
+/// The same, and says whether nothing was skipped.
+pub(crate) fn take<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<bool, LeafError> {
+    let mut whole = true;
+    let len = input.array().ok_or(LeafError::Kind)?;
+    let mut next = 0;
+    for _ in 0..len / 2 {
+        let id = input.u16();
+        if input.failed() {
+            return Err(LeafError::Kind);
+        }
+        // Most come in the order in which they are declared.
+        let index = match field::<T>(next) {
+            Some(field) if field.id.get() == id => Some(next),
+            _ => T::index(id),
+        };
+        let start = input.rest();
+        if let Some(index) = index {
+            next = index + 1;
+            if twin.decode(index, input).is_ok() {
+                continue;
+            }
+        }
+        *input = LeafReader::new(start);
+        input.value();
+        whole = false;
+    }
+    if len % 2 == 0 && !input.failed() {
+        Ok(whole)
+    } else {
+        Err(LeafError::Kind)
+    }
+}
+
 pub(crate) fn field<T: Twin>(index: usize) -> Option<&'static Field> {
     T::FIELDS.get(index)
 }

@@ -12,7 +12,7 @@ use iot_core::engine::{Batch, BatchWriter, RecordKey};
 
 use super::{Config, Ending, Phase, Proof, Terms};
 use crate::leaf::{LeafReader, LeafWriter};
-use crate::reflect::{Twin, field};
+use crate::reflect::{self, Twin};
 use crate::sync::Version;
 
 const FORMAT: u64 = 1;
@@ -46,7 +46,7 @@ impl<T: Twin + Clone> Config<T> {
         self.tried = true;
         self.terms = Terms::health(Duration::ZERO).answering(answers);
         if len == Some(6)
-            && read(&mut trial, &mut input) == Some(Extent::Whole)
+            && read(&mut trial, &mut input) == Some(true)
             && let Some(restarts) = restarts
         {
             self.trial = trial;
@@ -109,39 +109,16 @@ fn put<T: Twin>(
         for number in head {
             out.unsigned(*number);
         }
-        out.array(2 * T::COUNT);
-        for (index, field) in (0..).zip(T::FIELDS) {
-            out.unsigned(field.id.get().into());
-            settings.encode(index, &mut out);
-        }
+        reflect::write(settings, &mut out);
         out.finish().map(<[u8]>::len)
     };
     batch.put_with(key, write).ok()
 }
 
-/// How much of what is on record a firmware could take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Extent {
-    Whole,
-    Part,
-}
-
-/// Reads all fields, and nothing may follow. A value that is none of its field's leaves the field as it is.
-fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<Extent> {
-    let len = input.array()?;
-    let mut extent = Extent::Whole;
-    for _ in 0..len / 2 {
-        let (id, value) = (input.u16(), input.value());
-        if input.failed() {
-            return None;
-        }
-        let index = T::index(id).filter(|&index| field::<T>(index).is_some());
-        let mut value = LeafReader::new(value);
-        if index.is_none_or(|index| settings.decode(index, &mut value).is_err()) {
-            extent = Extent::Part;
-        }
-    }
-    (len % 2 == 0 && input.is_at_end()).then_some(extent)
+/// Reads all fields, and nothing may follow; whether each of them could be taken.
+fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<bool> {
+    let whole = reflect::take(settings, input).ok()?;
+    input.is_at_end().then_some(whole)
 }
 
 fn bits(version: Version) -> u64 {

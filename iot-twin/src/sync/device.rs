@@ -16,6 +16,7 @@ use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
 use iot_core::{Channel, Engine, Instant, Now};
 
 use super::slot::{Code, Slot, SubTwin, Version};
+use super::wire;
 use crate::reflect::{Desired, Twin, field};
 use state::{Issued, State};
 
@@ -34,10 +35,13 @@ impl Timing {
     /// 5 s for an answer, 15 min between checks.
     pub const DEFAULT: Self = Self::new(Duration::from_secs(5), Duration::from_secs(900));
 
-    /// States both spans.
+    /// States both spans; each is at least a millisecond, or a device would do nothing but send.
     #[must_use]
     pub const fn new(resend: Duration, digest: Duration) -> Self {
-        Self { resend, digest }
+        Self {
+            resend: at_least(resend),
+            digest: at_least(digest),
+        }
     }
 }
 
@@ -62,6 +66,9 @@ impl<D> Deref for Change<D> {
 }
 
 /// A device's twin: an [`Engine`] for [`Channel::Twin`].
+///
+/// While its storage refuses what must become durable, it says nothing at all, for nothing of that may be told: to its
+/// service it is a device that is away.
 ///
 /// `PENDING` is how many desired fields are taken from one message; more than that are asked for again. Give the driver a buffer of at least [`BUFFER_BYTES`](Self::BUFFER_BYTES). Its records are keyed from
 /// [`RECORDS`](Self::RECORDS) on, one for each desired field and one for itself.
@@ -262,7 +269,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     fn tell_field(&mut self, index: usize) {
         self.told.copy(index, &self.actual);
         if let Some(field) = field::<T>(index) {
-            self.state.tell(self.slots.as_mut(), index, field.id);
+            let factor = wire::factor(field.id);
+            self.state.tell(self.slots.as_mut(), index, factor);
         }
     }
 }
@@ -360,6 +368,14 @@ impl<T: Twin, const PENDING: usize> defmt::Format for TwinDevice<T, PENDING> {
             state.reserved,
             state.from()
         );
+    }
+}
+
+const fn at_least(span: Duration) -> Duration {
+    if span.as_millis() == 0 {
+        Duration::from_millis(1)
+    } else {
+        span
     }
 }
 

@@ -22,7 +22,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 23] = [
+const ENTRIES: [Entry; 24] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -39,6 +39,7 @@ const ENTRIES: [Entry; 23] = [
     ("deny_list_lookup", denied::deny_list_lookup),
     ("suit_verify", suit::suit_verify),
     ("twin_apply", twin::twin_apply),
+    ("twin_decode", twin::twin_decode),
     ("twin_document", twin::twin_document),
     ("registry_memory", registry::registry_memory),
     ("registry_twin_bytes", registry::registry_twin_bytes),

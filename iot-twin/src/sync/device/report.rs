@@ -63,7 +63,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         first
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn write_field(&self, index: usize, slot: &Slot, out: &mut LeafWriter<'_>) {
         let Some(field) = field::<T>(index) else {
             return;

@@ -81,7 +81,6 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let state = &mut self.state;
         state.restored = true;
         state.rebase(state.base);
-        state.greeted = state.epoch > 0;
         self.enter(self.state.epoch);
         for index in 0..T::COUNT {
             let stated = self.state.stated && !is_edited::<T>(index);

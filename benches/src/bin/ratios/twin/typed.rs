@@ -23,7 +23,7 @@ macro_rules! group {
 group!(Group: leaf0 leaf1 leaf2 leaf3 leaf4 leaf5 leaf6 leaf7 leaf8 leaf9 leaf10 leaf11);
 
 #[derive(Twin)]
-struct Plant {
+pub(super) struct Plant {
     #[twin(group, id = 0)]
     group0: Group,
     #[twin(group, id = 16)]
