@@ -154,7 +154,7 @@ impl Kept {
         match saved.await {
             Ok(expect) => {
                 self.expect = expect;
-                self.twin.stored(self.twin.version());
+                self.twin.stored(&self.twin.snapshot());
             }
             Err(SaveError::Conflict) => self.load(twins).await?,
             Err(error) => return Err(error.to_string()),

@@ -115,6 +115,7 @@ fn worlds<const PENDING: usize>(
         sum.operations += counts.operations;
         sum.cuts += counts.cuts;
         sum.wipes += counts.wipes;
+        sum.rolled_back += counts.rolled_back;
         sum.lost += counts.lost;
         sum.repeated += counts.repeated;
         sum.forgotten += counts.forgotten;
@@ -132,7 +133,7 @@ fn worlds<const PENDING: usize>(
 #[test]
 fn no_leaf_goes_back_within_an_epoch() {
     let sum = worlds::<2>("T3", Hazards::ALL, |_, _| {});
-    assert!(sum.wipes > 5 && sum.forgotten > 5 && sum.restored > 5);
+    assert!(sum.wipes > 5 && sum.rolled_back > 5 && sum.forgotten > 5 && sum.restored > 5);
 }
 
 /// T4, with room for one change only.
@@ -167,7 +168,7 @@ fn after_quiet_and_one_full_exchange_both_sides_are_equal() {
             );
         }
     });
-    assert!(sum.wipes > 5 && sum.forgotten > 5 && sum.restored > 5);
+    assert!(sum.wipes > 5 && sum.rolled_back > 5 && sum.forgotten > 5 && sum.restored > 5);
 }
 
 /// T6: a story is told once whole, then with the power cut before and after each of its operations, and at each

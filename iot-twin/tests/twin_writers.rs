@@ -15,7 +15,7 @@ use std::env;
 use iot_twin::iot_core::sim::{Faults, SimEntropy};
 use iot_twin::sync::sim::{Hazards, Life, World};
 use iot_twin::sync::{Edit, TwinState};
-use iot_twin::{Twin, TwinService, Value, Version};
+use iot_twin::{Twin, TwinService, Value};
 
 #[derive(Twin)]
 struct Room {
@@ -92,7 +92,7 @@ fn an_edit_made_while_another_is_being_stored_keeps_nothing_from_the_device() {
     let state = store(&mut world);
     // The store takes its time, and somebody is faster.
     world.service_mut().set("trim", 3).unwrap();
-    world.service_mut().stored(state.version());
+    world.service_mut().stored(&state);
     exchange(&mut world);
     ends_with_what_is_stored(world, &state, 2);
 }
@@ -120,9 +120,24 @@ fn what_is_not_stored_is_sent_as_soon_as_it_is() {
         assert_eq!(world.device().state().trim, Some(1));
     }
     let state = store(&mut world);
-    world.service_mut().stored(state.version());
+    world.service_mut().stored(&state);
     exchange(&mut world);
     ends_with_what_is_stored(world, &state, 3);
+}
+
+/// The next process asks a device that is still there; one that is gone would have been believed to say nothing.
+#[test]
+fn what_a_device_reports_is_acknowledged_once_it_is_stored() {
+    let mut world = settled();
+    world.device_mut().report(|room| room.count = 7);
+    exchange(&mut world);
+    assert!(!world.device().is_settled());
+    let state = store(&mut world);
+    world.service_mut().stored(&state);
+    exchange(&mut world);
+    assert!(world.device().is_settled());
+    let stored = state.reported().find(|field| field.id.get() == 2).unwrap();
+    assert_eq!(stored.value, Value::Int(7));
 }
 
 /// Under the same number, another process has stored another value.
@@ -138,7 +153,7 @@ fn an_answer_to_what_another_process_has_stored_is_none_to_an_edit_that_is_not()
     world.service_mut().set("trim", 7).unwrap();
     assert_eq!(world.service().desired_version("trim"), version);
     let state = store(&mut world);
-    world.service_mut().stored(state.version());
+    world.service_mut().stored(&state);
     exchange(&mut world);
     assert_eq!(world.device().state().trim, Some(7));
 
@@ -160,7 +175,7 @@ struct Process {
     /// How often it has counted since.
     counted: u32,
     /// What it has put into the store without having heard so.
-    put: Option<Version>,
+    put: Option<TwinState>,
 }
 
 impl Process {
@@ -221,7 +236,7 @@ fn writers_that_compare_and_set_lose_no_update_and_reuse_no_version() {
                 4..8 if store.revision == busy.revision => {
                     let state = world.service().snapshot();
                     world.record(&state);
-                    busy.put = Some(state.version());
+                    busy.put = Some(state.clone());
                     store = Store {
                         revision: store.revision + 1,
                         state,
@@ -236,9 +251,9 @@ fn writers_that_compare_and_set_lose_no_update_and_reuse_no_version() {
                     world.move_service(twin);
                 }
                 8..10 => {
-                    if let Some(version) = busy.put.take() {
-                        late += u32::from(version < world.service().version());
-                        world.service_mut().stored(version);
+                    if let Some(state) = busy.put.take() {
+                        late += u32::from(state.version() < world.service().version());
+                        world.service_mut().stored(&state);
                     }
                 }
                 10 => {

@@ -22,7 +22,7 @@ mod pair;
 
 use iot_twin::leaf::{LeafError, LeafReader, LeafWriter};
 use iot_twin::schema::Access;
-use iot_twin::sync::DesireError;
+use iot_twin::sync::{DesireError, Edit, Subscriptions};
 use iot_twin::{FieldId, Sensitivity, Text, Twin, TwinEnum, TwinService, Value, reflect};
 use pair::Pair;
 
@@ -251,7 +251,15 @@ fn what_is_personal_or_secret_is_in_no_log_and_in_documents_only_when_asked_for(
     pair.settle();
     let change = pair.device.changed().unwrap();
     assert_eq!(change.key, "hunter2");
+    let mut subscriptions = Subscriptions::new(1);
+    let all = subscriptions.add(&TwinService::new(), "").unwrap();
+    subscriptions.next(all, &pair.service);
     for log in [
+        format!("{:?}", pair.service.snapshot()),
+        format!("{:?}", Edit::set("key", "hunter2").if_value("Mallory")),
+        format!("{:?}", pair.service.reported("key")),
+        format!("{:?}", subscriptions.next(all, &pair.service).unwrap()),
+        format!("{:?}", subscriptions.next(all, &pair.service).unwrap()),
         format!("{change:?}"),
         format!("{:?}", pair.device),
         format!("{:?}", pair.service),

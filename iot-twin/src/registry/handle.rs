@@ -72,6 +72,19 @@ pub enum UpdateError<E, F> {
     Store(E),
 }
 
+/// Why not every twin of a query was changed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{}: {error}; {changed} twins were changed before", key.as_ref().map_or("the list of twins", TwinKey::as_str))]
+#[non_exhaustive]
+pub struct DesireAllError<E> {
+    /// The twin that could not be changed; `None` when the next page of them could not be read.
+    pub key: Option<TwinKey>,
+    /// How many were changed before it.
+    pub changed: usize,
+    /// Why.
+    pub error: UpdateError<E, DesireError>,
+}
+
 /// Why a twin was not saved; nothing was changed, unless the store's own error says that it is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -159,7 +172,7 @@ impl<S: Store> Registry<S> {
     /// let (mut twin, mut expect) = registry.load(&key, fresh).await?;
     /// twin.set("lit", true)?; // or a message came in
     /// expect = registry.save(&key, expect, &twin, Timestamp::from_secs(1)).await?;
-    /// twin.stored(twin.version()); // now it may be sent
+    /// twin.stored(&twin.snapshot()); // now it may be sent
     /// # let _ = expect;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
@@ -312,31 +325,60 @@ impl<S: Store> Registry<S> {
 
     /// Desires the same of every twin of a query; says of how many it was news.
     ///
+    /// It goes page by page, and asks the query again with every change: a twin that others take out of it meanwhile is
+    /// left alone.
+    ///
     /// # Errors
     ///
-    /// [`UpdateError`] with the first twin that failed; those before it are changed.
+    /// [`DesireAllError`] names the first twin that failed and how many were changed before it; the others of its page
+    /// were not tried. What is wrong with one twin stops the rest, so that nobody takes a part for the whole.
     pub async fn desire<T: Twin>(
         &self,
         query: &Query,
         at: Timestamp,
         edit: impl Fn(&mut T::Desired) + Send + Sync,
-    ) -> Result<usize, UpdateError<S::Error, DesireError>> {
-        let mut count = 0;
-        for (key, stored) in self.select(query).await.map_err(UpdateError::Store)? {
-            let desire = |draft: Option<Draft>| -> Result<Option<Draft>, DesireError> {
-                // Who was removed meanwhile is not made again.
-                let Some(mut draft) = draft else {
-                    return Ok(None);
+    ) -> Result<usize, DesireAllError<S::Error>> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = self.store.page(query, after.as_ref(), PAGE).await;
+            let page = page.map_err(|error| DesireAllError {
+                key: None,
+                changed: count,
+                error: UpdateError::Store(error),
+            })?;
+            for (key, _) in page.twins {
+                let mut is_news = false;
+                let desire = |draft: Option<Draft>| -> Result<Option<Draft>, DesireError> {
+                    is_news = false;
+                    // Who was removed meanwhile is not made again.
+                    let Some(mut draft) = draft else {
+                        return Ok(None);
+                    };
+                    if !draft
+                        .finish()
+                        .is_ok_and(|record| query.matches(&key, &record))
+                    {
+                        return Ok(None);
+                    }
+                    let mut twin = TwinService::of::<T>().restored(draft.state());
+                    is_news = twin.desire::<T>(&edit)? > 0;
+                    draft.set_twin(&twin);
+                    Ok(Some(draft))
                 };
-                let mut twin = TwinService::of::<T>().restored(draft.state());
-                twin.desire::<T>(&edit)?;
-                draft.set_twin(&twin);
-                Ok(Some(draft))
-            };
-            let revision = self.update(&key, at, desire).await?;
-            count += usize::from(revision.is_some_and(|revision| revision != stored.revision));
+                if let Err(error) = self.update(&key, at, desire).await {
+                    return Err(DesireAllError {
+                        key: Some(key),
+                        changed: count,
+                        error,
+                    });
+                }
+                count += usize::from(is_news);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(count);
+            }
         }
-        Ok(count)
     }
 
     /// Every twin of a query.

@@ -85,6 +85,8 @@ pub struct TwinService {
     /// Up to where every report is in, and from where on they were made after the device's last restart.
     taken: u64,
     floor: u64,
+    /// The same as far as it is stored; only where there is a store.
+    kept: u64,
     /// Whether reports were left out because there were too many fields that the schema does not know.
     crowded: bool,
 
@@ -189,6 +191,7 @@ impl TwinService {
             reported: BTreeMap::new(),
             taken: 0,
             floor: 0,
+            kept: 0,
             crowded: false,
             tell: false,
             want: false,
@@ -315,8 +318,8 @@ impl Engine for TwinService {
         match event {
             Event::Message(message) if message.channel == Channel::Twin => {
                 let ours = match (&self.peer, message.peer) {
-                    (Some((tenant, device)), Some(peer)) => peer == Peer::new(tenant, device),
-                    _ => true,
+                    (None, _) => true,
+                    (Some((tenant, device)), peer) => peer == Some(Peer::new(tenant, device)),
                 };
                 if ours {
                     self.report(message.payload);

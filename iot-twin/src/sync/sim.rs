@@ -70,6 +70,8 @@ pub struct World<T: Twin, const PENDING: usize> {
     device: TwinDevice<T, PENDING>,
     service: TwinService,
     records: MemoryRecords,
+    /// What the device had on record once.
+    image: Option<MemoryRecords>,
     down: Vec<Vec<u8>>,
     up: Vec<Vec<u8>>,
     faults: Faults,
@@ -93,6 +95,8 @@ pub struct Counts {
     pub cuts: u64,
     /// Times that the device lost its records.
     pub wipes: u64,
+    /// Times that the device came back with older records.
+    pub rolled_back: u64,
     /// Messages lost.
     pub lost: u64,
     /// Messages repeated.
@@ -141,6 +145,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
             backup: service.snapshot(),
             service,
             records: MemoryRecords::new(),
+            image: None,
             down: Vec::new(),
             up: Vec::new(),
             faults: Faults::NONE,

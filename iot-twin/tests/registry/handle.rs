@@ -1,7 +1,9 @@
 //! What a service does with a registry: updates, desires, restarts.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use futures::FutureExt as _;
 use futures::executor::block_on;
 use iot_twin::iot_core::fleet::Selector;
 use iot_twin::iot_core::{TenantId, Timestamp};
@@ -54,7 +56,11 @@ fn the_same_is_desired_of_every_twin_of_a_query_and_only_once() {
     };
     assert_eq!(desire(21.0), Ok(5));
     assert_eq!(desire(21.0), Ok(0));
-    assert!(matches!(desire(45.0), Err(UpdateError::Edit(_))));
+    let refused = desire(45.0).unwrap_err();
+    let named = refused.key.clone().unwrap();
+    assert!([0, 2, 4, 6, 8].map(key).contains(&named), "{named:?}");
+    assert_eq!(refused.changed, 0);
+    assert!(matches!(refused.error, UpdateError::Edit(_)), "{refused}");
     let warm = north().and(Half::Desired, "setpoint", Is::Equal(Value::from(21)));
     assert_eq!(block_on(registry.select(&warm)).unwrap().len(), 5);
     let south = Selector::parse("has(desired.setpoint) && site == 'south'").unwrap();
@@ -62,6 +68,59 @@ fn the_same_is_desired_of_every_twin_of_a_query_and_only_once() {
         block_on(registry.select(&Query::of_every_tenant(south))),
         Ok(vec![])
     );
+}
+
+#[test]
+fn who_is_taken_out_of_a_query_meanwhile_is_left_alone() {
+    let registry = rooms(Memory::new());
+    let moved = AtomicBool::new(false);
+    let north = north();
+    let desired = registry.desire::<Room>(&north, NOW, |room| {
+        room.setpoint = 21.0;
+        if !moved.swap(true, Ordering::SeqCst) {
+            for number in [0, 2, 4] {
+                let south = |found: Option<Draft>| {
+                    let mut draft = found.unwrap();
+                    draft.set_label("site", "south")?;
+                    Ok::<_, RecordError>(Some(draft))
+                };
+                let key = key(number);
+                // A store in memory never waits.
+                let made = registry.update(&key, NOW, south).now_or_never();
+                assert!(made.unwrap().is_ok());
+            }
+        }
+    });
+    assert_eq!(block_on(desired), Ok(2));
+    let warm = Selector::parse("has(desired.setpoint)").unwrap();
+    let warm = block_on(registry.select(&Query::of_every_tenant(warm))).unwrap();
+    let keys: Vec<_> = warm.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [key(6), key(8)]);
+}
+
+#[test]
+fn a_service_that_knows_less_takes_no_name_away() {
+    #[derive(Twin)]
+    struct Newer {
+        #[twin(desired, unit = "Cel", range = 5.0..=30.0)]
+        setpoint: f32,
+        #[twin(reported, unit = "Cel")]
+        temperature: f32,
+        #[twin(desired)]
+        mode: u8,
+    }
+    let registry = Registry::open(Memory::new());
+    let mode = |twin: &mut TwinService| twin.set("mode", 3);
+    block_on(registry.edit(&key(0), NOW, &TwinService::of::<Newer>(), mode)).unwrap();
+    let everyone = Query::of_every_tenant(Selector::parse("has(desired.mode)").unwrap());
+    let with_mode = |half| {
+        let query = everyone.clone().and(half, "mode", Is::Equal(3.into()));
+        block_on(registry.select(&query)).unwrap().len()
+    };
+    assert_eq!(with_mode(Half::Desired), 1);
+    let older = registry.desire::<Room>(&everyone, NOW, |room| room.setpoint = 21.0);
+    assert_eq!(block_on(older), Ok(1));
+    assert_eq!(with_mode(Half::Desired), 1);
 }
 
 #[test]
@@ -121,8 +180,7 @@ fn edits_of_many_writers_all_count() {
             for _ in 0..50 {
                 let count = |twin: &mut TwinService| {
                     let before = twin.version().number();
-                    twin.set_field(FieldId::new(0), i64::from(before) + 1);
-                    Ok::<_, core::convert::Infallible>(())
+                    twin.set_field(FieldId::new(0), i64::from(before) + 1)
                 };
                 // Who loses again and again is told, and tries again.
                 while block_on(registry.edit(&key(0), NOW, &TwinService::new(), count)).is_err() {}

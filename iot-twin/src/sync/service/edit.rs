@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::reader::fit::fit;
 use super::{DesireError, TwinService};
@@ -39,14 +40,14 @@ use crate::value::Value;
 /// # }
 /// # Ok::<(), iot_twin::sync::EditError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Edit {
     name: String,
     value: Option<Value>,
     condition: Option<Condition>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Condition {
     Version(Option<Version>),
     Value(Value),
@@ -112,6 +113,15 @@ impl Edit {
     pub fn if_value(mut self, value: impl Into<Value>) -> Self {
         self.condition = Some(Condition::Value(value.into()));
         self
+    }
+}
+
+// No values: some are not for logs.
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -41,16 +41,16 @@ impl TwinService {
         // What is not on record cannot have been answered: another process has given its number to something else.
         let recorded = self.recorded().unwrap_or(0);
         self.floor = self.floor.max(report.head.floor);
+        // Two lives of the device gave a version, because it lost its records or has older ones.
+        let mut twice = false;
         for leaf in &report.fields {
             let Ok(value) = Value::from_cbor(leaf.value, LEAF) else {
                 continue;
             };
             let version = leaf.version;
-            if self
-                .reported
-                .get(&leaf.id)
-                .is_some_and(|told| told.version >= version)
-            {
+            let known = self.reported.get(&leaf.id);
+            if let Some(told) = known.filter(|told| told.version >= version) {
+                twice |= told.version == version && told.value.to_cbor() != value.to_cbor();
                 continue;
             }
             if !self.has_room(leaf.id, &value) {
@@ -90,7 +90,7 @@ impl TwinService {
         self.tell |=
             gap || report.head.want || report.to != self.taken || !report.fields.is_empty();
         self.taken = self.taken.max(report.to);
-        if gap {
+        if gap || twice {
             self.ask();
         }
         if let Some(digests) = report.digests
@@ -144,7 +144,7 @@ impl TwinService {
             .iter()
             .filter(|(_, told)| told.version >= floor);
         current.fold(0, |sum, (&id, told)| {
-            sum.wrapping_add(wire::share(id, told.version))
+            sum.wrapping_add(wire::share(wire::factor(id), told.version))
         })
     }
 
@@ -216,7 +216,7 @@ impl TwinService {
             .filter(|(_, wish)| wish.answer != Some(Code::UNKNOWN));
         known.fold(0, |sum, (&id, wish)| {
             let version = Version::new(self.epoch, wish.version);
-            sum.wrapping_add(wire::check(id, version, &wish.encoded))
+            sum.wrapping_add(wire::check(wire::factor(id), version, &wish.encoded))
         })
     }
 

@@ -85,7 +85,7 @@ impl TwinService {
             epoch: self.epoch,
             base: self.sent,
             to,
-            acknowledged: self.taken,
+            acknowledged: self.stored.map_or(self.taken, |_| self.kept),
             want: self.want,
         };
         let mut fields = write_delta(&mut out, &delta);

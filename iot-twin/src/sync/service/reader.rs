@@ -3,6 +3,7 @@
 pub(super) mod fit;
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 use super::{TwinService, is_writable};
 use crate::leaf::LeafReader;
@@ -31,7 +32,7 @@ pub enum DesireError {
 }
 
 /// A value as a device reported it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Reported<'a> {
     /// The value; null while the device does not know it.
@@ -50,11 +51,21 @@ pub struct Acknowledgement {
     pub code: Code,
 }
 
+// No value: some are not for logs.
+impl fmt::Debug for Reported<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reported")
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
+    }
+}
+
 impl TwinService {
     /// Desires what `edit` changes of the desired fields; says how many fields that were.
     ///
-    /// `edit` is called twice, with different values in the fields that were never desired: so a field that it
-    /// sets is told from one that it leaves alone. It must do the same both times.
+    /// `edit` is called twice, with different values in the fields that were never desired, or whose desire the device
+    /// has overridden or refused: so a field that it sets is told from one that it leaves alone. It must do the same
+    /// both times. To set such a field to what it was is a new intent, as with [`set`](Self::set).
     ///
     /// # Errors
     ///
@@ -76,7 +87,7 @@ impl TwinService {
                 };
                 read(&mut one) && read(&mut two)
             });
-            if !held {
+            if !held || wish.is_some_and(|wish| !wish.is_open()) {
                 two.disturb(index);
             }
         }

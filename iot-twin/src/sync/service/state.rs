@@ -1,6 +1,7 @@
 //! What a service must store of a twin, so that a restart is none for the device.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use minicbor::{Decoder, Encoder};
 
@@ -34,7 +35,7 @@ const MAX_FIELDS: u64 = 1 << 16;
 /// assert_eq!(state.desired().count(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TwinState {
     epoch: u32,
     version: u32,
@@ -47,7 +48,7 @@ pub struct TwinState {
 }
 
 /// A desired field as it is stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DesiredField {
     /// The field.
@@ -61,7 +62,7 @@ pub struct DesiredField {
 }
 
 /// A reported field as it is stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ReportedField {
     /// The field.
@@ -118,6 +119,10 @@ impl TwinState {
     #[must_use]
     pub const fn version(&self) -> Version {
         Version::new(self.epoch, self.version)
+    }
+
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Every desired field, in ascending order.
@@ -331,6 +336,7 @@ impl TwinService {
         // Whoever shares the store may have met the device since; its reports tell.
         self.met = state.met || self.stored.is_some();
         self.taken = state.taken;
+        self.kept = state.taken;
         self.floor = state.floor;
         let desired = state.desired.iter().map(|field| {
             let wish = Wish {
@@ -367,6 +373,38 @@ impl TwinService {
         self.resend_at = None;
         self.hold_until = None;
         self
+    }
+}
+
+// No values: some are not for logs.
+impl fmt::Debug for TwinState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwinState")
+            .field("version", &self.version())
+            .field("contiguous", &self.contiguous)
+            .field("taken", &self.taken)
+            .field("desired", &self.desired)
+            .field("reported", &self.reported)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DesiredField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DesiredField")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReportedField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportedField")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,8 +8,9 @@ use crate::engines::{Depths, bounded, closed, explore_from, on_every_flash, reor
 use crate::entry::{Effort, Entry, Outcome};
 
 /// An update that is confirmed or forgotten, then one that rejects itself; in full one more that is confirmed.
-const UPDATES: Depths = [closed(2, 0), closed(3, 0)];
-const UNSTABLE: Depths = [bounded(1, 0, 300), closed(2, 0)];
+const UPDATES: Depths = [closed(2, 0), closed(2, 0)];
+const SWAPPED: Depths = [bounded(1, 0, 4_000), closed(2, 0)];
+const UNSTABLE: Depths = [bounded(1, 0, 20_000), closed(2, 0)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
@@ -26,9 +27,9 @@ const DIRECT: [Entry; 12] = on_every_flash!(
 const SWAP: [Entry; 12] = on_every_flash!(
     "boot-swap",
     swap,
-    (4, 148, 11, 0, Config::STABLE, UPDATES),
-    (8, 152, 11, 0, Config::STABLE, UPDATES),
-    (32, 192, 11, 0, Config::STABLE, UPDATES),
+    (4, 148, 11, 0, Config::STABLE, SWAPPED),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED),
+    (32, 192, 11, 0, Config::STABLE, SWAPPED),
     (32, 192, 11, 1, Config::UNSTABLE, UNSTABLE)
 );
 
