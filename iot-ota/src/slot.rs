@@ -13,6 +13,8 @@ mod boot;
 mod crc;
 #[cfg(feature = "boot")]
 mod flash;
+#[cfg(feature = "boot")]
+pub mod mcuboot;
 mod record;
 
 pub use banks::{Bank, Banks, RecordCopy};

@@ -10,7 +10,7 @@ use crate::entry::{Effort, Entry, Outcome};
 /// An update that is confirmed or forgotten, then one that rejects itself; in full one more that is confirmed.
 const UPDATES: Depths = [closed(2, 0), closed(2, 0)];
 const SWAPPED: Depths = [bounded(1, 0, 4_000), closed(2, 0)];
-const UNSTABLE: Depths = [bounded(1, 0, 20_000), closed(2, 0)];
+const UNSTABLE: Depths = [bounded(1, 0, 20_000), closed(1, 0)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
