@@ -52,6 +52,7 @@ step_tools() {
 step_fmt() {
     cargo fmt --all --check
     (cd examples/firmware && cargo fmt --check)
+    (cd benches/embassy_boot && cargo fmt --check)
     local crate
     for crate in $fuzz_crates; do
         (cd "$crate/fuzz" && cargo fmt --check)
