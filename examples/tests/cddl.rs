@@ -38,7 +38,7 @@ use cddl::{
     update,
 };
 
-const CHECKED: [&Schema; 21] = [
+const CHECKED: [&Schema; 22] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &envelope::SCHEMA,
@@ -54,6 +54,7 @@ const CHECKED: [&Schema; 21] = [
     &registry::RECORD,
     &registry::SNAPSHOT,
     &registry::STATE,
+    &suit::ENCRYPTION,
     &suit::KEY_SET,
     &suit::MANIFEST,
     &suit::REPORT,

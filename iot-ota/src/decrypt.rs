@@ -5,8 +5,12 @@
 //! end**: it must go where it counts for nothing until [`finish`](Decryptor::finish) has found the tag right and the
 //! image's digest was matched, such as the spare bank.
 
+mod engine;
 mod key;
 mod stream;
 
 pub use key::{AgreementKey, ContentKey, KeyUnwrap, SharedKey};
 pub use stream::{DecryptError, Decryptor};
+
+#[cfg(feature = "encrypt")]
+pub(crate) use {engine::Engine, engine::STEP, key::agreed};
