@@ -1,7 +1,9 @@
 //! How the engines see a struct: as numbered fields.
 
+use core::ops::Deref;
+
 use crate::leaf::{LeafError, LeafReader, LeafWriter};
-use crate::schema::{Field, Node, Schema};
+use crate::schema::{Field, Node, Schema, fingerprint};
 use crate::sync::Slot;
 
 /// A struct whose fields are desired by a service or reported by a device.
@@ -16,8 +18,10 @@ use crate::sync::Slot;
 pub trait Twin: Sized {
     /// The desired fields alone, with the same names; `#[derive(Twin)]` calls it `…Desired`.
     type Desired: Desired<Twin = Self>;
-    /// An array with one slot for each field.
+    /// One slot for each field; of a struct an array.
     type Slots: AsRef<[Slot]> + AsMut<[Slot]>;
+    /// What the fields are kept in; of a struct `&'static [Field]`.
+    type Fields: Deref<Target = [Field]>;
 
     /// How many fields there are.
     const COUNT: usize;
@@ -36,6 +40,34 @@ pub trait Twin: Sized {
 
     /// The index of the field with a number.
     fn index(id: u16) -> Option<usize>;
+
+    /// The fields of this value. Only a twin that is described at run time has others than [`FIELDS`](Self::FIELDS).
+    fn fields(&self) -> Self::Fields;
+
+    /// The same as [`index`](Self::index), for this value.
+    #[inline]
+    fn find(&self, id: u16) -> Option<usize> {
+        Self::index(id)
+    }
+
+    /// A number that is another one when fields are added or removed, or other values allowed.
+    #[inline]
+    fn fingerprint(&self) -> u32 {
+        const { fingerprint(Self::SCHEMA) }
+    }
+
+    /// The same fields before anything is known.
+    #[must_use]
+    #[inline]
+    fn blank(&self) -> Self {
+        Self::INITIAL
+    }
+
+    /// Slots for these fields.
+    #[inline]
+    fn blank_slots(&self) -> Self::Slots {
+        Self::SLOTS
+    }
 
     /// Writes the value of a field.
     fn encode(&self, index: usize, out: &mut LeafWriter<'_>);

@@ -17,7 +17,7 @@ use iot_core::{Channel, Engine, Instant, Now};
 
 use super::slot::{Code, Slot, SubTwin, Version};
 use super::wire;
-use crate::reflect::{Desired, Twin, field};
+use crate::reflect::{Desired, Twin};
 use state::{Issued, State};
 
 /// How long a device waits before it repeats itself.
@@ -123,6 +123,26 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
     }
 
+    /// A twin that begins with the values of `model`, and has its fields: for one whose fields are known at run time
+    /// only, such as a [`Dynamic`](crate::dynamic::Dynamic).
+    #[must_use]
+    pub fn of(model: T) -> Self {
+        const { assert!(PENDING > 0, "a twin takes at least one field of a message") };
+        Self {
+            told: model.blank(),
+            desired: model.blank(),
+            slots: model.blank_slots(),
+            actual: model,
+            state: State::new(Self::RECORDS),
+        }
+    }
+
+    /// [`BUFFER_BYTES`](Self::BUFFER_BYTES) for the fields of this twin, which may be known at run time only.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> usize {
+        storage::buffer_bytes(&self.actual.fields())
+    }
+
     /// Keeps its records from `first` on; for a second twin in one node.
     #[must_use]
     pub const fn with_records(mut self, first: RecordKey) -> Self {
@@ -179,11 +199,11 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             offered = offered.max(Some(slot.stamp));
         }
         let version = offered?;
-        let mut view = T::INITIAL;
+        let mut view = self.actual.blank();
         for (index, slot) in (0..).zip(self.slots()) {
             let wanted = slot.held
                 && !slot.unsaved
-                && (slot.code.is_pending() || (!is_edited::<T>(index) && slot.code.is_applied()));
+                && (slot.code.is_pending() || (!self.is_edited(index) && slot.code.is_applied()));
             view.copy(index, if wanted { &self.desired } else { &self.actual });
         }
         Some(Change {
@@ -199,7 +219,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// that the service has desired anew in the meantime stay unanswered.
     pub fn acknowledge(&mut self, version: Version, answer: impl Into<Code>) {
         let answer = answer.into();
-        for index in 0..T::COUNT {
+        for index in 0..self.slots.as_ref().len() {
+            let edited = self.is_edited(index);
             let Some(slot) = self.slots.as_mut().get_mut(index) else {
                 continue;
             };
@@ -213,7 +234,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 continue;
             }
             slot.code = answer;
-            if answer.is_applied() && slot.held && is_edited::<T>(index) {
+            if answer.is_applied() && slot.held && edited {
                 slot.known = true;
                 self.actual.copy(index, &self.desired);
             }
@@ -232,7 +253,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// That is how a field with [`LocalSticky`](crate::schema::LocalEdit::LocalSticky) gets back under the service.
     /// It is durable before it is reported.
     pub fn release(&mut self) {
-        for index in 0..T::COUNT {
+        for index in 0..self.slots.as_ref().len() {
             if let Some(slot) = self.slots.as_mut().get_mut(index)
                 && core::mem::take(&mut slot.edited)
             {
@@ -262,6 +283,14 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         self.slots.as_ref().iter()
     }
 
+    /// Whether a change of a field at the device is an edit, not a measurement.
+    fn is_edited(&self, index: usize) -> bool {
+        let fields = self.actual.fields();
+        fields
+            .get(index)
+            .is_some_and(crate::schema::Field::is_edited)
+    }
+
     fn slot(&mut self, index: usize) -> Option<&mut Slot> {
         self.slots.as_mut().get_mut(index)
     }
@@ -271,7 +300,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn tell_field(&mut self, index: usize) {
         self.told.copy(index, &self.actual);
-        if let Some(field) = field::<T>(index) {
+        if let Some(field) = self.actual.fields().get(index) {
             let factor = wire::factor(field.id);
             self.state.tell(self.slots.as_mut(), index, factor);
         }
@@ -380,9 +409,4 @@ const fn at_least(span: Duration) -> Duration {
     } else {
         span
     }
-}
-
-/// Whether a change of a field at the device is an edit, not a measurement.
-fn is_edited<T: Twin>(index: usize) -> bool {
-    field::<T>(index).is_some_and(crate::schema::Field::is_edited)
 }

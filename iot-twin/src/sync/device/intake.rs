@@ -2,7 +2,7 @@
 
 use super::{Code, TwinDevice, Version};
 use crate::leaf::{LeafError, LeafReader};
-use crate::reflect::{Twin, field};
+use crate::reflect::Twin;
 use crate::schema::Field;
 use crate::sync::wire::{self, Delta, DesiredLeaf};
 
@@ -28,7 +28,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             if input.failed() || leaf.number <= upto || leaf.number > delta.to {
                 return;
             }
-            let index = T::index(leaf.id).filter(|&index| self.is_news(index, leaf.number));
+            let index = self.actual.find(leaf.id);
+            let index = index.filter(|&index| self.is_news(index, leaf.number));
             if let Some(index) = index {
                 full = room == 0;
                 if full {
@@ -80,7 +81,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn adopt(&mut self, index: usize, leaf: DesiredLeaf, input: &mut LeafReader<'_>) {
-        let (Some(field), Some(slot)) = (field::<T>(index), self.slots.as_ref().get(index)) else {
+        let fields = self.actual.fields();
+        let (Some(field), Some(slot)) = (fields.get(index), self.slots.as_ref().get(index)) else {
             return;
         };
         let (before, held, check) = (slot.stamp, slot.held, slot.check);
@@ -90,7 +92,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         // was done at the device since.
         let newer = before.epoch() < stamp.epoch();
         let (taken, repeated) = if newer && held && field.is_edited() {
-            let mut before = T::INITIAL;
+            let mut before = self.actual.blank();
             before.copy(index, &self.desired);
             let taken = self.judge(index, field, input);
             (taken, taken.is_ok() && !self.desired.moved(index, &before))
@@ -158,7 +160,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Everything that was told is told again, under versions above the new base.
     #[inline(never)]
     fn tell_again(&mut self) {
-        for index in 0..T::COUNT {
+        for index in 0..self.slots.as_ref().len() {
             if let Some(slot) = self.slot(index)
                 && core::mem::take(&mut slot.told) > 0
             {

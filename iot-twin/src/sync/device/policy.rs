@@ -8,7 +8,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Gives every field that has moved a version to be reported under.
     #[inline(never)]
     pub(super) fn compare(&mut self) {
-        for (index, field) in (0..).zip(T::FIELDS) {
+        for (index, field) in self.actual.fields().iter().enumerate() {
             let edited = field.is_edited();
             if !self.actual.moved(index, &self.told) && (self.state.stated || edited) {
                 continue;

@@ -31,6 +31,13 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         self.boot();
     }
 
+    /// Restarts the device with other records.
+    pub fn restore_records(&mut self, records: MemoryRecords) {
+        self.records = records;
+        self.forget_device();
+        self.boot();
+    }
+
     /// Keeps a copy of the device's records for [`roll_back`](Self::roll_back).
     pub fn keep_image(&mut self) {
         self.image = Some(self.records.clone());
