@@ -4,10 +4,10 @@ use super::CoseError;
 use crate::codec::{self, FlatReader, Limits, Writer};
 use crate::crypto::SignatureAlgorithm;
 
-const ALGORITHM: i64 = 1;
-const CRITICAL: i64 = 2;
-const KEY_ID: i64 = 4;
-const DIRECT: i64 = -6;
+const ALGORITHM: i32 = 1;
+const CRITICAL: i32 = 2;
+const KEY_ID: i32 = 4;
+const DIRECT: i32 = -6;
 
 const LIMITS: Limits = Limits::new(4_096, 6, 128);
 
@@ -111,7 +111,9 @@ impl<'a> Header<'a> {
         if signed.is_critical {
             return Err(CoseError::Critical);
         }
-        let algorithm = signed.algorithm.and_then(Algorithm::from_number);
+        let algorithm = signed
+            .algorithm
+            .and_then(|number| Algorithm::from_number(number.into()));
         // Before it an algorithm beside would be unauthenticated.
         let algorithm = algorithm.ok_or(CoseError::Algorithm)?;
         // Doubled between the headers, or where it must not be.
@@ -154,7 +156,7 @@ pub(super) fn direct<'a>(
 /// What is looked at of one header.
 #[derive(Clone, Copy)]
 struct Labels<'a> {
-    algorithm: Option<i64>,
+    algorithm: Option<i32>,
     key_id: Option<&'a [u8]>,
     is_critical: bool,
 }
@@ -182,11 +184,12 @@ impl<'a> Labels<'a> {
                 reader.item();
                 None
             } else {
-                Some(reader.int())
+                // One that does not fit is none of these either.
+                i32::try_from(reader.int()).ok()
             };
             let mut value = reader;
             match label {
-                Some(ALGORITHM) => found.algorithm = Some(value.int()),
+                Some(ALGORITHM) => found.algorithm = Some(value.i32()),
                 Some(CRITICAL) => found.is_critical = true,
                 Some(KEY_ID) => found.key_id = Some(value.bytes()),
                 _ => {}
@@ -202,7 +205,7 @@ pub(super) fn write_protected(
     writer: &mut Writer<'_>,
     algorithm: Algorithm,
 ) -> Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>> {
-    writer.map(1)?.i64(ALGORITHM)?.i64(algorithm.number())?.ok()
+    writer.map(1)?.i32(ALGORITHM)?.i64(algorithm.number())?.ok()
 }
 
 pub(super) fn write_unprotected(
@@ -210,7 +213,7 @@ pub(super) fn write_unprotected(
     key_id: Option<&[u8]>,
 ) -> Result<(), minicbor::encode::Error<minicbor::encode::write::EndOfSlice>> {
     match key_id {
-        Some(id) => writer.map(1)?.i64(KEY_ID)?.bytes(id)?.ok(),
+        Some(id) => writer.map(1)?.i32(KEY_ID)?.bytes(id)?.ok(),
         None => writer.map(0)?.ok(),
     }
 }
