@@ -17,7 +17,7 @@ step_tools() {
     apt_missing cc:gcc cc:libc6-dev c++:g++ python3:python3 qemu-system-arm:qemu-system-arm \
         arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi arm-none-eabi-objcopy:binutils-arm-none-eabi \
         mosquitto:mosquitto mosquitto_pub:mosquitto-clients nats-server:nats-server openssl:openssl ld.lld:lld \
-        softhsm2-util:softhsm2 swtpm:swtpm /usr/lib/postgresql:postgresql
+        softhsm2-util:softhsm2 swtpm:swtpm valgrind:valgrind /usr/lib/postgresql:postgresql
     if ! command -v cargo >/dev/null; then
         apt_missing cargo:cargo-web cargo:rustc-web rustfmt:rustfmt-web cargo-clippy:rust-web-clippy
     fi
@@ -28,6 +28,11 @@ step_tools() {
     if ! python3 -c 'import paho.mqtt.client' 2>/dev/null; then
         python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
         python3 -m pip install --quiet --root-user-action ignore --target "$target/paho" paho-mqtt==2.1.0
+    fi
+    # MCUboot's own tool, for its trailers; the same way.
+    if ! python3 -c 'import imgtool' 2>/dev/null; then
+        python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
+        python3 -m pip install --quiet --root-user-action ignore --target "$target/imgtool" imgtool==2.5.0
     fi
     # Other people's shadow service, for the adapter; the same way.
     if ! python3 -c 'import moto.server, flask' 2>/dev/null; then
@@ -52,6 +57,7 @@ step_tools() {
 step_fmt() {
     cargo fmt --all --check
     (cd examples/firmware && cargo fmt --check)
+    (cd benches/embassy_boot && cargo fmt --check)
     local crate
     for crate in $fuzz_crates; do
         (cd "$crate/fuzz" && cargo fmt --check)
@@ -210,6 +216,7 @@ step_firmware() {
     grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
     .ci/powercut 3
     .ci/uplink 3
+    .ci/updatecut 611
     .ci/wycheproof
     .ci/manifests
 }
@@ -217,6 +224,9 @@ step_firmware() {
 # The engines of the crash report, and how a run of each must end in the small scopes. `bounded` stands for those whose
 # fixpoint is out of reach here.
 crash_engines='
+boot-direct          bounded
+boot-overwrite       bounded
+boot-swap            bounded
 counter              yes
 log                  yes
 records              yes

@@ -38,6 +38,7 @@ struct Room {
 
 /// What became of one field that both sides had changed.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Decision {
     /// Its name.
     pub field: &'static str,
@@ -156,6 +157,14 @@ impl World {
 }
 
 /// Lives the whole story; says how each conflict was decided, and how many messages were sent, lost and doubled.
+///
+/// # Errors
+///
+/// What the story's parts refused.
+///
+/// # Panics
+///
+/// When a chapter ends otherwise than it says.
 pub fn live() -> Outcome<(Vec<Decision>, (u64, u64, u64))> {
     let clock = SimClock::new();
     // Of 1,000 messages 300 are lost and 200 doubled; each takes up to 0.9 s, so that they overtake each other.

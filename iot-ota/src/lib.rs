@@ -13,6 +13,7 @@ pub mod delta;
 pub mod encrypt;
 pub mod image;
 pub mod manifest;
+pub mod post_quantum;
 pub mod process;
 pub mod report;
 #[cfg(feature = "rollout")]

@@ -13,6 +13,10 @@ mod boot;
 mod crc;
 #[cfg(feature = "boot")]
 mod flash;
+#[cfg(all(feature = "std", unix))]
+pub mod linux;
+#[cfg(feature = "boot")]
+pub mod mcuboot;
 mod record;
 
 pub use banks::{Bank, Banks, RecordCopy};

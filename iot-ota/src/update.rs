@@ -8,11 +8,13 @@
 //! The messages are CBOR and begin with a version number; `update.cddl` beside this module defines them.
 
 mod fetch;
+mod probation;
 mod report;
 mod source;
 mod updater;
 mod wire;
 
+pub use probation::{Probation, Verdict};
 pub use report::{Outcome, Report, Running};
 pub use source::{AnswerError, Source};
 pub use updater::{Activity, Status, Trust, Updater, Want};

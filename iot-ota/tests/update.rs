@@ -23,7 +23,7 @@ use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now, Step};
 use iot_ota::manifest::Device;
 use iot_ota::slot::{Bank, Banks, RollBackReason};
-use iot_ota::update::{Activity, Outcome, Source, ToDevice, Want};
+use iot_ota::update::{Activity, Outcome, Probation, Source, ToDevice, Want};
 use keys::{P256Key, sha256};
 
 #[test]
@@ -58,6 +58,27 @@ fn an_update_goes_from_offer_to_confirmation_and_is_reported_once() {
     rig.talk(&world.offer, &world.source()).unwrap();
     assert_eq!(rig.reports.len(), 2);
     assert_eq!(rig.reports[0], rig.reports[1]);
+}
+
+#[test]
+fn a_release_whose_probes_take_too_long_is_rolled_back_for_that_reason() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.talk(&world.offer, &world.source()).unwrap();
+    rig.reboot();
+    let deadline = Instant::from_millis(5_000);
+    let mut probation = Probation::<2>::new(deadline);
+    probation.report(0, true);
+    let pending = probation.verdict(Instant::from_millis(4_999));
+    rig.updater().conclude(pending);
+    assert_eq!(rig.updater().wants(), Want::Confirm);
+    rig.updater().conclude(probation.verdict(deadline));
+    assert_eq!(rig.updater().wants(), Want::Reboot);
+    rig.reboot();
+    rig.run().unwrap();
+    let reason = Outcome::RolledBack(RollBackReason::Unconfirmed);
+    assert_eq!(rig.reports[0].outcome, reason);
+    assert_eq!(runs_a_whole_image(&mut rig, &world), 1);
 }
 
 #[test]

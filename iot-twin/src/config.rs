@@ -4,8 +4,13 @@
 //! application. They become the confirmed ones when the device proves that it still works: by its
 //! [own judgement](Config::confirm), or by a link that comes up with them ([`Proof::Reconnect`], for network
 //! profiles). When the proof does not come in time, the application fails to apply them, or the device restarts more
-//! often than allowed, the confirmed settings are in force again. The power may be cut at any moment: what is on
-//! record is the old confirmed settings or the new ones, whole.
+//! often than allowed, the confirmed settings are to be in force again, at once: that is on record only afterwards,
+//! because storage that fails must not keep a device on settings that cut it off. The power may be cut at any moment:
+//! what is on record is the old confirmed settings or the new ones, whole.
+//!
+//! Firmware of another age reads the same records. Of what is confirmed it takes what it can: a field that it does not
+//! know, or a value outside its range, is left out, and the factory's value stands there. A trial that it cannot take
+//! whole is over ([`Ending::Restarted`]), because the rest of it alone is something that nobody has staged.
 //!
 //! A configuration is a twin's struct; a feature flag is a field of type `bool`. It is no twin itself: an application
 //! stages what a twin [desires](crate::TwinDevice::changed), and answers the twin with what
@@ -18,8 +23,8 @@
 //! | [`Applying`](Phase::Applying) | trial | `applied` |
 //! | [`Proving`](Phase::Proving) | trial | `confirm`, a link, `fail`, the deadline, a restart |
 //! | [`Confirming`](Phase::Confirming) | trial | it is on record as confirmed |
-//! | [`Reverting`](Phase::Reverting) | confirmed | it is on record that the trial is over |
 //! | [`Restoring`](Phase::Restoring) | confirmed | `applied` |
+//! | [`Reverting`](Phase::Reverting) | confirmed | it is on record that the trial is over |
 
 mod engine;
 mod record;
@@ -115,7 +120,7 @@ pub enum Phase {
     Proving,
     /// A trial was proved, and is on its way to storage.
     Confirming,
-    /// A trial is over, and that is on its way to storage.
+    /// The confirmed settings are applied again after a trial, and that it is over is on its way to storage.
     Reverting,
     /// The application is to apply the confirmed settings again; also after each restart.
     Restoring,
@@ -136,7 +141,8 @@ pub enum Ending {
     Failed,
     /// No proof came in time: 408.
     TimedOut,
-    /// The device restarted too often: 503.
+    /// The device restarted too often, or such that it could not be put on record, or with firmware that does not
+    /// take the trial whole: 503.
     Restarted,
 }
 
@@ -157,17 +163,17 @@ impl From<Ending> for Code {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum StageError {
-    /// Another trial is not over, or the records were not read yet.
-    #[error("another configuration is being tried: wait for its end")]
+    /// Another trial is not over, or that is not on record, or the records were not read yet.
+    #[error("another configuration is being tried: wait until it is over and on record")]
     Busy,
     /// A field is outside its range.
-    #[error("field {} is outside its range", field.get())]
+    #[error("field {} is outside its range: stage a value that the schema allows", field.get())]
     Range {
         /// Which field.
         field: FieldId,
     },
     /// The application would not have them.
-    #[error("the settings contradict each other")]
+    #[error("the settings contradict each other: stage those that go together at once")]
     Invalid,
 }
 
@@ -253,7 +259,7 @@ impl<T: Twin + Clone> Config<T> {
     }
 
     /// Begins to try other settings: what `edit` makes of the confirmed ones, if every field is in its range and
-    /// `valid` says that they go together.
+    /// `valid` says that they go together. It is asked now and not again, whatever firmware finds the trial on record.
     ///
     /// # Errors
     ///
@@ -264,7 +270,8 @@ impl<T: Twin + Clone> Config<T> {
         edit: impl FnOnce(&mut T),
         valid: impl FnOnce(&T) -> bool,
     ) -> Result<(), StageError> {
-        if !self.restored || !matches!(self.phase, Phase::Steady | Phase::Restoring) {
+        let rests = matches!(self.phase, Phase::Steady | Phase::Restoring);
+        if !self.restored || !rests || self.tried {
             return Err(StageError::Busy);
         }
         let mut trial = self.confirmed.clone();
@@ -294,6 +301,7 @@ impl<T: Twin + Clone> Config<T> {
                 self.deadline_ms = Some(end);
             }
             (Phase::Applying, false) => self.end(Ending::NotApplied),
+            (Phase::Restoring, true) if self.tried => self.phase = Phase::Reverting,
             (Phase::Restoring, true) => self.phase = Phase::Steady,
             _ => {}
         }
@@ -377,6 +385,8 @@ impl<T: Twin + Clone> Config<T> {
     #[must_use]
     pub fn answer(&self) -> Option<(Version, Code)> {
         let (version, code) = match (self.phase, self.ending) {
+            // How it ended is told once that is durable.
+            _ if self.tried => (self.terms.answers, Code::PENDING),
             (Phase::Steady | Phase::Restoring, Some(ending)) => (self.answered, ending.into()),
             (Phase::Steady | Phase::Restoring, None) => return None,
             _ => (self.terms.answers, Code::PENDING),
@@ -404,7 +414,7 @@ impl<T: Twin + Clone> Config<T> {
     }
 
     fn end(&mut self, ending: Ending) {
-        (self.phase, self.deadline_ms) = (Phase::Reverting, None);
+        (self.phase, self.deadline_ms) = (Phase::Restoring, None);
         self.ending = Some(ending);
         self.answered = self.terms.answers;
     }

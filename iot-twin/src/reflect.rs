@@ -200,6 +200,12 @@ pub fn write<T: Twin>(twin: &T, out: &mut LeafWriter<'_>) {
 ///
 /// [`LeafError::Kind`] when it is no such list; the fields in front of the fault have their new values.
 pub fn read<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
+    take(twin, input).map(drop)
+}
+
+/// The same, and says whether nothing was skipped.
+pub(crate) fn take<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<bool, LeafError> {
+    let mut whole = true;
     let len = input.array().ok_or(LeafError::Kind)?;
     let mut next = 0;
     for _ in 0..len / 2 {
@@ -221,9 +227,10 @@ pub fn read<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<(), Lea
         }
         *input = LeafReader::new(start);
         input.value();
+        whole = false;
     }
     if len % 2 == 0 && !input.failed() {
-        Ok(())
+        Ok(whole)
     } else {
         Err(LeafError::Kind)
     }

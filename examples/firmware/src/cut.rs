@@ -4,9 +4,12 @@
 
 use core::cell::Cell;
 
+use embedded_storage::nor_flash as blocking;
 use embedded_storage_async::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };
+
+use iot_core::port::MonotonicCounter;
 
 use crate::board::{File, exit, print};
 
@@ -16,19 +19,37 @@ const WORD: usize = 4;
 
 /// How many operations there is power for.
 #[derive(Debug)]
-pub struct Supply(Cell<u32>);
+pub struct Supply {
+    left: Cell<u32>,
+    used: Cell<u32>,
+}
 
 impl Supply {
-    /// Power for so many operations.
+    /// Power for so many operations; 0 for power without end.
     #[must_use]
     pub const fn new(operations: u32) -> Self {
-        Self(Cell::new(operations))
+        Self {
+            left: Cell::new(operations),
+            used: Cell::new(0),
+        }
     }
 
     /// Counts an operation, and says whether it is the last, which is cut short.
     pub fn is_last(&self) -> bool {
-        self.0.set(self.0.get().saturating_sub(1));
-        self.0.get() == 0
+        self.used.set(self.used.get().saturating_add(1));
+        match self.left.get() {
+            // Without end.
+            0 => false,
+            left => {
+                self.left.set(left - 1);
+                left == 1
+            }
+        }
+    }
+
+    /// How many operations there were.
+    pub const fn used(&self) -> u32 {
+        self.used.get()
     }
 }
 
@@ -49,6 +70,14 @@ pub struct FileFlash<'s> {
 /// The file ended, or a word was programmed that was not erased.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Broken;
+
+impl core::fmt::Display for Broken {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the file ended, or a word was programmed twice")
+    }
+}
+
+impl core::error::Error for Broken {}
 
 impl NorFlashError for Broken {
     fn kind(&self) -> NorFlashErrorKind {
@@ -73,24 +102,13 @@ impl ErrorType for FileFlash<'_> {
     type Error = Broken;
 }
 
-impl ReadNorFlash for FileFlash<'_> {
-    const READ_SIZE: usize = 1;
-
-    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Broken> {
+impl FileFlash<'_> {
+    fn load(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Broken> {
         let read = self.file.read(offset as usize, bytes);
         read.then_some(()).ok_or(Broken)
     }
 
-    fn capacity(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl NorFlash for FileFlash<'_> {
-    const WRITE_SIZE: usize = WORD;
-    const ERASE_SIZE: usize = PAGE;
-
-    async fn erase(&mut self, from: u32, to: u32) -> Result<(), Broken> {
+    fn clear(&mut self, from: u32, to: u32) -> Result<(), Broken> {
         for at in (from as usize..to as usize).step_by(PAGE) {
             let last = self.supply.is_last();
             let erased = if last { PAGE / 2 } else { PAGE };
@@ -104,7 +122,7 @@ impl NorFlash for FileFlash<'_> {
         Ok(())
     }
 
-    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Broken> {
+    fn program(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Broken> {
         for (at, word) in (offset as usize..).step_by(WORD).zip(bytes.chunks(WORD)) {
             let mut before = [0; WORD];
             let read = self.file.read(at, &mut before);
@@ -122,6 +140,85 @@ impl NorFlash for FileFlash<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl ReadNorFlash for FileFlash<'_> {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Broken> {
+        self.load(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl NorFlash for FileFlash<'_> {
+    const WRITE_SIZE: usize = WORD;
+    const ERASE_SIZE: usize = PAGE;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), Broken> {
+        self.clear(from, to)
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Broken> {
+        self.program(offset, bytes)
+    }
+}
+
+/// The same for boot loaders.
+impl blocking::ReadNorFlash for FileFlash<'_> {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Broken> {
+        self.load(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl blocking::NorFlash for FileFlash<'_> {
+    const WRITE_SIZE: usize = WORD;
+    const ERASE_SIZE: usize = PAGE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Broken> {
+        self.clear(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Broken> {
+        self.program(offset, bytes)
+    }
+}
+
+/// Fuses in `world.bin`: a counter that survives the end of the run.
+#[derive(Debug)]
+pub struct FileCounter(File);
+
+impl FileCounter {
+    /// Opens the file.
+    #[must_use]
+    pub fn open() -> Option<Self> {
+        File::open(c"world.bin").map(Self)
+    }
+}
+
+impl MonotonicCounter for FileCounter {
+    type Error = Broken;
+
+    fn value(&mut self) -> Result<u64, Broken> {
+        let mut bytes = [0; 8];
+        let read = self.0.read(0, &mut bytes);
+        read.then_some(u64::from_le_bytes(bytes)).ok_or(Broken)
+    }
+
+    fn raise(&mut self, to: u64) -> Result<(), Broken> {
+        let higher = to.max(self.value()?);
+        let written = self.0.write(0, &higher.to_le_bytes());
+        written.then_some(()).ok_or(Broken)
     }
 }
 

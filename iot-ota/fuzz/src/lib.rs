@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod manifest;
 pub mod process;
 pub mod report;
+pub mod slot;
 
 use std::path::PathBuf;
 

@@ -28,6 +28,9 @@ pub struct Manifest<'a> {
     // The map, without the byte string around it.
     pub(super) content: &'a [u8],
     pub(super) common: &'a [u8],
+    // What is looked for at every step, as it stands in the common part; nothing where it is not there.
+    pub(super) components: Option<&'a [u8]>,
+    pub(super) dependencies: Option<&'a [u8]>,
     pub(super) digest: &'a Sha256Digest,
     pub(super) sequence: u64,
     pub(super) counter: u64,
@@ -65,15 +68,15 @@ impl<'a> Manifest<'a> {
 
     /// What it installs.
     pub fn components(&self) -> impl Iterator<Item = ComponentId<'a>> + use<'a> {
-        let mut reader = FlatReader::found(find(self.common, COMPONENTS));
+        let mut reader = FlatReader::found(self.components);
         let count = reader.array_len();
-        (0..count).map_while(move |_| ComponentId::decode(&mut reader))
+        (0..count).map(move |_| ComponentId::next(&mut reader))
     }
 
     /// How many components it names, dependencies not counted.
     #[inline(never)]
     pub(crate) fn component_count(&self) -> u32 {
-        FlatReader::found(find(self.common, COMPONENTS)).array_len()
+        FlatReader::found(self.components).array_len()
     }
 
     #[inline(never)]
@@ -92,7 +95,7 @@ impl<'a> Manifest<'a> {
     ///
     /// The latter is the dependency's prefix (trust domains); without one it is the empty path.
     pub fn dependencies(&self) -> impl Iterator<Item = (u64, ComponentId<'a>)> + use<'a> {
-        let mut reader = FlatReader::found(find(self.common, DEPENDENCIES));
+        let mut reader = FlatReader::found(self.dependencies);
         let count = reader.map_len();
         (0..count).map_while(move |_| Some((reader.uint(), prefix(reader.item())?)))
     }
@@ -106,7 +109,7 @@ impl<'a> Manifest<'a> {
     #[must_use]
     #[inline(never)]
     pub fn has_dependencies(&self) -> bool {
-        FlatReader::found(find(self.common, DEPENDENCIES)).map_len() > 0
+        FlatReader::found(self.dependencies).map_len() > 0
     }
 
     /// Where people find more about it.

@@ -209,6 +209,11 @@ impl<'a> ComponentId<'a> {
         segments.is_empty().then_some(Self(whole))
     }
 
+    /// Takes the next one of an array that was checked.
+    pub(super) fn next(reader: &mut FlatReader<'a>) -> Self {
+        Self(reader.item())
+    }
+
     /// The identifier as CBOR: an array of byte strings.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {

@@ -31,6 +31,8 @@ pub(super) fn read<'a>(
             envelope,
             content: FlatReader::new(envelope.manifest).bytes(),
             common: &[],
+            components: None,
+            dependencies: None,
             digest: own,
             sequence: 0,
             counter: 0,
@@ -134,10 +136,12 @@ impl<'a> Reading<'_, 'a> {
         let mut components = 0;
         for _ in 0..reader.map_len() {
             let key = reader.i32();
-            let mut value = FlatReader::new(reader.item());
+            let whole = reader.item();
+            let mut value = FlatReader::new(whole);
             reader.rest()?;
             match key {
                 DEPENDENCIES => {
+                    self.manifest.dependencies = Some(whole);
                     let count = value.map_len();
                     components += count;
                     for _ in 0..count {
@@ -146,6 +150,7 @@ impl<'a> Reading<'_, 'a> {
                     }
                 }
                 COMPONENTS => {
+                    self.manifest.components = Some(whole);
                     let count = value.array_len();
                     components += count;
                     for _ in 0..count {

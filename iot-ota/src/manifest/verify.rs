@@ -9,6 +9,10 @@ use super::envelope::{Element, SignedManifest};
 use super::keys::ManifestKeys;
 use super::read;
 
+/// How many proofs are looked at: as many as there may be keys. Each costs a chip about a second, and whoever wrote
+/// them may be anybody.
+const MAX_PROOFS: u32 = 32;
+
 /// Why a manifest was refused; it says nothing about why a signature does not hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -114,7 +118,8 @@ impl From<u64> for Floor {
 impl<'a> SignedManifest<'a> {
     /// Checks signatures, digest, version, sequence number and security counter, in this order, and reads the manifest.
     ///
-    /// What the keys say decides how many signatures are enough: see [`ManifestKeys::granted`]. `floor` is the
+    /// What the keys say decides how many signatures are enough: see [`ManifestKeys::granted`]. Only the first 32 are
+    /// looked at, which are as many as there may be keys. `floor` is the
     /// sequence number of what is installed, or both numbers: a lower one is refused, the same one is not, so that an
     /// update can be applied again.
     ///
@@ -151,7 +156,7 @@ pub(super) fn authenticate(
     signed: &[u8],
     keys: &(impl ManifestKeys + ?Sized),
 ) -> Result<u32, VerifyError> {
-    let mut verified = 0_u32;
+    let (mut verified, mut left) = (0_u32, MAX_PROOFS);
     for _ in 0..blocks {
         let block = wrapper.bytes();
         wrapper.rest().ok_or(VerifyError::Structure)?;
@@ -160,6 +165,10 @@ pub(super) fn authenticate(
             continue;
         };
         for proof in proofs {
+            let Some(fewer) = left.checked_sub(1) else {
+                break;
+            };
+            left = fewer;
             // A bad one says nothing about the others.
             let Ok(proof) = proof else { continue };
             let header = proof.header();

@@ -48,10 +48,12 @@ impl Checker<'_, '_> {
         for (index, id) in manifest.dependencies() {
             self.component(Some(id), u32::try_from(index).unwrap_or(u32::MAX))?;
         }
+        let mut shared = manifest.shared_bytes();
         for key in sections {
             if let Some(section) = manifest.severable(*key) {
                 self.sequence(section, CommandSet::ALL, 0)?;
-                if let Some(shared) = manifest.shared_bytes() {
+                // It stands in front of each, and is looked at once.
+                if let Some(shared) = shared.take() {
                     self.sequence(shared, SHARED, 0)?;
                 }
             } else if manifest.part(*key).is_some() {

@@ -73,7 +73,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             19 | 20 => self.parameters(place, raw, code == 19)?,
             35 => self.copy_parameters(place, raw)?,
             // What is compared, or used, may never have been set (§8.4.9).
-            _ => match self.question() {
+            _ => match self.question(code, target, dependency) {
                 Some(Step::Dependency { .. }) => {
                     self.asked = Asked::Dependency;
                     return Ok(());
@@ -100,12 +100,15 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         Ok(())
     }
 
-    /// What the device is asked for the command under way; `None` for abort, for what only a dependency can pass, and
-    /// where a parameter is missing.
+    /// What the device is asked for a command; `None` for abort, for what only a dependency can pass, and where a
+    /// parameter is missing.
     #[inline(never)]
-    pub(super) fn question(&self) -> Option<Step<'a>> {
-        let (code, ..) = self.command()?;
-        let (target, dependency) = self.at()?;
+    pub(super) fn question(
+        &self,
+        code: i32,
+        target: Target<'a>,
+        dependency: bool,
+    ) -> Option<Step<'a>> {
         let place = number(target.place);
         Some(match code {
             3 | 7 | 11 | 25 if dependency => Step::Dependency { target },
@@ -252,8 +255,11 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let select = match reader.peek() {
             Some(7) => Select::Every,
             Some(4) => Select::List(offset_of(self.level().bytes, raw)),
-            // No component has an index that does not fit.
-            _ => Select::One(u8::try_from(reader.uint()).unwrap_or(u8::MAX)),
+            _ => match u8::try_from(reader.uint()) {
+                Ok(index) => Select::One(index),
+                // No component has an index that does not fit.
+                Err(_) => return self.fail_index(),
+            },
         };
         let group = !matches!(select, Select::One(_));
         // Without order a sequence is about one component, the first that it chooses (§6.7).
@@ -314,7 +320,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// The component that the command under way is at, and whether it is a dependency.
     #[inline(never)]
-    fn at(&self) -> Option<(Target<'a>, bool)> {
+    pub(super) fn at(&self) -> Option<(Target<'a>, bool)> {
         self.target(self.current()?.into())
     }
 

@@ -98,7 +98,10 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     #[inline(never)]
     fn next_part(&mut self) -> Result<(), Failed> {
         let level = self.level();
-        let own = level.manifest.severable(level.key);
+        let own = match level.part {
+            Part::Own => None,
+            _ => level.manifest.severable(level.key),
+        };
         let (part, sequence) = match level.part {
             Part::Start if own.is_some() => (Part::Shared, level.manifest.shared_bytes()),
             Part::Shared => (Part::Own, own),

@@ -254,11 +254,19 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
                 return end.map(|()| Step::Finished);
             }
             if self.asked != Asked::Nothing {
-                return self.question().ok_or(ProcessError::Structure);
+                let asked = self.asked();
+                return asked.ok_or(ProcessError::Structure);
             }
             // Whatever fails is the end, which is found above.
             let _ = self.turn();
         }
+    }
+
+    /// What the device was asked.
+    fn asked(&self) -> Option<Step<'a>> {
+        let (code, ..) = self.command()?;
+        let (target, dependency) = self.at()?;
+        self.question(code, target, dependency)
     }
 
     /// Says how the step that was handed out went: whether the condition holds, or the effect has happened.

@@ -37,8 +37,7 @@ type Boot = Register<PAYLOAD_BYTES>;
 /// when the power was cut while they were written; an update writes it about five times.
 ///
 /// **What is assumed of the flash**: a completed erasure leaves words that can be programmed, a partly erased word never
-/// reads nearer to programmed than before, and (for [`Layout::swap`]) a completed write of zeros never reads as erased
-/// again. At most one word, or one page whose erasure was cut, reads differently from time to time.
+/// reads nearer to programmed than before, and a word that was written completely keeps what it holds. At most one word, or one page whose erasure was cut, reads differently from time to time.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -154,7 +153,7 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         written.map_err(stored)
     }
 
-    /// Brings the other image to where images run; goes on where it was interrupted.
+    /// Goes on with what a power cut has interrupted.
     fn finish_move(&mut self) -> Result<(), FlashBanksError<F::Error, C::Error>> {
         let Placement {
             placed,
@@ -163,19 +162,39 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         else {
             return Ok(());
         };
-        let target = placed.other();
-        let mut done = self.copied(known);
-        // The last mark may read differently the next time, and then its copy must not be made again: what it
-        // came from is being written over by then.
+        let done = self.copied(known);
+        // The last mark may read differently the next time. Once it was read its copy must not be made again: what
+        // that came from is being written over by then.
         if done > known {
             self.store(None, Placement::moving(placed, done))?;
         }
+        // Nor must a mark that was not read come back while its copy is made again.
+        self.clear_journal()?;
+        self.copy_from(placed.other(), done)
+    }
+
+    /// Makes all copies from this one on, and notes that the image is where images run.
+    fn copy_from(
+        &mut self,
+        target: Bank,
+        first: u16,
+    ) -> Result<(), FlashBanksError<F::Error, C::Error>> {
+        let mut done = first;
         while u32::from(done) < self.layout.copies::<F>() {
             self.copy_page(target, done)?;
             self.mark(done)?;
             done = done.saturating_add(1);
         }
         self.store(None, Placement::resting(target))
+    }
+
+    fn clear_journal(&mut self) -> Result<(), FlashBanksError<F::Error, C::Error>> {
+        let Some(journal) = self.layout.journal() else {
+            return Ok(());
+        };
+        let end = journal.saturating_add(self.layout.journal_bytes::<F>());
+        let erased = self.flash.erase(journal, end);
+        erased.map_err(FlashBanksError::Flash)
     }
 
     /// How many copies the journal says are complete, `known` at least.
@@ -199,7 +218,7 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         done
     }
 
-    /// Notes that a copy is complete. The word may have been attempted, so nothing but zeros may go there.
+    /// Notes that a copy is complete.
     fn mark(&mut self, number: u16) -> Result<(), FlashBanksError<F::Error, C::Error>> {
         let Some(journal) = self.layout.journal() else {
             return Ok(());
@@ -279,13 +298,9 @@ where
         if self.placement.placed == bank || self.layout.copies::<F>() == 0 {
             return Ok(false);
         }
-        if let Some(journal) = self.layout.journal() {
-            let end = journal.saturating_add(self.layout.journal_bytes::<F>());
-            let erased = self.flash.erase(journal, end);
-            erased.map_err(FlashBanksError::Flash)?;
-        }
+        self.clear_journal()?;
         self.store(None, Placement::moving(bank.other(), 0))?;
-        self.finish_move()?;
+        self.copy_from(bank, 0)?;
         Ok(true)
     }
 

@@ -8,6 +8,7 @@ use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::{Instant, Step};
 
 use super::fetch::{Checkpoint, Fetch};
+use super::probation::Verdict;
 use super::report::{Outcome, Report, Running};
 use super::wire::MAX_BLOCK_BYTES;
 use crate::manifest::{Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
@@ -179,14 +180,28 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     /// Durable when this returns, unless the memory failed: then it [`wants`](Self::wants) the answer again.
     /// Without a firmware on trial nothing happens.
     pub fn confirm(&mut self, well: bool) {
-        if self.phase != Phase::OnTrial {
-            return;
-        }
-        let event = if well {
+        self.end_trial(if well {
             BootEvent::Confirm
         } else {
             BootEvent::Reject(RollBackReason::SelfTest)
-        };
+        });
+    }
+
+    /// The same for what the probes of a [`Probation`](super::Probation) say: nothing while they are pending; that they
+    /// took too long is told as such.
+    pub fn conclude(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Pending => {}
+            Verdict::Well => self.confirm(true),
+            Verdict::Failed => self.confirm(false),
+            Verdict::TooLate => self.end_trial(BootEvent::Reject(RollBackReason::Unconfirmed)),
+        }
+    }
+
+    fn end_trial(&mut self, event: BootEvent) {
+        if self.phase != Phase::OnTrial {
+            return;
+        }
         if let Some(record) = self.boot
             && let Ok(record) = record.on(event)
             && slot::store(&mut self.banks, &record).is_ok()

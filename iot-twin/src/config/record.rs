@@ -2,8 +2,9 @@
 //!
 //! One record for what is confirmed, `[format, revision, ending, answered, [field, value, …]]`, and while something is
 //! tried one for the trial, `[format, proof, within, restarts, answers, [field, value, …]]`, with the time in
-//! milliseconds. What a trial answers is a version of a twin, its epoch in the upper 32 bits, or 0. Fields that a
-//! firmware does not know are skipped, and those that are not on record have the factory's value.
+//! milliseconds. What a trial answers is a version of a twin, its epoch in the upper 32 bits, or 0. Of what is confirmed,
+//! a firmware leaves out the fields that it does not know, and gives the factory's value to those that are not on
+//! record, or there with a value that it does not take. A trial is read whole, or is over.
 
 use core::time::Duration;
 
@@ -17,8 +18,11 @@ use crate::sync::Version;
 const FORMAT: u64 = 1;
 
 impl<T: Twin + Clone> Config<T> {
-    /// Reads a record; one of another format, or a damaged one, is none.
+    /// Reads a record; one of another format, or a damaged one, is none, and so is what others keep.
     pub(super) fn restore(&mut self, key: RecordKey, value: &[u8]) {
+        if key != self.records && Some(key) != self.records.offset(1) {
+            return;
+        }
         let mut input = LeafReader::new(value);
         let len = input.array();
         if input.unsigned() != FORMAT {
@@ -40,9 +44,9 @@ impl<T: Twin + Clone> Config<T> {
         let restarts = u8::try_from(restarts).ok();
         // A trial that cannot be read is over as well: its record has to go.
         self.tried = true;
-        self.terms = Terms::health(Duration::ZERO);
+        self.terms = Terms::health(Duration::ZERO).answering(answers);
         if len == Some(6)
-            && read(&mut trial, &mut input).is_some()
+            && read(&mut trial, &mut input) == Some(true)
             && let Some(restarts) = restarts
         {
             self.trial = trial;
@@ -111,10 +115,10 @@ fn put<T: Twin>(
     batch.put_with(key, write).ok()
 }
 
-/// Reads all fields, and nothing may follow. A value that is none of its field's leaves the field as it is.
-fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<()> {
-    reflect::read(settings, input).ok()?;
-    input.is_at_end().then_some(())
+/// Reads all fields, and nothing may follow; whether each of them could be taken.
+fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<bool> {
+    let whole = reflect::take(settings, input).ok()?;
+    input.is_at_end().then_some(whole)
 }
 
 fn bits(version: Version) -> u64 {

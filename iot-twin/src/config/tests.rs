@@ -1,5 +1,7 @@
 //! Trials that end in every way, with the power cut before and after each write.
 
+mod ends;
+
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;

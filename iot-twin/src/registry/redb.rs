@@ -3,6 +3,8 @@
 mod format;
 mod queue;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use alloc::boxed::Box;
@@ -19,7 +21,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use ::redb::{Database, ReadableTable};
+use ::redb::{Database, DatabaseError, ReadableTable};
 use futures::channel::oneshot::{self, Receiver};
 use futures::future::FutureExt as _;
 
@@ -197,7 +199,14 @@ impl Redb {
     ///
     /// [`RedbError`]; the file is as it was.
     pub fn open_with(path: impl AsRef<Path>, limits: Limits) -> Result<Self, RedbError> {
-        let (database, state) = guarded(|| open(path.as_ref()))?;
+        Self::over(|| Database::create(path.as_ref()), limits)
+    }
+
+    fn over(
+        create: impl FnOnce() -> Result<Database, DatabaseError>,
+        limits: Limits,
+    ) -> Result<Self, RedbError> {
+        let (database, state) = guarded(|| open(create().map_err(RedbError::from_any)?))?;
         let database = Arc::new(database);
         let shared = Arc::new(Shared {
             writes: Queue::new(),
@@ -425,8 +434,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, RedbError>) -> Result<T, RedbErro
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(RedbError::Corrupt))
 }
 
-fn open(path: &Path) -> Result<(Database, State), RedbError> {
-    let database = Database::create(path).map_err(RedbError::from_any)?;
+fn open(database: Database) -> Result<(Database, State), RedbError> {
     let mut state = state_of(&database)?.unwrap_or(State {
         head: 0,
         floor: 1,

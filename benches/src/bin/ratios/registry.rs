@@ -139,12 +139,14 @@ fn updates(registry: &Registry<Memory>, threads: u32) -> Result<f64, Box<dyn Err
         thread::spawn(move || {
             let mut won = 0_u32;
             let start = Instant::now();
-            for (key, record) in keys.iter().zip(records.iter().cycle()) {
-                let Ok(found) = block_on(registry.read(key));
-                let expect = found.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
-                let put = registry.put(key, expect, record.clone(), Timestamp::EPOCH);
-                won += u32::from(block_on(put).is_ok());
-            }
+            block_on(async {
+                for (key, record) in keys.iter().zip(records.iter().cycle()) {
+                    let Ok(found) = registry.read(key).await;
+                    let expect = found.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
+                    let put = registry.put(key, expect, record.clone(), Timestamp::EPOCH);
+                    won += u32::from(put.await.is_ok());
+                }
+            });
             f64::from(won) / start.elapsed().as_secs_f64()
         })
     };

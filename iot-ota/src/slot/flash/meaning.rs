@@ -1,5 +1,7 @@
 //! What a flash means to a boot: the canonical key of a crash state.
 
+use alloc::vec::Vec;
+
 use iot_core::sim::SimFlash;
 use iot_core::sim::flash::{FlashCell, Reading};
 use iot_core::sim::power::KeyHasher;
@@ -19,73 +21,81 @@ impl<C, const WRITE: usize, const ERASE: usize> FlashBanks<SimFlash<WRITE, ERASE
         let pages = |at: u32| at as usize / ERASE;
         let mut at = pages(layout.record)..pages(layout.record).saturating_add(PAGES as usize);
         let unstable = at.any(|page| flash.image().is_unstable(page));
-        let payload = add_register(flash, layout.record, unstable, key);
-        let record = payload.and_then(|payload| Some((decode(payload.first_chunk()?)?.0, payload)));
-        let Some((record, payload)) = record else {
-            return key.image(flash.image().hash());
-        };
-        let placement = Placement::of(Some(&payload));
-        let mut live = Live {
-            flash,
-            key,
-            bank: pages(layout.capacity),
-        };
-        if unstable {
-            return live.add_all();
+        for payload in add_register(flash, layout.record, unstable, key) {
+            add_live(flash, layout, payload.as_ref(), key);
         }
-        let place = |bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, placement.placed));
-        let stored =
-            |bank: Bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, bank.other()));
-        let copies = layout.copies::<SimFlash<WRITE, ERASE>>();
-        match (placement.moving, layout.mode) {
-            (None, mode) => {
-                live.add_bank(place(record.active));
-                if record.state != BootState::Confirmed {
-                    live.add_bank(place(record.active.other()));
-                }
-                if !matches!(mode, Mode::Direct { .. }) {
-                    live.add_bank(place(placement.placed));
-                }
-                if let Mode::Overwrite { .. } = mode {
-                    live.add_bank(stored(record.active));
-                }
+    }
+}
+
+/// The pages that count when the register holds `payload`.
+fn add_live<const WRITE: usize, const ERASE: usize>(
+    flash: &SimFlash<WRITE, ERASE>,
+    layout: Layout,
+    payload: Option<&[u8; PAYLOAD_BYTES]>,
+    key: &mut KeyHasher,
+) {
+    let pages = |at: u32| at as usize / ERASE;
+    let record = payload.and_then(|payload| decode(payload.first_chunk()?));
+    let Some((record, _)) = record else {
+        return key.image(flash.image().hash());
+    };
+    let placement = Placement::of(payload);
+    let mut live = Live {
+        flash,
+        key,
+        bank: pages(layout.capacity),
+    };
+    let place = |bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, placement.placed));
+    let stored = |bank: Bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, bank.other()));
+    let copies = layout.copies::<SimFlash<WRITE, ERASE>>();
+    match (placement.moving, layout.mode) {
+        (None, mode) => {
+            live.add_bank(place(record.active));
+            if record.state != BootState::Confirmed {
+                live.add_bank(place(record.active.other()));
             }
-            (Some(_), Mode::Overwrite { .. } | Mode::Direct { .. }) => {
-                live.add_bank(stored(Bank::A));
-                live.add_bank(stored(Bank::B));
+            if !matches!(mode, Mode::Direct { .. }) {
+                live.add_bank(place(placement.placed));
             }
-            (
-                Some(known),
-                Mode::Swap {
-                    journal,
-                    run,
-                    other,
-                },
-            ) => {
-                let journal = pages(journal);
-                let number = live.add_journal(journal, known.into(), copies as usize);
-                let copy = number.map(|number| {
-                    layout.copy::<SimFlash<WRITE, ERASE>>(placement.placed.other(), size(number))
-                });
-                let dead = copy.map(|copy| pages(copy.to));
-                let (run, other) = (pages(run), pages(other));
-                let moved = (run..run + live.bank).chain(other..=other + live.bank);
-                for page in moved.filter(|page| Some(*page) != dead) {
-                    live.key.image(live.flash.image().page_hash(page));
-                }
+            if let Mode::Overwrite { .. } = mode {
+                live.add_bank(stored(record.active));
+            }
+        }
+        (Some(_), Mode::Overwrite { .. } | Mode::Direct { .. }) => {
+            live.add_bank(stored(Bank::A));
+            live.add_bank(stored(Bank::B));
+        }
+        (
+            Some(known),
+            Mode::Swap {
+                journal,
+                run,
+                other,
+            },
+        ) => {
+            let journal = pages(journal);
+            let number = live.add_journal(journal, known.into(), copies as usize);
+            let copy = number.map(|number| {
+                layout.copy::<SimFlash<WRITE, ERASE>>(placement.placed.other(), size(number))
+            });
+            let dead = copy.map(|copy| pages(copy.to));
+            let (run, other) = (pages(run), pages(other));
+            let moved = (run..run + live.bank).chain(other..=other + live.bank);
+            for page in moved.filter(|page| Some(*page) != dead) {
+                live.key.image(live.flash.image().page_hash(page));
             }
         }
     }
 }
 
-/// What boots can read of a register, under every reading of its doubtful words; the value that one reads.
+/// What boots can read of a register, under every reading of its doubtful words; the values that they read.
 fn add_register<const WRITE: usize, const ERASE: usize>(
     flash: &mut SimFlash<WRITE, ERASE>,
     at: u32,
     unstable: bool,
     key: &mut KeyHasher,
-) -> Option<[u8; PAYLOAD_BYTES]> {
-    let mut value = None;
+) -> Vec<Option<[u8; PAYLOAD_BYTES]>> {
+    let mut values = Vec::new();
     for reading in [Reading::Value, Reading::Erased] {
         if reading == Reading::Value && !unstable {
             continue;
@@ -107,8 +117,9 @@ fn add_register<const WRITE: usize, const ERASE: usize>(
             key.word(kind);
             key.word(seen_below(&register.seen(), below));
         }
-        value = register.value().copied();
+        let value = register.value().copied();
         add_value(value.as_ref(), key);
+        values.push(value);
         if unstable {
             for page in 0..seen.len() {
                 add_page_meaning(flash, &register, page, key);
@@ -116,7 +127,7 @@ fn add_register<const WRITE: usize, const ERASE: usize>(
         }
     }
     flash.set_reading(Reading::Erased);
-    value
+    values
 }
 
 /// What else a page of the register can be read as.
@@ -154,7 +165,7 @@ fn seen_below(seen: &[Seen], below: impl Fn(&&Seen) -> bool) -> u64 {
 }
 
 struct Live<'a, const WRITE: usize, const ERASE: usize> {
-    flash: &'a mut SimFlash<WRITE, ERASE>,
+    flash: &'a SimFlash<WRITE, ERASE>,
     key: &'a mut KeyHasher,
     /// Pages of a bank.
     bank: usize,
@@ -163,13 +174,6 @@ struct Live<'a, const WRITE: usize, const ERASE: usize> {
 impl<const WRITE: usize, const ERASE: usize> Live<'_, WRITE, ERASE> {
     fn add_bank(&mut self, first: usize) {
         for page in first..first.saturating_add(self.bank) {
-            self.key.image(self.flash.image().page_hash(page));
-        }
-    }
-
-    fn add_all(&mut self) {
-        let register = PAGES as usize;
-        for page in register..self.flash.image().pages() {
             self.key.image(self.flash.image().page_hash(page));
         }
     }

@@ -172,15 +172,15 @@ impl<const BYTES: usize> Register<BYTES> {
     fn unsettled(&self) -> Option<usize> {
         let newest = self.newest?;
         let seen = self.newest_seen();
-        let others = || (self.seen.iter().enumerate()).filter(|(page, _)| *page != newest);
-        let unmarked = others().find(|(_, seen)| !matches!(seen, Seen::Marked(_)));
-        let tied = || others().find(|(_, other)| other.generation() == seen.generation());
-        match unmarked.or_else(tied) {
-            Some((page, _)) => Some(page),
-            // The two marked copies of what was before are two more than needed.
-            None if !matches!(seen, Seen::Marked(_)) => self.oldest(),
-            None => None,
+        // It may be gone at the next boot. Then the next best counts, which may have been told to somebody, even if its
+        // mark does not read now: so it is the third page that is given up.
+        if !matches!(seen, Seen::Marked(_)) {
+            return self.oldest();
         }
+        let others = || (self.seen.iter().enumerate()).filter(|(page, _)| *page != newest);
+        let unmarked = others().find(|(_, other)| !matches!(other, Seen::Marked(_)));
+        let tied = || others().find(|(_, other)| other.generation() == seen.generation());
+        unmarked.or_else(tied).map(|(page, _)| page)
     }
 
     /// The page with the lowest generation, which is never the newest.

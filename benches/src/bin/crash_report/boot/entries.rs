@@ -7,10 +7,13 @@ use super::{Updates, Way};
 use crate::engines::{Depths, bounded, closed, explore_from, on_every_flash, reordered};
 use crate::entry::{Effort, Entry, Outcome};
 
-/// An update that is confirmed or forgotten, then one that rejects itself; in full one more that is confirmed.
+/// An update that is confirmed or forgotten, then one that rejects itself or is forgotten.
 const UPDATES: Depths = [closed(2, 0), closed(2, 0)];
-const SWAPPED: Depths = [bounded(1, 0, 4_000), closed(2, 0)];
-const UNSTABLE: Depths = [bounded(1, 0, 20_000), closed(2, 0)];
+/// A swap has sixteen times the states, for each copy is one.
+const SWAPPED: Depths = [bounded(1, 0, 2_000), closed(2, 0)];
+const SWAPPED_ONCE: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
+const UNSTABLE: Depths = [bounded(1, 0, 5_000), closed(1, 0)];
+const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 5_000), bounded(1, 0, 300_000)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
@@ -27,10 +30,10 @@ const DIRECT: [Entry; 12] = on_every_flash!(
 const SWAP: [Entry; 12] = on_every_flash!(
     "boot-swap",
     swap,
-    (4, 148, 11, 0, Config::STABLE, SWAPPED),
-    (8, 152, 11, 0, Config::STABLE, SWAPPED),
+    (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (32, 192, 11, 0, Config::STABLE, SWAPPED),
-    (32, 192, 11, 1, Config::UNSTABLE, UNSTABLE)
+    (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
 );
 
 const OVERWRITE: [Entry; 12] = on_every_flash!(

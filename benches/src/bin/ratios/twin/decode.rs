@@ -3,12 +3,11 @@
 use core::error::Error;
 use core::hint::black_box;
 
+use iot_benches::plant::Plant;
 use iot_benches::{Goal, Ratio};
 use iot_twin::leaf::{LeafReader, LeafWriter};
 use iot_twin::{Twin, reflect};
 use minicbor::{Decode, Encode};
-
-use super::typed::Plant;
 
 /// The same leaves for minicbor, which keeps each under its number too, so that fields may come and go.
 macro_rules! peer {
