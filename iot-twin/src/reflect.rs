@@ -168,7 +168,7 @@ pub fn write<T: Twin>(twin: &T, out: &mut LeafWriter<'_>) {
     }
 }
 
-/// Reads what [`write`] wrote, perhaps in another version of the program.
+/// Reads what [`write()`] wrote, perhaps in another version of the program.
 ///
 /// Fields come in any order. One that is unknown here is skipped, and a value that is none of its field's leaves the
 /// field as it was.
