@@ -18,6 +18,7 @@ mod commands;
 #[path = "../../../../iot-core/tests/power/counter.rs"]
 #[allow(dead_code, reason = "the tests use more of it than the report")]
 mod counter;
+mod delta;
 mod engines;
 mod entry;
 mod full;
@@ -26,6 +27,8 @@ mod log;
 mod outbox;
 mod records;
 mod rest;
+#[path = "../../../../iot-ota/tests/support/rig.rs"]
+mod rig;
 mod rotation;
 mod twin;
 
@@ -48,6 +51,7 @@ const ENTRIES: &[&[Entry]] = &[
     &engines::ROTATION_IN_USE,
     engines::TWIN[0],
     engines::TWIN[1],
+    &delta::DELTA,
 ];
 
 fn main() -> ExitCode {
