@@ -7,6 +7,8 @@
 
 mod key;
 mod stream;
+mod transform;
 
 pub use key::{AgreementKey, ContentKey, KeyUnwrap, SharedKey};
 pub use stream::{DecryptError, Decryptor};
+pub use transform::Decrypted;
