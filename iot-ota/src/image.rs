@@ -13,4 +13,4 @@ pub use intake::{Expected, Intake, IntakeError};
 pub use rate::{MinimumRate, Verdict};
 pub use reorder::{BlockError, Reorder};
 pub use stream::{FinishError, PushError, Pushed, Stream, digests_equal};
-pub use transform::{BadPayload, Plain, Transform, TransformError};
+pub use transform::{BadPayload, Plain, ReadOld, Transform, TransformError};

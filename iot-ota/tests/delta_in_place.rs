@@ -6,6 +6,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
     reason = "a test may fail loudly, and its numbers are small"
 )]
 
@@ -17,7 +19,6 @@ use iot_ota::delta::{Declared, DeltaAuthor, InPlace, PatchError, Rehearsal};
 #[path = "support/files.rs"]
 mod files;
 #[path = "support/keys.rs"]
-#[allow(dead_code, reason = "each test file uses a part")]
 mod keys;
 #[path = "support/rig.rs"]
 mod rig;

@@ -6,6 +6,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
     reason = "a test may fail loudly, and its numbers are small"
 )]
 
@@ -18,7 +20,6 @@ use proptest::prelude::*;
 #[path = "support/files.rs"]
 mod files;
 #[path = "support/keys.rs"]
-#[allow(dead_code, reason = "each test file uses a part")]
 mod keys;
 
 use keys::{Sha256, sha256};

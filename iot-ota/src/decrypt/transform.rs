@@ -1,7 +1,7 @@
 //! An encrypted payload.
 
 use super::stream::Decryptor;
-use crate::image::{BadPayload, Transform, TransformError};
+use crate::image::{BadPayload, ReadOld, Transform, TransformError};
 
 /// So much is decrypted at a time; less than one step of a [`Decryptor`] and a half.
 const PIECE: usize = 64;
@@ -38,7 +38,7 @@ impl<T: Transform> Transform for Decrypted<T> {
         &mut self,
         payload: &mut &[u8],
         out: &mut [u8],
-        old: &mut dyn FnMut(u32, &mut [u8]) -> Result<(), E>,
+        old: &mut ReadOld<'_, E>,
     ) -> Result<usize, TransformError<E>> {
         let mut filled = 0;
         loop {

@@ -2,14 +2,14 @@
 
 use super::decoder::Decoder;
 use super::error::DecodeError;
-use crate::image::{BadPayload, Transform, TransformError};
+use crate::image::{BadPayload, ReadOld, Transform, TransformError};
 
 impl<const WINDOW: usize> Transform for Decoder<WINDOW> {
     fn pull<E>(
         &mut self,
         payload: &mut &[u8],
         out: &mut [u8],
-        old: &mut dyn FnMut(u32, &mut [u8]) -> Result<(), E>,
+        old: &mut ReadOld<'_, E>,
     ) -> Result<usize, TransformError<E>> {
         self.decode(payload, out, old).map_err(|error| match error {
             DecodeError::Patch(_) => TransformError::Payload,

@@ -1,5 +1,8 @@
 //! What a payload is on its way to being an image.
 
+/// Reads the image that runs: so many bytes from an offset in bytes.
+pub type ReadOld<'r, E> = dyn FnMut(u32, &mut [u8]) -> Result<(), E> + 'r;
+
 /// Makes an image of a payload that arrives in pieces: as it is, decrypted, expanded, or out of the old image.
 ///
 /// [`Intake`](super::Intake) drives it. [`Plain`], [`Decoder`](crate::delta::Decoder) and, with feature `decrypt`,
@@ -17,7 +20,7 @@ pub trait Transform {
         &mut self,
         payload: &mut &[u8],
         out: &mut [u8],
-        old: &mut dyn FnMut(u32, &mut [u8]) -> Result<(), E>,
+        old: &mut ReadOld<'_, E>,
     ) -> Result<usize, TransformError<E>>;
 
     /// All of the payload was taken: what was held back until now may be pulled.
@@ -80,7 +83,7 @@ impl Transform for Plain {
         &mut self,
         payload: &mut &[u8],
         out: &mut [u8],
-        _: &mut dyn FnMut(u32, &mut [u8]) -> Result<(), E>,
+        _: &mut ReadOld<'_, E>,
     ) -> Result<usize, TransformError<E>> {
         let given = payload.len().min(out.len());
         let (now, later) = payload.split_at_checked(given).unwrap_or((payload, &[]));
