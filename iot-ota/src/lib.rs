@@ -15,6 +15,7 @@ pub mod process;
 pub mod report;
 #[cfg(feature = "rollout")]
 pub mod rollout;
+pub mod schedule;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod slot;

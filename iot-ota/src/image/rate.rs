@@ -85,6 +85,12 @@ impl MinimumRate {
         }
     }
 
+    /// When the span ends: look again then.
+    #[must_use]
+    pub const fn until(&self) -> Instant {
+        self.until
+    }
+
     /// Time that does not count, because nothing was asked for: the span begins anew.
     pub fn pause(&mut self, now: Instant) {
         (self.seen, self.until) = (0, now + self.span);

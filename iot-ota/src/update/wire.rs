@@ -258,7 +258,7 @@ mod tests {
         let running = proptest::option::of(
             (any::<u64>(), any::<[u8; 32]>()).prop_map(|(s, d)| Running::new(s, d)),
         );
-        let report = (proptest::option::of(any::<u64>()), 0_u8..=14, running).prop_map(
+        let report = (proptest::option::of(any::<u64>()), 0_u8..=16, running).prop_map(
             |(sequence, code, running)| {
                 let outcome = Outcome::of_code(code).unwrap();
                 FromDevice::Report(Report::new(sequence, outcome, running))
@@ -272,7 +272,7 @@ mod tests {
         for code in 0..=u8::MAX {
             match Outcome::of_code(code) {
                 Some(outcome) => assert_eq!(outcome.code(), code),
-                None => assert!(code > 14),
+                None => assert!(code > 16),
             }
         }
     }
