@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR=$target
 # Mosquitto lives in sbin; what cargo installs need not be on everybody's path.
 PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 export PATH
-export PYTHONPATH=$target/paho:$target/moto${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$target/paho:$target/moto:$target/pycose${PYTHONPATH:+:$PYTHONPATH}
 
 fail() {
     echo "error: $*" >&2

@@ -17,7 +17,7 @@ step_tools() {
     apt_missing cc:gcc cc:libc6-dev c++:g++ python3:python3 qemu-system-arm:qemu-system-arm \
         arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi arm-none-eabi-objcopy:binutils-arm-none-eabi \
         mosquitto:mosquitto mosquitto_pub:mosquitto-clients nats-server:nats-server openssl:openssl ld.lld:lld \
-        softhsm2-util:softhsm2 swtpm:swtpm /usr/lib/postgresql:postgresql
+        softhsm2-util:softhsm2 swtpm:swtpm valgrind:valgrind /usr/lib/postgresql:postgresql
     if ! command -v cargo >/dev/null; then
         apt_missing cargo:cargo-web cargo:rustc-web rustfmt:rustfmt-web cargo-clippy:rust-web-clippy
     fi
@@ -33,6 +33,11 @@ step_tools() {
     if ! python3 -c 'import moto.server, flask' 2>/dev/null; then
         python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
         python3 -m pip install --quiet --root-user-action ignore --target "$target/moto" 'moto[server]==5.2.1'
+    fi
+    # COSE as others understand it, for the manifest tool; the same way.
+    if ! python3 -c 'import cbor2, pycose' 2>/dev/null; then
+        python3 -m pip --version >/dev/null 2>&1 || apt_missing pip3:python3-pip
+        python3 -m pip install --quiet --root-user-action ignore --target "$target/pycose" cbor2==6.3.0 pycose==1.1.0
     fi
     local tool
     for tool in cargo-hack cargo-deny cargo-fuzz; do
@@ -206,6 +211,7 @@ step_firmware() {
     .ci/powercut 3
     .ci/uplink 3
     .ci/wycheproof
+    .ci/manifests
 }
 
 # The engines of the crash report, and how a run of each must end in the small scopes. `bounded` stands for those whose

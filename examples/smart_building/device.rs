@@ -1,27 +1,41 @@
 //! One device, as the rest of the program sees it.
 
 mod life;
+mod room;
+mod settings;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iot_core::DeviceId;
 use iot_identity::key::PublicKey;
 use iot_ota::sim::MemoryBanks;
+use iot_twin::config::Ending;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::life::Life;
 use crate::backlog::Backlog;
+use crate::flash::Flash;
 use crate::pki::{Made, Pki};
-use crate::plant::Plant;
+use crate::plant::{Parts, Plant};
 use crate::sensor::Sensor;
+use crate::weather::Skies;
 use crate::wired::Wired;
 
 /// What every device of the building is given.
 pub struct Site {
     pub pki: Pki,
-    pub address: String,
+    /// The addresses of its doors, by their numbers.
+    pub doors: [String; 3],
+    pub skies: Arc<Skies>,
     pub release_key: PublicKey,
+}
+
+impl Site {
+    pub fn main_door(&self) -> String {
+        let [main, ..] = &self.doors;
+        main.clone()
+    }
 }
 
 /// What somebody outside tells a device to do.
@@ -29,6 +43,8 @@ pub struct Site {
 pub enum Order {
     /// Measure so many times and submit what is worth it.
     Measure(u32),
+    /// Look at what its parts are set to, because somebody has turned one.
+    Look,
     /// Renew the certificate now, whatever the calendar says.
     Renew,
     /// Somebody in front of the device has it apply once more, although it was revoked.
@@ -48,6 +64,9 @@ pub struct View {
     pub applied: u64,
     pub setpoint: f32,
     pub interval: u16,
+    /// What its twin says of the room's parts, and how its last trial of settings ended.
+    pub parts: Parts,
+    pub trial: Option<Ending>,
     /// Packs submitted, not yet confirmed by the service, and sent again.
     pub packs: u64,
     pub waiting: usize,
@@ -76,6 +95,7 @@ pub struct View {
 pub struct Device {
     pub id: DeviceId,
     pub plant: Arc<Plant>,
+    pub flash: Flash,
     view: Arc<Mutex<View>>,
     orders: mpsc::UnboundedSender<Order>,
     task: JoinHandle<()>,
@@ -99,7 +119,6 @@ impl Device {
             site,
             plant: Arc::clone(&plant),
             view: Arc::clone(&view),
-            records: made.records.clone(),
             renews: false,
             applies: false,
             returns: false,
@@ -112,6 +131,7 @@ impl Device {
         Self {
             id: made.id,
             plant,
+            flash: made.flash,
             view,
             orders,
             task: tokio::spawn(life.run(inbox)),

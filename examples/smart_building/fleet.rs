@@ -33,6 +33,8 @@ pub struct Fleet {
     asked: Option<(usize, Part)>,
     tickets: HashMap<Ticket, usize>,
     scratch: Vec<u8>,
+    /// Whose twins have taken something in that is not on record.
+    unsaved: VecDeque<usize>,
     /// Messages received and sent, by channel number.
     pub received: [u64; Channel::ALL.len()],
     pub sent: [u64; Channel::ALL.len()],
@@ -44,21 +46,21 @@ impl Fleet {
         rule: Confined<OwnLane>,
         devices: impl IntoIterator<Item = DeviceId>,
         desk: Desk,
-    ) -> Self {
-        let members: Vec<Member> = (0u32..)
+    ) -> Fallible<Self> {
+        let members = (0u32..)
             .zip(devices)
             .map(|(index, id)| {
                 let first = RecordKey::new(FIRST_RECORD + index * RECORDS_EACH);
                 Member::new(who.tenant, id, first)
             })
-            .collect();
+            .collect::<Fallible<Vec<_>>>()?;
         let names = members
             .iter()
             .enumerate()
             .map(|(index, member)| (member.id, index))
             .collect();
         let count = members.len();
-        Self {
+        Ok(Self {
             members,
             desk,
             who,
@@ -71,9 +73,10 @@ impl Fleet {
             asked: None,
             tickets: HashMap::new(),
             scratch: vec![0; 64 * 1024],
+            unsaved: VecDeque::new(),
             received: [0; Channel::ALL.len()],
             sent: [0; Channel::ALL.len()],
-        }
+        })
     }
 
     /// The member of that name, to be asked for steps because something is about to change.
@@ -116,7 +119,18 @@ impl Fleet {
         }
     }
 
-    fn wake(&mut self, index: usize) {
+    /// The member of that name and its place; it is not asked for steps.
+    pub fn known(&mut self, device: &DeviceId) -> Option<(usize, &mut Member)> {
+        let index = *self.names.get(device)?;
+        Some((index, self.members.get_mut(index)?))
+    }
+
+    /// The next member whose twins are not on record.
+    pub fn next_unsaved(&mut self) -> Option<usize> {
+        self.unsaved.pop_front()
+    }
+
+    pub fn wake(&mut self, index: usize) {
         if let Some(is_due) = self.is_due.get_mut(index)
             && !core::mem::replace(is_due, true)
         {
@@ -124,7 +138,7 @@ impl Fleet {
         }
     }
 
-    fn wake_all(&mut self) {
+    pub fn wake_all(&mut self) {
         for index in 0..self.members.len() {
             self.wake(index);
         }
@@ -165,6 +179,9 @@ impl Fleet {
         count(&mut self.received, message.channel);
         if let Some(member) = self.members.get_mut(index) {
             member.receive(now, message, &mut self.desk);
+            if message.channel == Channel::Twin {
+                self.unsaved.push_back(index);
+            }
         }
         self.wake(index);
         self.settle_desk(now);

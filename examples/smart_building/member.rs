@@ -7,14 +7,15 @@ use iot_core::command::{Conclusion, Issuer};
 use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
 use iot_core::lifecycle::Stage;
 use iot_core::{Channel, DeviceId, Instant, Message, Now, Peer, TenantId};
-use iot_twin::TwinService;
 use iot_twin::sync::Timing;
 
 use crate::backlog::encode_confirmation;
 use crate::desk::Desk;
-use crate::jobs::{ISSUER, Job, Room};
+use crate::jobs::{ISSUER, Job};
+use crate::keeper::Kept;
 use crate::ledger::Ledger;
 use crate::pack;
+use crate::pki::Fallible;
 
 /// How long the service collects packs before it confirms them.
 const CONFIRM_AFTER: Duration = Duration::from_millis(100);
@@ -29,7 +30,8 @@ pub struct Post {
 /// Which part of a member a step came from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Part {
-    Twin,
+    Room,
+    Setup,
     Issuer,
     Post(Channel),
     Confirmation,
@@ -38,7 +40,7 @@ pub enum Part {
 impl Part {
     pub const fn channel(self) -> Channel {
         match self {
-            Self::Twin => Channel::Twin,
+            Self::Room | Self::Setup => Channel::Twin,
             Self::Issuer => Channel::Command,
             Self::Post(channel) => channel,
             Self::Confirmation => Channel::Telemetry,
@@ -51,7 +53,8 @@ pub struct Member {
     pub id: DeviceId,
     tenant: TenantId,
     pub stage: Stage,
-    pub twin: TwinService,
+    pub room: Kept,
+    pub setup: Kept,
     pub issuer: Issuer<Job, 4>,
     pub conclusions: Vec<Conclusion>,
     pub ledger: Ledger,
@@ -67,15 +70,14 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(tenant: TenantId, id: DeviceId, first_record: RecordKey) -> Self {
+    pub fn new(tenant: TenantId, id: DeviceId, first_record: RecordKey) -> Fallible<Self> {
         let timing = Timing::new(Duration::from_secs(2), Duration::from_secs(900));
-        Self {
+        Ok(Self {
             id,
             tenant,
             stage: Stage::Manufactured,
-            twin: TwinService::of::<Room>()
-                .for_device(tenant, id)
-                .with_timing(timing),
+            room: Kept::room(tenant, id, timing),
+            setup: Kept::setup(tenant, id, timing)?,
             issuer: Issuer::new(ISSUER, first_record).to(tenant, id),
             conclusions: Vec::new(),
             ledger: Ledger::default(),
@@ -85,7 +87,7 @@ impl Member {
             echo: Vec::new(),
             echoed: 0,
             confirm_at: None,
-        }
+        })
     }
 
     /// Takes a message of this device in.
@@ -112,7 +114,8 @@ impl Member {
             _ => true,
         };
         if concerns(Channel::Twin) {
-            self.twin.input(now, event);
+            self.room.input(now, event);
+            self.setup.input(now, event);
         }
         if concerns(Channel::Command) {
             self.issuer.input(now, event);
@@ -130,8 +133,11 @@ impl Member {
         if !matches!(self.issuer.step(now, scratch), Step::Idle) {
             return Some(Part::Issuer);
         }
-        if !matches!(self.twin.step(now, scratch), Step::Idle) {
-            return Some(Part::Twin);
+        if !matches!(self.room.step(now, scratch), Step::Idle) {
+            return Some(Part::Room);
+        }
+        if !matches!(self.setup.step(now, scratch), Step::Idle) {
+            return Some(Part::Setup);
         }
         let confirms = self.confirm_at.is_some_and(|at| now.instant >= at);
         confirms.then_some(Part::Confirmation)
@@ -140,7 +146,8 @@ impl Member {
     /// The step of one part.
     pub fn step<'b>(&mut self, part: Part, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
         match part {
-            Part::Twin => self.twin.step(now, buffer),
+            Part::Room => self.room.step(now, buffer),
+            Part::Setup => self.setup.step(now, buffer),
             Part::Issuer => {
                 let step = self.issuer.step(now, buffer);
                 if let Step::Send(message) = &step
@@ -170,7 +177,8 @@ impl Member {
     pub fn done(&mut self, part: Part, now: Now, done: Done<'_>) {
         let sent = matches!(done, Done::Sent(_));
         match part {
-            Part::Twin => self.twin.done(now, done),
+            Part::Room => self.room.done(now, done),
+            Part::Setup => self.setup.done(now, done),
             Part::Issuer => {
                 self.issuer.done(now, done);
                 if sent {
@@ -194,7 +202,8 @@ impl Member {
 
     pub fn deadline(&self) -> Option<Instant> {
         [
-            self.twin.deadline(),
+            self.room.deadline(),
+            self.setup.deadline(),
             self.issuer.deadline(),
             self.confirm_at,
         ]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use iot_core::crypto::{KeyPolicy, KeyStore, SignatureAlgorithm, SlotId};
 use iot_core::node::block_on;
-use iot_core::storage::memory::MemoryRecords;
 use iot_core::time::TimeBounds;
 use iot_core::{DeviceId, Now, Role, TenantId, Timestamp};
 use iot_identity::cert::{Authority, Trust, TrustAnchors, Validity};
@@ -17,6 +16,7 @@ use iot_identity::tls::{ClientBuilder, Credential, Credentials, Provision, Serve
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ServerConfig};
 
+use crate::flash::Flash;
 use crate::identity;
 
 pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -56,7 +56,7 @@ pub struct Made {
     pub id: DeviceId,
     pub keys: Arc<SoftwareKeys>,
     pub idevid: CertificateDer<'static>,
-    pub records: MemoryRecords,
+    pub flash: Flash,
 }
 
 impl Pki {
@@ -113,13 +113,17 @@ impl Pki {
         )?;
         let servers = vec![self.servers.certificate().clone()];
         let provision = Provision::new(vec![idevid.clone()], servers)?;
-        let mut records = MemoryRecords::new();
-        block_on(provision.store(&mut records, identity::setup().provision()))?;
+        let flash = Flash::new();
+        block_on(async {
+            let mut records = flash.open().await?;
+            let key = identity::setup().provision();
+            provision.store(&mut records, key).await
+        })?;
         Ok(Made {
             id,
             keys,
             idevid,
-            records,
+            flash,
         })
     }
 
@@ -180,6 +184,6 @@ pub fn wall() -> TimeBounds {
     Now::system().wall
 }
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     wall().not_before()
 }

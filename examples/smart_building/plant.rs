@@ -1,7 +1,7 @@
 //! The physical world behind a device: what really happened, whatever anybody's software remembers.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Lamps, locks and air of one room; it survives every restart of the device in front of it.
 #[derive(Debug, Default)]
@@ -18,13 +18,28 @@ pub struct Plant {
     trap: AtomicBool,
     /// How often it did.
     pub cut: AtomicU64,
-    /// Power fails at this moment of the next renewal.
-    renewal_trap: Mutex<Option<Moment>>,
-    /// How often it did.
+    /// Power fails at this moment, the next time.
+    moment_trap: Mutex<Option<Moment>>,
+    /// How often it did during a renewal, and how often while a twin was obeyed or settings were tried.
     pub renewal_cut: AtomicU64,
+    pub twin_cut: AtomicU64,
+    parts: Mutex<Parts>,
+    /// How often the device drew the bolt back.
+    pub unbolted: AtomicU64,
 }
 
-/// A moment in the renewal of a certificate.
+/// What the parts of a room are set to; hands and the device set the same ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Parts {
+    pub setpoint: f32,
+    pub interval: u16,
+    pub blinds: u8,
+    pub fan: u8,
+    pub bolted: bool,
+    pub trim: f32,
+}
+
+/// A moment at which power may fail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Moment {
     /// There is a new key, and nothing on record of it.
@@ -33,6 +48,10 @@ pub enum Moment {
     Stored,
     /// The new certificate is the current one, and the old key is still there.
     Committed,
+    /// Other settings are in force, and not proved yet.
+    Tried,
+    /// A room has obeyed its twin, and nothing on record says so.
+    Obeyed,
 }
 
 impl Plant {
@@ -59,22 +78,49 @@ impl Plant {
         self.trap.store(true, Ordering::Relaxed);
     }
 
-    /// Lets the power fail at a moment of the next renewal.
-    pub fn set_renewal_trap(&self, moment: Moment) {
-        if let Ok(mut trap) = self.renewal_trap.lock() {
+    /// Lets the power fail at a moment, once.
+    pub fn set_trap_at(&self, moment: Moment) {
+        if let Ok(mut trap) = self.moment_trap.lock() {
             *trap = Some(moment);
         }
     }
 
-    /// Whether the power fails at this moment of a renewal.
+    /// Whether the power fails at this moment.
     pub fn springs_at(&self, moment: Moment) -> bool {
-        let Ok(mut trap) = self.renewal_trap.lock() else {
+        let Ok(mut trap) = self.moment_trap.lock() else {
             return false;
         };
         let springs = trap.take_if(|trap| *trap == moment).is_some();
-        self.renewal_cut
-            .fetch_add(u64::from(springs), Ordering::Relaxed);
+        let count = match moment {
+            Moment::KeyMade | Moment::Stored | Moment::Committed => &self.renewal_cut,
+            Moment::Tried | Moment::Obeyed => &self.twin_cut,
+        };
+        count.fetch_add(u64::from(springs), Ordering::Relaxed);
         springs
+    }
+
+    /// What the parts are set to.
+    pub fn parts(&self) -> Parts {
+        *self.lock_parts()
+    }
+
+    /// Somebody in the room turns something.
+    pub fn turn(&self, turn: impl FnOnce(&mut Parts)) {
+        turn(&mut self.lock_parts());
+    }
+
+    /// The device sets something.
+    pub fn set(&self, set: impl FnOnce(&mut Parts)) {
+        let mut parts = self.lock_parts();
+        let bolted = parts.bolted;
+        set(&mut parts);
+        let drawn_back = bolted && !parts.bolted;
+        self.unbolted
+            .fetch_add(u64::from(drawn_back), Ordering::Relaxed);
+    }
+
+    fn lock_parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the power fails now.

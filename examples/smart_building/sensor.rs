@@ -24,6 +24,11 @@ impl Sensor {
         }
     }
 
+    /// A generator of its own for something else, which does not change what is measured.
+    pub fn chance(&self) -> SimEntropy {
+        self.random.clone().fork()
+    }
+
     /// Degrees Celsius.
     pub fn temperature(&self) -> f32 {
         self.tenths as f32 / 10.0

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::fleet::Fleet;
+use crate::keeper::{Keeper, Twins};
 use crate::pki::{Fallible, Pki, SERVER_NAME};
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -21,6 +22,8 @@ type Question = Box<dyn FnOnce(&mut Fleet, Now) + Send>;
 enum Request {
     Ask(Question),
     Reconnect,
+    /// Forget all twins, as a process does that ends, and begin from the registry.
+    Forget,
 }
 
 /// How long what is on the wire may take to be acknowledged before the link shows another certificate.
@@ -40,8 +43,10 @@ impl Service {
         tenant: TenantId,
         name: DeviceId,
         pki: &Pki,
-        fleet: Fleet,
+        mut fleet: Fleet,
+        twins: Twins,
     ) -> Fallible<Self> {
+        let keeper = Keeper::start(twins, &mut fleet).await?;
         let live = Credentials::new(pki.service(&name)?);
         let config = pki.client(&live)?;
         let settings = Settings::service(tenant, name)
@@ -51,7 +56,7 @@ impl Service {
         let mut client = Client::new(Tls::new(address, SERVER_NAME, config)?, settings);
         client.connected(Duration::from_secs(5)).await?;
         let (requests, inbox) = mpsc::channel(64);
-        let task = tokio::spawn(run(client, fleet, inbox));
+        let task = tokio::spawn(run(client, fleet, keeper, inbox));
         Ok(Self {
             requests,
             live,
@@ -64,6 +69,11 @@ impl Service {
         let old = self.live.swap(next);
         self.request(Request::Reconnect).await?;
         Ok(old)
+    }
+
+    /// Lets it lose what it knows of its twins and begin from the registry, in the middle of whatever it does.
+    pub async fn forget(&self) -> Fallible<()> {
+        self.request(Request::Forget).await
     }
 
     async fn request(&self, request: Request) -> Fallible<()> {
@@ -121,6 +131,7 @@ impl Service {
 async fn run(
     client: Client<Tls>,
     mut fleet: Fleet,
+    mut keeper: Keeper,
     mut requests: mpsc::Receiver<Request>,
 ) -> Result<(), String> {
     let mut node = Node::new(client, MemoryRecords::new(), TokioTimer::new());
@@ -130,8 +141,15 @@ async fn run(
         .map_err(|error| error.to_string())?;
     let mut engines = (&mut fleet,);
     loop {
+        // What was said has to be on record before it is answered.
+        keeper.keep(engines.0).await?;
         let request = tokio::select! {
             biased;
+            // Before any question: who asks has stored before what the answer is to rest on.
+            changed = keeper.next() => {
+                keeper.follow(engines.0, &changed?).await?;
+                None
+            }
             request = requests.recv() => Some(request),
             turned = node.turn(&mut engines, &mut buffer) => {
                 turned.map_err(|error| error.to_string())?;
@@ -141,6 +159,7 @@ async fn run(
         match request {
             Some(Some(Request::Ask(question))) => question(engines.0, Now::system()),
             Some(Some(Request::Reconnect)) => node.transport().reconnect(DRAIN),
+            Some(Some(Request::Forget)) => keeper.reload(engines.0).await?,
             Some(None) => return Ok(()),
             None => {}
         }

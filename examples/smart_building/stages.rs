@@ -5,7 +5,9 @@ mod back;
 mod campaign;
 mod knock;
 mod leave;
+mod partition;
 mod renew;
+mod settings;
 mod work;
 
 use iot_core::Channel;
@@ -32,6 +34,8 @@ pub async fn live(
     work::configure(&world, stages, findings).await?;
     work::telemetry(&world, args, stages, findings, plots).await?;
     work::commands(&world, stages, findings).await?;
+    settings::settle(&world, stages, findings).await?;
+    partition::part(&world, stages, findings).await?;
     campaign::bad(&world, stages, findings, plots).await?;
     campaign::good(&world, stages, findings, plots).await?;
     renew::renew(&world, args, stages, findings).await?;

@@ -12,13 +12,17 @@ use iot_identity::revocation::Subscription;
 use iot_transport::gate::{Gate, GateListening, Refusal};
 use iot_transport::mqtt::Hub;
 use iot_transport::mqtt::hub::{HubSettings, Overflow};
+use iot_twin::registry::Memory;
 use rustls::pki_types::CertificateDer;
+use tokio::net::TcpListener;
 
 use crate::args::Args;
 use crate::desk::Desk;
 use crate::device::{Device, Site, View};
+use crate::door::Passage;
 use crate::firmware::Releases;
 use crate::fleet::Fleet;
+use crate::keeper::{self, Console, Twins};
 use crate::pki::{Fallible, Made, Pki, wall};
 use crate::sensor::Sensor;
 use crate::service::Service;
@@ -30,6 +34,11 @@ const GATEWAY: &str = "gateway";
 /// Sensors on the gateway's own wires.
 pub const WIRED: usize = 4;
 
+/// In which wing a device is: every third sensor in the east, where a passage leads.
+pub const fn wing(index: usize) -> &'static str {
+    if index % 3 == 1 { "east" } else { "west" }
+}
+
 /// The running building.
 pub struct World {
     pub site: Arc<Site>,
@@ -39,6 +48,10 @@ pub struct World {
     /// Keeps the gate listening to the deny-list.
     revoked: Subscription,
     pub service: Service,
+    pub console: Console,
+    pub passage: Passage,
+    /// Bound, and nobody ever comes to the door.
+    walled_up: TcpListener,
     pub quarantine: Quarantine,
     pub releases: Releases,
     pub made: Vec<Made>,
@@ -100,12 +113,22 @@ impl World {
             registrar(enrolling.devices),
             registrar(enrolling.gateways),
         );
+        let twins = Twins::open(Memory::new());
+        for (index, id) in names.iter().enumerate() {
+            keeper::enter(&twins, pki.tenant, *id, wing(index)).await?;
+        }
         let name = DeviceId::new(SERVICE)?;
         let who = Principal::new(pki.tenant, name, Role::Service);
-        let fleet = Fleet::new(who, rule, names.iter().copied(), desk);
-        let service = Service::start(address.clone(), pki.tenant, name, &pki, fleet).await?;
+        let fleet = Fleet::new(who, rule, names.iter().copied(), desk)?;
+        let tenant = pki.tenant;
+        let start = Service::start(address.clone(), tenant, name, &pki, fleet, twins.clone());
+        let service = start.await?;
+        let passage = Passage::to(&address).await?;
+        let walled_up = TcpListener::bind("127.0.0.1:0").await?;
+        let nowhere = walled_up.local_addr()?.to_string();
         let site = Arc::new(Site {
-            address,
+            doors: [address, passage.address.clone(), nowhere],
+            skies: Arc::default(),
             release_key: releases.key,
             pki,
         });
@@ -116,6 +139,9 @@ impl World {
             listening,
             revoked,
             service,
+            console: Console { twins, tenant },
+            passage,
+            walled_up,
             quarantine,
             releases,
             made,
@@ -215,6 +241,7 @@ impl World {
         drop(self.revoked);
         self.service.stop().await?;
         self.listening.stop().await;
+        drop(self.walled_up);
         Ok(())
     }
 }

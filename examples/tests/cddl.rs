@@ -56,6 +56,7 @@ const CHECKED: [&Schema; 22] = [
     &registry::RECORD,
     &registry::SNAPSHOT,
     &registry::STATE,
+    &suit::ENCRYPTION,
     &suit::KEY_SET,
     &suit::MANIFEST,
     &suit::REPORT,

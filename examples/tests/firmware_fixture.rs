@@ -63,7 +63,10 @@ use iot_identity::key::{KeyHash, PublicKey};
 use iot_identity::revocation::{CompactList, CompactWriter, Denied, Revocations};
 use iot_identity::rustcrypto::{P256Key, P256Verifier, Sha256};
 use iot_identity::tls::{Clock, Credential, ServerBuilder};
-use iot_ota::manifest::{Limits, SignedManifest, SigningKey, Template};
+use iot_ota::manifest::{
+    Author, CommandList, Element, Limits, ParameterList, SignedManifest, SigningKey, Template,
+};
+use iot_ota::process::{Capabilities, Component, Identity, Procedure, Process, ProcessError};
 use iot_twin::TwinService;
 use rustls::pki_types::CertificateDer;
 use rustls::{ServerConfig, ServerConnection};
@@ -141,6 +144,42 @@ fn the_manifest_is_what_the_author_writes() {
         manifest.plan(&fixture::DEVICE).unwrap().release.size,
         fixture::IMAGE_BYTES
     );
+}
+
+#[test]
+fn the_deep_manifest_is_as_deep_as_a_device_follows_and_no_deeper() {
+    let image = ParameterList::new()
+        .vendor(fixture::VENDOR)
+        .class(fixture::CLASS)
+        .digest(&[3; 32])
+        .size(fixture::IMAGE_BYTES.into())
+        .uri(fixture::URI);
+    let innermost = CommandList::new()
+        .set(image)
+        .vendor()
+        .class()
+        .fetch()
+        .image_match();
+    let within = CommandList::new().run(&innermost);
+    let either = CommandList::new().try_each(&[within, CommandList::new()]);
+    let commands = CommandList::new().run(&CommandList::new().run(&either));
+    let author = Author::new(fixture::SEQUENCE, &[fixture::COMPONENT]);
+    let author = author.section(Element::Install, commands);
+    let mut envelope = author.build(&mut Sha256::new());
+    envelope.sign(&release_key(), None).unwrap();
+    let envelope = envelope.encode();
+    check("deep.suit", &envelope, fixture::DEEP_MANIFEST);
+
+    let verifier = P256Verifier::new(&PublicKey::of(&release_key()).unwrap()).unwrap();
+    let received = SignedManifest::decode(&envelope, Tagged::Required, Limits::default()).unwrap();
+    let keys = SigningKey::new(verifier);
+    let manifest = received.verify(&keys, &mut Sha256::new(), 0).unwrap();
+    let own = [Component::new(fixture::COMPONENT)];
+    let device = Capabilities::new(Identity::new(fixture::VENDOR, fixture::CLASS), &own);
+    let begin = |device| Process::<8>::new(manifest, Procedure::Update, device).map(|_| ());
+    assert_eq!(begin(&device), Ok(()));
+    let shallow = device.with_nesting(device.nesting - 1);
+    assert_eq!(begin(&shallow), Err(ProcessError::Nesting));
 }
 
 #[test]

@@ -4,11 +4,13 @@
 //! use `async fn` without a runtime: on a chip an executor such as embassy drives them, on a host tokio
 //! does, and a bare loop may use [`node::block_on`.
 
+mod counter;
 mod exchange;
 mod records;
 mod timer;
 mod transport;
 
+pub use counter::MonotonicCounter;
 pub use exchange::{Exchange, ExchangeError, ExchangeErrorKind};
 pub use records::{Records, RecordsError, RecordsErrorKind};
 pub use timer::Timer;

@@ -5,6 +5,7 @@
 //! end**: it must go where it counts for nothing until [`finish`](Decryptor::finish) has found the tag right and the
 //! image's digest was matched, such as the spare bank.
 
+mod engine;
 mod key;
 mod stream;
 mod transform;
@@ -12,3 +13,6 @@ mod transform;
 pub use key::{AgreementKey, ContentKey, KeyUnwrap, SharedKey};
 pub use stream::{DecryptError, Decryptor};
 pub use transform::Decrypted;
+
+#[cfg(feature = "encrypt")]
+pub(crate) use {engine::Engine, engine::STEP, key::agreed};

@@ -9,6 +9,8 @@ extern crate std;
 #[cfg(feature = "decrypt")]
 pub mod decrypt;
 pub mod delta;
+#[cfg(feature = "encrypt")]
+pub mod encrypt;
 pub mod image;
 pub mod manifest;
 pub mod process;

@@ -13,6 +13,7 @@ mod keys;
 mod keyset;
 mod parameter;
 mod plan;
+mod read;
 mod roles;
 mod verify;
 
@@ -35,6 +36,8 @@ pub use plan::{Device, Plan, PlanError};
 pub use roles::{Role, Roles};
 pub use verify::{Floor, VerifyError};
 
+#[cfg(feature = "encrypt")]
+pub(crate) use author::cbor;
 pub(crate) use content::{INVOKE, LOAD, UNINSTALL, VALIDATE};
 pub(crate) use parameter::{digest_in, fits};
 

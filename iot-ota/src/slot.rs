@@ -10,11 +10,16 @@
 
 mod banks;
 mod boot;
+mod crc;
+#[cfg(feature = "boot")]
+mod flash;
 mod record;
 
 pub use banks::{Bank, Banks, RecordCopy};
 pub(crate) use boot::read_through;
 pub use boot::{BootError, boot, raise_counter, running_release};
+#[cfg(feature = "boot")]
+pub use flash::{FlashBanks, FlashBanksError, FlashCounter, FlashCounterError, Layout};
 pub use record::{
     BadTransition, BootEvent, BootRecord, BootState, Ended, EndedAs, RECORD_BYTES, Release,
     RollBackReason, StoreError, load, store,

@@ -23,7 +23,6 @@ use iot_ota::slot::{Bank, Release};
 use proptest::prelude::*;
 
 #[path = "support/forge.rs"]
-#[allow(dead_code, reason = "each test file uses a part")]
 mod forge;
 #[path = "support/keys.rs"]
 mod keys;

@@ -236,3 +236,21 @@ fn an_encryption_info_with_anything_unexpected_is_none() {
     ]));
     assert!(EncryptionInfo::decode(&bytes).is_none());
 }
+
+#[test]
+fn a_number_of_recipients_is_not_believed() {
+    let good = info(1, &[9; 12]);
+    let one = EncryptionInfo::decode(&good).unwrap();
+    assert_eq!(one.recipients().count(), 1);
+    // The head of the array stands before its only recipient, and says that there are four billion.
+    let recipient = array(&[wrapped(&[]), map(&[(1, int(-3))]), wrapped(&[0; 24])]);
+    let at = good.len() - recipient.len() - 1;
+    assert_eq!(good[at], 0x81);
+    let mut bytes = good[..at].to_vec();
+    bytes.extend([0x9a, 0xff, 0xff, 0xff, 0xff]);
+    bytes.extend(&good[at + 1..]);
+    assert!(EncryptionInfo::decode(&bytes).is_none());
+    // Nor is anything taken for a part of it that stands behind it.
+    let longer = [&good[..], &[0x00]].concat();
+    assert!(EncryptionInfo::decode(&longer).is_none());
+}

@@ -14,15 +14,17 @@ mod forge;
 #[path = "support/keys.rs"]
 mod keys;
 
+use core::cell::Cell;
+
 use forge::{
     Forge, array, block, cbor, digest_of, envelope, int, map, truth, uint, verify, wrapped,
 };
 use iot_core::Timestamp;
 use iot_core::cose::{Content, sign};
-use iot_core::crypto::{Mac, Signer};
+use iot_core::crypto::{BadSignature, Mac, SignatureAlgorithm, Signer, Verifier};
 use iot_core::sim::ToyKey;
 use iot_core::time::TimeBounds;
-use iot_ota::manifest::{Floor, KeySet, Role, Roles, SharedSecret, VerifyError};
+use iot_ota::manifest::{Floor, KeySet, Role, Roles, SharedSecret, SigningKey, VerifyError};
 use iot_ota::process::{Capabilities, Component, Identity, Procedure, Process, ProcessError};
 use keys::Hmac256;
 
@@ -92,6 +94,43 @@ fn a_key_that_signs_twice_counts_once() {
         verify(&envelope, &policy, 0).err(),
         Some(VerifyError::Unauthenticated)
     );
+}
+
+/// Counts how often it is asked to do the most expensive thing that a device does.
+#[derive(Default)]
+struct Counted(Cell<u32>);
+
+impl Verifier for Counted {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::EcdsaP256Sha256
+    }
+    fn verify(&self, _: &[&[u8]], _: &[u8]) -> Result<(), BadSignature> {
+        self.0.set(self.0.get() + 1);
+        Err(BadSignature::new())
+    }
+}
+
+#[test]
+fn a_flood_of_signatures_costs_no_more_than_as_many_as_there_may_be_keys() {
+    let manifest = plain().manifest();
+    let blocks = vec![block(&manifest, ToyKey::new(9), None); 300];
+    let counted = Counted::default();
+    let keys = SigningKey::new(&counted);
+    let flood = envelope(&manifest, &blocks);
+    let found = verify(&flood, &keys, 0).err();
+    assert_eq!(found, Some(VerifyError::Unauthenticated));
+    assert_eq!(counted.0.get(), 32);
+    // All in one message, too.
+    let signed = digest_of(&wrapped(&manifest));
+    let (one, mut room) = (ToyKey::new(9), [0; 6_000]);
+    let signers = vec![(&one as &dyn Signer, None); 40];
+    let message = sign(&mut room, &signers, Content::Detached(&signed), &[]).unwrap();
+    let counted = Counted::default();
+    let keys = SigningKey::new(&counted);
+    let flood = envelope(&manifest, &[message.to_vec()]);
+    let found = verify(&flood, &keys, 0).err();
+    assert_eq!(found, Some(VerifyError::Unauthenticated));
+    assert_eq!(counted.0.get(), 32);
 }
 
 #[test]

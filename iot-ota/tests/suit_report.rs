@@ -11,6 +11,12 @@
 
 #[path = "support/keys.rs"]
 mod keys;
+#[path = "support/scripted.rs"]
+mod scripted;
+#[path = "support/vectors.rs"]
+mod vectors;
+
+use std::collections::BTreeSet;
 
 use iot_core::cose::{Content, Sign1, Tagged, sign1};
 use iot_core::sim::ToyKey;
@@ -198,6 +204,258 @@ fn every_altered_byte_of_a_record_is_found_and_the_first_false_record_is_named()
     assert!(named > 80, "only {named} lies were told");
 }
 
+/// A record, taken apart without the crate's own decoder.
+#[derive(Clone, Debug, PartialEq)]
+struct Taken {
+    path: Vec<u8>,
+    section: i32,
+    offset: u32,
+    component: u32,
+    key: i32,
+    success: bool,
+}
+
+/// The records of a report.
+fn taken(report: &[u8]) -> Vec<Taken> {
+    let ends = record_ends(report);
+    let records = ends.windows(2).map(|span| {
+        let mut decoder = minicbor::Decoder::new(&report[span[0]..span[1]]);
+        decoder.array().unwrap();
+        let path = decoder.array_iter().unwrap().collect::<Result<_, _>>();
+        let (path, section) = (path.unwrap(), decoder.i32().unwrap());
+        let (offset, component) = (decoder.u32().unwrap(), decoder.u32().unwrap());
+        decoder.map().unwrap();
+        let (key, success) = (decoder.i32().unwrap(), decoder.bool().unwrap());
+        Taken {
+            path,
+            section,
+            offset,
+            component,
+            key,
+            success,
+        }
+    });
+    records.collect()
+}
+
+/// The same report with other records.
+fn with(report: &[u8], records: &[Taken]) -> Vec<u8> {
+    let ends = record_ends(report);
+    let (start, end) = (ends[0], ends[ends.len() - 1]);
+    let mut bytes = Vec::new();
+    let mut encoder = minicbor::Encoder::new(&mut bytes);
+    for record in records {
+        encoder.array(5).unwrap();
+        encoder.array(record.path.len() as u64).unwrap();
+        for index in &record.path {
+            encoder.u8(*index).unwrap();
+        }
+        encoder.i32(record.section).unwrap();
+        encoder.u32(record.offset).unwrap();
+        encoder.u32(record.component).unwrap().map(1).unwrap();
+        encoder
+            .i32(record.key)
+            .unwrap()
+            .bool(record.success)
+            .unwrap();
+    }
+    [&report[..start], &bytes, &report[end..]].concat()
+}
+
+/// The ways in which one record can say something else: wherever a record is in any run, and nearby.
+fn lies(truth: &Taken, offsets: &BTreeSet<u32>) -> Vec<Taken> {
+    let mut lies = vec![Taken {
+        success: !truth.success,
+        ..truth.clone()
+    }];
+    for index in 0..4 {
+        let mut longer = truth.clone();
+        longer.path.push(index);
+        lies.push(longer);
+        let mut other = truth.clone();
+        if let Some(last) = other.path.last_mut() {
+            *last = index;
+        }
+        lies.push(other);
+    }
+    let mut shorter = truth.clone();
+    shorter.path.pop();
+    lies.push(shorter);
+    for section in [0, 3, 7, 8, 9, 15, 16, 18, 20, 24, 25] {
+        lies.push(Taken {
+            section,
+            ..truth.clone()
+        });
+    }
+    let near = [0, truth.offset ^ 1, truth.offset + 1, truth.offset + 2];
+    for offset in offsets.iter().chain(&near) {
+        lies.push(Taken {
+            offset: *offset,
+            ..truth.clone()
+        });
+    }
+    for component in [0, 1, 2, 3, 255] {
+        lies.push(Taken {
+            component,
+            ..truth.clone()
+        });
+    }
+    lies.retain(|lie| lie != truth);
+    lies
+}
+
+/// The report of one run: the first answers are given, the others are yes. And how many there were.
+fn run(
+    manifest: Manifest<'_>,
+    procedure: Procedure,
+    device: &Capabilities<'_>,
+    below: Option<Manifest<'_>>,
+    first: &[bool],
+) -> Option<(Vec<u8>, usize)> {
+    // All manifests live as long as this function does.
+    fn run<'m>(
+        manifest: Manifest<'m>,
+        procedure: Procedure,
+        device: &Capabilities<'_>,
+        below: Option<Manifest<'m>>,
+        first: &[bool],
+    ) -> Option<(Vec<u8>, usize)> {
+        let process = Process::<48>::new(manifest, procedure, device).ok()?;
+        let mut process = process.recording();
+        let (mut room, mut asked) = ([0; 2_000], 0);
+        let mut reporter = Reporter::new(&mut room);
+        let result = loop {
+            match process.step() {
+                Err(error) => break Err(error),
+                Ok(Step::Finished) => break Ok(()),
+                Ok(Step::Record(record)) => {
+                    reporter.push(&record);
+                    process.done(true);
+                }
+                Ok(Step::Dependency { .. }) => process.dependency(below),
+                Ok(_) => {
+                    process.done(first.get(asked).copied().unwrap_or(true));
+                    asked += 1;
+                }
+            }
+        };
+        assert_eq!(reporter.lost(), 0);
+        let mut out = [0; 2_500];
+        let report = reporter.finish(&manifest, None, result, &mut out);
+        Some((report.unwrap().to_vec(), asked))
+    }
+    run(manifest, procedure, device, below, first)
+}
+
+/// What a replay was shown, and what came of it.
+#[derive(Debug, Default)]
+struct Shown {
+    truths: usize,
+    lies: usize,
+    // Lies that are the report of another run: nobody can tell.
+    other_truths: usize,
+}
+
+impl Shown {
+    /// Every run that a manifest has, whatever the answers; and each report with every record altered in every way.
+    fn every_run(
+        &mut self,
+        name: &str,
+        manifest: Manifest<'_>,
+        procedure: Procedure,
+        device: &Capabilities<'_>,
+        below: Option<Manifest<'_>>,
+    ) {
+        let (mut truths, mut open) = (BTreeSet::new(), vec![Vec::new()]);
+        while let Some(first) = open.pop() {
+            let Some((report, asked)) = run(manifest, procedure, device, below, &first) else {
+                return;
+            };
+            truths.insert(report);
+            assert!(truths.len() < 2_000, "{name} has too many runs");
+            for at in first.len()..asked {
+                let mut other = first.clone();
+                other.resize(at, true);
+                other.push(false);
+                open.push(other);
+            }
+        }
+        let replay = |bytes: &[u8]| {
+            let report = Report::decode(bytes).unwrap();
+            report.replay(manifest, procedure, device, |_| below)
+        };
+        let all = truths.iter().flat_map(|truth| taken(truth));
+        let offsets = all.map(|record| record.offset).collect();
+        for truth in &truths {
+            assert_eq!(replay(truth), Ok(()), "{name}");
+            let records = taken(truth);
+            assert!(with(truth, &records) == *truth, "{name}");
+            self.truths += 1;
+            for (place, record) in records.iter().enumerate() {
+                for lie in lies(record, &offsets) {
+                    let mut altered = records.clone();
+                    altered[place] = lie;
+                    let report = with(truth, &altered);
+                    let result = replay(&report);
+                    let is_true = truths.contains(&report);
+                    let lie = &altered[place];
+                    assert_eq!(
+                        result.is_ok(),
+                        is_true,
+                        "{name}: record {place} of {records:?} is {lie:?}"
+                    );
+                    // What comes before it is true.
+                    if let Err(FalseReport::Record { index } | FalseReport::Missing { index }) =
+                        result
+                    {
+                        assert!(index as usize >= place, "{name}: {index} for {place}");
+                    }
+                    self.other_truths += usize::from(is_true);
+                    self.lies += usize::from(!is_true);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_altered_record_of_every_way_an_update_can_go_is_found() {
+    let mut shown = Shown::default();
+    let envelope = slots();
+    let manifest = verify(&envelope);
+    shown.every_run("slots", manifest, Procedure::Update, &DEVICE, None);
+    let (above, below) = dependency();
+    let (above, below) = (verify(&above), Some(verify(&below)));
+    shown.every_run("dependency", above, Procedure::Update, &DEVICE, below);
+    println!("reports: {shown:?}");
+    assert!(shown.truths > 30 && shown.lies > 3_000, "{shown:?}");
+    assert!(shown.other_truths * 20 < shown.lies, "{shown:?}");
+}
+
+#[test]
+#[ignore = "needs IOT_VECTORS"]
+fn every_altered_record_of_the_vectors_reports_is_found() {
+    const NAMES: [&str; 14] = [
+        "0", "1", "2B", "3", "4", "5", "AF", "AW", "EW", "S0", "U0", "U1", "U2", "U3",
+    ];
+    let mut shown = Shown::default();
+    for name in NAMES {
+        let envelope = vectors::libcsuit(name);
+        let keys = vectors::keys_of(name);
+        let signed = SignedManifest::decode(&envelope, Tagged::Required, Limits::default());
+        let manifest = signed.unwrap().verify(&*keys, &mut Sha256::default(), 0);
+        let identity = scripted::Scripted::for_file(name).identity;
+        let device = Capabilities::new(identity, scripted::COMPONENTS);
+        for procedure in [Procedure::Update, Procedure::Invoke] {
+            let name = format!("{name} {procedure:?}");
+            shown.every_run(&name, manifest.unwrap(), procedure, &device, None);
+        }
+    }
+    println!("reports of the vectors: {shown:?}");
+    assert!(shown.truths > 100 && shown.lies > 10_000, "{shown:?}");
+    assert!(shown.other_truths * 20 < shown.lies, "{shown:?}");
+}
+
 #[test]
 fn records_that_are_missing_doubled_or_swapped_are_found() {
     let envelope = slots();
@@ -256,20 +514,24 @@ fn a_report_about_another_manifest_or_with_another_end_is_found() {
     assert_eq!(replay(&lie, manifest), Err(FalseReport::Result));
 }
 
-#[test]
-fn records_of_a_dependency_carry_the_way_down_to_it() {
+/// A manifest that only has another one followed, and that one.
+fn dependency() -> (Vec<u8>, Vec<u8>) {
     let install = CommandList::new()
         .set(ParameterList::new().content(b"x"))
         .command(18, 15);
     let below = Author::new(1, &[&[b"firmware"]]).section(Element::Install, install);
-    let below = signed(&below);
     let above = Author::new(1, &[&[b"firmware"]])
         .depending_on(1, &[b"store"])
         .section(
             Element::Install,
             CommandList::new().choose(1).command(11, 15),
         );
-    let above = signed(&above);
+    (signed(&above), signed(&below))
+}
+
+#[test]
+fn records_of_a_dependency_carry_the_way_down_to_it() {
+    let (above, below) = dependency();
     let (manifest, dependency) = (verify(&above), verify(&below));
     let bytes = report(manifest, Some(dependency), |_| true);
     let report = Report::decode(&bytes).unwrap();

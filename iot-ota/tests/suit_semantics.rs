@@ -15,12 +15,15 @@ mod forge;
 mod keys;
 
 use forge::{Forge, array, map, sequence, text, truth, uint, verify, wrapped};
+use iot_core::cose::Tagged;
 use iot_core::sim::ToyKey;
-use iot_ota::manifest::{CommandCode, Manifest, SigningKey};
+use iot_ota::manifest::{CommandCode, Limits, Manifest, SignedManifest, SigningKey};
 use iot_ota::process::{
     Capabilities, Check, CommandSet, Component, Effect, Identity, Position, Procedure, Process,
     ProcessError, Step,
 };
+
+use keys::Sha256;
 
 const VALIDATE: i64 = 7;
 const INSTALL: i64 = 20;
@@ -632,4 +635,26 @@ fn a_number_where_a_list_belongs_is_not_counted_up_to() {
     assert!(verify(&envelope, &keys, 0).is_err());
     let mut reader = iot_core::codec::FlatReader::new(&[0x1a, 0x1b, 0xff, 0x03, 0x0f]);
     assert_eq!((reader.array_len(), reader.rest()), (0, None));
+}
+
+#[test]
+fn an_index_that_no_component_can_have_stands_for_none() {
+    // As many components as there are indices, and some: a limit that somebody has raised.
+    let forge = Forge::of(&[&b"a"[..]; 256]).section(
+        INSTALL,
+        &[
+            (12, uint(256)),
+            (20, map(&[(18, wrapped(b"x"))])),
+            (18, uint(0)),
+        ],
+    );
+    let envelope = forge.signed();
+    let mut limits = Limits::default();
+    limits.components = 300;
+    limits.codec.items = 4_096;
+    let keys = SigningKey::new(ToyKey::new(1));
+    let signed = SignedManifest::decode(&envelope, Tagged::Required, limits).unwrap();
+    let manifest = signed.verify(&keys, &mut Sha256::default(), 0).unwrap();
+    let mut process = Process::<8>::new(manifest, Procedure::Install, &DEVICE).unwrap();
+    assert!(matches!(process.step(), Err(ProcessError::Index { .. })));
 }

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use iot_core::cose::Tagged;
 use iot_ota::manifest::{
-    Device, Limits, Manifest, ManifestKeys, SharedSecret, SignedManifest, SigningKey, Template,
-    VerifyError,
+    Device, Element, Limits, Manifest, ManifestKeys, SharedSecret, SignedManifest, SigningKey,
+    Template, VerifyError,
 };
 use keys::{Hmac256, P256Key, P256Public, Sha256};
 
@@ -211,6 +211,76 @@ fn every_single_changed_byte_of_manifest_digest_and_signature_is_refused() {
         }
     }
     assert!(changed > 20_000, "only {changed} changes were tried");
+}
+
+/// Everything that a device can learn of a manifest, except what its signature does not cover.
+fn told(manifest: &Manifest<'_>) -> String {
+    let sections = Element::ALL.map(|element| {
+        let section = manifest.section(element);
+        (
+            section.map(|section| section.as_bytes()),
+            manifest.is_severed(element),
+        )
+    });
+    let own = [
+        manifest.shared(),
+        manifest.validate(),
+        manifest.load(),
+        manifest.invoke(),
+        manifest.uninstall(),
+    ];
+    let own = own.map(|section| section.map(|section| section.as_bytes()));
+    let components: Vec<_> = manifest.components().collect();
+    let dependencies: Vec<_> = manifest.dependencies().collect();
+    let texts = (
+        manifest.text(),
+        manifest.coswid(),
+        manifest.reference_uri(),
+        manifest.set_version(),
+        manifest.component_id(),
+    );
+    let numbers = (manifest.sequence(), manifest.security_counter());
+    let digest = manifest.digest();
+    format!("{digest:?} {numbers:?} {sections:?} {own:?} {components:?} {dependencies:?} {texts:?}")
+}
+
+#[test]
+#[ignore = "needs IOT_VECTORS"]
+fn any_other_changed_bit_is_refused_or_lies_in_what_is_not_signed() {
+    let (mut refused, mut payloads) = (0, 0);
+    for case in signed_envelopes() {
+        let open = |bytes: &[u8]| {
+            let signed = SignedManifest::decode(bytes, case.tagged, Limits::default()).ok()?;
+            let manifest = signed.verify(&*case.keys, &mut Sha256::default(), 0).ok()?;
+            let integrated: Vec<_> = manifest.integrated_payloads().collect();
+            Some((told(&manifest), format!("{integrated:?}")))
+        };
+        let (told, integrated) = open(&case.bytes[..]).unwrap();
+        let parts = parts(&case.bytes);
+        for at in 0..case.bytes.len() {
+            if parts.iter().any(|part| part.contains(&at)) {
+                continue;
+            }
+            for bit in 0..8 {
+                let mut bytes = case.bytes.clone();
+                bytes[at] ^= 1 << bit;
+                let Some((now, beside)) = open(&bytes[..]) else {
+                    refused += 1;
+                    continue;
+                };
+                let name = &case.name;
+                assert_eq!(
+                    now, told,
+                    "{name}: byte {at} bit {bit} changed what was signed"
+                );
+                // No file here has a key id, so nothing else is left.
+                assert_ne!(beside, integrated, "{name}: byte {at} bit {bit}");
+                payloads += 1;
+            }
+        }
+    }
+    println!("other bits: {refused} refused, {payloads} of integrated payloads");
+    assert!(refused > 15_000 && payloads > 3_000);
 }
 
 #[test]

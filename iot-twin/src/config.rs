@@ -4,11 +4,17 @@
 //! application. They become the confirmed ones when the device proves that it still works: by its
 //! [own judgement](Config::confirm), or by a link that comes up with them ([`Proof::Reconnect`], for network
 //! profiles). When the proof does not come in time, the application fails to apply them, or the device restarts more
-//! often than allowed, the confirmed settings are in force again. The power may be cut at any moment: what is on
-//! record is the old confirmed settings or the new ones, whole.
+//! often than allowed, the confirmed settings are to be in force again, at once: that is on record only afterwards,
+//! because storage that fails must not keep a device on settings that cut it off. The power may be cut at any moment:
+//! what is on record is the old confirmed settings or the new ones, whole.
+//!
+//! Firmware of another age reads the same records. Of what is confirmed it takes what it can: a field that it does not
+//! know, or a value outside its range, is left out, and the factory's value stands there. A trial that it cannot take
+//! whole is over ([`Ending::Restarted`]), because the rest of it alone is something that nobody has staged.
 //!
 //! A configuration is a twin's struct; a feature flag is a field of type `bool`. It is no twin itself: an application
-//! stages what a twin [desires](crate::TwinDevice::changed), and answers the twin with what became of it.
+//! stages what a twin [desires](crate::TwinDevice::changed), and answers the twin with what
+//! [became of it](Config::answer), also after a restart.
 //!
 //! | phase | what is in force | goes on with |
 //! |---|---|---|
@@ -17,8 +23,8 @@
 //! | [`Applying`](Phase::Applying) | trial | `applied` |
 //! | [`Proving`](Phase::Proving) | trial | `confirm`, a link, `fail`, the deadline, a restart |
 //! | [`Confirming`](Phase::Confirming) | trial | it is on record as confirmed |
-//! | [`Reverting`](Phase::Reverting) | confirmed | it is on record that the trial is over |
 //! | [`Restoring`](Phase::Restoring) | confirmed | `applied` |
+//! | [`Reverting`](Phase::Reverting) | confirmed | it is on record that the trial is over |
 
 mod engine;
 mod record;
@@ -33,6 +39,7 @@ use iot_core::engine::RecordKey;
 
 use crate::reflect::Twin;
 use crate::schema::FieldId;
+use crate::sync::{Code, Version};
 
 /// What proves that a device still works with its new settings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,6 +63,8 @@ pub struct Terms {
     pub within: Duration,
     /// How many restarts it may take; after one more it is over.
     pub restarts: u8,
+    /// For which version of a twin's desire, so that [`Config::answer`] knows; [`Version::ZERO`] for none.
+    pub answers: Version,
 }
 
 impl Terms {
@@ -66,6 +75,7 @@ impl Terms {
             proof: Proof::Health,
             within,
             restarts: 0,
+            answers: Version::ZERO,
         }
     }
 
@@ -76,6 +86,7 @@ impl Terms {
             proof: Proof::Reconnect,
             within,
             restarts: 0,
+            answers: Version::ZERO,
         }
     }
 
@@ -83,6 +94,13 @@ impl Terms {
     #[must_use]
     pub const fn restarts(mut self, restarts: u8) -> Self {
         self.restarts = restarts;
+        self
+    }
+
+    /// Is what a twin desires under this version: [`Config::answer`] tells what became of it.
+    #[must_use]
+    pub const fn answering(mut self, version: Version) -> Self {
+        self.answers = version;
         self
     }
 }
@@ -102,27 +120,42 @@ pub enum Phase {
     Proving,
     /// A trial was proved, and is on its way to storage.
     Confirming,
-    /// A trial is over, and that is on its way to storage.
+    /// The confirmed settings are applied again after a trial, and that it is over is on its way to storage.
     Reverting,
     /// The application is to apply the confirmed settings again; also after each restart.
     Restoring,
 }
 
 /// How the last trial ended. It is durable.
+///
+/// As a twin's [`Code`] each has a number of its own, those of HTTP that come nearest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Ending {
-    /// It was proved good.
+    /// It was proved good: 200.
     Confirmed,
-    /// The application could not apply it.
+    /// The application could not apply it: 400.
     NotApplied,
-    /// The application found itself unwell.
+    /// The application found itself unwell: 417.
     Failed,
-    /// No proof came in time.
+    /// No proof came in time: 408.
     TimedOut,
-    /// The device restarted too often.
+    /// The device restarted too often, or such that it could not be put on record, or with firmware that does not
+    /// take the trial whole: 503.
     Restarted,
+}
+
+impl From<Ending> for Code {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Confirmed => Self::APPLIED,
+            Ending::NotApplied => Self::REJECTED,
+            Ending::Failed => Self::new(417),
+            Ending::TimedOut => Self::new(408),
+            Ending::Restarted => Self::new(503),
+        }
+    }
 }
 
 /// Why settings cannot be tried; everything is as before.
@@ -130,17 +163,17 @@ pub enum Ending {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum StageError {
-    /// Another trial is not over, or the records were not read yet.
-    #[error("another configuration is being tried: wait for its end")]
+    /// Another trial is not over, or that is not on record, or the records were not read yet.
+    #[error("another configuration is being tried: wait until it is over and on record")]
     Busy,
     /// A field is outside its range.
-    #[error("field {} is outside its range", field.get())]
+    #[error("field {} is outside its range: stage a value that the schema allows", field.get())]
     Range {
         /// Which field.
         field: FieldId,
     },
     /// The application would not have them.
-    #[error("the settings contradict each other")]
+    #[error("the settings contradict each other: stage those that go together at once")]
     Invalid,
 }
 
@@ -193,6 +226,8 @@ pub struct Config<T> {
     /// How many trials were confirmed.
     revision: u32,
     ending: Option<Ending>,
+    /// For which version of a twin's desire the trial was that ended last.
+    answered: Version,
     records: RecordKey,
     restored: bool,
     /// Whether the records hold a trial.
@@ -213,6 +248,7 @@ impl<T: Twin + Clone> Config<T> {
             phase: Phase::Restoring,
             revision: 0,
             ending: None,
+            answered: Version::ZERO,
             records,
             restored: false,
             tried: false,
@@ -223,7 +259,7 @@ impl<T: Twin + Clone> Config<T> {
     }
 
     /// Begins to try other settings: what `edit` makes of the confirmed ones, if every field is in its range and
-    /// `valid` says that they go together.
+    /// `valid` says that they go together. It is asked now and not again, whatever firmware finds the trial on record.
     ///
     /// # Errors
     ///
@@ -234,7 +270,8 @@ impl<T: Twin + Clone> Config<T> {
         edit: impl FnOnce(&mut T),
         valid: impl FnOnce(&T) -> bool,
     ) -> Result<(), StageError> {
-        if !self.restored || !matches!(self.phase, Phase::Steady | Phase::Restoring) {
+        let rests = matches!(self.phase, Phase::Steady | Phase::Restoring);
+        if !self.restored || !rests || self.tried {
             return Err(StageError::Busy);
         }
         let mut trial = self.confirmed.clone();
@@ -264,6 +301,7 @@ impl<T: Twin + Clone> Config<T> {
                 self.deadline_ms = Some(end);
             }
             (Phase::Applying, false) => self.end(Ending::NotApplied),
+            (Phase::Restoring, true) if self.tried => self.phase = Phase::Reverting,
             (Phase::Restoring, true) => self.phase = Phase::Steady,
             _ => {}
         }
@@ -310,6 +348,52 @@ impl<T: Twin + Clone> Config<T> {
         self.ending
     }
 
+    /// What became of the last trial that was staged for a [version](Terms::answering) of a twin's desire, to
+    /// [acknowledge](crate::TwinDevice::acknowledge) it with: [`Code::PENDING`] until it is over, then how it
+    /// [ended](Ending). It is durable, so a desire that is offered again after a restart is not tried twice.
+    ///
+    /// ```
+    /// # #[cfg(feature = "derive")] {
+    /// use core::time::Duration;
+    /// use iot_twin::config::{Config, Phase, Terms};
+    /// use iot_twin::iot_core::Now;
+    /// use iot_twin::{Twin, TwinDevice};
+    ///
+    /// #[derive(Clone, Twin)]
+    /// struct Network {
+    ///     #[twin(desired, range = 1..=13)]
+    ///     channel: u8,
+    /// }
+    ///
+    /// /// What an application does after each turn of its node; applying the settings is left out.
+    /// fn settle(twin: &mut TwinDevice<Network, 4>, config: &mut Config<Network>) {
+    ///     if let Some((version, code)) = config.answer() {
+    ///         twin.acknowledge(version, code);
+    ///     }
+    ///     if config.phase() == Phase::Steady
+    ///         && let Some(change) = twin.changed()
+    ///     {
+    ///         let terms = Terms::reconnect(Duration::from_secs(60)).answering(change.version);
+    ///         let staged = config.stage(terms, |network| network.channel = change.channel, |_| true);
+    ///         if staged.is_err() {
+    ///             twin.acknowledge(change.version, false);
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn answer(&self) -> Option<(Version, Code)> {
+        let (version, code) = match (self.phase, self.ending) {
+            // How it ended is told once that is durable.
+            _ if self.tried => (self.terms.answers, Code::PENDING),
+            (Phase::Steady | Phase::Restoring, Some(ending)) => (self.answered, ending.into()),
+            (Phase::Steady | Phase::Restoring, None) => return None,
+            _ => (self.terms.answers, Code::PENDING),
+        };
+        (version > Version::ZERO).then_some((version, code))
+    }
+
     /// How many trials were confirmed.
     #[must_use]
     pub const fn revision(&self) -> u32 {
@@ -330,8 +414,9 @@ impl<T: Twin + Clone> Config<T> {
     }
 
     fn end(&mut self, ending: Ending) {
-        (self.phase, self.deadline_ms) = (Phase::Reverting, None);
+        (self.phase, self.deadline_ms) = (Phase::Restoring, None);
         self.ending = Some(ending);
+        self.answered = self.terms.answers;
     }
 
     fn within_ms(&self) -> u64 {

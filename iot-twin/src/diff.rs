@@ -41,7 +41,7 @@ pub fn diff(from: &Value, to: &Value) -> Option<Value> {
 /// The delta of a device shadow, as AWS computes it; `None` when it is empty.
 ///
 /// Every desired leaf that is absent from `reported` or differs there, under its path; arrays are one value,
-/// and what only `reported` has never enters.
+/// and what only `reported` has never enters. Numbers are compared by their value, so 21 and 21.0 are the same.
 ///
 /// ```
 /// use iot_twin::{diff::delta, value::Value};
@@ -52,7 +52,7 @@ pub fn diff(from: &Value, to: &Value) -> Option<Value> {
 #[must_use]
 pub fn delta(desired: &Value, reported: &Value) -> Option<Value> {
     let (Value::Map(wanted), Value::Map(known)) = (desired, reported) else {
-        return (desired != reported).then(|| desired.clone());
+        return (!desired.is_same(reported)).then(|| desired.clone());
     };
     let mut all = BTreeMap::new();
     for (name, value) in wanted {

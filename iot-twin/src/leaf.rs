@@ -12,7 +12,7 @@ pub use reader::LeafReader;
 pub use text::{Text, TextError};
 pub use writer::LeafWriter;
 
-pub(crate) use reader::half_in;
+pub(crate) use reader::{HOST, half_in};
 pub(crate) use writer::narrow;
 
 /// What kind of value a field holds, or each value of its list.
@@ -159,6 +159,7 @@ pub fn within<B, L: Bounded<B>>(value: &L, least: &B, greatest: &B) -> bool {
 /// # Errors
 ///
 /// As [`Leaf::decode`], and [`LeafError::Range`] when the value lies outside; the field is as it was.
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub fn decode_within<B, L: Bounded<B>>(
     field: &mut L,
     input: &mut LeafReader<'_>,
@@ -217,7 +218,7 @@ impl<L: Leaf> Leaf for Option<L> {
         }
     }
     fn decode(&mut self, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
-        if input.null() {
+        if input.none() {
             *self = None;
             return Ok(());
         }

@@ -13,6 +13,8 @@ pub mod config;
 pub mod diff;
 #[cfg(feature = "alloc")]
 pub mod document;
+#[cfg(feature = "alloc")]
+pub mod dynamic;
 #[cfg(feature = "json")]
 pub mod interop;
 pub mod leaf;

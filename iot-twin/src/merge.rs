@@ -1,6 +1,11 @@
 //! Merging a patch into a value, as RFC 7396 says.
 
+mod patch;
+
+use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
+
+pub(crate) use patch::{Change, Patch};
 
 use crate::value::Value;
 
@@ -13,21 +18,28 @@ use crate::value::Value;
 /// assert_eq!(room, Value::map([("setpoint", 21.0.into())]));
 /// ```
 pub fn merge(target: &mut Value, patch: &Value) {
-    let Value::Map(members) = patch else {
-        target.clone_from(patch);
+    apply(target, patch);
+}
+
+/// Merges what a tree or its encoding says.
+pub(crate) fn apply<C: Change>(target: &mut Value, change: &C) {
+    if let Some(value) = change.value() {
+        target.clone_from(value);
         return;
-    };
+    }
     if !matches!(target, Value::Map(_)) {
         *target = Value::Map(BTreeMap::new());
     }
     let Value::Map(entries) = target else {
         return;
     };
-    for (name, value) in members {
+    for (name, value) in change.members() {
         if value.is_null() {
             entries.remove(name);
+        } else if let Some(entry) = entries.get_mut(name) {
+            apply(entry, value);
         } else {
-            merge(entries.entry(name.clone()).or_default(), value);
+            apply(entries.entry(name.to_owned()).or_default(), value);
         }
     }
 }

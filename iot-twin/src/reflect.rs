@@ -1,7 +1,9 @@
 //! How the engines see a struct: as numbered fields.
 
+use core::ops::Deref;
+
 use crate::leaf::{LeafError, LeafReader, LeafWriter};
-use crate::schema::{Field, Node, Schema};
+use crate::schema::{Field, Node, Schema, fingerprint};
 use crate::sync::Slot;
 
 /// A struct whose fields are desired by a service or reported by a device.
@@ -16,8 +18,10 @@ use crate::sync::Slot;
 pub trait Twin: Sized {
     /// The desired fields alone, with the same names; `#[derive(Twin)]` calls it `…Desired`.
     type Desired: Desired<Twin = Self>;
-    /// An array with one slot for each field.
+    /// One slot for each field; of a struct an array.
     type Slots: AsRef<[Slot]> + AsMut<[Slot]>;
+    /// What the fields are kept in; of a struct `&'static [Field]`.
+    type Fields: Deref<Target = [Field]>;
 
     /// How many fields there are.
     const COUNT: usize;
@@ -36,6 +40,34 @@ pub trait Twin: Sized {
 
     /// The index of the field with a number.
     fn index(id: u16) -> Option<usize>;
+
+    /// The fields of this value. Only a twin that is described at run time has others than [`FIELDS`](Self::FIELDS).
+    fn fields(&self) -> Self::Fields;
+
+    /// The same as [`index`](Self::index), for this value.
+    #[inline]
+    fn find(&self, id: u16) -> Option<usize> {
+        Self::index(id)
+    }
+
+    /// A number that is another one when fields are added or removed, or other values allowed.
+    #[inline]
+    fn fingerprint(&self) -> u32 {
+        const { fingerprint(Self::SCHEMA) }
+    }
+
+    /// The same fields before anything is known.
+    #[must_use]
+    #[inline]
+    fn blank(&self) -> Self {
+        Self::INITIAL
+    }
+
+    /// Slots for these fields.
+    #[inline]
+    fn blank_slots(&self) -> Self::Slots {
+        Self::SLOTS
+    }
 
     /// Writes the value of a field.
     fn encode(&self, index: usize, out: &mut LeafWriter<'_>);
@@ -121,6 +153,87 @@ pub fn get<T: Twin>(twin: &T, path: &str, out: &mut LeafWriter<'_>) -> Result<()
 pub fn set<T: Twin>(twin: &mut T, path: &str, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
     let index = Node::find(T::TREE, path).ok_or(LeafError::Unknown)?;
     twin.decode(index, input)
+}
+
+/// Writes every field: a list of field numbers, each with its value behind it (`[* (uint .size 2, value)]`).
+///
+/// A configuration's records hold their settings so. At most `3 + 3 * T::COUNT` bytes and the values'
+/// [`max_bytes`](Field::max_bytes).
+pub fn write<T: Twin>(twin: &T, out: &mut LeafWriter<'_>) {
+    out.array(2 * T::COUNT);
+    for (index, field) in (0..).zip(T::FIELDS) {
+        out.unsigned(field.id.get().into());
+        twin.encode(index, out);
+    }
+}
+
+/// Reads what [`write`] wrote, perhaps in another version of the program.
+///
+/// Fields come in any order. One that is unknown here is skipped, and a value that is none of its field's leaves the
+/// field as it was.
+///
+/// ```
+/// # #[cfg(feature = "derive")] {
+/// use iot_twin::leaf::{LeafReader, LeafWriter};
+/// use iot_twin::{Twin, reflect};
+///
+/// #[derive(Twin)]
+/// struct Pid {
+///     #[twin(desired, range = 0.0..=10.0)]
+///     kp: f32,
+///     #[twin(desired)]
+///     armed: bool,
+/// }
+///
+/// let (mut buffer, mut copy) = ([0; 16], Pid::INITIAL);
+/// let mut out = LeafWriter::new(&mut buffer);
+/// reflect::write(&Pid { kp: 2.5, armed: true }, &mut out);
+/// let written = out.finish().unwrap_or_default();
+/// assert_eq!(written, b"\x84\x00\xfa\x40\x20\x00\x00\x01\xf5");
+/// reflect::read(&mut copy, &mut LeafReader::new(written))?;
+/// assert_eq!((copy.kp, copy.armed), (2.5, true));
+/// # }
+/// # Ok::<(), iot_twin::leaf::LeafError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`LeafError::Kind`] when it is no such list; the fields in front of the fault have their new values.
+pub fn read<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
+    take(twin, input).map(drop)
+}
+
+/// The same, and says whether nothing was skipped.
+pub(crate) fn take<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<bool, LeafError> {
+    let mut whole = true;
+    let len = input.array().ok_or(LeafError::Kind)?;
+    let mut next = 0;
+    for _ in 0..len / 2 {
+        let id = input.u16();
+        if input.failed() {
+            return Err(LeafError::Kind);
+        }
+        // Most come in the order in which they are declared.
+        let index = match field::<T>(next) {
+            Some(field) if field.id.get() == id => Some(next),
+            _ => T::index(id),
+        };
+        let start = input.rest();
+        if let Some(index) = index {
+            next = index + 1;
+            if twin.decode(index, input).is_ok() {
+                continue;
+            }
+        }
+        *input = LeafReader::new(start);
+        input.value();
+        whole = false;
+    }
+    if len % 2 == 0 && !input.failed() {
+        Ok(whole)
+    } else {
+        Err(LeafError::Kind)
+    }
 }
 
 pub(crate) fn field<T: Twin>(index: usize) -> Option<&'static Field> {

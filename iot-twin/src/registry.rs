@@ -33,7 +33,7 @@ use core::future::Future;
 pub use change::{
     Change, CommitError, Committed, Expect, Limits, Revision, StoreError, StoreErrorKind, Stored,
 };
-pub use handle::{Registry, UpdateError};
+pub use handle::{DesireAllError, Registry, SaveError, UpdateError};
 pub use key::TwinKey;
 pub use memory::{Memory, MemoryWatch, SnapshotError};
 pub use query::{Is, Query};

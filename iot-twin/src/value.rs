@@ -3,6 +3,7 @@
 mod cbor;
 #[cfg(feature = "json")]
 mod json;
+mod same;
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -290,6 +291,22 @@ impl From<String> for Value {
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Any value that a field can have.
+    pub(crate) fn any_leaf() -> impl Strategy<Value = Value> {
+        let whole = -(1_i128 << 64)..(1_i128 << 64);
+        let scalar = prop_oneof![
+            any::<bool>().prop_map(Value::Bool),
+            whole.prop_map(Value::Int),
+            proptest::num::f64::NORMAL.prop_map(Value::Float),
+        ];
+        prop_oneof![
+            Just(Value::Null),
+            scalar.clone(),
+            "[a-z]{0,6}".prop_map(Value::Text),
+            proptest::collection::vec(scalar, 1..5).prop_map(Value::Array),
+        ]
+    }
 
     /// Any tree of at most four levels.
     pub(crate) fn any_value() -> impl Strategy<Value = Value> {

@@ -2,8 +2,8 @@
 //!
 //! moto differs from AWS in ways that are known and left out here: it keeps `desired` when that is null, has no limits
 //! of length, depth, size or rate, takes null in arrays, removes a removed shadow once more, shows empty maps in a
-//! delta, leaves out nulls where it repeats what was sent, and fails on a version for a shadow that is not there. `IOT_HISTORIES` says how many histories there are;
-//! 500 when it is not set.
+//! delta, leaves out nulls where it repeats what was sent, and fails on a version for a shadow that is not there.
+//! `IOT_HISTORIES` says how many histories there are; 100 when it is not set.
 #![cfg(feature = "json")]
 #![allow(
     clippy::unwrap_used,
@@ -163,7 +163,7 @@ fn state(body: &Json) -> Json {
 #[test]
 #[ignore = "needs moto"]
 fn random_histories_of_shadows_agree_with_moto() {
-    let histories = std::env::var("IOT_HISTORIES").map_or(500, |count| count.parse().unwrap());
+    let histories = std::env::var("IOT_HISTORIES").map_or(100, |count| count.parse().unwrap());
     let moto = Moto::start();
     let mut shadows = Shadows::new();
     let (mut requests, mut rejected, mut deltas) = (0, 0, 0);

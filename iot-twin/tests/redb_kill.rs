@@ -36,7 +36,7 @@ fn key(client: u64, half: u64) -> TwinKey {
 
 fn record(round: u64) -> Record {
     let mut twin = TwinService::new();
-    twin.set_field(FieldId::new(1), round);
+    twin.set_field(FieldId::new(1), round).unwrap();
     Draft::of(&twin).finish().unwrap()
 }
 

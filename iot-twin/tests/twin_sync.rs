@@ -9,8 +9,10 @@
     reason = "a test may fail loudly, on a host"
 )]
 
-use iot_twin::iot_core::engine::RecordKey;
+use iot_twin::iot_core::engine::{Event, RecordKey};
+use iot_twin::iot_core::port::Timer as _;
 use iot_twin::iot_core::sim::{Faults, SimEntropy};
+use iot_twin::iot_core::{Channel, DeviceId, Engine as _, Message, Peer, TenantId};
 use iot_twin::sync::sim::{Hazards, Life, World};
 use iot_twin::sync::{
     Code, DesireError, Edit, EditError, Notice, SubTwin, Subscriptions, TwinState, Version,
@@ -144,7 +146,10 @@ fn a_value_outside_the_range_is_refused_by_the_device_and_the_old_one_stands() {
         (Value::from("warm"), Code::REJECTED),
         (Value::Float(f64::NAN), Code::OUT_OF_RANGE),
     ] {
-        world.service_mut().set_field(FieldId::new(0), value);
+        world
+            .service_mut()
+            .set_field(FieldId::new(0), value)
+            .unwrap();
         world.settle(&mut heater).unwrap();
         assert_eq!(
             world.service().acknowledgement("setpoint").unwrap().code,
@@ -167,9 +172,18 @@ fn a_value_outside_the_range_is_refused_by_the_device_and_the_old_one_stands() {
 #[test]
 fn unknown_and_reported_fields_are_answered_for() {
     let mut world = world();
-    world.service_mut().set_field(FieldId::new(3), 20.0);
-    world.service_mut().set_field(FieldId::new(99), 1_u8);
-    world.service_mut().set_field(FieldId::new(100), true);
+    world
+        .service_mut()
+        .set_field(FieldId::new(3), 20.0)
+        .unwrap();
+    world
+        .service_mut()
+        .set_field(FieldId::new(99), 1_u8)
+        .unwrap();
+    world
+        .service_mut()
+        .set_field(FieldId::new(100), true)
+        .unwrap();
     settle(&mut world);
     let code = |id| {
         world
@@ -598,4 +612,82 @@ fn a_service_from_an_old_copy_converges_in_a_new_epoch() {
     let opened = (0..200).filter(|&seed| stored_life(seed, 5).0.service().version().epoch() > 1);
     let opened = opened.count();
     assert!(opened > 60, "{opened} of 200 opened an epoch");
+}
+
+/// Two lives of a device: it lost its records and an old message greets it, or it comes back with older ones.
+#[test]
+fn a_version_that_two_lives_of_a_device_have_given_is_noticed() {
+    for is_older in [false, true] {
+        let mut world = world();
+        if is_older {
+            world.service_mut().set("lit", true).unwrap();
+            settle(&mut world);
+        }
+        world.keep_image();
+        world.device_mut().report(|room| room.count = 1);
+        world.device_step().unwrap();
+        world.device_step().unwrap();
+        world.deliver_up();
+        world.service_step().unwrap();
+        let greeting = world.down().clone();
+        settle(&mut world);
+        if is_older {
+            world.roll_back();
+        } else {
+            world.wipe();
+        }
+        world.device_mut().report(|room| room.count = 2);
+        world.down().clone_from(&greeting);
+        settle(&mut world);
+        let count = world.service().reported("count").unwrap().value;
+        assert_eq!(count, &Value::Int(2), "{is_older}");
+    }
+}
+
+/// An operator who presses the button again means it, whichever way it is said.
+#[test]
+fn what_was_overridden_or_refused_is_desired_again_by_desire_as_by_set() {
+    let mut world = world();
+    world.service_mut().set("lit", true).unwrap();
+    settle(&mut world);
+    world.device_mut().report(|room| room.lit = false);
+    settle(&mut world);
+    let desire = |twin: &mut TwinService| twin.desire::<Room>(|room| room.lit = true);
+    assert_eq!(desire(world.service_mut()), Ok(1));
+    assert_eq!(desire(world.service_mut()), Ok(0), "it is on its way");
+    assert_eq!(
+        world.service_mut().desire::<Room>(|_| {}),
+        Ok(0),
+        "nothing is said of it"
+    );
+    settle(&mut world);
+    assert!(world.device().state().lit);
+}
+
+#[test]
+fn a_twin_of_a_device_takes_nothing_from_nobody() {
+    let mut world = world();
+    world.device_mut().report(|room| room.count = 7);
+    world.device_step().unwrap();
+    world.device_step().unwrap();
+    let reports = world.up().clone();
+    assert!(!reports.is_empty());
+    let (tenant, device) = (
+        TenantId::new("acme").unwrap(),
+        DeviceId::new("boiler-7").unwrap(),
+    );
+    let mut twin = TwinService::of::<Room>().for_device(tenant, device);
+    let before = twin.snapshot();
+    let now = world.clock().now();
+    for report in &reports {
+        let message = Message::new(Channel::Twin, report);
+        twin.input(now, &Event::Message(message));
+    }
+    assert_eq!(twin.snapshot(), before);
+    let peer = Peer::new(&tenant, &device);
+    for report in &reports {
+        let message = Message::new(Channel::Twin, report).to(peer);
+        twin.input(now, &Event::Message(message));
+    }
+    assert_ne!(twin.snapshot(), before);
 }

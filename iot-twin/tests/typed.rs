@@ -9,6 +9,10 @@
     reason = "a test fails loudly, on a host, and compares what was never calculated with"
 )]
 
+#[path = "typed/absent.rs"]
+mod absent;
+#[path = "typed/answer.rs"]
+mod answer;
 #[path = "typed/evolution.rs"]
 mod evolution;
 #[path = "typed/local.rs"]
@@ -18,8 +22,8 @@ mod pair;
 
 use iot_twin::leaf::{LeafError, LeafReader, LeafWriter};
 use iot_twin::schema::Access;
-use iot_twin::sync::DesireError;
-use iot_twin::{Sensitivity, Text, Twin, TwinEnum, Value, reflect};
+use iot_twin::sync::{DesireError, Edit, Subscriptions};
+use iot_twin::{FieldId, Sensitivity, Text, Twin, TwinEnum, TwinService, Value, reflect};
 use pair::Pair;
 
 #[derive(Clone, Copy, Debug, PartialEq, TwinEnum)]
@@ -179,7 +183,9 @@ fn values_that_a_field_cannot_have_are_refused_on_both_sides() {
             "{name} {value:?}"
         );
         let schema = Boiler::SCHEMA.iter().find(|schema| schema.name == *name);
-        pair.service.set_field(schema.unwrap().field.id, value);
+        pair.service
+            .set_field(schema.unwrap().field.id, value)
+            .unwrap();
         pair.settle();
         assert_eq!(pair.code(name), code, "{name}");
     }
@@ -245,7 +251,15 @@ fn what_is_personal_or_secret_is_in_no_log_and_in_documents_only_when_asked_for(
     pair.settle();
     let change = pair.device.changed().unwrap();
     assert_eq!(change.key, "hunter2");
+    let mut subscriptions = Subscriptions::new(1);
+    let all = subscriptions.add(&TwinService::new(), "").unwrap();
+    subscriptions.next(all, &pair.service);
     for log in [
+        format!("{:?}", pair.service.snapshot()),
+        format!("{:?}", Edit::set("key", "hunter2").if_value("Mallory")),
+        format!("{:?}", pair.service.reported("key")),
+        format!("{:?}", subscriptions.next(all, &pair.service).unwrap()),
+        format!("{:?}", subscriptions.next(all, &pair.service).unwrap()),
         format!("{change:?}"),
         format!("{:?}", pair.device),
         format!("{:?}", pair.service),
@@ -278,12 +292,47 @@ fn what_is_personal_or_secret_is_in_no_log_and_in_documents_only_when_asked_for(
     assert_eq!(kp.get("kp"), Some(&number(3.0)));
 }
 
+#[derive(Twin)]
+struct Older {
+    #[twin(desired, id = 1)]
+    mode: Mode,
+}
+
+#[test]
+fn what_a_schema_does_not_know_is_taken_for_a_secret() {
+    let mut pair = Pair::<Boiler>::with(Default::default(), TwinService::of::<Older>());
+    pair.device
+        .report(|boiler| boiler.key = Text::new("hunter2").unwrap());
+    pair.service.set_field(FieldId::new(4), "Mallory").unwrap();
+    pair.service.set("mode", 10_u8).unwrap();
+    pair.settle();
+    for reader in [Sensitivity::Public, Sensitivity::Personal] {
+        let service = &pair.service;
+        let desired = service.desired_document_for(reader);
+        let all = format!("{desired:?}{:?}", service.reported_document_for(reader));
+        assert!(
+            !all.contains("hunter2") && !all.contains("Mallory"),
+            "{all}"
+        );
+        assert!(all.contains("mode"), "{all}");
+    }
+    let secret = pair.service.reported_document_for(Sensitivity::Secret);
+    assert_eq!(secret.get("3"), Some(&Value::from("hunter2")));
+    // Where nothing is known by name, numbers are all that there is.
+    let service = TwinService::new().restored(&pair.service.snapshot());
+    assert_eq!(service.reported_document(), secret_by_number(&service));
+}
+
+fn secret_by_number(service: &TwinService) -> Value {
+    service.reported_document_for(Sensitivity::Secret)
+}
+
 #[test]
 fn the_buffer_that_is_promised_is_enough_for_the_longest_field() {
     const NAME: &str = "a text of forty bytes, no less, no more.";
     let mut pair = Pair::<Boiler>::new();
     // Epochs as long as they get.
-    pair.service = iot_twin::TwinService::of::<Boiler>().in_epoch(u32::MAX - 1);
+    pair.service = TwinService::of::<Boiler>().in_epoch(0xefff_ffff);
     pair.device
         .report(|boiler| boiler.owner = Some(Text::new(NAME).unwrap()));
     pair.service.set("owner", &NAME[1..]).unwrap();

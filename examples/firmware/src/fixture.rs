@@ -28,6 +28,8 @@ pub const ISSUER: u32 = 1;
 pub static RELEASE_KEY: &[u8] = include_bytes!("../fixture/release-key.bin");
 /// The signed manifest of release [`SEQUENCE`].
 pub static MANIFEST: &[u8] = include_bytes!("../fixture/manifest.suit");
+/// A signed manifest of release [`SEQUENCE`] whose sequences lie within each other as deep as devices follow.
+pub static DEEP_MANIFEST: &[u8] = include_bytes!("../fixture/deep.suit");
 /// A signature of [`SIGNED`] under the release key.
 pub static SIGNATURE: &[u8] = include_bytes!("../fixture/signature.bin");
 /// What was signed.

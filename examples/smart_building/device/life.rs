@@ -7,7 +7,6 @@ use iot_core::command::{Inbox, Outcome};
 use iot_core::crypto::{KeyStore, SlotId};
 use iot_core::node::Node;
 use iot_core::port::Timer;
-use iot_core::storage::memory::MemoryRecords;
 use iot_identity::ring::{Sha256, SoftwareKeys, SoftwareVerifier};
 use iot_identity::rotate::{Identity, Standing};
 use iot_identity::tls::DeviceCredentials;
@@ -16,21 +15,26 @@ use iot_ota::sim::MemoryBanks;
 use iot_ota::slot::running_release;
 use iot_ota::update::{Trust, Updater, Want};
 use iot_transport::TokioTimer;
-use iot_twin::TwinDevice;
+use iot_twin::sync::Timing;
 use tokio::sync::mpsc;
 
-use super::{Order, Site, View};
+use super::settings::{self, Then};
+use super::{Order, Site, View, room};
 use crate::backlog::Backlog;
 use crate::firmware;
+use crate::flash::Storage;
 use crate::identity;
-use crate::jobs::{ISSUER, Job, Room};
+use crate::jobs::{ISSUER, Job, RoomTwin, SETUP, SETUP_RECORDS, SetupTwin};
 use crate::pki::{Fallible, Made, OPERATIONAL};
 use crate::plant::{Moment, Plant};
 use crate::sensor::Sensor;
+use crate::weather::Weather;
 use crate::wired::Wired;
 
 const BUFFER_BYTES: usize = 20 * 1024;
 const BLOCK_BYTES: u32 = 16 * 1024;
+/// How long its twins wait for an answer.
+const TIMING: Timing = Timing::new(Duration::from_secs(1), Duration::from_secs(900));
 
 /// How a boot ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +49,6 @@ pub struct Life {
     pub made: Made,
     pub plant: Arc<Plant>,
     pub view: Arc<Mutex<View>>,
-    pub records: MemoryRecords,
     // On a calendar a certificate that is due stays due over a restart; here somebody said so.
     pub renews: bool,
     pub applies: bool,
@@ -67,6 +70,8 @@ impl Life {
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let end = match self.boot(&mut orders).await {
                 Ok(end) => end,
+                // Whatever it was about to do, the power has failed.
+                Err(_) if self.made.flash.power_on() => End::Boot,
                 Err(error) => {
                     self.see(|view| view.ended_with = Some(error.to_string()));
                     End::Off
@@ -85,13 +90,14 @@ impl Life {
 
     async fn boot(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
         self.banks.reboot(&mut Sha256::new())?;
-        let credentials = identity::credentials(&self.made, &mut self.records).await?;
+        let mut storage = self.made.flash.open().await?;
+        let credentials = identity::credentials(&self.made, &mut storage).await?;
         let is_enrolled = credentials.identity() != Identity::Factory;
         self.see(|view| view.enrolled = is_enrolled);
         if is_enrolled && !self.applies {
-            self.work(&credentials, orders).await
+            self.work(&credentials, storage, orders).await
         } else {
-            self.enrol(&credentials, orders).await
+            self.enrol(&credentials, storage, orders).await
         }
     }
 
@@ -99,11 +105,12 @@ impl Life {
     async fn enrol(
         &mut self,
         credentials: &DeviceCredentials<SoftwareKeys>,
+        storage: Storage,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Fallible<End> {
-        let link = identity::client(&self.site, credentials)?;
+        let (link, _) = identity::client(&self.site, credentials)?;
         let mut renewal = credentials.renewal();
-        let mut node = Node::new(link, &mut self.records, TokioTimer::new());
+        let mut node = Node::new(link, storage, TokioTimer::new());
         let mut buffer = vec![0; 4_096];
         let mut engines = (&mut renewal,);
         node.restore(&mut engines, &mut buffer).await?;
@@ -113,7 +120,7 @@ impl Life {
                 order = orders.recv() => match order {
                     Some(Order::Stop | Order::Retire) | None => return Ok(End::Off),
                     Some(Order::Apply) => self.applies = true,
-                    Some(Order::Measure(_) | Order::Renew) => {}
+                    Some(Order::Measure(_) | Order::Look | Order::Renew) => {}
                 },
             }
             let now = node.timer().now();
@@ -143,14 +150,16 @@ impl Life {
     async fn work(
         &mut self,
         credentials: &DeviceCredentials<SoftwareKeys>,
+        storage: Storage,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Fallible<End> {
-        let client = identity::client(&self.site, credentials)?;
+        let (client, door) = identity::client(&self.site, credentials)?;
+        let client = Weather::new(client, Arc::clone(&self.site.skies), self.sensor.chance());
         let well = firmware::self_test(&mut self.banks);
         let running = iot_ota::slot::load(&mut self.banks)?
             .and_then(|record| running_release(&self.banks, &record))
             .map_or(0, |release| release.sequence);
-        let mut twin = TwinDevice::<Room, 8>::new();
+        let mut twin = RoomTwin::new().with_timing(TIMING);
         twin.report(|room| {
             room.release = u32::try_from(running).unwrap_or(u32::MAX);
             room.temperature = self.sensor.temperature();
@@ -164,20 +173,62 @@ impl Life {
             .with_block_bytes(BLOCK_BYTES)
             .with_timeout(Duration::from_secs(3));
         let mut renewal = credentials.renewal();
-        let mut node = Node::new(client, &mut self.records, TokioTimer::new());
+        let setup = SetupTwin::new().numbered(SETUP).with_timing(TIMING);
+        let mut setup = setup.with_records(SETUP_RECORDS);
+        let mut config = settings::factory();
+        let mut node = Node::new(client, storage, TokioTimer::new());
         let mut buffer = vec![0; BUFFER_BYTES];
-        let backlog = &mut self.backlog;
-        let mut engines = (&mut twin, &mut jobs, &mut update, backlog, &mut renewal);
+        let mut engines = (
+            &mut twin,
+            &mut jobs,
+            &mut update,
+            &mut self.backlog,
+            &mut renewal,
+            &mut setup,
+            &mut config,
+        );
         node.restore(&mut engines, &mut buffer).await?;
+        // Somebody may have turned something while the power was off.
+        let mut looks = true;
         if self.renews {
             engines.4.renew();
         }
         let mut shows = credentials.identity();
         loop {
+            let obeyed = {
+                let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+                room::obey(engines.0, &self.plant, &mut view)
+            };
+            if obeyed == Some(false) {
+                return Ok(End::Boot);
+            }
+            if obeyed.is_some() {
+                let quarantined = engines.0.state().quarantined;
+                // What the twin had on record is from before: only what the service says of a quarantine ends it.
+                self.returns &= !quarantined;
+                engines.3.hold(quarantined || self.returns);
+            }
+            let (now, measured) = (node.timer().now(), self.sensor.temperature());
+            let (plant, door) = (&self.plant, &door);
+            match settings::settle(engines.5, engines.6, plant, door, measured, now) {
+                Then::Nothing => {}
+                Then::Look => looks = true,
+                Then::Redial => {
+                    looks = true;
+                    node.transport().inner().reconnect(Duration::ZERO);
+                }
+                Then::Fall => return Ok(End::Boot),
+            }
+            if core::mem::take(&mut looks) {
+                room::look(engines.0, engines.6, plant);
+            }
+            let (parts, trial) = (room::parts(engines.0, engines.6), engines.6.ending());
+            change(&self.view, |view| (view.parts, view.trial) = (parts, trial));
             tokio::select! {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
                 order = orders.recv() => match order {
                     None | Some(Order::Stop) => return Ok(End::Off),
+                    Some(Order::Look) => looks = true,
                     Some(Order::Measure(count)) => for _ in 0..count {
                         let number = engines.3.next_number();
                         let own = self.sensor.measure(number, self.made.id.as_str());
@@ -208,7 +259,7 @@ impl Life {
                 return Ok(End::Boot);
             }
             let now = node.timer().now();
-            identity::tend(engines.4, node.transport(), now);
+            identity::tend(engines.4, node.transport().inner(), now);
             let standing = engines.4.standing();
             if standing == Standing::Renewing
                 && !engines.4.has_candidate()
@@ -229,18 +280,6 @@ impl Life {
                 self.applies = true;
                 return Ok(End::Boot);
             }
-            if let Some(desired) = engines.0.changed() {
-                change(&self.view, |view| {
-                    view.applied += 1;
-                    view.setpoint = desired.setpoint;
-                    view.interval = desired.interval;
-                    view.quarantined = desired.quarantined;
-                });
-                // What the twin had on record is from before: only what the service says of a quarantine ends it.
-                self.returns &= !desired.quarantined;
-                engines.3.hold(desired.quarantined || self.returns);
-                engines.0.acknowledge(desired.version, true);
-            }
             while let Some(job) = engines.1.next() {
                 match job.command {
                     Job::Dim { percent } => self.plant.dim(percent),
@@ -258,7 +297,7 @@ impl Life {
             }
             let status = engines.2.status();
             let (connected, refused) = {
-                let client = node.transport();
+                let client = node.transport().inner();
                 (
                     client.is_connected(),
                     client.last_error().map(ToString::to_string),

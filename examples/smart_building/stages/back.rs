@@ -11,7 +11,7 @@ use super::leave::pick;
 use crate::args::Args;
 use crate::device::{Device, Order, View};
 use crate::fleet::Fleet;
-use crate::jobs::{Job, Room, RoomDesired};
+use crate::jobs::{Job, RoomDesired};
 use crate::outcome::{Findings, must};
 use crate::pki::Fallible;
 use crate::stage::Stages;
@@ -153,11 +153,7 @@ pub async fn readmit(
 
 /// Tells a device through its twin whether it is in quarantine.
 async fn desire(world: &World, device: &Device, quarantined: bool) -> Fallible<()> {
-    let id = device.id;
-    let desired = world.service.ask(move |fleet, _| {
-        let wish = |room: &mut RoomDesired| room.quarantined = quarantined;
-        let member = fleet.member(&id);
-        member.is_some_and(|member| member.twin.desire::<Room>(wish).is_ok())
-    });
-    must(desired.await?, || format!("{id} has no twin"))
+    let wish = move |room: &mut RoomDesired| room.quarantined = quarantined;
+    world.console.room(device.id, wish).await?;
+    Ok(())
 }

@@ -45,7 +45,7 @@ impl Knock {
     }
 
     fn client(&self, world: &World) -> Fallible<Client<Tls>> {
-        let tls = Tls::new(world.site.address.clone(), SERVER_NAME, self.config.clone())?;
+        let tls = Tls::new(world.site.main_door(), SERVER_NAME, self.config.clone())?;
         Ok(Client::new(tls, self.settings.clone()))
     }
 

@@ -67,7 +67,7 @@ pub async fn renew(
     world.service.renew(world.site.pki.service(&name)?).await?;
     for (index, device) in world.devices.iter().enumerate() {
         if let Some(moment) = cut(index) {
-            device.plant.set_renewal_trap(moment);
+            device.plant.set_trap_at(moment);
         }
     }
     order(world, Order::Renew);

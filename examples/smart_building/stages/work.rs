@@ -8,7 +8,7 @@ use iot_core::lifecycle::LifeEvent;
 
 use crate::args::Args;
 use crate::device::Order;
-use crate::jobs::{Job, Room, RoomDesired};
+use crate::jobs::{Job, RoomDesired};
 use crate::outcome::{Findings, must};
 use crate::pki::Fallible;
 use crate::report::Plots;
@@ -32,40 +32,37 @@ pub async fn configure(
 ) -> Fallible<()> {
     let total = world.devices.len();
     let running = stages.begin("configure", total);
-    let ids: Vec<_> = world.devices.iter().map(|device| device.id).collect();
-    let refused = world
-        .service
-        .ask(move |fleet, _| -> Result<usize, String> {
-            let mut refused = 0;
-            for (index, id) in ids.iter().enumerate() {
-                let Some(member) = fleet.member(id) else {
-                    continue;
-                };
-                let wish = |room: &mut RoomDesired| {
-                    room.setpoint = setpoint(index);
-                    room.interval = 30;
-                };
-                member
-                    .twin
-                    .desire::<Room>(wish)
-                    .map_err(|error| error.to_string())?;
-                // What no room can take is refused where it is asked for.
-                refused += usize::from(member.twin.set("setpoint", 95.0).is_err());
-                member.stage = member
-                    .stage
-                    .on(LifeEvent::Activate)
-                    .map_err(|error| error.to_string())?;
-            }
-            Ok(refused)
-        })
-        .await??;
+    let mut refused = 0;
+    for (index, device) in world.devices.iter().enumerate() {
+        let wish = move |room: &mut RoomDesired| {
+            room.setpoint = setpoint(index);
+            room.interval = 30;
+        };
+        world.console.room(device.id, wish).await?;
+        // What no room can take is refused where it is asked for.
+        let impossible = |room: &mut RoomDesired| room.setpoint = 95.0;
+        refused += usize::from(world.console.room(device.id, impossible).await.is_err());
+    }
+    let activated = world.service.ask(|fleet, _| -> Result<(), String> {
+        for member in &mut fleet.members {
+            let stage = member.stage.on(LifeEvent::Activate);
+            member.stage = stage.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    });
+    activated.await??;
     world
         .service
         .reach(
             total,
             PATIENCE,
             |count| running.at(count),
-            |fleet| fleet.count(|member| member.twin.is_converged()),
+            |fleet| {
+                fleet.count(|member| {
+                    let twin = &member.room.twin;
+                    twin.desired("setpoint").is_some() && twin.is_converged()
+                })
+            },
         )
         .await?;
     for (index, device) in world.devices.iter().enumerate() {

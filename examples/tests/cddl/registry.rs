@@ -67,17 +67,15 @@ fn twin() -> TwinService {
     let message = Message::new(Channel::Twin, &payload[..used]);
     twin.input(now(0), &Event::Message(message));
     assert!(twin.reported("temperature").is_some());
-    let tree = Value::map([
-        ("text", "x".into()),
-        ("list", Value::Array(vec![1.into(), Value::Bytes(vec![7])])),
-    ]);
+    let list = Value::Array(vec![1.into(), true.into(), Value::Float(0.5)]);
     for (id, value) in [
         (3, Value::from(true)),
-        (4, tree),
+        (4, list),
         (5, Value::from(-70_000)),
         (6, Value::Null),
+        (7, Value::from("x")),
     ] {
-        twin.set_field(FieldId::new(id), value);
+        twin.set_field(FieldId::new(id), value).unwrap();
     }
     twin
 }

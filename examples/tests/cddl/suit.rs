@@ -1,11 +1,12 @@
 use iot_core::cose::Tagged;
 use iot_core::crypto::SignatureAlgorithm;
-use iot_core::sim::ToyKey;
+use iot_core::sim::{SimEntropy, ToyKey};
 use iot_core::time::TimeBounds;
 use iot_identity::ring::Sha256;
+use iot_ota::encrypt::{Audience, Encryptor};
 use iot_ota::manifest::{
-    Author, CommandList, Element, Image, KeyEntry, KeySet, Limits, Manifest, Role, Roles,
-    SignedManifest, SigningKey, Text, sign_key_set,
+    Author, CommandList, Element, Image, KeyEntry, KeySet, Limits, Manifest, PayloadCipher, Role,
+    Roles, SignedManifest, SigningKey, Text, sign_key_set,
 };
 use iot_ota::process::{Capabilities, Component, Identity, Procedure, Process, Step};
 use iot_ota::report::{Reporter, capability_report};
@@ -14,6 +15,7 @@ use minicbor::Decoder;
 use super::schema::{Schema, schema};
 
 pub(crate) const MANIFEST: Schema = schema!("iot-ota/src/manifest/manifest.cddl");
+pub(crate) const ENCRYPTION: Schema = schema!("iot-ota/src/encrypt/encryption.cddl");
 pub(crate) const KEY_SET: Schema = schema!("iot-ota/src/manifest/keyset.cddl");
 pub(crate) const REPORT: Schema = schema!("iot-ota/src/report/report.cddl");
 
@@ -154,4 +156,58 @@ fn a_report_and_what_a_device_takes_are_as_described() {
     let mut out = [0; 300];
     let capabilities = capability_report(&device, &[-16, -9], &mut out).unwrap();
     holds_map(&REPORT, "suit-capability-report", capabilities);
+}
+
+#[test]
+fn an_encryption_info_is_as_described() {
+    // The generator of the curve is as good as any point of it.
+    let point = p256_generator();
+    let audience = [
+        Audience::shared(b"fleet", &[7; 16]),
+        Audience::agreed(b"one", &point).unwrap(),
+    ];
+    for (cipher, covered) in [
+        (PayloadCipher::A128Gcm, true),
+        (PayloadCipher::ChaCha20Poly1305, true),
+        (PayloadCipher::A128Ctr, false),
+    ] {
+        let encryptor = Encryptor::new(cipher, &audience, &mut SimEntropy::new(1)).unwrap();
+        // The validator does not know tags: 96 is looked at here.
+        assert_eq!(encryptor.info()[..2], [0xd8, 96]);
+        let info = &encryptor.info()[2..];
+        ENCRYPTION.holds("encryption-info", info);
+        let mut decoder = Decoder::new(info);
+        assert_eq!(decoder.array().unwrap(), Some(4));
+        let protected = decoder.bytes().unwrap();
+        assert_eq!(protected.is_empty(), !covered);
+        if covered {
+            ENCRYPTION.accepts("protected-header", protected).unwrap();
+        }
+        decoder.skip().unwrap();
+        decoder.skip().unwrap();
+        assert_eq!(decoder.array().unwrap(), Some(2));
+        let start = decoder.position();
+        decoder.skip().unwrap();
+        ENCRYPTION.holds("recipient", &info[start..decoder.position()]);
+        ENCRYPTION.holds("recipient", &info[decoder.position()..]);
+        decoder.array().unwrap();
+        ENCRYPTION
+            .accepts("agreed-header", decoder.bytes().unwrap())
+            .unwrap();
+    }
+}
+
+/// The base point of P-256 (SP 800-186 §3.2.1.3), uncompressed.
+fn p256_generator() -> [u8; 65] {
+    let parts: [u128; 4] = [
+        0x6b17_d1f2_e12c_4247_f8bc_e6e5_63a4_40f2,
+        0x7703_7d81_2deb_33a0_f4a1_3945_d898_c296,
+        0x4fe3_42e2_fe1a_7f9b_8ee7_eb4a_7c0f_9e16,
+        0x2bce_3357_6b31_5ece_cbb6_4068_37bf_51f5,
+    ];
+    let mut point = [4; 65];
+    for (to, part) in point[1..].chunks_mut(16).zip(parts) {
+        to.copy_from_slice(&part.to_be_bytes());
+    }
+    point
 }

@@ -29,7 +29,7 @@ struct Room {
     #[twin(desired)]
     lit: bool,
     #[twin(desired)]
-    level: u16,
+    level: Option<u16>,
     #[twin(reported)]
     temperature: f64,
     #[twin(reported)]
@@ -59,7 +59,7 @@ fn holds(rule: &str, bytes: &[u8]) {
 #[test]
 fn deltas_and_reports_are_as_described() {
     let mut device = TwinDevice::<Room, 8>::new();
-    let mut service = TwinService::of::<Room>().in_epoch(u32::MAX);
+    let mut service = TwinService::of::<Room>().in_epoch(0xefff_ffff);
     for engine in [&mut device as &mut dyn Engine, &mut service] {
         engine.input(now(0), &Event::Restored);
         engine.input(now(0), &Event::Connected { resumed: false });
@@ -82,6 +82,7 @@ fn deltas_and_reports_are_as_described() {
                 .unwrap(),
             23 => device.report(|room| room.lamp.mode = Mode::Away),
             25 => service.withdraw("setpoint").unwrap(),
+            27 => service.set("level", iot_twin::Value::Null).unwrap(),
             30 => service.ask(),
             _ => {}
         }

@@ -110,6 +110,7 @@ pub enum CodecError {
 /// // The number 1 in two bytes is another spelling of the same value.
 /// assert_eq!(check(&[0x18, 0x01], Limits::default()), Err(CodecError::NotShortest { position: 0 }));
 /// ```
+#[inline(never)]
 pub fn check(input: &[u8], limits: Limits) -> Result<(), CodecError> {
     let position = check_prefix(input, limits)?;
     if position == input.len() {
@@ -125,44 +126,32 @@ pub fn check(input: &[u8], limits: Limits) -> Result<(), CodecError> {
 ///
 /// [`CodecError`] with the first thing that is wrong.
 pub fn check_prefix(input: &[u8], limits: Limits) -> Result<usize, CodecError> {
-    if input.len() > limits.bytes {
-        return Err(CodecError::TooLong {
-            bytes: input.len(),
-            limit: limits.bytes,
-        });
+    let (bytes, limit) = (input.len(), limits.bytes);
+    if bytes > limit {
+        return Err(CodecError::TooLong { bytes, limit });
     }
     let mut open = [Open::EMPTY; MAX_DEPTH];
-    let (mut depth, mut at, mut items) = (0, 0, 0);
-    loop {
-        items += 1;
-        if items > limits.items {
-            return Err(CodecError::TooMany {
-                limit: limits.items,
-            });
-        }
-        let start = at;
-        let (children, is_map) = item(input, &mut at)?;
+    let limit = limits.depth.min(MAX_DEPTH);
+    let open = open.get_mut(..limit).unwrap_or(&mut []);
+    let (mut depth, mut at) = (0, 0);
+    for _ in 0..limits.items {
+        let position = at;
+        let (children, is_map) = item(input, &mut at).map_err(|fault| match fault {
+            Fault::Truncated => CodecError::Truncated,
+            Fault::Form => CodecError::Form { position },
+            Fault::NotShortest => CodecError::NotShortest { position },
+            Fault::Text => CodecError::Text { position },
+        })?;
         if children > 0 {
-            let limit = limits.depth.min(MAX_DEPTH);
-            if depth >= limit {
-                return Err(CodecError::TooDeep {
-                    position: start,
-                    limit,
-                });
-            }
-            // Every child needs a byte: a length that cannot be true is refused before it is counted.
-            if children > (input.len() - at) as u64 {
-                return Err(CodecError::Truncated);
-            }
-            if let Some(slot) = open.get_mut(depth) {
-                *slot = Open {
-                    left: children,
-                    is_map,
-                    at_key: is_map,
-                    key: None,
-                    next_key: at,
-                };
-            }
+            let Some(place) = open.get_mut(depth) else {
+                return Err(CodecError::TooDeep { position, limit });
+            };
+            *place = Open {
+                left: children,
+                is_map,
+                child: at,
+                key: (0, 0),
+            };
             depth += 1;
             continue;
         }
@@ -170,114 +159,121 @@ pub fn check_prefix(input: &[u8], limits: Limits) -> Result<usize, CodecError> {
             let Some(frame) = depth.checked_sub(1).and_then(|top| open.get_mut(top)) else {
                 return Ok(at);
             };
-            frame.close_child(input, at)?;
+            if !frame.close_child(input, at) {
+                let position = frame.child;
+                return Err(CodecError::KeyOrder { position });
+            }
             if frame.left > 0 {
                 break;
             }
             depth -= 1;
         }
     }
+    let limit = limits.items;
+    Err(CodecError::TooMany { limit })
 }
 
 /// A container whose children are being read.
 #[derive(Clone, Copy)]
 struct Open {
-    left: u64,
+    left: usize,
     is_map: bool,
-    at_key: bool,
-    key: Option<(usize, usize)>,
-    next_key: usize,
+    // Where the child begins that is being read.
+    child: usize,
+    // From where to where the last key went; at first none, which is less than any.
+    key: (usize, usize),
 }
 
 impl Open {
     const EMPTY: Self = Self {
         left: 0,
         is_map: false,
-        at_key: false,
-        key: None,
-        next_key: 0,
+        child: 0,
+        key: (0, 0),
     };
 
-    /// One child ends at `end`; in a map every other child is a key, and keys must rise.
-    fn close_child(&mut self, input: &[u8], end: usize) -> Result<(), CodecError> {
+    /// One child ends at `end`; false when it is a key that does not rise.
+    fn close_child(&mut self, input: &[u8], end: usize) -> bool {
         self.left -= 1;
-        if !self.is_map {
-            return Ok(());
-        }
-        if self.at_key {
-            let position = self.next_key;
-            let new = input.get(position..end).unwrap_or(&[]);
-            if let Some((from, to)) = self.key
-                && input.get(from..to).unwrap_or(&[]) >= new
-            {
-                return Err(CodecError::KeyOrder { position });
+        // A map has an even number of children: after a key an odd one is left.
+        if self.is_map && self.left % 2 == 1 {
+            let (from, to) = self.key;
+            let old = input.get(from..to).unwrap_or(&[]);
+            if old >= input.get(self.child..end).unwrap_or(&[]) {
+                return false;
             }
-            self.key = Some((position, end));
-        } else {
-            self.next_key = end;
+            self.key = (self.child, end);
         }
-        self.at_key = !self.at_key;
-        Ok(())
+        self.child = end;
+        true
     }
 }
 
+/// What is wrong with an item, without where it is.
+enum Fault {
+    Truncated,
+    Form,
+    NotShortest,
+    Text,
+}
+
 /// Reads one head, and the content of strings; returns how many items follow inside it.
-fn item(input: &[u8], at: &mut usize) -> Result<(u64, bool), CodecError> {
-    let position = *at;
-    let first = *input.get(position).ok_or(CodecError::Truncated)?;
+fn item(input: &[u8], at: &mut usize) -> Result<(usize, bool), Fault> {
+    let (first, rest) = input
+        .get(*at..)
+        .and_then(<[u8]>::split_first)
+        .ok_or(Fault::Truncated)?;
     let (major, info) = (first >> 5, first & 0x1f);
     let extra = match info {
         0..=23 => 0,
-        24 => 1,
-        25 => 2,
-        26 => 4,
-        27 => 8,
-        _ => return Err(CodecError::Form { position }),
+        24..=27 => 1 << (info - 24),
+        _ => return Err(Fault::Form),
     };
-    let head_end = position + 1 + extra;
-    let rest = input
-        .get(position + 1..head_end)
-        .ok_or(CodecError::Truncated)?;
-    let argument = match extra {
-        0 => u64::from(info),
-        _ => rest
-            .iter()
-            .fold(0, |value, &byte| value << 8 | u64::from(byte)),
-    };
-    *at = head_end;
+    let (followers, rest) = rest.split_at_checked(extra).ok_or(Fault::Truncated)?;
+    *at += 1 + extra;
+    // What does not fit is refused below, where it would be a length.
+    let argument = followers
+        .iter()
+        .fold(0, |value, &byte| value << 8 | usize::from(byte));
     if major == 7 {
         // Simple values below 32 have no two-byte form (RFC 8949 §3.3).
         return match info {
-            24 if argument < 32 => Err(CodecError::Form { position }),
+            24 if argument < 32 => Err(Fault::Form),
             _ => Ok((0, false)),
         };
     }
-    let shortest = match extra {
-        1 => argument > 23,
-        2 => argument > 0xff,
-        4 => argument > 0xffff,
-        8 => argument > 0xffff_ffff,
-        _ => true,
+    // Shorter is what fits into the first byte, or into half of those that follow.
+    let (upper, _) = followers.split_at(extra / 2);
+    let shorter = match extra {
+        0 => false,
+        1 => argument < 24,
+        _ => upper.iter().all(|&byte| byte == 0),
     };
-    if !shortest {
-        return Err(CodecError::NotShortest { position });
+    if shorter {
+        return Err(Fault::NotShortest);
     }
-    match major {
-        0 | 1 => Ok((0, false)),
-        2 | 3 => {
-            let len = usize::try_from(argument).map_err(|_| CodecError::Truncated)?;
-            let end = head_end.checked_add(len).ok_or(CodecError::Truncated)?;
-            let content = input.get(head_end..end).ok_or(CodecError::Truncated)?;
-            if major == 3 && core::str::from_utf8(content).is_err() {
-                return Err(CodecError::Text { position });
-            }
-            *at = end;
-            Ok((0, false))
-        }
-        4 => Ok((argument, false)),
-        5 => Ok((argument.checked_mul(2).ok_or(CodecError::Truncated)?, true)),
-        _ => Ok((1, false)),
+    let len = match major {
+        0 | 1 => return Ok((0, false)),
+        6 => 1,
+        _ if extra == 0 => info.into(),
+        _ if extra > size_of::<usize>() => usize::MAX,
+        _ => argument,
+    };
+    let len = if major == 5 {
+        len.saturating_mul(2)
+    } else {
+        len
+    };
+    // Every child needs a byte: a length that cannot be true is refused before it is counted.
+    let (content, _) = rest.split_at_checked(len).ok_or(Fault::Truncated)?;
+    if major > 3 {
+        return Ok((len, major == 5));
     }
+    if major == 3 && core::str::from_utf8(content).is_err() {
+        return Err(Fault::Text);
+    }
+    *at += len;
+    Ok((0, false))
 }
 
 #[cfg(test)]

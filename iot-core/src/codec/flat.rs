@@ -67,9 +67,11 @@ impl<'b> FlatReader<'b> {
     /// Reads an unsigned integer of up to 32 bits; 0 when there is none.
     #[inline(never)]
     pub fn u32(&mut self) -> u32 {
-        let value = u32::try_from(self.uint());
-        self.require(value.is_ok());
-        value.unwrap_or(0)
+        let Ok(value) = u32::try_from(self.uint()) else {
+            self.rest = None;
+            return 0;
+        };
+        value
     }
 
     /// Reads an integer of either sign and up to 63 bits; 0 when there is none.
@@ -227,8 +229,13 @@ impl<'b> FlatReader<'b> {
 
     #[inline(never)]
     fn head(&mut self, major: u8) -> u64 {
+        let Some((first, rest)) = self.rest.and_then(<[u8]>::split_first) else {
+            self.rest = None;
+            return 0;
+        };
+        self.rest = Some(rest);
         // Another major type leaves a bit above the argument.
-        let info = self.take(1).first().map_or(u8::MAX, |first| first ^ major);
+        let info = first ^ major;
         if info < 24 {
             return info.into();
         }

@@ -92,55 +92,37 @@ pub struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Reads both headers; `protected` is the content of the byte string.
+    #[inline(never)]
     pub(super) fn decode(protected: &'a [u8], unprotected: &'a [u8]) -> Result<Self, CoseError> {
-        let (mut algorithm, mut key_id) = (None, None);
-        // A zero-length string stands for the empty map (RFC 9052 §3).
-        if !protected.is_empty() {
-            codec::check(protected, LIMITS)?;
-            each(protected, |label, reader| match label {
-                ALGORITHM => {
-                    algorithm = Algorithm::from_number(reader.int());
-                    Ok(())
-                }
-                CRITICAL => Err(CoseError::Critical),
-                KEY_ID => {
-                    key_id = Some(reader.bytes());
-                    Ok(())
-                }
-                _ => Ok(()),
-            })?;
+        let signed = Labels::protected(protected).ok_or(CoseError::Structure)?;
+        let beside = Labels::read(unprotected).ok_or(CoseError::Structure)?;
+        if signed.is_critical {
+            return Err(CoseError::Critical);
         }
-        each(unprotected, |label, reader| match label {
-            // Unauthenticated where it must not be, or doubled between the headers.
-            ALGORITHM if algorithm.is_none() => Err(CoseError::Algorithm),
-            ALGORITHM | CRITICAL => Err(CoseError::Structure),
-            KEY_ID if key_id.is_some() => Err(CoseError::Structure),
-            KEY_ID => {
-                key_id = Some(reader.bytes());
-                Ok(())
-            }
-            _ => Ok(()),
-        })?;
+        let algorithm = signed.algorithm.and_then(Algorithm::from_number);
+        // Before it an algorithm beside would be unauthenticated.
+        let algorithm = algorithm.ok_or(CoseError::Algorithm)?;
+        // Doubled between the headers, or where it must not be.
+        let is_doubled = signed.key_id.is_some() && beside.key_id.is_some();
+        if beside.algorithm.is_some() || beside.is_critical || is_doubled {
+            return Err(CoseError::Structure);
+        }
         Ok(Self {
-            algorithm: algorithm.ok_or(CoseError::Algorithm)?,
-            key_id,
+            algorithm,
+            key_id: signed.key_id.or(beside.key_id),
         })
     }
 }
 
 /// For a body whose signers have headers of their own.
 pub(super) fn nothing_critical(protected: &[u8], unprotected: &[u8]) -> Result<(), CoseError> {
-    if !protected.is_empty() {
-        codec::check(protected, LIMITS)?;
-        each(protected, |label, _| match label {
-            CRITICAL => Err(CoseError::Critical),
-            _ => Ok(()),
-        })?;
-    }
-    each(unprotected, |label, _| match label {
-        CRITICAL => Err(CoseError::Structure),
+    let signed = Labels::protected(protected).ok_or(CoseError::Structure)?;
+    let beside = Labels::read(unprotected).ok_or(CoseError::Structure)?;
+    match (signed.is_critical, beside.is_critical) {
+        (true, _) => Err(CoseError::Critical),
+        (_, true) => Err(CoseError::Structure),
         _ => Ok(()),
-    })
+    }
 }
 
 /// The key id of a recipient that holds the key itself (RFC 9052 §8.5.1): the algorithm is -6, nothing is protected.
@@ -148,58 +130,60 @@ pub(super) fn direct<'a>(
     protected: &'a [u8],
     unprotected: &'a [u8],
 ) -> Result<Option<&'a [u8]>, CoseError> {
-    let (mut is_direct, mut key_id) = (false, None);
-    each(unprotected, |label, reader| {
-        match label {
-            ALGORITHM => is_direct = reader.int() == DIRECT,
-            CRITICAL => return Err(CoseError::Structure),
-            KEY_ID => key_id = Some(reader.bytes()),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    if is_direct && protected.is_empty() {
-        Ok(key_id)
+    let beside = Labels::read(unprotected).filter(|labels| !labels.is_critical);
+    let beside = beside.ok_or(CoseError::Structure)?;
+    if beside.algorithm == Some(DIRECT) && protected.is_empty() {
+        Ok(beside.key_id)
     } else {
         Err(CoseError::Algorithm)
     }
 }
 
-/// Calls `read` with each integer label of a checked map; it may read the value or leave it.
-#[inline(never)]
-fn walk<'a>(
-    map: &'a [u8],
-    read: &mut dyn FnMut(i64, &mut FlatReader<'a>) -> Result<(), CoseError>,
-) -> Result<(), CoseError> {
-    let mut reader = FlatReader::new(map);
-    for _ in 0..reader.map_len() {
-        let label = match reader.peek() {
-            Some(0 | 1) => Some(reader.int()),
-            // The specification has texts as labels too (RFC 9052 §1.4).
-            Some(3) => {
-                reader.item();
-                None
-            }
-            _ => return Err(CoseError::Structure),
-        };
-        let mut value = reader;
-        if let Some(label) = label {
-            read(label, &mut value)?;
-        }
-        reader.item();
-        // A failure to read the value, or to step over it.
-        if value.rest().is_none() || reader.rest().is_none() {
-            return Err(CoseError::Structure);
-        }
-    }
-    reader.is_empty().then_some(()).ok_or(CoseError::Structure)
+/// What is looked at of one header.
+#[derive(Clone, Copy)]
+struct Labels<'a> {
+    algorithm: Option<i64>,
+    key_id: Option<&'a [u8]>,
+    is_critical: bool,
 }
 
-fn each<'a>(
-    map: &'a [u8],
-    mut read: impl FnMut(i64, &mut FlatReader<'a>) -> Result<(), CoseError>,
-) -> Result<(), CoseError> {
-    walk(map, &mut read)
+impl<'a> Labels<'a> {
+    /// A zero-length string stands for the empty map (RFC 9052 §3).
+    fn protected(map: &'a [u8]) -> Option<Self> {
+        let map = if map.is_empty() { &[0xa0] } else { map };
+        codec::check(map, LIMITS).ok()?;
+        Self::read(map)
+    }
+
+    /// Reads a map that was checked; `None` when something in it is of another type than it must be.
+    #[inline(never)]
+    fn read(map: &'a [u8]) -> Option<Self> {
+        let mut reader = FlatReader::new(map);
+        let mut found = Self {
+            algorithm: None,
+            key_id: None,
+            is_critical: false,
+        };
+        for _ in 0..reader.map_len() {
+            // The specification has texts as labels too (RFC 9052 §1.4).
+            let label = if reader.peek() == Some(3) {
+                reader.item();
+                None
+            } else {
+                Some(reader.int())
+            };
+            let mut value = reader;
+            match label {
+                Some(ALGORITHM) => found.algorithm = Some(value.int()),
+                Some(CRITICAL) => found.is_critical = true,
+                Some(KEY_ID) => found.key_id = Some(value.bytes()),
+                _ => {}
+            }
+            reader.item();
+            reader.require(value.rest().is_some());
+        }
+        reader.is_empty().then_some(found)
+    }
 }
 
 pub(super) fn write_protected(

@@ -7,7 +7,6 @@ use crate::codec::{self, FlatReader};
 use crate::crypto;
 
 const TAG: u64 = 97;
-const CONTEXT: &str = "MAC";
 
 /// An authenticated message for several recipients that nobody has verified yet.
 ///
@@ -81,7 +80,7 @@ impl<'a> Mac<'a> {
     ) -> Result<&'a [u8], CoseError> {
         let payload = structure::one_payload(self.payload, detached)?;
         let signed = Signed {
-            context: CONTEXT,
+            context: structure::MAC,
             protected: self.protected,
             signer: None,
             external,

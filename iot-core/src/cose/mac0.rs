@@ -6,7 +6,6 @@ use super::structure::{self, Content, Parts, Signed, Tagged};
 use crate::crypto::{Mac, Tag};
 
 const TAG: u64 = 17;
-const CONTEXT: &str = "MAC0";
 
 /// An authenticated message that nobody has verified yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,7 +53,7 @@ impl<'a> Mac0<'a> {
     ) -> Result<&'a [u8], CoseError> {
         let payload = self.0.payload(detached)?;
         let signed = Signed {
-            context: CONTEXT,
+            context: structure::MAC0,
             protected: self.0.protected,
             signer: None,
             external,
@@ -82,7 +81,7 @@ pub fn mac0<'b>(
     let protected = structure::protected(&mut room, Algorithm::Hmac256)?;
     let mut tag = Tag::default();
     let signed = Signed {
-        context: CONTEXT,
+        context: structure::MAC0,
         protected,
         signer: None,
         external,

@@ -6,10 +6,10 @@ use super::structure::{self, Signed, Tagged};
 use crate::codec::{self, FlatReader};
 use crate::crypto::{Mac, Verifier};
 
-const MAC0: u64 = 17;
-const SIGN1: u64 = 18;
-const MAC: u64 = 97;
-const SIGN: u64 = 98;
+const MAC0: u8 = 17;
+const SIGN1: u8 = 18;
+const MAC: u8 = 97;
+const SIGN: u8 = 98;
 
 /// A tagged `COSE_Sign1`, `COSE_Sign`, `COSE_Mac0` or `COSE_Mac` over a detached payload: the proofs in it, one by
 /// one.
@@ -33,11 +33,9 @@ const SIGN: u64 = 98;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Proofs<'a> {
-    kind: u64,
-    body: &'a [u8],
+    // The one that was read last; at first what all of them share.
+    current: Proof<'a>,
     unprotected: &'a [u8],
-    // The one proof of a message that has only one.
-    proof: &'a [u8],
     // The signers, or the recipients.
     parts: FlatReader<'a>,
     left: u32,
@@ -46,7 +44,7 @@ pub struct Proofs<'a> {
 /// One of the [`Proofs`] of a message: a signature, or an authentication code for one recipient.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof<'a> {
-    context: &'static str,
+    kind: u8,
     body: &'a [u8],
     signer: Option<&'a [u8]>,
     header: Header<'a>,
@@ -64,7 +62,7 @@ impl<'a> Proofs<'a> {
     pub fn decode(input: &'a [u8]) -> Result<Self, CoseError> {
         codec::check(input, structure::LIMITS)?;
         let mut reader = FlatReader::new(input);
-        let kind = reader.tag();
+        let kind = u8::try_from(reader.tag()).unwrap_or(0);
         let items = reader.array_len();
         let (body, unprotected) = (reader.bytes(), reader.item());
         let detached = reader.null();
@@ -74,57 +72,55 @@ impl<'a> Proofs<'a> {
         let left = if several { reader.array_len() } else { 1 };
         let known = matches!((kind, items), (MAC0 | SIGN1 | SIGN, 4) | (MAC, 5));
         reader.require(known);
-        let parts = FlatReader::new(reader.rest().ok_or(CoseError::Structure)?);
+        reader.rest().ok_or(CoseError::Structure)?;
         if kind == SIGN {
             header::nothing_critical(body, unprotected)?;
         }
         Ok(Self {
-            kind,
-            body,
+            current: Proof {
+                kind,
+                body,
+                signer: None,
+                header: Header {
+                    algorithm: Algorithm::Hmac256,
+                    key_id: None,
+                },
+                proof,
+            },
             unprotected,
-            proof,
-            parts,
+            parts: reader,
             left,
         })
     }
 
-    fn part(&mut self) -> Result<Proof<'a>, CoseError> {
-        let (mut protected, mut unprotected, mut proof) = (self.body, self.unprotected, self.proof);
-        let several = matches!(self.kind, SIGN | MAC);
-        if several {
+    fn part(&mut self) -> Result<(), CoseError> {
+        let found = &mut self.current;
+        let kind = found.kind;
+        if kind != SIGN {
+            // Of one with recipients it says with what, and the recipient with which key.
+            found.header = Header::decode(found.body, self.unprotected)?;
+        }
+        if matches!(kind, SIGN | MAC) {
             let mut part = FlatReader::new(self.parts.item());
             structure::open(&mut part, 0, Tagged::Absent, 3);
-            (protected, unprotected, proof) = (part.bytes(), part.item(), part.item());
-            part.rest().ok_or(CoseError::Structure)?;
-        }
-        let header = if self.kind == MAC {
-            // The body says with what, the recipient with which key.
-            let algorithm = Header::decode(self.body, self.unprotected)?.algorithm;
-            let key_id = header::direct(protected, unprotected)?;
-            proof = self.proof;
-            Header { algorithm, key_id }
-        } else {
-            if several {
-                proof = FlatReader::new(proof).bytes();
+            let (protected, unprotected, mut proof) = (part.bytes(), part.item(), part);
+            if kind == SIGN {
+                found.proof = proof.bytes();
+                proof.rest().ok_or(CoseError::Structure)?;
+                found.signer = Some(protected);
+                found.header = Header::decode(protected, unprotected)?;
+            } else {
+                part.item();
+                part.rest().ok_or(CoseError::Structure)?;
+                found.header.key_id = header::direct(protected, unprotected)?;
             }
-            Header::decode(protected, unprotected)?
-        };
-        let mac = matches!(self.kind, MAC0 | MAC);
-        if mac != (header.algorithm == Algorithm::Hmac256) {
-            return Err(CoseError::Algorithm);
         }
-        Ok(Proof {
-            context: match self.kind {
-                SIGN1 => "Signature1",
-                SIGN => "Signature",
-                MAC0 => "MAC0",
-                _ => "MAC",
-            },
-            body: self.body,
-            signer: Some(protected).filter(|_| self.kind == SIGN),
-            header,
-            proof,
-        })
+        let mac = matches!(kind, MAC0 | MAC);
+        if mac == (found.header.algorithm == Algorithm::Hmac256) {
+            Ok(())
+        } else {
+            Err(CoseError::Algorithm)
+        }
     }
 }
 
@@ -135,7 +131,7 @@ impl<'a> Iterator for Proofs<'a> {
     #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        Some(self.part())
+        Some(self.part().map(|()| self.current))
     }
 }
 
@@ -170,7 +166,12 @@ impl<'a> Proof<'a> {
 
     const fn signed<'p>(&'p self, payload: &'p [u8]) -> Signed<'p> {
         Signed {
-            context: self.context,
+            context: match self.kind {
+                SIGN1 => structure::SIGNATURE1,
+                SIGN => structure::SIGNATURE,
+                MAC0 => structure::MAC0,
+                _ => structure::MAC,
+            },
             protected: self.body,
             signer: self.signer,
             external: &[],

@@ -7,7 +7,6 @@ use crate::codec::{self, FlatReader};
 use crate::crypto::{Signature, Signer, Verifier};
 
 const TAG: u64 = 98;
-const CONTEXT: &str = "Signature";
 
 /// A message of several signers that nobody has verified yet.
 ///
@@ -103,7 +102,7 @@ impl<'a> SignerPart<'a> {
     ) -> Result<&'a [u8], CoseError> {
         let payload = structure::one_payload(self.payload, detached)?;
         let signed = Signed {
-            context: CONTEXT,
+            context: structure::SIGNATURE,
             protected: self.body,
             signer: Some(self.protected),
             external,
@@ -166,7 +165,7 @@ pub fn sign<'b>(
                     }
                 };
             let signed = Signed {
-                context: CONTEXT,
+                context: structure::SIGNATURE,
                 protected: &[],
                 signer: Some(protected),
                 external,

@@ -6,7 +6,6 @@ use super::structure::{self, Content, Parts, Signed, Tagged};
 use crate::crypto::{Signature, Signer, Verifier};
 
 const TAG: u64 = 18;
-const CONTEXT: &str = "Signature1";
 
 /// A signed message that nobody has verified yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +56,7 @@ impl<'a> Sign1<'a> {
     ) -> Result<&'a [u8], CoseError> {
         let payload = self.0.payload(detached)?;
         let signed = Signed {
-            context: CONTEXT,
+            context: structure::SIGNATURE1,
             protected: self.0.protected,
             signer: None,
             external,
@@ -102,7 +101,7 @@ pub fn sign1<'b>(
     let protected = structure::protected(&mut room, Algorithm::of_key(key.algorithm()))?;
     let mut signature = Signature::empty();
     let signed = Signed {
-        context: CONTEXT,
+        context: structure::SIGNATURE1,
         protected,
         signer: None,
         external,

@@ -105,10 +105,16 @@ pub(super) fn payload<'a>(reader: &mut FlatReader<'a>) -> Option<&'a [u8]> {
     (!reader.null()).then(|| reader.bytes())
 }
 
+// How each structure begins: the head of its array, and its context as a text with its head.
+pub(super) const SIGNATURE1: &[u8] = b"\x84\x6aSignature1";
+pub(super) const SIGNATURE: &[u8] = b"\x85\x69Signature";
+pub(super) const MAC0: &[u8] = b"\x84\x64MAC0";
+pub(super) const MAC: &[u8] = b"\x84\x63MAC";
+
 /// What is signed or authenticated: the `Sig_structure` or `MAC_structure` (RFC 9052 §4.4, §6.3).
 #[derive(Clone, Copy)]
 pub(super) struct Signed<'a> {
-    pub(super) context: &'static str,
+    pub(super) context: &'static [u8],
     pub(super) protected: &'a [u8],
     /// The protected header of one signer among several.
     pub(super) signer: Option<&'a [u8]>,
@@ -122,23 +128,17 @@ impl Signed<'_> {
     /// Hands `use_parts` the structure in pieces, uncopied.
     #[inline(never)]
     pub(super) fn with_parts(&self, use_parts: &mut dyn FnMut(&[&[u8]])) {
-        let (mut a, mut b, mut c, mut d, mut e) = ([0; 9], [0; 9], [0; 9], [0; 9], [0; 9]);
+        let (mut b, mut c, mut d, mut e) = ([0; 9], [0; 9], [0; 9], [0; 9]);
         let signer = self.signer.unwrap_or(&[]);
         use_parts(&[
-            if self.signer.is_some() {
-                &[0x85]
-            } else {
-                &[0x84]
-            },
-            head(&mut a, 3, self.context.as_bytes()),
-            self.context.as_bytes(),
-            head(&mut b, 2, self.protected),
+            self.context,
+            head(&mut b, self.protected),
             self.protected,
-            self.signer.map_or(&[], |signer| head(&mut e, 2, signer)),
+            self.signer.map_or(&[], |signer| head(&mut e, signer)),
             signer,
-            head(&mut c, 2, self.external),
+            head(&mut c, self.external),
             self.external,
-            head(&mut d, 2, self.payload),
+            head(&mut d, self.payload),
             self.payload,
         ]);
     }
@@ -165,8 +165,9 @@ impl Signed<'_> {
     }
 }
 
-fn head<'h>(head: &'h mut [u8; 9], major: u8, bytes: &[u8]) -> &'h [u8] {
-    write_head(head, major, bytes.len() as u64)
+#[inline(never)]
+fn head<'h>(head: &'h mut [u8; 9], bytes: &[u8]) -> &'h [u8] {
+    write_head(head, 2, bytes.len() as u64)
 }
 
 /// The protected header as the content of its byte string.

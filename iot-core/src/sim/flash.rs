@@ -15,6 +15,7 @@
 //! it would be a second program, so the law allows it all-zero *guards* alone, whose content nobody relies on.
 
 mod access;
+mod blocking;
 mod bytes;
 mod cell;
 mod crash;

@@ -12,7 +12,7 @@ use super::verify::join;
 
 /// A P-256 or Ed25519 key of its own, for an authority, a server or a test.
 ///
-/// It cannot be copied, shown or stored.
+/// It cannot be copied, shown or stored, but one that lies in a file can be read.
 ///
 /// ```
 /// use iot_core::crypto::{Signature, SignatureAlgorithm, Signer};
@@ -54,6 +54,25 @@ impl SoftwareKey {
             _ => return Err(KeyError::Unsupported),
         }))
     }
+
+    /// Reads an unencrypted PKCS#8 key (RFC 5208, RFC 5958), as OpenSSL's `genpkey` writes them: P-256 with its public
+    /// key inside, or Ed25519. The bytes are the caller's to wipe.
+    ///
+    /// `None` for any other key, and for one whose public half does not belong to it.
+    ///
+    /// ```
+    /// assert!(iot_identity::ring::SoftwareKey::from_pkcs8(b"no key").is_none());
+    /// ```
+    #[must_use]
+    pub fn from_pkcs8(der: &[u8]) -> Option<Self> {
+        let alg = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(alg, der, &SystemRandom::new()) {
+            return Some(Self(Pair::P256(pair)));
+        }
+        // Without the public key inside, which version 1 of the format has no place for, there is none to compare.
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?;
+        Some(Self(Pair::Ed25519(pair)))
+    }
 }
 
 impl Signer for SoftwareKey {
@@ -92,5 +111,53 @@ impl Signer for SoftwareKey {
 impl fmt::Debug for SoftwareKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SoftwareKey({:?})", self.algorithm())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::PublicKey;
+    use crate::ring::SoftwareVerifier;
+    use iot_core::crypto::Verifier;
+
+    fn signs(key: &SoftwareKey, public: &[u8]) -> bool {
+        let mut signature = Signature::empty();
+        key.sign(&[b"hello"], &mut signature).unwrap();
+        let public = PublicKey::new(key.algorithm(), public).unwrap();
+        let verifier = SoftwareVerifier::new(public);
+        verifier.verify(&[b"hello"], signature.as_bytes()).is_ok()
+    }
+
+    #[test]
+    fn a_key_in_a_file_signs_for_its_own_public_half_only() {
+        let random = SystemRandom::new();
+        let alg = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let der = EcdsaKeyPair::generate_pkcs8(alg, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(alg, der.as_ref(), &random).unwrap();
+        let key = SoftwareKey::from_pkcs8(der.as_ref()).unwrap();
+        assert_eq!(key.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
+        assert!(signs(&key, pair.public_key().as_ref()));
+        // The public key is the end of the file.
+        let mut other = der.as_ref().to_vec();
+        *other.last_mut().unwrap() ^= 1;
+        assert!(SoftwareKey::from_pkcs8(&other).is_none());
+        assert!(SoftwareKey::from_pkcs8(&der.as_ref()[1..]).is_none());
+    }
+
+    #[test]
+    fn an_ed25519_key_is_read_with_and_without_its_public_half() {
+        let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(der.as_ref()).unwrap();
+        // Version 1, as OpenSSL writes it (RFC 8410 §7): the 32 bytes of the seed stand behind 16 of version 2.
+        let head = [
+            0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+        ];
+        let bare = [&head[..], &der.as_ref()[16..48]].concat();
+        for der in [der.as_ref(), &bare] {
+            let key = SoftwareKey::from_pkcs8(der).unwrap();
+            assert_eq!(key.algorithm(), SignatureAlgorithm::Ed25519);
+            assert!(signs(&key, pair.public_key().as_ref()));
+        }
     }
 }

@@ -120,23 +120,29 @@ impl KeyUnwrap for AgreementKey {
         let public = PublicKey::from_sec1_bytes(&point).ok()?;
         let secret = p256::ecdh::diffie_hellman(self.0.to_nonzero_scalar(), public.as_affine());
 
-        // COSE_KDF_Context (RFC 9053 §5.2): algorithm, nobody, nobody, [bits, protected, purpose].
-        let mut room = [0; CONTEXT_BYTES];
-        let context = codec::encode_into(&mut room, |writer| {
-            writer.array(4)?.i32(A128KW)?;
-            for _ in 0..2 {
-                writer.array(3)?.null()?.null()?.null()?;
-            }
-            writer.array(3)?.u8(KEK_BITS)?;
-            writer.bytes(agreement.protected)?.bytes(PURPOSE)?.ok()
-        });
-        let mut kek = [0; 16];
-        let derive = Hkdf::<Sha256>::new(None, secret.raw_secret_bytes());
-        derive.expand(context.ok()?, &mut kek).ok()?;
-        let key = unwrap(&KwAes128::new((&kek).into()), recipient.wrapped);
-        kek.zeroize();
-        key
+        let kek = agreed(secret.raw_secret_bytes(), agreement.protected)?;
+        unwrap(&kek, recipient.wrapped)
     }
+}
+
+/// The key-encryption key that both sides derive from what they agreed on; `protected` is the recipient's header.
+pub(crate) fn agreed(secret: &[u8], protected: &[u8]) -> Option<KwAes128> {
+    // COSE_KDF_Context (RFC 9053 §5.2): algorithm, nobody, nobody, [bits, protected, purpose].
+    let mut room = [0; CONTEXT_BYTES];
+    let context = codec::encode_into(&mut room, |writer| {
+        writer.array(4)?.i32(A128KW)?;
+        for _ in 0..2 {
+            writer.array(3)?.null()?.null()?.null()?;
+        }
+        writer.array(3)?.u8(KEK_BITS)?;
+        writer.bytes(protected)?.bytes(PURPOSE)?.ok()
+    });
+    let mut kek = [0; 16];
+    let derive = Hkdf::<Sha256>::new(None, secret);
+    derive.expand(context.ok()?, &mut kek).ok()?;
+    let key = KwAes128::new((&kek).into());
+    kek.zeroize();
+    Some(key)
 }
 
 fn unwrap(kek: &KwAes128, wrapped: &[u8]) -> Option<ContentKey> {

@@ -1,7 +1,7 @@
 //! Writing manifests (service side): what a [`Process`](crate::process::Process) follows, deterministic to the byte.
 
 mod builder;
-mod cbor;
+pub(crate) mod cbor;
 mod commands;
 mod envelope;
 mod keyset;

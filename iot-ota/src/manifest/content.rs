@@ -1,215 +1,45 @@
 //! What a manifest says, once it is trusted.
 
-use iot_core::codec::{self, FlatReader};
-use iot_core::crypto::{Digest, Sha256Digest};
+use iot_core::codec::FlatReader;
+use iot_core::crypto::Sha256Digest;
 
 use super::command::Sequence;
 use super::envelope::{Element, Limits, SignedManifest};
 use super::parameter::ComponentId;
-use super::verify::{Floor, VerifyError};
-use crate::image::digests_equal;
 
-const VERSION: i32 = 1;
-const SEQUENCE: i32 = 2;
-const COMMON: i32 = 3;
-const REFERENCE: i32 = 4;
-const COMPONENT: i32 = 5;
-const SET_VERSION: i32 = 6;
+pub(super) const REFERENCE: i32 = 4;
+pub(super) const COMPONENT: i32 = 5;
+pub(super) const SET_VERSION: i32 = 6;
 pub(crate) const VALIDATE: i32 = 7;
 pub(crate) const LOAD: i32 = 8;
 pub(crate) const INVOKE: i32 = 9;
 pub(crate) const UNINSTALL: i32 = 24;
 // Ours: keys up from -256 belong to applications.
 pub(crate) const COUNTER: i32 = -256;
-const DEPENDENCIES: i32 = 1;
-const COMPONENTS: i32 = 2;
+pub(super) const DEPENDENCIES: i32 = 1;
+pub(super) const COMPONENTS: i32 = 2;
 pub(crate) const SHARED: i32 = 4;
 const PREFIX: i32 = 1;
 
 /// A manifest whose signature holds; everything in it was decided by the signer.
 #[derive(Clone, Copy, Debug)]
 pub struct Manifest<'a> {
-    envelope: SignedManifest<'a>,
+    pub(super) envelope: SignedManifest<'a>,
     // The map, without the byte string around it.
-    content: &'a [u8],
-    common: &'a [u8],
-    digest: &'a Sha256Digest,
-    sequence: u64,
-    counter: u64,
-    roles: u32,
+    pub(super) content: &'a [u8],
+    pub(super) common: &'a [u8],
+    // What is looked for at every step, as it stands in the common part; nothing where it is not there.
+    pub(super) components: Option<&'a [u8]>,
+    pub(super) dependencies: Option<&'a [u8]>,
+    pub(super) digest: &'a Sha256Digest,
+    pub(super) sequence: u64,
+    pub(super) counter: u64,
+    pub(super) roles: u32,
     // For each severable part whether the envelope holds it, by the part's bit.
-    beside: u8,
+    pub(super) beside: u8,
 }
 
 impl<'a> Manifest<'a> {
-    /// Reads a manifest that was authenticated.
-    pub(super) fn read(
-        envelope: SignedManifest<'a>,
-        own: &'a Sha256Digest,
-        roles: u32,
-        digest: &mut dyn Digest,
-        floor: Floor,
-    ) -> Result<Self, VerifyError> {
-        let content = FlatReader::new(envelope.manifest).bytes();
-        codec::check(content, envelope.limits.codec)?;
-        let mut manifest = Self {
-            envelope,
-            content,
-            common: &[],
-            digest: own,
-            sequence: 0,
-            counter: 0,
-            roles,
-            beside: 0,
-        };
-        // The keys are in rising order, so both are known before anything else is read (§6.1).
-        let mut reader = FlatReader::new(content);
-        let entries = reader.map_len();
-        let version = number(&mut reader, VERSION).ok_or(VerifyError::Structure)?;
-        if version != 1 {
-            return Err(VerifyError::Version { version });
-        }
-        manifest.sequence = number(&mut reader, SEQUENCE).ok_or(VerifyError::Structure)?;
-        if manifest.sequence < floor.sequence {
-            return Err(VerifyError::TooOld {
-                found: manifest.sequence,
-                current: floor.sequence,
-            });
-        }
-        for _ in 2..entries {
-            let key = reader.i32();
-            let value = reader.item();
-            reader.rest().ok_or(VerifyError::Structure)?;
-            manifest.read_part(key, value, digest)?;
-        }
-        if manifest.counter < floor.counter {
-            return Err(VerifyError::Counter {
-                found: manifest.counter,
-                current: floor.counter,
-            });
-        }
-        if manifest.common.is_empty() {
-            return Err(VerifyError::Structure);
-        }
-        manifest.refuse_unsigned_elements()?;
-        Ok(manifest)
-    }
-
-    fn read_part(
-        &mut self,
-        key: i32,
-        value: &'a [u8],
-        digest: &mut dyn Digest,
-    ) -> Result<(), VerifyError> {
-        let mut reader = FlatReader::new(value);
-        match key {
-            COMMON => {
-                self.common = reader.bytes();
-                self.check_common()?;
-            }
-            REFERENCE => {
-                reader.text();
-            }
-            COMPONENT => {
-                ComponentId::decode(&mut reader).ok_or(VerifyError::Structure)?;
-            }
-            SET_VERSION | VALIDATE | LOAD | INVOKE | UNINSTALL => {
-                reader.bytes();
-            }
-            COUNTER => self.counter = reader.uint(),
-            key => {
-                let element = Element::of_key(key).ok_or(VerifyError::Unknown { key })?;
-                return self.check_severable(element, value, digest);
-            }
-        }
-        reader
-            .is_empty()
-            .then_some(())
-            .ok_or(VerifyError::Structure)
-    }
-
-    fn check_common(&self) -> Result<(), VerifyError> {
-        let limits = self.envelope.limits;
-        codec::check(self.common, limits.codec)?;
-        let mut reader = FlatReader::new(self.common);
-        let mut components = 0;
-        for _ in 0..reader.map_len() {
-            let key = reader.i32();
-            let mut value = FlatReader::new(reader.item());
-            reader.rest().ok_or(VerifyError::Structure)?;
-            match key {
-                DEPENDENCIES => {
-                    let count = value.map_len();
-                    components += count;
-                    for _ in 0..count {
-                        value.uint();
-                        let found = prefix(value.item());
-                        value.require(found.is_some());
-                    }
-                }
-                COMPONENTS => {
-                    let count = value.array_len();
-                    components += count;
-                    for _ in 0..count {
-                        let component = ComponentId::decode(&mut value);
-                        value.require(component.is_some());
-                    }
-                }
-                SHARED => {
-                    value.bytes();
-                }
-                key => return Err(VerifyError::Unknown { key }),
-            }
-            value
-                .is_empty()
-                .then_some(())
-                .ok_or(VerifyError::Structure)?;
-        }
-        let limit = limits.components;
-        if components > u32::try_from(limit).unwrap_or(u32::MAX) {
-            return Err(VerifyError::TooManyComponents { limit });
-        }
-        reader
-            .is_empty()
-            .then_some(())
-            .ok_or(VerifyError::Structure)
-    }
-
-    fn check_severable(
-        &mut self,
-        element: Element,
-        value: &'a [u8],
-        digest: &mut dyn Digest,
-    ) -> Result<(), VerifyError> {
-        let mut reader = FlatReader::new(value);
-        if reader.peek() == Some(4) {
-            let expected = super::digest(value).ok_or(VerifyError::Structure)?;
-            if let Some(whole) = self.envelope.element(element.key()) {
-                digest.update(whole);
-                if !digests_equal(&digest.finish(), expected) {
-                    return Err(VerifyError::Severed { element });
-                }
-                self.beside |= element.bit();
-            }
-            return Ok(());
-        }
-        reader.bytes();
-        reader
-            .is_empty()
-            .then_some(())
-            .ok_or(VerifyError::Structure)
-    }
-
-    /// Whatever travels beside the manifest must be what the manifest names by digest.
-    fn refuse_unsigned_elements(&self) -> Result<(), VerifyError> {
-        for (element, _) in self.envelope.elements() {
-            if self.beside & element.bit() == 0 {
-                return Err(VerifyError::Severed { element });
-            }
-        }
-        Ok(())
-    }
-
     /// Its sequence number, which rises with every release.
     #[must_use]
     pub const fn sequence(&self) -> u64 {
@@ -238,15 +68,15 @@ impl<'a> Manifest<'a> {
 
     /// What it installs.
     pub fn components(&self) -> impl Iterator<Item = ComponentId<'a>> + use<'a> {
-        let mut reader = FlatReader::found(find(self.common, COMPONENTS));
+        let mut reader = FlatReader::found(self.components);
         let count = reader.array_len();
-        (0..count).map_while(move |_| ComponentId::decode(&mut reader))
+        (0..count).map(move |_| ComponentId::next(&mut reader))
     }
 
     /// How many components it names, dependencies not counted.
     #[inline(never)]
     pub(crate) fn component_count(&self) -> u32 {
-        FlatReader::found(find(self.common, COMPONENTS)).array_len()
+        FlatReader::found(self.components).array_len()
     }
 
     #[inline(never)]
@@ -265,7 +95,7 @@ impl<'a> Manifest<'a> {
     ///
     /// The latter is the dependency's prefix (trust domains); without one it is the empty path.
     pub fn dependencies(&self) -> impl Iterator<Item = (u64, ComponentId<'a>)> + use<'a> {
-        let mut reader = FlatReader::found(find(self.common, DEPENDENCIES));
+        let mut reader = FlatReader::found(self.dependencies);
         let count = reader.map_len();
         (0..count).map_while(move |_| Some((reader.uint(), prefix(reader.item())?)))
     }
@@ -279,7 +109,7 @@ impl<'a> Manifest<'a> {
     #[must_use]
     #[inline(never)]
     pub fn has_dependencies(&self) -> bool {
-        FlatReader::found(find(self.common, DEPENDENCIES)).map_len() > 0
+        FlatReader::found(self.dependencies).map_len() > 0
     }
 
     /// Where people find more about it.
@@ -317,8 +147,7 @@ impl<'a> Manifest<'a> {
     /// The commands that run before each other sequence.
     #[must_use]
     pub fn shared(&self) -> Option<Sequence<'a>> {
-        let value = find(self.common, SHARED)?;
-        Some(self.sequence_of(FlatReader::new(value).bytes()))
+        self.shared_bytes().map(|bytes| self.sequence_of(bytes))
     }
 
     /// The commands that check what is installed.
@@ -394,7 +223,7 @@ impl<'a> Manifest<'a> {
     }
 
     /// The commands of the part of that key, wherever it is.
-    pub(crate) fn commands(&self, key: i32) -> Option<Sequence<'a>> {
+    pub(super) fn commands(&self, key: i32) -> Option<Sequence<'a>> {
         self.severable(key).map(|bytes| self.sequence_of(bytes))
     }
 
@@ -403,8 +232,15 @@ impl<'a> Manifest<'a> {
         find(self.content, key)
     }
 
+    /// The shared sequence as CBOR.
+    #[inline(never)]
+    pub(crate) fn shared_bytes(&self) -> Option<&'a [u8]> {
+        find(self.common, SHARED).map(|value| FlatReader::new(value).bytes())
+    }
+
     /// The content of a part, be it here or in the envelope.
-    fn severable(&self, key: i32) -> Option<&'a [u8]> {
+    #[inline(never)]
+    pub(crate) fn severable(&self, key: i32) -> Option<&'a [u8]> {
         let mut value = self.part(key)?;
         if FlatReader::new(value).peek() == Some(4) {
             value = self.envelope.element(key)?;
@@ -415,13 +251,6 @@ impl<'a> Manifest<'a> {
     const fn sequence_of(&self, bytes: &'a [u8]) -> Sequence<'a> {
         Sequence::new(bytes, self.envelope.limits)
     }
-}
-
-/// The next key's value, if it is that key and the value a number.
-fn number(reader: &mut FlatReader<'_>, key: i32) -> Option<u64> {
-    let found = reader.i32();
-    let value = reader.uint();
-    reader.rest().filter(|_| found == key).map(|_| value)
 }
 
 /// The value under an integer key of a map that was checked.
@@ -440,7 +269,8 @@ pub(crate) fn find(map: &[u8], key: i32) -> Option<&[u8]> {
 }
 
 /// Where a dependency is stored, from its metadata; the empty path when they do not say.
-fn prefix(metadata: &[u8]) -> Option<ComponentId<'_>> {
+#[inline(never)]
+pub(super) fn prefix(metadata: &[u8]) -> Option<ComponentId<'_>> {
     const NOWHERE: &[u8] = &[0x80];
     if FlatReader::new(metadata).peek() != Some(5) {
         return None;

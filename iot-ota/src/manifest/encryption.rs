@@ -127,6 +127,13 @@ impl<'a> EncryptionInfo<'a> {
         let detached = reader.null();
         let count = reader.array_len();
         let recipients = reader.rest().filter(|_| known && detached)?;
+        // Its number is not believed: each of them takes a byte at least, and the last is the end.
+        reader.require(usize::try_from(count).is_ok_and(|count| count <= recipients.len()));
+        reader.rest()?;
+        for _ in 0..count {
+            reader.item();
+        }
+        reader.is_empty().then_some(())?;
         // Only an AEAD covers its header; counter mode must not pretend to (RFC 9459 §4).
         let header = if protected.is_empty() {
             unprotected

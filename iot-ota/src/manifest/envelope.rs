@@ -142,8 +142,8 @@ impl<'a> SignedManifest<'a> {
         }
         let map = reader.rest().unwrap_or(&[]);
         let (mut authentication, mut manifest) = (None, None);
-        for entry in Entries::of(map) {
-            let entry = entry.ok_or(EnvelopeError::Structure)?;
+        let mut entries = Entries::of(map);
+        for entry in entries.by_ref() {
             match entry.key {
                 Key::Number(AUTHENTICATION) => authentication = Some(entry.content),
                 Key::Number(MANIFEST) => manifest = Some(entry.whole),
@@ -152,6 +152,9 @@ impl<'a> SignedManifest<'a> {
                 }
                 Key::Number(_) | Key::Name(_) => {}
             }
+        }
+        if !entries.reader.is_empty() {
+            return Err(EnvelopeError::Structure);
         }
         Ok(Self {
             map,
@@ -163,7 +166,7 @@ impl<'a> SignedManifest<'a> {
 
     /// The elements that travel beside the manifest, each a byte string with its head.
     pub(super) fn elements(&self) -> impl Iterator<Item = (Element, &'a [u8])> {
-        let entries = Entries::of(self.map).flatten();
+        let entries = Entries::of(self.map);
         entries.filter_map(|entry| match entry.key {
             Key::Number(key) => Some((Element::of_key(key)?, entry.whole)),
             Key::Name(_) => None,
@@ -172,7 +175,7 @@ impl<'a> SignedManifest<'a> {
 
     /// The payloads that travel in the envelope.
     pub(super) fn payloads(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let entries = Entries::of(self.map).flatten();
+        let entries = Entries::of(self.map);
         entries.filter_map(|entry| match entry.key {
             Key::Name(name) => Some((name, entry.content)),
             Key::Number(_) => None,
@@ -180,19 +183,18 @@ impl<'a> SignedManifest<'a> {
     }
 
     /// A payload that travels in the envelope under a name such as `#firmware`.
-    #[inline(never)]
     pub(super) fn integrated(&self, name: &str) -> Option<&'a [u8]> {
-        let mut entries = Entries::of(self.map).flatten();
-        let found = entries.find(|entry| entry.key == Key::Name(name));
-        found.map(|entry| entry.content)
+        self.entry(Key::Name(name)).map(|entry| entry.content)
     }
 
     /// The element of that key, as a byte string with its head.
-    #[inline(never)]
     pub(super) fn element(&self, key: i32) -> Option<&'a [u8]> {
-        let mut entries = Entries::of(self.map).flatten();
-        let found = entries.find(|entry| entry.key == Key::Number(key));
-        found.map(|entry| entry.whole)
+        self.entry(Key::Number(key)).map(|entry| entry.whole)
+    }
+
+    #[inline(never)]
+    fn entry(&self, key: Key<'_>) -> Option<Entry<'a>> {
+        Entries::of(self.map).find(|entry| entry.key == key)
     }
 }
 
@@ -208,7 +210,7 @@ struct Entry<'a> {
     content: &'a [u8],
 }
 
-/// Goes through a map of byte strings; `None` for an entry of another kind, and for what is no map.
+/// Goes through a map of byte strings, to its end only where it is one.
 struct Entries<'a> {
     reader: FlatReader<'a>,
     left: u32,
@@ -218,16 +220,12 @@ impl<'a> Entries<'a> {
     fn of(map: &'a [u8]) -> Self {
         let mut reader = FlatReader::new(map);
         let left = reader.map_len();
-        Self {
-            // What is no map has one entry, a bad one.
-            left: if reader.rest().is_some() { left } else { 1 },
-            reader,
-        }
+        Self { reader, left }
     }
 }
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Option<Entry<'a>>;
+    type Item = Entry<'a>;
 
     #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
@@ -236,16 +234,13 @@ impl<'a> Iterator for Entries<'a> {
             Some(3) => Key::Name(self.reader.text()),
             _ => Key::Number(self.reader.i32()),
         };
-        let mut content = self.reader;
-        let entry = Entry {
+        let start = self.reader.rest()?;
+        let content = self.reader.bytes();
+        let left = self.reader.rest()?;
+        Some(Entry {
             key,
-            whole: self.reader.item(),
-            content: content.bytes(),
-        };
-        if content.rest().is_none() || self.reader.rest().is_none() {
-            self.left = 0;
-            return Some(None);
-        }
-        Some(Some(entry))
+            whole: start.get(..start.len() - left.len())?,
+            content,
+        })
     }
 }

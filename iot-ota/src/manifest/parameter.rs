@@ -209,6 +209,11 @@ impl<'a> ComponentId<'a> {
         segments.is_empty().then_some(Self(whole))
     }
 
+    /// Takes the next one of an array that was checked.
+    pub(super) fn next(reader: &mut FlatReader<'a>) -> Self {
+        Self(reader.item())
+    }
+
     /// The identifier as CBOR: an array of byte strings.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
@@ -225,6 +230,8 @@ impl<'a> ComponentId<'a> {
 
 impl PartialEq<[&[u8]]> for ComponentId<'_> {
     fn eq(&self, other: &[&[u8]]) -> bool {
-        self.segments().eq(other.iter().copied())
+        let mut reader = FlatReader::new(self.0);
+        let segments = usize::try_from(reader.array_len());
+        segments == Ok(other.len()) && other.iter().all(|own| reader.bytes() == *own)
     }
 }

@@ -5,7 +5,7 @@ use iot_core::codec::{self, FlatReader};
 use super::capabilities::{Capabilities, CommandSet};
 use super::error::ProcessError;
 use crate::manifest::{
-    Argument, CommandCode, Commands, ComponentId, Limits, Manifest, ParameterCode, Parameters, fits,
+    CommandCode, Commands, ComponentId, Manifest, ParameterCode, Parameters, fits,
 };
 
 /// Conditions, and directives that change nothing but the processor's own state: all that a shared sequence may
@@ -14,169 +14,187 @@ const SHARED: CommandSet = CommandSet::of(&[
     1, 2, 3, 4, 5, 6, 7, 8, 12, 14, 15, 19, 20, 24, 25, 26, 27, 28, 32, 34, 35,
 ]);
 
-/// Refuses components that the device does not have, or whose signers have no right to them.
-pub(super) fn components(
+/// Refuses whatever a device does not have or take, in these sections of a manifest and the shared sequence in front.
+pub(super) fn manifest(
     manifest: &Manifest<'_>,
+    sections: &[i32],
     capabilities: &Capabilities<'_>,
 ) -> Result<(), ProcessError> {
-    for index in 0..manifest.component_count() {
-        component(manifest.component(index), index, manifest, capabilities)?;
-    }
-    for (index, id) in manifest.dependencies() {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        component(Some(id), index, manifest, capabilities)?;
-    }
-    Ok(())
-}
-
-#[inline(never)]
-fn component(
-    id: Option<ComponentId<'_>>,
-    index: u32,
-    manifest: &Manifest<'_>,
-    capabilities: &Capabilities<'_>,
-) -> Result<(), ProcessError> {
-    let place = id.and_then(|id| capabilities.place(id)).map(usize::from);
-    let own = place.and_then(|place| capabilities.components.get(place));
-    let own = own.ok_or(ProcessError::Component { index })?;
-    if own.roles & manifest.roles() == 0 {
-        return Err(ProcessError::Unauthorised { index });
-    }
-    Ok(())
-}
-
-/// Goes through a section, and through the shared sequence in front of it.
-pub(super) fn section(
-    manifest: &Manifest<'_>,
-    key: i32,
-    capabilities: &Capabilities<'_>,
-) -> Result<(), ProcessError> {
-    let check = Checker {
-        limits: manifest.limits(),
+    let mut check = Checker {
+        manifest,
         capabilities,
+        fault: ProcessError::Structure,
     };
-    if let Some(section) = manifest.commands(key) {
-        check.sequence(section.as_bytes(), CommandSet::ALL, 0)?;
-        if let Some(shared) = manifest.shared() {
-            check.sequence(shared.as_bytes(), SHARED, 0)?;
-        }
-    } else if manifest.part(key).is_some() {
-        return Err(ProcessError::Severed { key });
+    match check.manifest(sections) {
+        Some(()) => Ok(()),
+        None => Err(check.fault),
     }
-    Ok(())
 }
 
-struct Checker<'c> {
-    limits: Limits,
+/// `None` is a refusal, and the reason is in `fault`: small enough for registers on every level of the recursion.
+struct Checker<'c, 'a> {
+    manifest: &'c Manifest<'a>,
     capabilities: &'c Capabilities<'c>,
+    // What is wrong, if something is from here on.
+    fault: ProcessError,
 }
 
-impl Checker<'_> {
-    /// One sequence and all within it. The recursion is as deep as the device follows, and no deeper.
-    fn sequence(&self, bytes: &[u8], allowed: CommandSet, depth: u8) -> Result<(), ProcessError> {
-        if depth > self.capabilities.nesting {
-            return Err(ProcessError::Nesting);
+impl Checker<'_, '_> {
+    fn manifest(&mut self, sections: &[i32]) -> Option<()> {
+        let manifest = self.manifest;
+        for index in 0..manifest.component_count() {
+            self.component(manifest.component(index), index)?;
         }
-        codec::check(bytes, self.limits.codec)?;
+        for (index, id) in manifest.dependencies() {
+            self.component(Some(id), u32::try_from(index).unwrap_or(u32::MAX))?;
+        }
+        let mut shared = manifest.shared_bytes();
+        for key in sections {
+            if let Some(section) = manifest.severable(*key) {
+                self.sequence(section, CommandSet::ALL, 0)?;
+                // It stands in front of each, and is looked at once.
+                if let Some(shared) = shared.take() {
+                    self.sequence(shared, SHARED, 0)?;
+                }
+            } else if manifest.part(*key).is_some() {
+                return self.fail(ProcessError::Severed { key: *key });
+            }
+        }
+        Some(())
+    }
+
+    /// Refuses a component that the device does not have, or whose signers have no right to it.
+    #[inline(never)]
+    fn component(&mut self, id: Option<ComponentId<'_>>, index: u32) -> Option<()> {
+        self.fault = ProcessError::Component { index };
+        let place = usize::from(self.capabilities.place(id?)?);
+        let own = self.capabilities.components.get(place)?;
+        if own.roles & self.manifest.roles() == 0 {
+            return self.fail(ProcessError::Unauthorised { index });
+        }
+        Some(())
+    }
+
+    /// One sequence and all within it. The recursion is as deep as the device follows, and no deeper.
+    #[inline(never)]
+    fn sequence(&mut self, bytes: &[u8], allowed: CommandSet, depth: u8) -> Option<()> {
+        if depth > self.capabilities.nesting {
+            return self.fail(ProcessError::Nesting);
+        }
+        let limits = self.manifest.limits();
+        if let Err(error) = codec::check(bytes, limits.codec) {
+            return self.fail(error.into());
+        }
         let mut reader = FlatReader::new(bytes);
         let items = reader.array_len();
-        if !items.is_multiple_of(2)
-            || items / 2 > u32::try_from(self.limits.commands).unwrap_or(u32::MAX)
-        {
-            return Err(ProcessError::Structure);
-        }
+        reader.require(
+            items.is_multiple_of(2)
+                && items / 2 <= u32::try_from(limits.commands).unwrap_or(u32::MAX),
+        );
         for _ in 0..items / 2 {
-            let (code, raw) = Commands::pair(&mut reader).ok_or(ProcessError::Structure)?;
+            self.fault = ProcessError::Structure;
+            let (code, raw) = Commands::pair(&mut reader)?;
             self.command(code, raw, allowed, depth)?;
         }
-        if reader.is_empty() {
-            Ok(())
-        } else {
-            Err(ProcessError::Structure)
-        }
+        self.fault = ProcessError::Structure;
+        reader.is_empty().then_some(())
     }
 
-    fn command(
-        &self,
-        code: i32,
-        raw: &[u8],
-        allowed: CommandSet,
-        depth: u8,
-    ) -> Result<(), ProcessError> {
+    #[inline(never)]
+    fn command(&mut self, code: i32, raw: &[u8], allowed: CommandSet, depth: u8) -> Option<()> {
         let command = CommandCode::new(code);
+        self.fault = ProcessError::Command { command };
         if !(self.capabilities.commands.contains(command) && allowed.contains(command)) {
-            return Err(ProcessError::Command { command });
+            return None;
         }
         let wrong = ProcessError::Argument { command };
+        self.fault = wrong;
         let mut reader = FlatReader::new(raw);
-        match Argument::decode(code, raw).ok_or(wrong)? {
-            Argument::Parameters(parameters) => each_parameter(parameters)?,
-            Argument::Other(_) => match code {
-                15 => self.branches(&mut reader, allowed, depth, wrong)?,
-                32 => self.sequence(reader.bytes(), allowed, depth + 1)?,
-                12 => {
-                    for _ in 0..reader.array_len() {
-                        reader.uint();
-                        reader.rest().ok_or(wrong)?;
+        let kind = reader.peek();
+        match code {
+            // Only `true` stands for every component; `false` stands for nothing (§8.4.10.1).
+            12 if kind == Some(7) => {
+                let every = reader.boolean();
+                reader.require(every);
+            }
+            12 if kind == Some(4) => numbers(&mut reader),
+            12 => {
+                reader.uint();
+            }
+            15 => {
+                let branches = reader.array_len();
+                // At least two sequences; nil may stand at the end for one that always succeeds (§8.4.10.2).
+                reader.require(branches >= 2);
+                for branch in 1..=branches {
+                    if branch == branches && reader.null() {
+                        break;
+                    }
+                    self.within(&mut reader, allowed, depth)?;
+                    self.fault = wrong;
+                }
+            }
+            19 | 20 => return self.parameters(raw),
+            32 => self.within(&mut reader, allowed, depth)?,
+            34 | 35 => {
+                for _ in 0..reader.map_len() {
+                    reader.uint();
+                    let value = reader.item();
+                    if code == 34 {
+                        self.parameters(value)?;
+                        self.fault = wrong;
+                    } else {
+                        let mut codes = FlatReader::new(value);
+                        numbers(&mut codes);
+                        reader.require(codes.is_empty());
                     }
                 }
-                _ => {
-                    for _ in 0..reader.map_len() {
-                        reader.uint();
-                        let value = reader.item();
-                        reader.rest().ok_or(wrong)?;
-                        if code == 34 {
-                            each_parameter(Parameters::of(value).ok_or(wrong)?)?;
-                        } else {
-                            let mut codes = FlatReader::new(value);
-                            for _ in 0..codes.array_len() {
-                                codes.uint();
-                                codes.rest().ok_or(wrong)?;
-                            }
-                            codes.is_empty().then_some(()).ok_or(wrong)?;
-                        }
-                    }
-                }
-            },
-            _ => return Ok(()),
+            }
+            _ => {
+                let policy = reader.uint();
+                reader.require(policy < 16);
+            }
         }
-        Ok(())
+        self.fault = wrong;
+        reader.is_empty().then_some(())
     }
 
-    /// At least two sequences; nil may stand at the end for one that always succeeds (§8.4.10.2).
-    fn branches(
-        &self,
+    /// A sequence that a command holds.
+    #[inline(never)]
+    fn within(
+        &mut self,
         reader: &mut FlatReader<'_>,
         allowed: CommandSet,
         depth: u8,
-        wrong: ProcessError,
-    ) -> Result<(), ProcessError> {
-        let branches = reader.array_len();
-        if branches < 2 {
-            return Err(wrong);
+    ) -> Option<()> {
+        let sequence = reader.bytes();
+        reader.rest()?;
+        self.sequence(sequence, allowed, depth + 1)
+    }
+
+    #[inline(never)]
+    fn parameters(&mut self, map: &[u8]) -> Option<()> {
+        let mut parameters = Parameters::of(map)?;
+        while let Some((code, value)) = parameters.pair() {
+            let known = fits(code, value) == Some(true);
+            let code = ParameterCode::new(code);
+            self.fault = ProcessError::Parameter { code };
+            known.then_some(())?;
         }
-        for branch in 1..=branches {
-            if branch == branches && reader.null() {
-                break;
-            }
-            let sequence = reader.bytes();
-            reader.rest().ok_or(wrong)?;
-            self.sequence(sequence, allowed, depth + 1)?;
-        }
-        Ok(())
+        // One that cannot be read ends the row too.
+        self.fault = ProcessError::Structure;
+        parameters.is_whole().then_some(())
+    }
+
+    fn fail(&mut self, fault: ProcessError) -> Option<()> {
+        self.fault = fault;
+        None
     }
 }
 
-fn each_parameter(mut parameters: Parameters<'_>) -> Result<(), ProcessError> {
-    while let Some((code, value)) = parameters.pair() {
-        if fits(code, value) != Some(true) {
-            let code = ParameterCode::new(code);
-            return Err(ProcessError::Parameter { code });
-        }
+/// An array of unsigned integers.
+#[inline(never)]
+fn numbers(reader: &mut FlatReader<'_>) {
+    for _ in 0..reader.array_len() {
+        reader.uint();
     }
-    // One that cannot be read ends the row too.
-    parameters
-        .is_whole()
-        .then_some(())
-        .ok_or(ProcessError::Structure)
 }

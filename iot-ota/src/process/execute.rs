@@ -6,7 +6,7 @@ use iot_core::crypto::Sha256Digest;
 use super::capabilities::Identity;
 use super::error::ProcessError;
 use super::frame::{Choice, Kind, Select, offset_of};
-use super::machine::{Asked, Process, Purpose};
+use super::machine::{Asked, Failed, Process};
 use super::step::{Check, Details, Effect, Fetch, Source, Step, Target};
 use super::version::VersionMatch;
 use crate::manifest::{Parameters, digest_in};
@@ -26,20 +26,6 @@ const DEVICE: i32 = 24;
 const FETCH_ARGUMENTS: i32 = 25;
 const METADATA: i32 = 30;
 
-/// What became of the command under way.
-pub(super) enum Outcome<'a> {
-    // It ended, well or not.
-    Ended(bool),
-    // It is something between two commands, and the next one is under way.
-    Next,
-    // A sequence within it is to be followed.
-    Enter(&'a [u8], Kind),
-    // The device has to answer; what, is the next step.
-    Ask(Asked),
-}
-
-type Executed<'a> = Result<Outcome<'a>, ProcessError>;
-
 /// The reporting policy of a command that has one.
 pub(super) fn policy(code: i32, raw: &[u8]) -> Option<u8> {
     match code {
@@ -51,9 +37,9 @@ pub(super) fn policy(code: i32, raw: &[u8]) -> Option<u8> {
 impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// Executes the command under way for the component that it is at.
     #[inline(never)]
-    pub(super) fn execute(&mut self) -> Executed<'a> {
+    pub(super) fn execute(&mut self) -> Result<(), Failed> {
         let Some((code, raw, next)) = self.command() else {
-            return Err(ProcessError::Structure);
+            return self.fail(ProcessError::Structure);
         };
         // These are barriers for what was begun without order (§6.7).
         if matches!(code, 12 | 19 | 20 | 34 | 35) {
@@ -63,82 +49,85 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let choice = self.frame().map_or(Choice::Free, |frame| frame.choice);
         match code {
             12 => self.select(choice, raw)?,
-            _ if choice == Choice::First => return Err(self.index_error()),
+            _ if choice == Choice::First => return self.fail_index(),
             34 => self.override_multiple(raw)?,
-            _ => {
-                let index = self.current().unwrap_or(u8::MAX);
-                let target = self.target(index.into());
-                let (target, dependency) = target.ok_or(self.index_error())?;
-                return self.for_component(code, raw, target, dependency);
-            }
+            _ => return self.for_component(code, raw),
         }
         self.frame_mut().at = next;
-        Ok(Outcome::Next)
+        Ok(())
     }
 
     #[inline(never)]
-    fn for_component(
-        &mut self,
+    fn for_component(&mut self, code: i32, raw: &'a [u8]) -> Result<(), Failed> {
+        let Some((target, dependency)) = self.at() else {
+            return self.fail_index();
+        };
+        let place = number(target.place);
+        let success = match code {
+            1 => self.is_vendor(place),
+            2 => self.is(place, CLASS, Some(&self.identity(place).class)),
+            24 => self.is(place, DEVICE, self.identity(place).device.as_ref()),
+            8 => dependency,
+            15 => return self.branch(raw),
+            32 => return self.enter(FlatReader::new(raw).bytes(), Kind::Run),
+            19 | 20 => self.parameters(place, raw, code == 19)?,
+            35 => self.copy_parameters(place, raw)?,
+            // What is compared, or used, may never have been set (§8.4.9).
+            _ => match self.question(code, target, dependency) {
+                Some(Step::Dependency { .. }) => {
+                    self.asked = Asked::Dependency;
+                    return Ok(());
+                }
+                Some(step) => {
+                    if matches!(step, Step::Perform { .. }) {
+                        self.unordered(code, place)?;
+                    }
+                    match self.position.answer(self.replayed) {
+                        Some(answer) => {
+                            self.replayed = self.replayed.saturating_add(1);
+                            answer
+                        }
+                        None => {
+                            self.asked = Asked::Answer;
+                            return Ok(());
+                        }
+                    }
+                }
+                None => false,
+            },
+        };
+        self.settle(success);
+        Ok(())
+    }
+
+    /// What the device is asked for a command; `None` for abort, for what only a dependency can pass, and where a
+    /// parameter is missing.
+    #[inline(never)]
+    pub(super) fn question(
+        &self,
         code: i32,
-        raw: &'a [u8],
         target: Target<'a>,
         dependency: bool,
-    ) -> Executed<'a> {
+    ) -> Option<Step<'a>> {
         let place = number(target.place);
-        let mut success = true;
-        match code {
-            1 => success = self.is_vendor(place),
-            2 => success = self.is(place, CLASS, &self.identity(place).class),
-            24 => {
-                let device = self.identity(place).device;
-                success = device.is_some_and(|device| self.is(place, DEVICE, &device));
-            }
-            8 => success = dependency,
-            15 => return Ok(self.branch(raw)),
-            32 => return Ok(Outcome::Enter(FlatReader::new(raw).bytes(), Kind::Run)),
-            19 | 20 => self.parameters(place, raw, code == 19)?,
-            35 => success = self.copy_parameters(place, raw)?,
-            3 | 7 | 11 | 25 if dependency => {
-                let purpose = match code {
-                    11 => Purpose::Process,
-                    code => Purpose::Match {
-                        expected: code != 25,
-                    },
-                };
-                let asked = Asked::Dependency(purpose);
-                self.next = Step::Dependency { target };
-                return Ok(Outcome::Ask(asked));
-            }
-            // Abort, and what only a dependency can pass.
-            7 | 11 | 14 => success = false,
-            // What is compared, or used, may never have been set (§8.4.9).
-            3..=6 | 25..=28 => match self.condition(code, place) {
-                Some(check) => {
-                    self.next = Step::Check { target, check };
-                    return Ok(Outcome::Ask(Asked::Answer));
-                }
-                None => success = false,
+        Some(match code {
+            3 | 7 | 11 | 25 if dependency => Step::Dependency { target },
+            7 | 11 | 14 => return None,
+            3..=6 | 25..=28 => Step::Check {
+                target,
+                check: self.condition(code, place)?,
             },
-            _ => match self.effect(code, place) {
-                Some(effect) => {
-                    self.unordered(code, place)?;
-                    self.next = Step::Perform {
-                        target,
-                        effect,
-                        details: Details {
-                            encryption: self.bytes(place, ENCRYPTION),
-                            metadata: self.bytes(place, METADATA),
-                        },
-                    };
-                    return Ok(Outcome::Ask(Asked::Answer));
-                }
-                None => success = false,
+            _ => Step::Perform {
+                target,
+                effect: self.effect(code, place)?,
+                details: Details {
+                    encryption: self.bytes(place, ENCRYPTION),
+                    metadata: self.bytes(place, METADATA),
+                },
             },
-        }
-        Ok(Outcome::Ended(success))
+        })
     }
 
-    #[inline(never)]
     fn condition(&self, code: i32, place: u8) -> Option<Check<'a>> {
         let own = match code {
             25 => DIGEST,
@@ -166,7 +155,6 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         value.rest().map(|_| check)
     }
 
-    #[inline(never)]
     fn effect(&self, code: i32, place: u8) -> Option<Effect<'a>> {
         let own = match code {
             31 => SOURCE,
@@ -215,15 +203,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             value.tag();
             own.enterprise == Some(value.bytes())
         } else {
-            self.is(place, VENDOR, &own.vendor)
+            self.is(place, VENDOR, Some(&own.vendor))
         }
     }
 
     #[inline(never)]
-    fn is(&self, place: u8, code: i32, own: &[u8; 16]) -> bool {
-        self.bytes(place, code) == Some(own)
+    fn is(&self, place: u8, code: i32, own: Option<&[u8; 16]>) -> bool {
+        own.is_some_and(|own| self.bytes(place, code) == Some(own))
     }
 
+    #[inline(never)]
     fn identity(&self, place: u8) -> &Identity<'_> {
         let own = self.capabilities.components.get(usize::from(place));
         let own = own.and_then(|component| component.identity.as_ref());
@@ -256,23 +245,26 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// The digest that the dependency under way must have.
     pub(super) fn expected_dependency(&self) -> Option<&'a Sha256Digest> {
-        let (target, _) = self.target(self.current()?.into())?;
+        let (target, _) = self.at()?;
         self.digest(number(target.place))
     }
 
     #[inline(never)]
-    fn select(&mut self, choice: Choice, raw: &'a [u8]) -> Result<(), ProcessError> {
+    fn select(&mut self, choice: Choice, raw: &'a [u8]) -> Result<(), Failed> {
         let mut reader = FlatReader::new(raw);
         let select = match reader.peek() {
             Some(7) => Select::Every,
             Some(4) => Select::List(offset_of(self.level().bytes, raw)),
-            // No component has an index that does not fit.
-            _ => Select::One(u8::try_from(reader.uint()).unwrap_or(u8::MAX)),
+            _ => match u8::try_from(reader.uint()) {
+                Ok(index) => Select::One(index),
+                // No component has an index that does not fit.
+                Err(_) => return self.fail_index(),
+            },
         };
         let group = !matches!(select, Select::One(_));
         // Without order a sequence is about one component, the first that it chooses (§6.7).
         if choice == Choice::Never || group && choice == Choice::First {
-            return Err(self.index_error());
+            return self.fail_index();
         }
         let own = self.frame_mut();
         own.select = select;
@@ -326,53 +318,65 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         Some((Target { place, id }, dependency.is_some()))
     }
 
+    /// The component that the command under way is at, and whether it is a dependency.
     #[inline(never)]
-    fn parameters(&mut self, place: u8, raw: &'a [u8], if_unset: bool) -> Result<(), ProcessError> {
-        let mut parameters = Parameters::of(raw).ok_or(ProcessError::Structure)?;
+    pub(super) fn at(&self) -> Option<(Target<'a>, bool)> {
+        self.target(self.current()?.into())
+    }
+
+    /// Sets parameters, and says that it did.
+    #[inline(never)]
+    fn parameters(&mut self, place: u8, raw: &'a [u8], if_unset: bool) -> Result<bool, Failed> {
+        let Some(mut parameters) = Parameters::of(raw) else {
+            return self.fail(ProcessError::Structure);
+        };
         while let Some((code, value)) = parameters.pair() {
+            let mut reader = FlatReader::new(value);
             match code {
-                STRICT_ORDER => self.frame_mut().unordered = !FlatReader::new(value).boolean(),
+                STRICT_ORDER => self.frame_mut().unordered = !reader.boolean(),
                 // Only sequences within sequences may fail softly (§8.4.8.14).
                 SOFT_FAILURE if self.frame_mut().kind == Kind::Section => {
-                    return Err(self.index_error());
+                    return self.fail_index();
                 }
-                SOFT_FAILURE => self.frame_mut().soft = FlatReader::new(value).boolean(),
+                SOFT_FAILURE => self.frame_mut().soft = reader.boolean(),
                 _ if if_unset && self.table.value(place, code).is_some() => {}
                 _ => self.set(place, code, value)?,
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     #[inline(never)]
-    fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> Result<(), ProcessError> {
+    fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> Result<(), Failed> {
+        if self.table.set(place, code, value) {
+            return Ok(());
+        }
         let capacity = PARAMETERS;
-        let set = self.table.set(place, code, value);
-        set.map_err(|_| ProcessError::Parameters { capacity })
+        self.fail(ProcessError::Parameters { capacity })
     }
 
     /// Parameters of several components at once (update management); which one is chosen does not matter.
     #[inline(never)]
-    fn override_multiple(&mut self, raw: &'a [u8]) -> Result<(), ProcessError> {
+    fn override_multiple(&mut self, raw: &'a [u8]) -> Result<(), Failed> {
         let mut reader = FlatReader::new(raw);
         for _ in 0..reader.map_len() {
             let (index, parameters) = (reader.u32(), reader.item());
-            let target = self.target(index).ok_or(self.index_error())?;
-            self.parameters(number(target.0.place), parameters, false)?;
+            let place = self.place(index)?;
+            self.parameters(place, parameters, false)?;
         }
         Ok(())
     }
 
     /// Parameters of other components (update management); false when one of them is not set.
     #[inline(never)]
-    fn copy_parameters(&mut self, place: u8, raw: &'a [u8]) -> Result<bool, ProcessError> {
+    fn copy_parameters(&mut self, place: u8, raw: &'a [u8]) -> Result<bool, Failed> {
         let mut reader = FlatReader::new(raw);
         for _ in 0..reader.map_len() {
             let (index, mut codes) = (reader.u32(), FlatReader::new(reader.item()));
-            let (source, _) = self.target(index).ok_or(self.index_error())?;
+            let source = self.place(index)?;
             for _ in 0..codes.array_len() {
                 let code = codes.i32();
-                match self.table.value(number(source.place), code) {
+                match self.table.value(source, code) {
                     Some(value) => self.set(place, code, value)?,
                     None => return Ok(false),
                 }
@@ -381,9 +385,18 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         Ok(true)
     }
 
+    /// Where the component of an index is.
+    #[inline(never)]
+    fn place(&mut self, index: u32) -> Result<u8, Failed> {
+        match self.target(index) {
+            Some((target, _)) => Ok(number(target.place)),
+            None => self.fail_index(),
+        }
+    }
+
     /// Without order nothing may be read that is written, or the other way round (§6.7).
     #[inline(never)]
-    fn unordered(&mut self, code: i32, place: u8) -> Result<(), ProcessError> {
+    fn unordered(&mut self, code: i32, place: u8) -> Result<(), Failed> {
         if !self.frame().is_some_and(|frame| frame.unordered) {
             return Ok(());
         }
@@ -395,34 +408,30 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         }
         if self.sources & self.targets != 0 {
             let index = self.current().unwrap_or(0).into();
-            return Err(ProcessError::Order { index });
+            return self.fail(ProcessError::Order { index });
         }
         Ok(())
     }
 
     /// The sequence of a try-each that is next: none is left, or nil, which always succeeds.
-    fn branch(&self, raw: &'a [u8]) -> Outcome<'a> {
+    fn branch(&mut self, raw: &'a [u8]) -> Result<(), Failed> {
         let branch = self.frame().map_or(0, |frame| frame.branch);
         let mut reader = FlatReader::new(raw);
-        if u32::from(branch) >= reader.array_len() {
-            return Outcome::Ended(false);
-        }
+        let none = u32::from(branch) >= reader.array_len();
         for _ in 0..branch {
             reader.item();
         }
-        if reader.null() {
-            Outcome::Ended(true)
-        } else {
-            Outcome::Enter(reader.bytes(), Kind::Branch)
+        if none || reader.null() {
+            self.settle(!none);
+            return Ok(());
         }
+        self.enter(reader.bytes(), Kind::Branch)
     }
 
     #[inline(never)]
-    fn index_error(&self) -> ProcessError {
-        ProcessError::Index {
-            section: self.section(),
-            offset: self.offset(),
-        }
+    fn fail_index<T>(&mut self) -> Result<T, Failed> {
+        let (section, offset) = (self.section(), self.offset());
+        self.fail(ProcessError::Index { section, offset })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::check;
 use super::error::ProcessError;
-use super::execute::{Outcome, policy};
+use super::execute::policy;
 use super::frame::{Choice, Frame, Kind, Select, command_at, first_command};
-use super::machine::{Asked, LEVELS, Level, Part, Process};
+use super::machine::{Failed, Level, Part, Process};
 use super::step::Record;
 use crate::manifest::{CommandCode, Manifest};
 
@@ -14,7 +14,7 @@ const COMMON: i32 = 3;
 impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// Goes on by one command, or by one sequence that begins or ends.
     #[inline(never)]
-    pub(super) fn turn(&mut self) -> Result<(), ProcessError> {
+    pub(super) fn turn(&mut self) -> Result<(), Failed> {
         let Some(frame) = self.frame() else {
             return self.next_part();
         };
@@ -26,28 +26,27 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             }
             return Ok(());
         }
-        let limit = self.capabilities.steps;
-        let left = self.left.checked_sub(1);
-        self.left = left.ok_or(ProcessError::TooLong { limit })?;
-        match self.execute()? {
-            Outcome::Next => {}
-            Outcome::Ended(success) => self.settle(success),
-            Outcome::Enter(sequence, kind) => self.enter(sequence, kind)?,
-            Outcome::Ask(asked) => match self.position.answer(self.replayed) {
-                Some(answer) if asked == Asked::Answer => {
-                    self.replayed = self.replayed.saturating_add(1);
-                    self.settle(answer);
-                }
-                _ => self.asked = asked,
-            },
-        }
-        Ok(())
+        let Some(left) = self.left.checked_sub(1) else {
+            let limit = self.capabilities.steps;
+            return self.fail(ProcessError::TooLong { limit });
+        };
+        self.left = left;
+        self.execute()
     }
 
-    /// The command under way ended: on to the next component or command, or out of the sequence.
-    #[inline(never)]
+    /// The command under way ended. Its record comes first, if its author asked for one.
     pub(super) fn settle(&mut self, success: bool) {
-        self.note(success);
+        let wanted = if success { 1 } else { 2 };
+        if self.records && self.policy().unwrap_or(0) & wanted != 0 {
+            self.recorded = Some(success);
+        } else {
+            self.advance(success);
+        }
+    }
+
+    /// On from the command under way: to the next component or command, or out of the sequence.
+    #[inline(never)]
+    pub(super) fn advance(&mut self, success: bool) {
         let Some((code, _, next)) = self.command() else {
             return;
         };
@@ -97,11 +96,14 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// The next part of a section, the next section, or the way back to the manifest above.
     #[inline(never)]
-    fn next_part(&mut self) -> Result<(), ProcessError> {
+    fn next_part(&mut self) -> Result<(), Failed> {
         let level = self.level();
-        let own = level.manifest.commands(level.key);
+        let own = match level.part {
+            Part::Own => None,
+            _ => level.manifest.severable(level.key),
+        };
         let (part, sequence) = match level.part {
-            Part::Start if own.is_some() => (Part::Shared, level.manifest.shared()),
+            Part::Start if own.is_some() => (Part::Shared, level.manifest.shared_bytes()),
             Part::Shared => (Part::Own, own),
             _ => {
                 self.end_section();
@@ -112,16 +114,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         level.part = part;
         match sequence {
             Some(sequence) => {
-                level.bytes = sequence.as_bytes();
-                self.enter(sequence.as_bytes(), Kind::Section)
+                level.bytes = sequence;
+                self.enter(sequence, Kind::Section)
             }
             None => Ok(()),
         }
     }
 
     fn end_section(&mut self) {
-        if self.depth > 1 {
-            self.depth -= 1;
+        if let Some(above) = self.depth.checked_sub(1) {
+            self.depth = above;
             self.settle(true);
             return;
         }
@@ -139,7 +141,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// Begins a sequence: a section, or one that a command holds.
     #[inline(never)]
-    fn enter(&mut self, sequence: &'a [u8], kind: Kind) -> Result<(), ProcessError> {
+    pub(super) fn enter(&mut self, sequence: &'a [u8], kind: Kind) -> Result<(), Failed> {
         let (at, end) = first_command(self.level().bytes, sequence);
         let mut frame = Frame::new(at, end, kind);
         if kind == Kind::Section {
@@ -160,56 +162,52 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
                 };
             }
         }
-        let place = self.frames.get_mut(usize::from(self.open));
-        *place.ok_or(ProcessError::Nesting)? = frame;
+        let Some(place) = self.frames.get_mut(usize::from(self.open)) else {
+            return self.fail(ProcessError::Nesting);
+        };
+        *place = frame;
         self.open += 1;
         Ok(())
     }
 
     /// Goes down to a dependency: the same section of its manifest, with its own shared sequence (trust domains).
     #[inline(never)]
-    pub(super) fn descend(&mut self, manifest: Manifest<'a>) -> Result<(), ProcessError> {
+    pub(super) fn descend(&mut self, manifest: &Manifest<'a>) -> Result<(), Failed> {
         let (key, mut path) = (self.level().key, self.level().path);
-        check::components(&manifest, self.capabilities)?;
-        check::section(&manifest, key, self.capabilities)?;
+        if let Err(error) = check::manifest(manifest, &[key], self.capabilities) {
+            return self.fail(error);
+        }
         path.push(self.current().unwrap_or(u8::MAX));
-        if self.depth > self.capabilities.dependencies {
-            return Err(ProcessError::Nesting);
-        }
         let above = self.open;
-        let place = self.levels.get_mut(usize::from(self.depth));
-        *place.ok_or(ProcessError::Nesting)? = Level {
-            manifest,
-            path,
-            key,
-            part: Part::Start,
-            bytes: &[],
-            above,
-        };
-        self.depth += 1;
-        Ok(())
+        let place = self.dependencies.get_mut(usize::from(self.depth));
+        match place.filter(|_| self.depth < self.capabilities.dependencies) {
+            Some(place) => {
+                let level = Level::new(*manifest, key);
+                *place = Some(Level {
+                    path,
+                    above,
+                    ..level
+                });
+                self.depth += 1;
+                Ok(())
+            }
+            None => self.fail(ProcessError::Nesting),
+        }
     }
 
-    /// Makes a record of the command under way, if its author asked for one.
+    /// The reporting policy of the command under way, if it has one.
     #[inline(never)]
-    fn note(&mut self, success: bool) {
-        if !self.records {
-            return;
-        }
-        let wanted = if success { 1 } else { 2 };
-        let record = self.record().filter(|record| record.policy & wanted != 0);
-        // What failed within a sequence is told although the sequence ends well.
-        if let Some(record) = record {
-            self.record = Some(Record { success, ..record });
-        }
+    fn policy(&self) -> Option<u8> {
+        let (code, raw, _) = self.command()?;
+        policy(code, raw)
     }
 
-    /// The command under way, as a record of its success would name it; `None` between two commands, and for those
+    /// The command under way, as a record of its success names it, or of its failure while that is handed out; `None` between two commands, and for those
     /// without a reporting policy.
     #[must_use]
     pub fn record(&self) -> Option<Record<'a>> {
-        let (code, raw, _) = self.command()?;
-        let policy = policy(code, raw)?;
+        let (code, ..) = self.command()?;
+        let policy = self.policy()?;
         let component = self.current()?.into();
         let (target, _) = self.target(component)?;
         Some(Record {
@@ -219,7 +217,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             component,
             target,
             command: CommandCode::new(code),
-            success: true,
+            success: self.recorded != Some(false),
             policy,
         })
     }
@@ -244,16 +242,18 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         command_at(self.level().bytes, self.frame()?.at)
     }
 
-    /// The manifest that is being followed. There always is one: the first.
+    /// The manifest that is being followed.
+    #[inline(never)]
     pub(super) fn level(&self) -> &Level<'a> {
-        let (top, [first, ..]) = (usize::from(self.depth).wrapping_sub(1), &self.levels);
-        self.levels.get(top).unwrap_or(first)
+        let below = usize::from(self.depth).wrapping_sub(1);
+        let found = self.dependencies.get(below).and_then(Option::as_ref);
+        found.unwrap_or(&self.first)
     }
 
     fn level_mut(&mut self) -> &mut Level<'a> {
-        let below = usize::from(self.depth).wrapping_sub(2).min(LEVELS);
-        let [first, rest @ ..] = &mut self.levels;
-        rest.get_mut(below).unwrap_or(first)
+        let below = usize::from(self.depth).wrapping_sub(1);
+        let found = self.dependencies.get_mut(below).and_then(Option::as_mut);
+        found.unwrap_or(&mut self.first)
     }
 
     /// The sequence under way; `None` between two of them.

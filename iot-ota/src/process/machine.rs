@@ -6,11 +6,12 @@ use super::error::ProcessError;
 use super::frame::{Frame, Kind};
 use super::parameters::Table;
 use super::position::Position;
-use super::step::{DependencyPath, Record, Step};
+use super::step::{DependencyPath, Step};
 use crate::image::digests_equal;
 use crate::manifest::{INVOKE, LOAD, Manifest, UNINSTALL, VALIDATE};
 
-pub(super) const LEVELS: usize = 4;
+// How deep manifests may lie below the first one.
+const DEPENDENCIES: usize = 3;
 const FRAMES: usize = 16;
 
 /// What a manifest is followed for (§6.4, and trust domains).
@@ -100,7 +101,8 @@ impl Procedure {
 pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
     pub(super) capabilities: &'d Capabilities<'d>,
     pub(super) table: Table<'a, PARAMETERS>,
-    pub(super) levels: [Level<'a>; LEVELS],
+    pub(super) first: Level<'a>,
+    pub(super) dependencies: [Option<Level<'a>>; DEPENDENCIES],
     pub(super) frames: [Frame; FRAMES],
     pub(super) depth: u8,
     pub(super) open: u8,
@@ -109,12 +111,11 @@ pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
     pub(super) sources: u32,
     pub(super) targets: u32,
     pub(super) asked: Asked,
-    // What was asked.
-    pub(super) next: Step<'a>,
     // The steps so far; what the position knows of an earlier run is gone through without a word.
     pub(super) replayed: u16,
     pub(super) position: Position,
-    pub(super) record: Option<Record<'a>>,
+    // How the command under way ended, while its record is handed out.
+    pub(super) recorded: Option<bool>,
     pub(super) records: bool,
     pub(super) end: Option<Result<(), ProcessError>>,
 }
@@ -133,9 +134,23 @@ pub(super) struct Level<'a> {
     pub(super) above: u8,
 }
 
+impl<'a> Level<'a> {
+    pub(super) fn new(manifest: Manifest<'a>, key: i32) -> Self {
+        Self {
+            manifest,
+            path: DependencyPath::default(),
+            key,
+            part: Part::Start,
+            bytes: &[],
+            above: 0,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Part {
-    Start,
+    // Nothing is then all zeros for an optional level, and costs no copy.
+    Start = 1,
     Shared,
     Own,
 }
@@ -145,15 +160,11 @@ pub(super) enum Part {
 pub(super) enum Asked {
     Nothing,
     Answer,
-    Dependency(Purpose),
+    Dependency,
 }
 
-/// What a dependency's manifest is wanted for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Purpose {
-    Match { expected: bool },
-    Process,
-}
+/// The process failed; why is in its `end`. It has no size, so that every way out is short.
+pub(super) struct Failed;
 
 impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
     /// Checks everything that can be checked, and stands before the first step. Parameters are unset.
@@ -167,37 +178,23 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         procedure: Procedure,
         capabilities: &'d Capabilities<'d>,
     ) -> Result<Self, ProcessError> {
-        let (first, rest) = match procedure.sections() {
-            [first, rest @ ..] => (*first, rest),
-            [] => (0, &[][..]),
-        };
-        check::components(&manifest, capabilities)?;
-        check::section(&manifest, first, capabilities)?;
-        for key in rest {
-            check::section(&manifest, *key, capabilities)?;
-        }
+        let sections = procedure.sections();
+        check::manifest(&manifest, sections, capabilities)?;
         Ok(Self {
             capabilities,
             table: Table::EMPTY,
-            levels: [Level {
-                manifest,
-                path: DependencyPath::default(),
-                key: first,
-                part: Part::Start,
-                bytes: &[],
-                above: 0,
-            }; LEVELS],
-            frames: [Frame::new(0, 0, Kind::Section); FRAMES],
-            depth: 1,
+            first: Level::new(manifest, sections.first().copied().unwrap_or(0)),
+            dependencies: const { [const { None }; DEPENDENCIES] },
+            frames: const { [Frame::new(0, 0, Kind::Section); FRAMES] },
+            depth: 0,
             open: 0,
             left: capabilities.steps,
             sources: 0,
             targets: 0,
             asked: Asked::Nothing,
-            next: Step::Finished,
             replayed: 0,
             position: Position::start(procedure, manifest.digest()),
-            record: None,
+            recorded: None,
             records: false,
             end: None,
         })
@@ -226,8 +223,13 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
     /// Hands out a [`Step::Record`] for each command whose author asked for one.
     #[must_use]
     pub const fn recording(mut self) -> Self {
-        self.records = true;
+        self.record_commands();
         self
+    }
+
+    /// The same without moving the process, which is more than a kilobyte long.
+    pub const fn record_commands(&mut self) {
+        self.records = true;
     }
 
     /// Where it is; `None` after more than 256 steps, when it can only be begun again.
@@ -244,26 +246,35 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
     #[inline(never)]
     pub fn step(&mut self) -> Result<Step<'a>, ProcessError> {
         loop {
-            if let Some(record) = self.record {
+            if self.recorded.is_some() {
+                let record = self.record().ok_or(ProcessError::Structure)?;
                 return Ok(Step::Record(record));
             }
             if let Some(end) = self.end {
                 return end.map(|()| Step::Finished);
             }
             if self.asked != Asked::Nothing {
-                return Ok(self.next);
+                let asked = self.asked();
+                return asked.ok_or(ProcessError::Structure);
             }
-            if let Err(error) = self.turn() {
-                self.end = Some(Err(error));
-            }
+            // Whatever fails is the end, which is found above.
+            let _ = self.turn();
         }
+    }
+
+    /// What the device was asked.
+    fn asked(&self) -> Option<Step<'a>> {
+        let (code, ..) = self.command()?;
+        let (target, dependency) = self.at()?;
+        self.question(code, target, dependency)
     }
 
     /// Says how the step that was handed out went: whether the condition holds, or the effect has happened.
     ///
     /// Without such a step nothing happens.
     pub fn done(&mut self, success: bool) {
-        if self.record.take().is_some() {
+        if let Some(success) = self.recorded.take() {
+            self.advance(success);
             return;
         }
         match self.asked {
@@ -274,7 +285,7 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
                 self.replayed = self.replayed.saturating_add(1);
                 self.settle(success);
             }
-            Asked::Dependency(_) => self.dependency(None),
+            Asked::Dependency => self.dependency(None),
         }
     }
 
@@ -282,25 +293,30 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
     ///
     /// Without such a step nothing happens.
     pub fn dependency(&mut self, manifest: Option<Manifest<'a>>) {
-        let Asked::Dependency(purpose) = self.asked else {
+        if self.asked != Asked::Dependency || self.recorded.is_some() {
             return;
-        };
-        self.asked = Asked::Nothing;
-        let expected = self.expected_dependency();
-        let matches = manifest.is_some_and(|manifest| {
-            expected.is_none_or(|expected| digests_equal(manifest.digest(), expected))
-        });
-        match (purpose, manifest) {
-            // Without a digest there is nothing that it could match.
-            (Purpose::Match { expected: wanted }, Some(_)) => {
-                self.settle(expected.is_some() && matches == wanted);
-            }
-            (Purpose::Process, Some(manifest)) if matches => {
-                if let Err(error) = self.descend(manifest) {
-                    self.end = Some(Err(error));
-                }
-            }
-            _ => self.settle(false),
         }
+        self.asked = Asked::Nothing;
+        let code = self.command().map(|(code, ..)| code);
+        let expected = self.expected_dependency();
+        let success = match manifest {
+            None => false,
+            Some(manifest) => {
+                let matches = expected.map(|expected| digests_equal(manifest.digest(), expected));
+                if code == Some(11) && matches != Some(false) {
+                    let _ = self.descend(&manifest);
+                    return;
+                }
+                // Without a digest there is nothing that it could match.
+                matches == Some(code != Some(25)) && code != Some(11)
+            }
+        };
+        self.settle(success);
+    }
+
+    /// Ends the process.
+    pub(super) fn fail<T>(&mut self, error: ProcessError) -> Result<T, Failed> {
+        self.end = Some(Err(error));
+        Err(Failed)
     }
 }

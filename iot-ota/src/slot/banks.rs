@@ -55,6 +55,28 @@ pub trait Banks {
     /// The bank this firmware was booted from.
     fn running(&self) -> Bank;
 
+    /// Ends what a power cut has interrupted. The boot loader does this first; a firmware need not.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error; doing it again goes on with it.
+    fn settle(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Brings the image of `bank` to where images run, and says whether anything had to be moved. Where an image runs
+    /// in its bank there is nothing to do.
+    ///
+    /// A power cut leaves it to [`settle`](Self::settle) to end what was begun; the banks are not read before.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error; doing it again goes on with it.
+    fn place(&mut self, bank: Bank) -> Result<bool, Self::Error> {
+        let _ = bank;
+        Ok(false)
+    }
+
     /// Makes `bank` writable again from `from` to its end, and returns from where: `from` rounded down to
     /// where the memory can be erased. Bytes below stay as they are.
     ///
@@ -122,6 +144,12 @@ impl<B: Banks + ?Sized> Banks for &mut B {
     }
     fn running(&self) -> Bank {
         (**self).running()
+    }
+    fn settle(&mut self) -> Result<(), Self::Error> {
+        (**self).settle()
+    }
+    fn place(&mut self, bank: Bank) -> Result<bool, Self::Error> {
+        (**self).place(bank)
     }
     fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error> {
         (**self).clear(bank, from)

@@ -40,12 +40,15 @@ impl<E> From<StoreError<E>> for BootError<E> {
     }
 }
 
-/// Decides which bank to boot, and makes the decision durable before it returns.
+/// Decides which bank to boot, brings its image to where images run, and makes the decision durable before it returns.
 ///
-/// A boot loader calls this once and jumps to the bank. An image whose digest is not the verified one, or
+/// A boot loader calls this once and jumps to the image. An image whose digest is not the verified one, or
 /// that is older than the security counter, is not booted; a candidate is then rolled back, and so is one
 /// that cannot be read: a worn spare bank must not keep the confirmed firmware from booting. When the decision
 /// cannot be made durable, the confirmed firmware boots.
+///
+/// A firmware on trial may hang before it can judge itself: a boot loader that is given another bank than
+/// [`BootRecord::active`] starts the watchdog before it jumps, and the reset counts as a trial boot.
 ///
 /// # Errors
 ///
@@ -54,16 +57,23 @@ pub fn boot<B: Banks + ?Sized>(
     banks: &mut B,
     digest: &mut impl Digest,
 ) -> Result<Bank, BootError<B::Error>> {
+    banks.settle().map_err(BootError::Banks)?;
     let found = load(banks)
         .map_err(BootError::Banks)?
         .ok_or(BootError::NoRecord)?;
     let mut record = found.on(BootEvent::Boot).unwrap_or(found);
     let counter = banks.counter().map_err(BootError::Banks)?;
     if let BootState::Trial { candidate, .. } = record.state {
-        let whole = holds(banks, record.active.other(), &candidate, digest);
+        let spare = record.active.other();
+        let whole = |banks: &mut B, digest: &mut _| {
+            holds(banks, spare, &candidate, digest).unwrap_or(false)
+        };
+        // The decision is stored when the image is where it runs: a power cut on the way there is no trial.
         let reason = if candidate.sequence < counter {
             Some(RollBackReason::TooOld)
-        } else if !whole.unwrap_or(false) {
+        } else if !whole(banks, digest)
+            || banks.place(spare).map_err(BootError::Banks)? && !whole(banks, digest)
+        {
             Some(RollBackReason::Damaged)
         } else {
             None
@@ -72,25 +82,36 @@ pub fn boot<B: Banks + ?Sized>(
             record = record.on(BootEvent::Reject(reason)).unwrap_or(record);
         }
     }
-    let may_boot = |banks: &mut B, digest: &mut _| -> Result<bool, B::Error> {
-        let whole = holds(banks, record.active, &record.installed, digest)?;
-        Ok(whole && record.installed.sequence >= counter)
-    };
-    if record.boots() == record.active && !may_boot(banks, digest).map_err(BootError::Banks)? {
-        return Err(BootError::NothingBoots);
+    let on_trial = record.boots() != record.active;
+    if !on_trial {
+        place_active(banks, digest, &record, counter)?;
     }
     if record == found {
         return Ok(record.boots());
     }
     match store(banks, &record) {
-        Ok(()) => Ok(record.boots()),
         // A trial is counted before it begins: a firmware that hangs at once must not be tried for ever.
-        // The confirmed firmware needs no count.
-        Err(error) if record.boots() != record.active => match may_boot(banks, digest) {
-            Ok(true) => Ok(record.active),
-            _ => Err(error.into()),
+        Err(error) if on_trial => match place_active(banks, digest, &record, counter) {
+            Ok(()) => Ok(record.active),
+            Err(_) => Err(error.into()),
         },
-        Err(_) => Ok(record.active),
+        // The confirmed firmware needs no count.
+        _ => Ok(record.boots()),
+    }
+}
+
+/// Brings the confirmed image to where images run, and says whether it may boot.
+fn place_active<B: Banks + ?Sized>(
+    banks: &mut B,
+    digest: &mut impl Digest,
+    record: &BootRecord,
+    counter: u64,
+) -> Result<(), BootError<B::Error>> {
+    banks.place(record.active).map_err(BootError::Banks)?;
+    let whole = holds(banks, record.active, &record.installed, digest).map_err(BootError::Banks)?;
+    match whole && record.installed.sequence >= counter {
+        true => Ok(()),
+        false => Err(BootError::NothingBoots),
     }
 }
 

@@ -7,6 +7,7 @@ use super::banks::{Bank, Banks, RecordCopy};
 mod bytes;
 
 pub use bytes::RECORD_BYTES;
+pub(super) use bytes::decode;
 
 /// An image as its manifest declares it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -304,7 +305,7 @@ fn newest<B: Banks + ?Sized>(banks: &mut B) -> Result<Option<Found>, B::Error> {
             unreadable = Some(error);
             continue;
         }
-        if let Some((record, generation)) = bytes::decode(&bytes)
+        if let Some((record, generation)) = decode(&bytes)
             && found.is_none_or(|(_, newest, _)| generation > newest)
         {
             found = Some((record, generation, copy));

@@ -61,7 +61,7 @@ use told::Told;
 /// assert_eq!(update.status().running.map(|release| release.sequence), Some(1));
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Updater<'d, B, K, D> {
     banks: B,
     trust: Trust<'d, K, D>,

@@ -1,4 +1,5 @@
 //! A device that does what a process asks, and writes down what that was.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::HashMap;
 
@@ -15,7 +16,7 @@ const UUID: &[u8] = &[
 ];
 
 /// Every component that a file names.
-const COMPONENTS: &[Component<'static>] = &[
+pub(crate) const COMPONENTS: &[Component<'static>] = &[
     Component::new(&[&[0x00]]),
     Component::new(&[&[0x01]]),
     Component::new(&[&[0x02]]),
@@ -35,7 +36,7 @@ const COMPONENTS: &[Component<'static>] = &[
 ];
 
 pub(crate) struct Scripted {
-    identity: Identity<'static>,
+    pub(crate) identity: Identity<'static>,
     answers: HashMap<String, bool>,
 }
 

@@ -34,15 +34,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         }
         variants.push((&variant.ident, number, variant.ident.to_string()));
     }
-    let Some((first, ..)) = variants.first() else {
+    // Whoever desires the only value there is could not be told from whoever desires nothing.
+    let [(first, ..), (second, ..), ..] = variants.as_slice() else {
         return Err(Error::new_spanned(
             &input.ident,
-            "an enum of a twin has at least one variant; the first is its value before anything is known",
+            "an enum of a twin has at least two variants, the first is its value before anything is known: add those that are to come",
         ));
     };
     let name = &input.ident;
     let (variant, number, text): (Vec<_>, Vec<_>, Vec<_>) = split(&variants);
-    let second = variant.get(1).unwrap_or(first);
     let bytes: usize = match number.iter().max() {
         Some(0..24) => 1,
         Some(24..256) => 2,

@@ -62,6 +62,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             impl ::iot_twin::Twin for #name {
                 type Desired = #view_name;
                 type Slots = [::iot_twin::sync::Slot; #count];
+                type Fields = &'static [::iot_twin::schema::Field];
                 const COUNT: usize = #count;
                 const SPAN: u32 = ::iot_twin::schema::span(Self::SCHEMA);
                 const SCHEMA: &'static [::iot_twin::schema::Schema] = &{
@@ -80,6 +81,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                         #(#index)*
                         _ => return ::core::option::Option::None,
                     })
+                }
+
+                #[inline]
+                fn fields(&self) -> Self::Fields {
+                    Self::FIELDS
                 }
 
                 fn encode(&self, index: usize, out: &mut LeafWriter<'_>) {

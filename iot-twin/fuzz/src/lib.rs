@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod dynamic;
 pub mod messages;
 pub mod path;
 pub mod record;

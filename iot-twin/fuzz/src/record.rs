@@ -26,7 +26,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut twin = TwinService::new();
     let mut seeds = Vec::new();
     for (site, value) in [("north", 2), ("south", 700)] {
-        twin.set_field(FieldId::new(1), value);
+        twin.set_field(FieldId::new(1), value).expect("a value");
         let mut draft = Draft::of(&twin);
         draft.set_label("site", site).expect("a label");
         draft.join("lab").expect("a group");

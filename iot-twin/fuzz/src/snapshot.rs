@@ -50,7 +50,7 @@ fn all(memory: &Memory) -> Vec<(TwinKey, Stored)> {
 
 fn make(memory: &Memory, key: &str, value: u64) {
     let mut twin = TwinService::new();
-    twin.set_field(FieldId::new(1), value);
+    twin.set_field(FieldId::new(1), value).expect("a value");
     let record = Draft::of(&twin).finish().expect("a record");
     let key = key.parse().expect("a key");
     let change = Change::put(key, Expect::Any, record, Timestamp::from_secs(value));

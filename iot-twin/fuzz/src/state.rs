@@ -25,7 +25,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (300, Value::from(true)),
         (7, Value::Null),
     ] {
-        service.set_field(FieldId::new(id), value);
+        service.set_field(FieldId::new(id), value).expect("a value");
         seeds.push(service.snapshot().to_cbor());
     }
     seeds

@@ -27,10 +27,20 @@ impl<T: Twin + Clone> Config<T> {
     }
 
     const fn must_persist(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Recording | Phase::Confirming | Phase::Reverting
-        )
+        match self.phase {
+            Phase::Recording | Phase::Confirming | Phase::Reverting => true,
+            // The application goes back to what is confirmed meanwhile, also if the storage never works again.
+            Phase::Restoring => self.tried,
+            _ => false,
+        }
+    }
+
+    /// Nothing can be written now. A restart that is not on record would not count: then the trial is over.
+    fn unwritten(&mut self, now: Now) {
+        self.hold_until_ms = now.instant.as_millis().saturating_add(HOLD_MS);
+        if self.phase == Phase::Recording && self.tried {
+            self.end(Ending::Restarted);
+        }
     }
 
     fn persisted(&mut self) {
@@ -40,9 +50,11 @@ impl<T: Twin + Clone> Config<T> {
                 self.confirmed = self.trial.clone();
                 self.revision = self.revision.saturating_add(1);
                 self.ending = Some(Ending::Confirmed);
+                self.answered = self.terms.answers;
                 (self.phase, self.tried) = (Phase::Steady, false);
             }
-            Phase::Reverting => (self.phase, self.tried) = (Phase::Restoring, false),
+            Phase::Restoring => self.tried = false,
+            Phase::Reverting => (self.phase, self.tried) = (Phase::Steady, false),
             _ => {}
         }
     }
@@ -89,7 +101,7 @@ impl<T: Twin + Clone> Engine for Config<T> {
             }
             None => {
                 // The driver may bring a larger buffer.
-                self.hold_until_ms = now_ms.saturating_add(HOLD_MS);
+                self.unwritten(now);
                 Step::Idle
             }
         }
@@ -98,9 +110,7 @@ impl<T: Twin + Clone> Engine for Config<T> {
     fn done(&mut self, now: Now, done: Done<'_>) {
         match (done, core::mem::take(&mut self.issued)) {
             (Done::Persisted, true) => self.persisted(),
-            (Done::Failed(_), true) => {
-                self.hold_until_ms = now.instant.as_millis().saturating_add(HOLD_MS);
-            }
+            (Done::Failed(_), true) => self.unwritten(now),
             _ => {}
         }
     }

@@ -1,8 +1,10 @@
 //! What a configuration keeps across power cuts.
 //!
-//! One record for what is confirmed, `[format, revision, ending, [field, value, …]]`, and while something is tried one
-//! for the trial, `[format, proof, within, restarts, [field, value, …]]`, with the time in milliseconds. Fields that a
-//! firmware does not know are skipped, and those that are not on record have the factory's value.
+//! One record for what is confirmed, `[format, revision, ending, answered, [field, value, …]]`, and while something is
+//! tried one for the trial, `[format, proof, within, restarts, answers, [field, value, …]]`, with the time in
+//! milliseconds. What a trial answers is a version of a twin, its epoch in the upper 32 bits, or 0. Of what is confirmed,
+//! a firmware leaves out the fields that it does not know, and gives the factory's value to those that are not on
+//! record, or there with a value that it does not take. A trial is read whole, or is over.
 
 use core::time::Duration;
 
@@ -10,13 +12,17 @@ use iot_core::engine::{Batch, BatchWriter, RecordKey};
 
 use super::{Config, Ending, Phase, Proof, Terms};
 use crate::leaf::{LeafReader, LeafWriter};
-use crate::reflect::{Twin, field};
+use crate::reflect::{self, Twin};
+use crate::sync::Version;
 
 const FORMAT: u64 = 1;
 
 impl<T: Twin + Clone> Config<T> {
-    /// Reads a record; one of another format, or a damaged one, is none.
+    /// Reads a record; one of another format, or a damaged one, is none, and so is what others keep.
     pub(super) fn restore(&mut self, key: RecordKey, value: &[u8]) {
+        if key != self.records && Some(key) != self.records.offset(1) {
+            return;
+        }
         let mut input = LeafReader::new(value);
         let len = input.array();
         if input.unsigned() != FORMAT {
@@ -24,21 +30,23 @@ impl<T: Twin + Clone> Config<T> {
         }
         if key == self.records {
             let (revision, ending) = (input.u32(), input.unsigned());
+            let answered = version(&mut input);
             let mut confirmed = self.confirmed.clone();
-            if len == Some(4) && read(&mut confirmed, &mut input).is_some() {
+            if len == Some(5) && read(&mut confirmed, &mut input).is_some() {
                 (self.confirmed, self.revision) = (confirmed, revision);
-                self.ending = ending_of(ending);
+                (self.ending, self.answered) = (ending_of(ending), answered);
             }
             return;
         }
         let (proof, within, restarts) = (input.unsigned(), input.unsigned(), input.unsigned());
+        let answers = version(&mut input);
         let mut trial = self.confirmed.clone();
         let restarts = u8::try_from(restarts).ok();
         // A trial that cannot be read is over as well: its record has to go.
         self.tried = true;
-        self.terms = Terms::health(Duration::ZERO);
-        if len == Some(5)
-            && read(&mut trial, &mut input).is_some()
+        self.terms = Terms::health(Duration::ZERO).answering(answers);
+        if len == Some(6)
+            && read(&mut trial, &mut input) == Some(true)
             && let Some(restarts) = restarts
         {
             self.trial = trial;
@@ -50,6 +58,7 @@ impl<T: Twin + Clone> Config<T> {
                 },
                 within: Duration::from_millis(within),
                 restarts,
+                answers,
             };
         }
     }
@@ -64,18 +73,21 @@ impl<T: Twin + Clone> Config<T> {
                     u64::from(self.terms.proof == Proof::Reconnect),
                     u64::try_from(self.terms.within.as_millis()).ok()?,
                     self.terms.restarts.into(),
+                    bits(self.terms.answers),
                 ];
                 put(&mut batch, trial, &head, &self.trial)?;
             }
             // Both in one batch: a trial without its record is a confirmed one, or none.
             Phase::Confirming => {
                 let revision = self.revision.saturating_add(1).into();
-                let head = [revision, number_of(Some(Ending::Confirmed))];
+                let ending = number_of(Some(Ending::Confirmed));
+                let head = [revision, ending, bits(self.terms.answers)];
                 put(&mut batch, self.records, &head, &self.trial)?;
                 batch.remove(trial).ok()?;
             }
             _ => {
-                let head = [self.revision.into(), number_of(self.ending)];
+                let ending = number_of(self.ending);
+                let head = [self.revision.into(), ending, bits(self.answered)];
                 put(&mut batch, self.records, &head, &self.confirmed)?;
                 batch.remove(trial).ok()?;
             }
@@ -97,29 +109,26 @@ fn put<T: Twin>(
         for number in head {
             out.unsigned(*number);
         }
-        out.array(2 * T::COUNT);
-        for (index, field) in (0..).zip(T::FIELDS) {
-            out.unsigned(field.id.get().into());
-            settings.encode(index, &mut out);
-        }
+        reflect::write(settings, &mut out);
         out.finish().map(<[u8]>::len)
     };
     batch.put_with(key, write).ok()
 }
 
-/// Reads all fields, and nothing may follow. A value that is none of its field's leaves the field as it is.
-fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<()> {
-    let len = input.array()?;
-    for _ in 0..len / 2 {
-        let (id, value) = (input.u16(), input.value());
-        if input.failed() {
-            return None;
-        }
-        if let Some(index) = T::index(id).filter(|&index| field::<T>(index).is_some()) {
-            let _ = settings.decode(index, &mut LeafReader::new(value));
-        }
-    }
-    (len % 2 == 0 && input.is_at_end()).then_some(())
+/// Reads all fields, and nothing may follow; whether each of them could be taken.
+fn read<T: Twin>(settings: &mut T, input: &mut LeafReader<'_>) -> Option<bool> {
+    let whole = reflect::take(settings, input).ok()?;
+    input.is_at_end().then_some(whole)
+}
+
+fn bits(version: Version) -> u64 {
+    u64::from(version.epoch()) << 32 | u64::from(version.number())
+}
+
+fn version(input: &mut LeafReader<'_>) -> Version {
+    let bits = input.unsigned();
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
+    Version::new(half(bits >> 32), half(bits))
 }
 
 const fn number_of(ending: Option<Ending>) -> u64 {

@@ -1,6 +1,9 @@
 //! Trials that end in every way, with the power cut before and after each write.
 
+mod ends;
+
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::time::Duration;
 
 use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
@@ -12,6 +15,7 @@ use iot_core::{Instant, Now};
 use proptest::prelude::*;
 
 use super::{Config, Ending, Phase, StageError, Terms};
+use crate::sync::{Code, Version};
 use crate::{FieldId, Twin};
 
 #[derive(Clone, Debug, PartialEq, Twin)]
@@ -292,5 +296,41 @@ proptest! {
         }
         config.input(at(0), &Event::Restored);
         prop_assert!(config.confirmed().accepts(0) && config.current().accepts(0));
+    }
+}
+
+#[test]
+fn what_became_of_a_desire_is_known_after_every_power_cut() {
+    let version = Version::new(3, 7);
+    for well in [true, false] {
+        let (told, untold) = (Cell::new(0), Cell::new(0));
+        let story = |world: &mut World| {
+            world.stage(Terms::health(MINUTE).answering(version));
+            if world.config.phase() == Phase::Applying {
+                assert_eq!(world.config.answer(), Some((version, Code::PENDING)));
+                world.apply(true);
+                if well {
+                    world.config.confirm();
+                } else {
+                    world.config.fail();
+                }
+                world.pump();
+            }
+            world.rest();
+            // A trial that never came to be on record is none; every other one has an end, and keeps it.
+            for _ in 0..2 {
+                let answer = world.config.answer();
+                if let Some(ending) = world.config.ending() {
+                    assert_eq!(answer, Some((version, ending.into())));
+                    told.set(told.get() + 1);
+                } else {
+                    assert_eq!(answer, None);
+                    untold.set(untold.get() + 1);
+                }
+                world.boot();
+            }
+        };
+        with_every_cut(story, |world| assert!(world.config.ending().is_some()));
+        assert!(told.get() > 0 && untold.get() > 0, "{told:?} {untold:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers as values of a field.
 
 use super::float;
-use super::{Bounded, Kind, Leaf, LeafError, LeafReader, LeafWriter, Measure, Ranked};
+use super::{Bounded, HOST, Kind, Leaf, LeafError, LeafReader, LeafWriter, Measure, Ranked};
 
 macro_rules! integer {
     ($($kind:ident $read:ident $write:ident: $($name:ident $bytes:literal)+;)+) => {$($(
@@ -67,7 +67,7 @@ fn signed(input: &mut LeafReader<'_>) -> Result<i64, LeafError> {
 }
 
 macro_rules! float {
-    ($name:ident $kind:ident $bytes:literal $rank:ident $apart:expr) => {
+    ($name:ident $kind:ident $bytes:literal $read:ident $rank:ident $apart:expr) => {
         impl Leaf for $name {
             const KIND: Kind = Kind::$kind;
             const INITIAL: Self = 0.0;
@@ -79,7 +79,10 @@ macro_rules! float {
             #[cfg_attr(not(target_pointer_width = "32"), inline)]
             fn decode(&mut self, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
                 // A whole number is a number too: services in other languages write 21 for 21.0.
-                let value = input.$name().ok_or(LeafError::Kind)?;
+                let value = match input.single() {
+                    Some(value) => value.into(),
+                    None => input.$read().ok_or(LeafError::Kind)?,
+                };
                 if !value.is_finite() {
                     return Err(LeafError::Range);
                 }
@@ -100,7 +103,11 @@ macro_rules! float {
             }
         }
         impl Bounded<$name> for $name {
+            #[cfg_attr(not(target_pointer_width = "32"), inline)]
             fn within(&self, least: &$name, greatest: &$name) -> bool {
+                if HOST {
+                    return least <= self && self <= greatest;
+                }
                 // Not-a-number ranks beyond the infinities.
                 (float::$rank(*least)..=float::$rank(*greatest)).contains(&float::$rank(*self))
             }
@@ -112,5 +119,5 @@ macro_rules! float {
         }
     };
 }
-float!(f32 F32 5 rank float::apart);
-float!(f64 F64 9 rank_wide float::apart_wide);
+float!(f32 F32 5 f32_of_any_form rank float::apart);
+float!(f64 F64 9 f64 rank_wide float::apart_wide);

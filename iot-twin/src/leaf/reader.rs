@@ -9,11 +9,13 @@ const ARRAY: u8 = 4;
 const FALSE: u8 = 7 << 5 | 20;
 const TRUE: u8 = 7 << 5 | 21;
 const NULL: u8 = 7 << 5 | 22;
+/// A list of nothing.
+const EMPTY: u8 = ARRAY << 5;
 /// No value begins with a break (RFC 8949 §3.2.1).
 const NOTHING: u8 = 0xff;
 
 /// Where the commonest encodings are looked for first: a chip has them once, in `head`.
-const HOST: bool = cfg!(not(target_pointer_width = "32"));
+pub(crate) const HOST: bool = cfg!(not(target_pointer_width = "32"));
 
 /// Reads values of stated lengths.
 ///
@@ -67,10 +69,25 @@ impl<'a> LeafReader<'a> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn f32(&mut self) -> Option<f32> {
+        match self.single() {
+            Some(value) => Some(value),
+            None => self.f32_of_any_form(),
+        }
+    }
+
+    /// The next number, if it is at hand in single precision.
+    #[inline]
+    pub(crate) fn single(&mut self) -> Option<f32> {
         if HOST && let [0xfa, a, b, c, d, rest @ ..] = self.rest {
             self.rest = rest;
             return Some(f32::from_be_bytes([*a, *b, *c, *d]));
         }
+        None
+    }
+
+    #[cfg_attr(target_pointer_width = "32", inline)]
+    #[cfg_attr(not(target_pointer_width = "32"), inline(never))]
+    pub(crate) fn f32_of_any_form(&mut self) -> Option<f32> {
         let first = self.head();
         float::single(first, self.argument)
     }
@@ -106,6 +123,17 @@ impl<'a> LeafReader<'a> {
         null
     }
 
+    /// Whether the next value says that there is none, null or an empty list; then it is read.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    pub(crate) fn none(&mut self) -> bool {
+        let none = matches!(self.rest.first(), Some(&(NULL | EMPTY)));
+        if none {
+            self.head();
+        }
+        none
+    }
+
     /// Whether something was not as it had to be.
     #[must_use]
     pub const fn failed(&self) -> bool {
@@ -119,8 +147,7 @@ impl<'a> LeafReader<'a> {
     }
 
     /// The encoding of the next value: a number, a text, a truth value, null, or a list of these.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
-    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    #[inline(never)]
     pub(crate) fn value(&mut self) -> &'a [u8] {
         let start = self.rest;
         let mut items = 1_u32;
@@ -143,12 +170,22 @@ impl<'a> LeafReader<'a> {
         start.get(..len).unwrap_or(&[])
     }
 
+    /// The same as `unsigned`, at hand for the commonest encodings.
+    #[inline]
+    pub(crate) fn u64(&mut self) -> u64 {
+        if HOST && let Some((value, rest)) = short(self.rest) {
+            self.rest = rest;
+            return value.into();
+        }
+        self.unsigned()
+    }
+
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn u32(&mut self) -> u32 {
-        if HOST && let [0x1a, a, b, c, d, rest @ ..] = self.rest {
+        if HOST && let Some((value, rest)) = short(self.rest) {
             self.rest = rest;
-            return u32::from_be_bytes([*a, *b, *c, *d]);
+            return value;
         }
         let value = self.unsigned();
         self.failed |= value > u32::MAX.into();
@@ -158,11 +195,14 @@ impl<'a> LeafReader<'a> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn u16(&mut self) -> u16 {
-        if HOST && let [0x18, number, rest @ ..] = self.rest {
+        if HOST
+            && let Some((value, rest)) = short(self.rest)
+            && let Ok(value) = value.try_into()
+        {
             self.rest = rest;
-            return (*number).into();
+            return value;
         }
-        let value = self.unsigned();
+        let value = self.u32();
         self.failed |= value > u16::MAX.into();
         low(value)
     }
@@ -176,10 +216,21 @@ impl<'a> LeafReader<'a> {
         first & 0x1f
     }
 
-    /// What was read since another reader was here.
-    pub(crate) fn since(&self, start: &Self) -> &'a [u8] {
-        let len = start.rest.len() - self.rest.len();
-        start.rest.get(..len).unwrap_or(&[])
+    /// What is left to read.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on with what was left, after something that was read elsewhere.
+    pub(crate) const fn go_on(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
+    /// What was read since `start` was left.
+    #[inline]
+    pub(crate) fn since(&self, start: &'a [u8]) -> &'a [u8] {
+        let len = start.len() - self.rest.len();
+        start.get(..len).unwrap_or(&[])
     }
 
     pub(crate) const fn require(&mut self, holds: bool) {
@@ -191,8 +242,7 @@ impl<'a> LeafReader<'a> {
     }
 
     /// The first byte of the next head.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
-    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    #[inline(never)]
     pub(crate) fn head(&mut self) -> u8 {
         let Some((&first, rest)) = self.rest.split_first() else {
             self.failed = true;
@@ -248,8 +298,19 @@ impl<'a> LeafReader<'a> {
     }
 }
 
+/// The number in one to five bytes that lies in front, without the detour through `head`, and what follows it.
+#[inline]
+fn short(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    Some(match bytes {
+        [value @ 0..=0x17, rest @ ..] | [0x18, value, rest @ ..] => ((*value).into(), rest),
+        [0x19, a, b, rest @ ..] => (u16::from_be_bytes([*a, *b]).into(), rest),
+        [0x1a, a, b, c, d, rest @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]), rest),
+        _ => return None,
+    })
+}
+
 /// The low bits of a number.
-fn low<N: TryFrom<u64> + Default>(value: u64) -> N {
+fn low<V, N: TryFrom<V> + Default>(value: V) -> N {
     N::try_from(value).unwrap_or_default()
 }
 

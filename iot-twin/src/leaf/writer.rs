@@ -1,5 +1,7 @@
 //! Values as deterministic CBOR (RFC 8949 §4.2.1), written one after the other into a buffer.
 
+use super::HOST;
+
 const UNSIGNED: u8 = 0 << 5;
 const NEGATIVE: u8 = 1 << 5;
 const TEXT: u8 = 3 << 5;
@@ -38,6 +40,7 @@ impl<'b> LeafWriter<'b> {
     }
 
     /// Writes that there is no value.
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn null(&mut self) {
         self.raw(&[NULL]);
     }
@@ -48,6 +51,7 @@ impl<'b> LeafWriter<'b> {
     }
 
     /// Writes a whole number without a sign.
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn unsigned(&mut self, value: u64) {
         self.head(UNSIGNED, value);
     }
@@ -63,9 +67,10 @@ impl<'b> LeafWriter<'b> {
     }
 
     /// Writes a number in single precision.
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn f32(&mut self, value: f32) {
         let [a, b, c, d] = value.to_bits().to_be_bytes();
-        self.raw(&[SINGLE, a, b, c, d]);
+        self.put(&[SINGLE, a, b, c, d]);
     }
 
     /// Writes a number in single precision if that keeps its value, else in double precision.
@@ -93,10 +98,58 @@ impl<'b> LeafWriter<'b> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn raw(&mut self, bytes: &[u8]) {
+        if HOST {
+            return self.put(bytes);
+        }
         let room = self.buffer.get_mut(self.used..).unwrap_or(&mut []);
         // Byte by byte: most are one to nine, and a chip's memcpy alone takes 300 bytes.
         for (place, byte) in room.iter_mut().zip(bytes) {
             *place = *byte;
+        }
+        self.used = self.used.saturating_add(bytes.len());
+    }
+
+    /// The head of a number below 2^32 or of a list, where there is room for the longest.
+    #[inline]
+    fn short(&mut self, major: u8, argument: u64) -> bool {
+        let room = self.buffer.get_mut(self.used..);
+        let Some([first, more @ ..]) = room.and_then(<[u8]>::first_chunk_mut::<5>) else {
+            return false;
+        };
+        let bytes = argument.to_be_bytes();
+        let [_, _, _, _, a, b, c, low] = bytes;
+        let (info, len) = match argument {
+            0..24 => (low, 1),
+            24..0x100 => {
+                let [place, ..] = more;
+                *place = low;
+                (24, 2)
+            }
+            0x100..0x1_0000 => {
+                let [high, place, ..] = more;
+                (*high, *place) = (c, low);
+                (25, 3)
+            }
+            0x1_0000..0x1_0000_0000 => {
+                *more = [a, b, c, low];
+                (26, 5)
+            }
+            _ => return false,
+        };
+        *first = major | info;
+        self.used += len;
+        true
+    }
+
+    /// The same as `raw` for so few bytes that they are known when it is compiled.
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if !HOST {
+            return self.raw(bytes);
+        }
+        let room = self.buffer.get_mut(self.used..).unwrap_or(&mut []);
+        if let Some(place) = room.get_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
         }
         self.used = self.used.saturating_add(bytes.len());
     }
@@ -135,9 +188,15 @@ impl<'b> LeafWriter<'b> {
         }
     }
 
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
-    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    #[inline]
     fn head(&mut self, major: u8, argument: u64) {
+        if !(HOST && self.short(major, argument)) {
+            self.long(major, argument);
+        }
+    }
+
+    #[inline(never)]
+    fn long(&mut self, major: u8, argument: u64) {
         let bytes = argument.to_be_bytes();
         let [.., low] = bytes;
         let (info, skip) = match argument {

@@ -9,11 +9,11 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
 use core::future::{Future, ready};
-use core::task::{Poll, Waker};
+use core::task::Poll;
 
-use self::log::Log;
+use self::log::{Log, Logged};
 use self::shard::{SHARDS, Shards};
-use super::change::{Change, CommitError, Committed, Limits, Stored, twice};
+use super::change::{Change, CommitError, Committed, Limits, Revision, Stored, twice};
 use super::key::TwinKey;
 use super::query::Query;
 use super::watch::{Cursor, Event, Watch};
@@ -71,26 +71,36 @@ impl Memory {
         self
     }
 
-    fn make(&self, changes: &[Change]) -> Result<Committed, CommitError<Infallible>> {
+    fn make(&self, mut changes: Vec<Change>) -> Result<Committed, CommitError<Infallible>> {
         if changes.len() > BATCH {
             return Err(CommitError::TooMany { limit: BATCH });
         }
-        if let Some(index) = twice(changes) {
+        if let Some(index) = twice(&changes) {
             return Err(CommitError::Twice { index });
         }
-        let mut guards = self.shards.lock(changes);
-        for (index, change) in (0..).zip(changes) {
+        if changes.len() == 1
+            && let Some(change) = changes.pop()
+        {
+            let (appended, replaced) = self.shards.change(change, &self.log, self.history)?;
+            drop(replaced);
+            return Ok(appended.finish());
+        }
+        let mut guards = self.shards.lock(&changes);
+        for (index, change) in (0..).zip(&changes) {
             let found = guards.revision(&change.key);
             if !change.expect.is_met(found) {
                 return Err(CommitError::Conflict { index, found });
             }
         }
-        let (committed, wakers) = self.log.append(changes, |key, change| {
-            guards.apply(key, change, self.history);
-        });
+        let appended = self.log.append(changes.iter().map(Logged::of));
+        let numbers = appended.committed.first.get()..;
+        let made = changes.into_iter().zip(numbers.map(Revision::new));
+        let replaced: Vec<_> = made
+            .map(|(change, revision)| guards.apply(change, revision, self.history))
+            .collect();
         drop(guards);
-        wakers.into_iter().for_each(Waker::wake);
-        Ok(committed)
+        drop(replaced);
+        Ok(appended.finish())
     }
 
     fn scan(&self, query: &Query, after: Option<&TwinKey>, limit: usize) -> Page {
@@ -149,7 +159,7 @@ impl Store for Memory {
         &self,
         changes: Vec<Change>,
     ) -> impl Future<Output = Result<Committed, CommitError<Infallible>>> + Send {
-        ready(self.make(&changes))
+        ready(self.make(changes))
     }
 
     fn page(

@@ -25,7 +25,7 @@ use crate::value::Value;
 /// use iot_twin::{FieldId, TwinService};
 ///
 /// let mut twin = TwinService::new();
-/// twin.set_field(FieldId::new(3), 21.5);
+/// twin.set_field(FieldId::new(3), 21.5)?;
 /// let mut draft = Draft::of(&twin);
 /// draft.set_label("site", "north").unwrap();
 /// let (record, key) = (draft.finish().unwrap(), "acme/boiler-7".parse().unwrap());
@@ -34,7 +34,7 @@ use crate::value::Value;
 /// let query = Query::new(acme, Selector::parse("site == 'north' && desired.3 == '21.5'")?);
 /// assert!(query.matches(&key, &record));
 /// assert!(!query.and(Half::Desired, "3", Is::Above(22.0)).matches(&key, &record));
-/// # Ok::<(), iot_twin::iot_core::fleet::SelectorError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
@@ -124,7 +124,7 @@ impl Query {
 impl Is {
     fn holds(&self, value: Option<&Value>) -> bool {
         match self {
-            Self::Equal(wanted) => value.is_some_and(|value| is_equal(value, wanted)),
+            Self::Equal(wanted) => value.is_some_and(|value| value.is_same(wanted)),
             Self::Above(limit) => value
                 .and_then(Value::as_f64)
                 .is_some_and(|value| value > *limit),
@@ -135,16 +135,6 @@ impl Is {
             Self::Absent => value.is_none(),
         }
     }
-}
-
-fn is_equal(one: &Value, two: &Value) -> bool {
-    one == two
-        || match (one, two) {
-            (Value::Int(_), Value::Float(_)) | (Value::Float(_), Value::Int(_)) => {
-                one.as_f64() == two.as_f64()
-            }
-            _ => false,
-        }
 }
 
 /// A record as a selector sees it. Values are read only when they are asked for.

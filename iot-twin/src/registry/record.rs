@@ -50,7 +50,7 @@ impl Half {
 /// use iot_twin::{FieldId, TwinService, Value};
 ///
 /// let mut twin = TwinService::new();
-/// twin.set_field(FieldId::new(3), 21.5);
+/// twin.set_field(FieldId::new(3), 21.5)?;
 /// let mut draft = Draft::of(&twin);
 /// draft.set_label("site", "north")?;
 /// let record = draft.finish()?;
@@ -58,7 +58,7 @@ impl Half {
 /// assert_eq!(record.label("site"), Some("north"));
 /// assert_eq!(record.value(Half::Desired, "3"), Some(Value::from(21.5)));
 /// assert_eq!(Record::from_cbor(record.as_cbor())?, record);
-/// # Ok::<(), iot_twin::registry::RecordError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Eq, PartialEq)]
 pub struct Record(Arc<[u8]>);

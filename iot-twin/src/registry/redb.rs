@@ -3,6 +3,8 @@
 mod format;
 mod queue;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use alloc::boxed::Box;
@@ -11,13 +13,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
+use core::panic::AssertUnwindSafe;
 use core::task::{Context, Poll, Waker};
 use std::io::ErrorKind;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use ::redb::{Database, ReadableTable};
+use ::redb::{Database, DatabaseError, ReadableTable};
 use futures::channel::oneshot::{self, Receiver};
 use futures::future::FutureExt as _;
 
@@ -62,8 +66,8 @@ pub enum RedbError {
     /// Too many calls wait already.
     #[error("too many calls wait for the file: try again")]
     Busy,
-    /// The store was dropped meanwhile.
-    #[error("the store was closed")]
+    /// The store was dropped meanwhile, or takes no more changes because its file is damaged.
+    #[error("the store was closed: open it again, and restore an undamaged copy if that fails")]
     Closed,
     /// Another process, or another store of this one, has the file open.
     #[error("the file is open already: close it there")]
@@ -159,7 +163,7 @@ impl Shared {
         let (reply, answer) = oneshot::channel();
         let job: reader::Job = Box::new(move |database| {
             // Who does not wait any more wants no answer.
-            let _ = reply.send(read(database));
+            let _ = reply.send(guarded(|| read(database)));
         });
         self.reads.push(job)?;
         Ok(answer)
@@ -195,14 +199,15 @@ impl Redb {
     ///
     /// [`RedbError`]; the file is as it was.
     pub fn open_with(path: impl AsRef<Path>, limits: Limits) -> Result<Self, RedbError> {
-        let database = Arc::new(Database::create(path).map_err(RedbError::from_any)?);
-        let mut state = state_of(&database)?.unwrap_or(State {
-            head: 0,
-            floor: 1,
-            ..State::default()
-        });
-        state.openings.open(state.head);
-        begin(&database, &state)?;
+        Self::over(|| Database::create(path.as_ref()), limits)
+    }
+
+    fn over(
+        create: impl FnOnce() -> Result<Database, DatabaseError>,
+        limits: Limits,
+    ) -> Result<Self, RedbError> {
+        let (database, state) = guarded(|| open(create().map_err(RedbError::from_any)?))?;
+        let database = Arc::new(database);
         let shared = Arc::new(Shared {
             writes: Queue::new(),
             reads: Queue::new(),
@@ -422,6 +427,22 @@ impl fmt::Debug for RedbWatch {
             .field("place", &self.place)
             .finish_non_exhaustive()
     }
+}
+
+/// The database panics on some damaged files: that is an error here, and no end of a thread that others wait for.
+fn guarded<T>(work: impl FnOnce() -> Result<T, RedbError>) -> Result<T, RedbError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(RedbError::Corrupt))
+}
+
+fn open(database: Database) -> Result<(Database, State), RedbError> {
+    let mut state = state_of(&database)?.unwrap_or(State {
+        head: 0,
+        floor: 1,
+        ..State::default()
+    });
+    state.openings.open(state.head);
+    begin(&database, &state)?;
+    Ok((database, state))
 }
 
 /// What a file says of itself; `None` when it is new.

@@ -16,7 +16,8 @@ use iot_core::engine::{Done, Event, RecordKey, RecordRange, Step};
 use iot_core::{Channel, Engine, Instant, Now};
 
 use super::slot::{Code, Slot, SubTwin, Version};
-use crate::reflect::{Desired, Twin, field};
+use super::wire;
+use crate::reflect::{Desired, Twin};
 use state::{Issued, State};
 
 /// How long a device waits before it repeats itself.
@@ -34,10 +35,13 @@ impl Timing {
     /// 5 s for an answer, 15 min between checks.
     pub const DEFAULT: Self = Self::new(Duration::from_secs(5), Duration::from_secs(900));
 
-    /// States both spans.
+    /// States both spans; each is at least a millisecond, or a device would do nothing but send.
     #[must_use]
     pub const fn new(resend: Duration, digest: Duration) -> Self {
-        Self { resend, digest }
+        Self {
+            resend: at_least(resend),
+            digest: at_least(digest),
+        }
     }
 }
 
@@ -62,6 +66,9 @@ impl<D> Deref for Change<D> {
 }
 
 /// A device's twin: an [`Engine`] for [`Channel::Twin`].
+///
+/// While its storage refuses what must become durable, it says nothing at all, for nothing of that may be told: to its
+/// service it is a device that is away.
 ///
 /// `PENDING` is how many desired fields are taken from one message; more than that are asked for again. Give the driver a buffer of at least [`BUFFER_BYTES`](Self::BUFFER_BYTES). Its records are keyed from
 /// [`RECORDS`](Self::RECORDS) on, one for each desired field and one for itself.
@@ -116,6 +123,26 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
     }
 
+    /// A twin that begins with the values of `model`, and has its fields: for one whose fields are known at run time
+    /// only, such as a [`Dynamic`](crate::dynamic::Dynamic).
+    #[must_use]
+    pub fn of(model: T) -> Self {
+        const { assert!(PENDING > 0, "a twin takes at least one field of a message") };
+        Self {
+            told: model.blank(),
+            desired: model.blank(),
+            slots: model.blank_slots(),
+            actual: model,
+            state: State::new(Self::RECORDS),
+        }
+    }
+
+    /// [`BUFFER_BYTES`](Self::BUFFER_BYTES) for the fields of this twin, which may be known at run time only.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> usize {
+        storage::buffer_bytes(&self.actual.fields())
+    }
+
     /// Keeps its records from `first` on; for a second twin in one node.
     #[must_use]
     pub const fn with_records(mut self, first: RecordKey) -> Self {
@@ -151,19 +178,29 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// What the service desires and the application has not answered for; also after every boot.
     ///
-    /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version.
+    /// It is durable here. It stays until [`acknowledge`](Self::acknowledge) is called with its version, which
+    /// answers for what was shown here last: what is offered again afterwards, because it was edited at the device or
+    /// [released](Self::release), stays to be answered for.
+    /// Set only what differs from [`state`](Self::state): right after a boot a field that is not desired shows what was on
+    /// record, which somebody's hand may have changed since.
     #[must_use]
-    pub fn changed(&self) -> Option<Change<T::Desired>> {
+    pub fn changed(&mut self) -> Option<Change<T::Desired>> {
         let mut offered = None;
-        for slot in self.slots().filter(|slot| slot.is_offered()) {
+        for slot in self
+            .slots
+            .as_mut()
+            .iter_mut()
+            .filter(|slot| slot.is_offered())
+        {
+            slot.shown = true;
             offered = offered.max(Some(slot.stamp));
         }
         let version = offered?;
-        let mut view = T::INITIAL;
+        let mut view = self.actual.blank();
         for (index, slot) in (0..).zip(self.slots()) {
             let wanted = slot.held
                 && !slot.unsaved
-                && (slot.code.is_pending() || (!is_edited::<T>(index) && slot.code.is_applied()));
+                && (slot.code.is_pending() || (!self.is_edited(index) && slot.code.is_applied()));
             view.copy(index, if wanted { &self.desired } else { &self.actual });
         }
         Some(Change {
@@ -179,13 +216,14 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// that the service has desired anew in the meantime stay unanswered.
     pub fn acknowledge(&mut self, version: Version, answer: impl Into<Code>) {
         let answer = answer.into();
-        for index in 0..T::COUNT {
+        for index in 0..self.slots.as_ref().len() {
+            let edited = self.is_edited(index);
             let Some(slot) = self.slots.as_mut().get_mut(index) else {
                 continue;
             };
-            let asked = slot.offered || slot.code.is_pending();
-            // What is not durable yet was not shown.
-            if slot.stamp > version || slot.unsaved || !asked {
+            // The same "not yet" again is no answer.
+            let asked = slot.offered || (slot.code.is_pending() && !answer.is_pending());
+            if slot.stamp > version || !slot.shown || !asked {
                 continue;
             }
             slot.offered = false;
@@ -193,7 +231,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
                 continue;
             }
             slot.code = answer;
-            if answer.is_applied() && slot.held && is_edited::<T>(index) {
+            if answer.is_applied() && slot.held && edited {
                 slot.known = true;
                 self.actual.copy(index, &self.desired);
             }
@@ -201,17 +239,25 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         }
     }
 
+    /// Whether [`changed`](Self::changed) has something to show.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.slots().any(Slot::is_offered)
+    }
+
     /// Gives up every edit that overrides what is desired: the service's values are offered again.
     ///
     /// That is how a field with [`LocalSticky`](crate::schema::LocalEdit::LocalSticky) gets back under the service.
     /// It is durable before it is reported.
     pub fn release(&mut self) {
-        for index in 0..T::COUNT {
+        for index in 0..self.slots.as_ref().len() {
             if let Some(slot) = self.slots.as_mut().get_mut(index)
-                && slot.held
-                && slot.is_overridden()
+                && core::mem::take(&mut slot.edited)
             {
-                slot.offer();
+                slot.unsaved = true;
+                if slot.held {
+                    slot.offer();
+                }
                 self.state.touch();
                 self.tell_field(index);
             }
@@ -234,6 +280,14 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         self.slots.as_ref().iter()
     }
 
+    /// Whether a change of a field at the device is an edit, not a measurement.
+    fn is_edited(&self, index: usize) -> bool {
+        let fields = self.actual.fields();
+        fields
+            .get(index)
+            .is_some_and(crate::schema::Field::is_edited)
+    }
+
     fn slot(&mut self, index: usize) -> Option<&mut Slot> {
         self.slots.as_mut().get_mut(index)
     }
@@ -243,8 +297,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn tell_field(&mut self, index: usize) {
         self.told.copy(index, &self.actual);
-        if let Some(field) = field::<T>(index) {
-            self.state.tell(self.slots.as_mut(), index, field.id);
+        if let Some(field) = self.actual.fields().get(index) {
+            let factor = wire::factor(field.id);
+            self.state.tell(self.slots.as_mut(), index, factor);
         }
     }
 }
@@ -345,7 +400,10 @@ impl<T: Twin, const PENDING: usize> defmt::Format for TwinDevice<T, PENDING> {
     }
 }
 
-/// Whether a change of a field at the device is an edit, not a measurement.
-fn is_edited<T: Twin>(index: usize) -> bool {
-    field::<T>(index).is_some_and(crate::schema::Field::is_edited)
+const fn at_least(span: Duration) -> Duration {
+    if span.as_millis() == 0 {
+        Duration::from_millis(1)
+    } else {
+        span
+    }
 }

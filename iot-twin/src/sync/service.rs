@@ -23,6 +23,7 @@ use iot_core::{Channel, DeviceId, Engine, Instant, Message, Now, Peer, TenantId}
 
 use super::device::Timing;
 use super::slot::{Code, SubTwin, Version};
+use super::wire;
 use crate::reflect::Twin;
 use crate::schema::{FieldId, Schema};
 use crate::value::{Limits, Value};
@@ -39,6 +40,9 @@ pub use watch::{Cursor, Notice, SubscribeError, SubscriptionId, Subscriptions};
 /// processes (see [`with_store`](Self::with_store)). Without that, desire what should be the case again, and it
 /// catches up with the device (in a new epoch, which it opens by itself). A value that the device already holds is
 /// then no new intent there.
+///
+/// Of reported fields that its schema does not know it keeps 32 KiB, so that no device can fill a service's memory; what
+/// finds no room is left out.
 ///
 /// ```
 /// # #[cfg(feature = "derive")] {
@@ -81,6 +85,10 @@ pub struct TwinService {
     /// Up to where every report is in, and from where on they were made after the device's last restart.
     taken: u64,
     floor: u64,
+    /// The same as far as it is stored; only where there is a store.
+    kept: u64,
+    /// Whether reports were left out because there were too many fields that the schema does not know.
+    crowded: bool,
 
     tell: bool,
     want: bool,
@@ -96,13 +104,23 @@ pub struct TwinService {
 #[derive(Clone)]
 struct Wish {
     version: u32,
-    /// The newest version that is on record and that this one, which is not, takes the place of; 0 for none.
-    replaced: u32,
-    value: Value,
+    hidden: Hidden,
+    /// Null when the field shall have no value; nothing when the desire was withdrawn.
+    value: Option<Value>,
     encoded: Vec<u8>,
     answer: Option<Code>,
     stated: Mark,
     answered: Mark,
+}
+
+/// Which version of a field that is on record a newer one hides, as long as that is not on record itself.
+#[derive(Clone, Copy, Default)]
+struct Hidden {
+    /// It is one of these, both included; 0 when there is none.
+    from: u32,
+    upto: u32,
+    /// The lowest version of the field above it.
+    next: u32,
 }
 
 /// A reported field.
@@ -173,6 +191,8 @@ impl TwinService {
             reported: BTreeMap::new(),
             taken: 0,
             floor: 0,
+            kept: 0,
+            crowded: false,
             tell: false,
             want: false,
             asked: 0,
@@ -200,7 +220,7 @@ impl TwinService {
     /// Starts in an epoch; without it, in the first.
     ///
     /// Give each life of a service a higher one than the last: a count of restarts, or the seconds since 1970 at
-    /// its start. Without that, an old message that crosses a restart can make the device skip a desired value
+    /// its start. A device follows at once to any below `0xf000_0000`, and above a few at a time. Without that, an old message that crosses a restart can make the device skip a desired value
     /// until the next exchange of digests.
     #[must_use]
     pub const fn in_epoch(mut self, epoch: u32) -> Self {
@@ -223,11 +243,11 @@ impl TwinService {
     }
 
     /// Gives a field its next version, if the value is news.
-    pub(super) fn wish(&mut self, id: FieldId, value: Value) {
-        let encoded = value.to_cbor();
+    pub(super) fn wish(&mut self, id: FieldId, value: Option<Value>) {
+        let encoded = said(value.as_ref());
         let known = self.desired.get(&id);
         // The desire for a field that nobody desires cannot be withdrawn: its tombstone may have been dropped.
-        let is_old = known.map_or(value.is_null(), |wish| {
+        let is_old = known.map_or(value.is_none(), |wish| {
             wish.encoded == encoded && wish.is_open()
         });
         if is_old {
@@ -236,19 +256,21 @@ impl TwinService {
         if self.version == u32::MAX {
             self.open_epoch(self.epoch);
         }
-        self.version += 1;
-        let recorded = self.stored.map_or(u32::MAX, Version::number);
+        // Only a state that nobody came to, but made up, has no version left in its last epoch.
+        let Some(version) = self.version.checked_add(1) else {
+            return;
+        };
+        self.version = version;
+        let recorded = self.recorded().unwrap_or(0);
         let before = self.desired.get(&id);
-        let replaced = before.map_or(0, |wish| {
-            if wish.version <= recorded {
-                wish.version
-            } else {
-                wish.replaced
-            }
-        });
+        let hidden = match before {
+            Some(wish) if wish.version > recorded => wish.hidden,
+            Some(wish) => Hidden::of(wish.version, self.version),
+            None => Hidden::of(0, self.version),
+        };
         let mut wish = Wish {
             version: self.version,
-            replaced,
+            hidden,
             value,
             encoded,
             answer: None,
@@ -259,6 +281,24 @@ impl TwinService {
         self.desired.insert(id, wish);
         self.tell = true;
         self.doublings = 0;
+    }
+}
+
+impl Hidden {
+    const fn of(version: u32, next: u32) -> Self {
+        Self {
+            from: version,
+            upto: version,
+            next,
+        }
+    }
+
+    /// Everything up to a version is on record, but not what hides it.
+    fn record(&mut self, recorded: u32) {
+        if self.next <= recorded {
+            (self.from, self.upto) = (self.next, recorded);
+            self.next = recorded.saturating_add(1);
+        }
     }
 }
 
@@ -278,8 +318,8 @@ impl Engine for TwinService {
         match event {
             Event::Message(message) if message.channel == Channel::Twin => {
                 let ours = match (&self.peer, message.peer) {
-                    (Some((tenant, device)), Some(peer)) => peer == Peer::new(tenant, device),
-                    _ => true,
+                    (None, _) => true,
+                    (Some((tenant, device)), peer) => peer == Some(Peer::new(tenant, device)),
                 };
                 if ours {
                     self.report(message.payload);
@@ -326,7 +366,7 @@ impl Engine for TwinService {
                 self.sent = self.sent.max(to);
                 self.tell = self.has_more();
                 if self.limit().is_some_and(|limit| self.contiguous < limit) || self.want {
-                    let wait = self.timing.resend * (1 << self.doublings);
+                    let wait = self.timing.resend.saturating_mul(1 << self.doublings);
                     self.resend_at = Some(now.instant + wait);
                     self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
                 }
@@ -345,6 +385,15 @@ impl Engine for TwinService {
 impl Default for TwinService {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What is said of a desire.
+fn said(value: Option<&Value>) -> Vec<u8> {
+    match value {
+        None => [wire::NULL].into(),
+        Some(Value::Null) => [wire::NONE].into(),
+        Some(value) => value.to_cbor(),
     }
 }
 

@@ -70,6 +70,8 @@ pub struct World<T: Twin, const PENDING: usize> {
     device: TwinDevice<T, PENDING>,
     service: TwinService,
     records: MemoryRecords,
+    /// What the device had on record once.
+    image: Option<MemoryRecords>,
     down: Vec<Vec<u8>>,
     up: Vec<Vec<u8>>,
     faults: Faults,
@@ -93,6 +95,8 @@ pub struct Counts {
     pub cuts: u64,
     /// Times that the device lost its records.
     pub wipes: u64,
+    /// Times that the device came back with older records.
+    pub rolled_back: u64,
     /// Messages lost.
     pub lost: u64,
     /// Messages repeated.
@@ -115,6 +119,8 @@ struct Known {
     /// Which life of the service used each epoch first, and which it is now.
     epochs: BTreeMap<u32, u64>,
     life: u64,
+    /// What the store of a service that has one holds.
+    store: Option<TwinState>,
 }
 
 impl<T: Twin, const PENDING: usize> World<T, PENDING> {
@@ -139,6 +145,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
             backup: service.snapshot(),
             service,
             records: MemoryRecords::new(),
+            image: None,
             down: Vec::new(),
             up: Vec::new(),
             faults: Faults::NONE,
@@ -176,9 +183,17 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         self.known.life += 1;
     }
 
-    /// Puts the service's twin in another process: the same twin, gone on from the newest state in the store.
+    /// Puts the service's twin in another process: the same twin, gone on from a state in the store.
+    ///
+    /// It need not be the newest one: who is late must do no harm.
     pub fn move_service(&mut self, service: TwinService) {
         self.service = service;
+    }
+
+    /// States what the store holds now, for services that have one: from now on the device's claims are held against
+    /// that, and not against what the process in this world believes.
+    pub fn record(&mut self, state: &TwinState) {
+        self.known.store = Some(state.clone());
     }
 
     /// What both sides take for the time.

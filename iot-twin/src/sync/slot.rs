@@ -193,6 +193,10 @@ pub struct Slot {
     pub(crate) known: bool,
     /// Whether the application has yet to answer for it.
     pub(crate) offered: bool,
+    /// Whether it was shown to the application since it was last offered.
+    pub(crate) shown: bool,
+    /// Whether an edit stands against what is desired; a desire that was refused does not end that.
+    pub(crate) edited: bool,
     /// Whether it must be written to storage.
     pub(crate) unsaved: bool,
 }
@@ -209,6 +213,8 @@ impl Slot {
         held: false,
         known: false,
         offered: false,
+        shown: false,
+        edited: false,
         unsaved: false,
     };
 

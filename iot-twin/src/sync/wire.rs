@@ -4,19 +4,31 @@
 pub(super) mod service;
 
 use super::slot::{Code, SubTwin, Version};
-use crate::leaf::{LeafReader, LeafWriter};
+use crate::leaf::{HOST, LeafReader, LeafWriter};
 use crate::schema::FieldId;
 
 /// The format this crate speaks.
 const FORMAT: u8 = 1;
-/// Reported versions stay below, so that a hostile number cannot exhaust them.
+/// Reported versions stay below.
 pub(super) const VERSION_LIMIT: u64 = 1 << 62;
+/// So far above what is known a version may be: more than a device ever reports. Then one hostile number, or one
+/// that a fault made, cannot exhaust them.
+pub(super) const VERSION_LEAP: u64 = 1 << 40;
+/// Epochs up to here may follow on any other, such as the seconds since 1970; above, a few at a time, for the same
+/// reason.
+const EPOCH_LEAPS: u32 = 0xf000_0000;
+const EPOCH_LEAP: u32 = 1 << 16;
 /// The most fields of one message: its count is one byte, which can be filled in at the end.
 pub(super) const MAX_FIELDS: u8 = 23;
 
 const ARRAY: u8 = 0x80;
-/// The encoding of null.
+/// How a desired field begins.
+const LEAF: u8 = ARRAY | 3;
+/// Withdraws a desire: null.
 pub(super) const NULL: u8 = 0xf6;
+/// Is desired of a field that shall have no value: an empty list.
+#[cfg(feature = "alloc")]
+pub(super) const NONE: u8 = ARRAY;
 const DELTA: u8 = 0;
 const REPORT: u8 = 1;
 
@@ -49,7 +61,8 @@ pub(super) struct Digests {
     pub(super) reported: u32,
 }
 
-/// The head of a desired field as it arrived; its value follows, or null, which withdraws the desire.
+/// The head of a desired field as it arrived; its value follows, or null, which withdraws the desire; that
+/// the field shall have no value is an empty list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DesiredLeaf {
     pub(super) id: u16,
@@ -78,23 +91,56 @@ impl Delta {
 impl DesiredLeaf {
     #[inline]
     pub(super) fn read(input: &mut LeafReader<'_>) -> Self {
+        if HOST && let Some((leaf, rest)) = Self::short(input.rest()) {
+            input.go_on(rest);
+            return leaf;
+        }
+        Self::read_any(input)
+    }
+
+    #[cfg_attr(target_pointer_width = "32", inline)]
+    #[cfg_attr(not(target_pointer_width = "32"), inline(never))]
+    fn read_any(input: &mut LeafReader<'_>) -> Self {
         let len = input.fields();
-        input.require(len == 3);
+        input.require(len == LEAF & 0x1f);
         Self {
             id: input.u16(),
             number: input.u32(),
         }
     }
+
+    /// In the commonest forms, with what follows it.
+    #[inline]
+    fn short(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (id, rest) = match bytes {
+            [LEAF, id @ 0..=0x17, rest @ ..] | [LEAF, 0x18, id, rest @ ..] => ((*id).into(), rest),
+            [LEAF, 0x19, a, b, rest @ ..] => (u16::from_be_bytes([*a, *b]), rest),
+            _ => return None,
+        };
+        let (number, len) = match rest.first_chunk()? {
+            [0x1a, a, b, c, d] => (u32::from_be_bytes([*a, *b, *c, *d]), 5),
+            [0x19, a, b, ..] => (u16::from_be_bytes([*a, *b]).into(), 3),
+            [0x18, number, ..] => ((*number).into(), 2),
+            [number @ 0..=0x17, ..] => ((*number).into(), 1),
+            _ => return None,
+        };
+        Some((Self { id, number }, rest.get(len..)?))
+    }
+}
+
+/// Whether an epoch may follow on another one.
+pub(super) const fn may_follow(epoch: u32, on: u32) -> bool {
+    epoch < EPOCH_LEAPS || epoch.saturating_sub(on) <= EPOCH_LEAP
 }
 
 /// A desired value's share of the digest; none when it was withdrawn, so that a service may forget that it was.
 #[cfg_attr(target_pointer_width = "32", inline(never))]
 #[cfg_attr(not(target_pointer_width = "32"), inline)]
-pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
+pub(super) fn check(factor: u32, version: Version, value: &[u8]) -> u32 {
     if value == [NULL] {
         return 0;
     }
-    let start = factor(id)
+    let start = factor
         .wrapping_add(version.epoch().wrapping_mul(0x85eb_ca6b))
         .wrapping_add(version.number().wrapping_mul(0xc2b2_ae35));
     let (words, rest) = value.as_chunks();
@@ -110,12 +156,12 @@ pub(super) fn check(id: FieldId, version: Version, value: &[u8]) -> u32 {
     clippy::cast_possible_truncation,
     reason = "what is above the digest's 32 bits falls off in the product too"
 )]
-pub(super) const fn share(id: FieldId, versions: u64) -> u32 {
-    factor(id).wrapping_mul(versions as u32)
+pub(super) const fn share(factor: u32, versions: u64) -> u32 {
+    factor.wrapping_mul(versions as u32)
 }
 
 /// An odd number for each field, as little alike as they can be.
-const fn factor(id: FieldId) -> u32 {
+pub(super) const fn factor(id: FieldId) -> u32 {
     let number = (id.get() as u32 + 1).wrapping_mul(0x9e37_79b1);
     (number ^ number >> 15).wrapping_mul(0x85eb_ca6b) | 1
 }
@@ -129,7 +175,7 @@ const fn mix(hash: u32, word: u32) -> u32 {
 #[cfg_attr(target_pointer_width = "32", inline(never))]
 #[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn version(input: &mut LeafReader<'_>) -> u64 {
-    let version = input.unsigned();
+    let version = input.u64();
     input.require(version < VERSION_LIMIT);
     version
 }
@@ -143,6 +189,9 @@ const fn kind(twin: SubTwin, kind: u8) -> u8 {
 #[cfg_attr(target_pointer_width = "32", inline(never))]
 #[cfg_attr(not(target_pointer_width = "32"), inline)]
 fn open(input: &mut LeafReader<'_>, array: u8, kind: u8) {
+    if HOST && let Some(rest) = input.rest().strip_prefix(&[array, FORMAT, kind]) {
+        return input.go_on(rest);
+    }
     for byte in [array, FORMAT, kind] {
         let head = input.head();
         input.require(head == byte);
@@ -209,6 +258,7 @@ impl Fields {
 }
 
 /// Starts a field: `[id, version, …`.
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn open_leaf(out: &mut LeafWriter<'_>, len: u8, id: FieldId, version: u64) {
     out.raw(&[ARRAY | len]);
     out.unsigned(id.get().into());
@@ -216,6 +266,7 @@ pub(super) fn open_leaf(out: &mut LeafWriter<'_>, len: u8, id: FieldId, version:
 }
 
 /// Ends a desired field: `… answered, code]`.
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
 pub(super) fn close_leaf(out: &mut LeafWriter<'_>, answered: u32, code: Code) {
     out.unsigned(answered.into());
     out.unsigned(code.get().into());

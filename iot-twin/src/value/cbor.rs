@@ -5,12 +5,26 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use minicbor::data::{Int, Type};
+use minicbor::data::Type;
 use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
 
 use super::{Budget, LimitError, Limits, Value};
 use crate::leaf::{half_in, narrow};
+
+/// How many lengths of names are looked for one by one.
+const LENGTHS: usize = 8;
+
+const UNSIGNED: u8 = 0 << 5;
+const NEGATIVE: u8 = 1 << 5;
+const BYTES: u8 = 2 << 5;
+const TEXT: u8 = 3 << 5;
+const ARRAY: u8 = 4 << 5;
+const MAP: u8 = 5 << 5;
+const FALSE: u8 = 7 << 5 | 20;
+const NULL: u8 = 7 << 5 | 22;
+const SINGLE: u8 = 7 << 5 | 26;
+const DOUBLE: u8 = 7 << 5 | 27;
 
 /// Why bytes are no value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -40,9 +54,14 @@ impl Value {
     /// Writes it as CBOR: one value has one encoding (RFC 8949 §4.2.1), but no float is shorter than 32 bits.
     #[must_use]
     pub fn to_cbor(&self) -> Vec<u8> {
-        let mut out = Sink(Vec::new());
-        write(self, &mut Encoder::new(&mut out));
-        out.0
+        self.to_cbor_of(0)
+    }
+
+    /// The same, with room for so many bytes from the start.
+    pub(crate) fn to_cbor_of(&self, bytes: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes);
+        put(self, &mut out);
+        out
     }
 
     /// Reads one value.
@@ -75,38 +94,93 @@ impl Write for Sink {
 }
 
 pub(crate) fn write(value: &Value, out: &mut Encoder<&mut Sink>) {
-    let _ = match value {
-        Value::Null => out.null(),
-        Value::Bool(value) => out.bool(*value),
-        Value::Int(number) => out.int(clamp(*number)),
-        Value::Float(number) => match narrow(*number) {
-            Some(number) => out.f32(number),
-            None => out.f64(*number),
-        },
-        Value::Text(text) => out.str(text),
-        Value::Bytes(bytes) => out.bytes(bytes),
-        Value::Array(items) => {
-            let _ = out.array(items.len() as u64);
-            items.iter().for_each(|item| write(item, out));
-            Ok(out)
-        }
-        Value::Map(entries) => {
-            // Sorted as their encodings are: by length first (RFC 8949 §4.2.1).
-            let mut entries: Vec<_> = entries.iter().collect();
-            entries.sort_by(|(one, _), (two, _)| one.len().cmp(&two.len()).then(one.cmp(two)));
-            let _ = out.map(entries.len() as u64);
-            for (name, value) in entries {
-                let _ = out.str(name);
-                write(value, out);
-            }
-            Ok(out)
-        }
-    };
+    put(value, &mut out.writer_mut().0);
 }
 
-fn clamp(number: i128) -> Int {
-    let limit = i128::from(u64::MAX);
-    Int::try_from(number.clamp(-limit - 1, limit)).unwrap_or(Int::from(0_u8))
+fn put(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(NULL),
+        Value::Bool(value) => out.push(FALSE + u8::from(*value)),
+        Value::Int(number) => match u64::try_from(*number) {
+            Ok(number) => head(out, UNSIGNED, number),
+            Err(_) if *number > 0 => head(out, UNSIGNED, u64::MAX),
+            // -1 is 0, -2 is 1 (§3.1): the complement.
+            Err(_) => head(out, NEGATIVE, (!*number).try_into().unwrap_or(u64::MAX)),
+        },
+        Value::Float(number) => match narrow(*number) {
+            Some(number) => {
+                let [a, b, c, d] = number.to_be_bytes();
+                out.extend_from_slice(&[SINGLE, a, b, c, d]);
+            }
+            None => {
+                out.push(DOUBLE);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+        },
+        Value::Text(text) => put_bytes(out, TEXT, text.as_bytes()),
+        Value::Bytes(bytes) => put_bytes(out, BYTES, bytes),
+        Value::Array(items) => {
+            head(out, ARRAY, items.len() as u64);
+            items.iter().for_each(|item| put(item, out));
+        }
+        Value::Map(entries) => {
+            head(out, MAP, entries.len() as u64);
+            put_sorted(entries, out);
+        }
+    }
+}
+
+/// Sorted as their encodings are: by length first (§4.2.1). Names of one length are in the right order already, and most
+/// maps have few lengths: so they are gone through once for each of these.
+fn put_sorted(entries: &BTreeMap<String, Value>, out: &mut Vec<u8>) {
+    let mut next = entries.keys().map(String::len).min();
+    for _ in 0..LENGTHS {
+        let Some(len) = next else { return };
+        next = None;
+        for (name, value) in entries {
+            if name.len() == len {
+                put_entry(name, value, out);
+            } else if name.len() > len && next.is_none_or(|next| name.len() < next) {
+                next = Some(name.len());
+            }
+        }
+    }
+    let Some(len) = next else { return };
+    let mut rest: Vec<_> = entries
+        .iter()
+        .filter(|(name, _)| name.len() >= len)
+        .collect();
+    // Stable: those of one length stay as they are.
+    rest.sort_by_key(|(name, _)| name.len());
+    for (name, value) in rest {
+        put_entry(name, value, out);
+    }
+}
+
+fn put_entry(name: &str, value: &Value, out: &mut Vec<u8>) {
+    put_bytes(out, TEXT, name.as_bytes());
+    put(value, out);
+}
+
+fn put_bytes(out: &mut Vec<u8>, major: u8, bytes: &[u8]) {
+    head(out, major, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// The shortest head of an item.
+fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    let bytes = argument.to_be_bytes();
+    let [.., a, b, c, low] = bytes;
+    match argument {
+        0..24 => out.push(major | low),
+        24..0x100 => out.extend_from_slice(&[major | 24, low]),
+        0x100..0x1_0000 => out.extend_from_slice(&[major | 25, c, low]),
+        0x1_0000..0x1_0000_0000 => out.extend_from_slice(&[major | 26, a, b, c, low]),
+        _ => {
+            out.push(major | 27);
+            out.extend_from_slice(&bytes);
+        }
+    }
 }
 
 /// Reads one value within a budget; what follows it is left.
@@ -203,6 +277,26 @@ mod tests {
     fn names_are_sorted_as_their_encodings() {
         let value = Value::map([("b", 1.into()), ("aa", 2.into())]);
         assert_eq!(value.to_cbor(), b"\xa2\x61b\x01\x62aa\x02");
+    }
+
+    #[test]
+    fn names_of_many_lengths_are_sorted_as_their_encodings() {
+        // Longer ones come first in the map, two of each length.
+        let names: Vec<_> = (1..=20_usize)
+            .flat_map(|len| ["a", "b"].map(|first| first.to_owned() + &"z".repeat(20 - len)))
+            .collect();
+        let value = Value::map(names.iter().map(|name| (name.as_str(), Value::Null)));
+        let mut expected: Vec<_> = names
+            .iter()
+            .map(|name| Value::from(name.as_str()).to_cbor())
+            .collect();
+        expected.sort();
+        let mut whole = alloc::vec![0xb8, 40];
+        for name in expected {
+            whole.extend(name);
+            whole.push(NULL);
+        }
+        assert_eq!(value.to_cbor(), whole);
     }
 
     proptest! {

@@ -1,15 +1,17 @@
 //! What a service does with a registry: updates, desires, restarts.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use futures::FutureExt as _;
 use futures::executor::block_on;
 use iot_twin::iot_core::fleet::Selector;
 use iot_twin::iot_core::{TenantId, Timestamp};
 use iot_twin::registry::{
-    Draft, Event, Expect, Half, Is, Memory, Query, RecordError, Redb, RedbError, Registry, Store,
-    UpdateError, Watch,
+    Draft, Event, Expect, Half, Is, Memory, Query, RecordError, Redb, RedbError, Registry,
+    SaveError, Store, UpdateError, Watch,
 };
-use iot_twin::{Twin, TwinService, Value};
+use iot_twin::{FieldId, Twin, TwinService, Value};
 
 use super::twins::{draft, key, record};
 
@@ -54,7 +56,11 @@ fn the_same_is_desired_of_every_twin_of_a_query_and_only_once() {
     };
     assert_eq!(desire(21.0), Ok(5));
     assert_eq!(desire(21.0), Ok(0));
-    assert!(matches!(desire(45.0), Err(UpdateError::Edit(_))));
+    let refused = desire(45.0).unwrap_err();
+    let named = refused.key.clone().unwrap();
+    assert!([0, 2, 4, 6, 8].map(key).contains(&named), "{named:?}");
+    assert_eq!(refused.changed, 0);
+    assert!(matches!(refused.error, UpdateError::Edit(_)), "{refused}");
     let warm = north().and(Half::Desired, "setpoint", Is::Equal(Value::from(21)));
     assert_eq!(block_on(registry.select(&warm)).unwrap().len(), 5);
     let south = Selector::parse("has(desired.setpoint) && site == 'south'").unwrap();
@@ -62,6 +68,59 @@ fn the_same_is_desired_of_every_twin_of_a_query_and_only_once() {
         block_on(registry.select(&Query::of_every_tenant(south))),
         Ok(vec![])
     );
+}
+
+#[test]
+fn who_is_taken_out_of_a_query_meanwhile_is_left_alone() {
+    let registry = rooms(Memory::new());
+    let moved = AtomicBool::new(false);
+    let north = north();
+    let desired = registry.desire::<Room>(&north, NOW, |room| {
+        room.setpoint = 21.0;
+        if !moved.swap(true, Ordering::SeqCst) {
+            for number in [0, 2, 4] {
+                let south = |found: Option<Draft>| {
+                    let mut draft = found.unwrap();
+                    draft.set_label("site", "south")?;
+                    Ok::<_, RecordError>(Some(draft))
+                };
+                let key = key(number);
+                // A store in memory never waits.
+                let made = registry.update(&key, NOW, south).now_or_never();
+                assert!(made.unwrap().is_ok());
+            }
+        }
+    });
+    assert_eq!(block_on(desired), Ok(2));
+    let warm = Selector::parse("has(desired.setpoint)").unwrap();
+    let warm = block_on(registry.select(&Query::of_every_tenant(warm))).unwrap();
+    let keys: Vec<_> = warm.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [key(6), key(8)]);
+}
+
+#[test]
+fn a_service_that_knows_less_takes_no_name_away() {
+    #[derive(Twin)]
+    struct Newer {
+        #[twin(desired, unit = "Cel", range = 5.0..=30.0)]
+        setpoint: f32,
+        #[twin(reported, unit = "Cel")]
+        temperature: f32,
+        #[twin(desired)]
+        mode: u8,
+    }
+    let registry = Registry::open(Memory::new());
+    let mode = |twin: &mut TwinService| twin.set("mode", 3);
+    block_on(registry.edit(&key(0), NOW, &TwinService::of::<Newer>(), mode)).unwrap();
+    let everyone = Query::of_every_tenant(Selector::parse("has(desired.mode)").unwrap());
+    let with_mode = |half| {
+        let query = everyone.clone().and(half, "mode", Is::Equal(3.into()));
+        block_on(registry.select(&query)).unwrap().len()
+    };
+    assert_eq!(with_mode(Half::Desired), 1);
+    let older = registry.desire::<Room>(&everyone, NOW, |room| room.setpoint = 21.0);
+    assert_eq!(block_on(older), Ok(1));
+    assert_eq!(with_mode(Half::Desired), 1);
 }
 
 #[test]
@@ -89,6 +148,54 @@ fn a_service_goes_on_in_the_same_epoch_from_what_a_file_holds() {
 }
 
 #[test]
+fn a_twin_is_saved_with_its_labels_and_over_nobody_else() {
+    let registry = rooms(Memory::new());
+    let fresh = || TwinService::of::<Room>().with_store();
+    let (mut slow, at_first) = block_on(registry.load(&key(0), fresh())).unwrap();
+    let (mut fast, _) = block_on(registry.load(&key(0), fresh())).unwrap();
+    fast.set("setpoint", 19.0).unwrap();
+    let rests = block_on(registry.save(&key(0), at_first, &fast, NOW)).unwrap();
+    assert_ne!(rests, at_first);
+    slow.set("setpoint", 25.0).unwrap();
+    let late = block_on(registry.save(&key(0), at_first, &slow, NOW));
+    assert_eq!(late, Err(SaveError::Conflict));
+    // What is the same already is no change, and the next one rests on what there is.
+    assert_eq!(
+        block_on(registry.save(&key(0), rests, &fast, NOW)),
+        Ok(rests)
+    );
+    let stored = block_on(registry.read(&key(0))).unwrap().unwrap();
+    assert_eq!(Expect::At(stored.revision), rests);
+    assert_eq!(stored.record.label("site"), Some("north"));
+    let desired = stored.record.value(Half::Desired, "setpoint");
+    assert_eq!(desired, Some(Value::from(19.0)));
+}
+
+#[test]
+fn edits_of_many_writers_all_count() {
+    let registry = Registry::open(Memory::new());
+    let writers = (0..4).map(|_| {
+        let registry = registry.clone();
+        thread::spawn(move || {
+            for _ in 0..50 {
+                let count = |twin: &mut TwinService| {
+                    let before = twin.version().number();
+                    twin.set_field(FieldId::new(0), i64::from(before) + 1)
+                };
+                // Who loses again and again is told, and tries again.
+                while block_on(registry.edit(&key(0), NOW, &TwinService::new(), count)).is_err() {}
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    writers
+        .into_iter()
+        .for_each(|writer| writer.join().unwrap());
+    let (twin, _) = block_on(registry.load(&key(0), TwinService::new())).unwrap();
+    assert_eq!(twin.version().number(), 200);
+}
+
+#[test]
 fn updates_of_many_writers_all_count() {
     let registry = Registry::open(Memory::new());
     let writers: Vec<_> = (0..4)
@@ -100,7 +207,7 @@ fn updates_of_many_writers_all_count() {
                         let before = found.map_or(0, |draft| {
                             let mut fields = draft.state().desired();
                             match fields.next().map(|field| &field.value) {
-                                Some(Value::Int(number)) => u64::try_from(*number).unwrap(),
+                                Some(Some(Value::Int(number))) => u64::try_from(*number).unwrap(),
                                 other => panic!("{other:?}"),
                             }
                         });

@@ -11,6 +11,7 @@ extern crate alloc;
 
 mod bites;
 mod broken;
+mod damaged;
 mod handle;
 mod properties;
 mod suite;

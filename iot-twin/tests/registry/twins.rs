@@ -9,7 +9,7 @@ pub(crate) fn key(number: u64) -> TwinKey {
 
 pub(crate) fn draft(value: u64, labels: &[(&str, &str)]) -> Draft {
     let mut twin = TwinService::new();
-    twin.set_field(FieldId::new(1), value);
+    twin.set_field(FieldId::new(1), value).unwrap();
     let mut draft = Draft::of(&twin);
     for (name, value) in labels {
         draft.set_label(name, value).unwrap();

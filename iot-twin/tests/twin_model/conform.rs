@@ -178,6 +178,15 @@ impl<T: Pair, const ROOM: usize> Real<T, ROOM> {
     fn is(&self, model: &Device, step: &Move) {
         let mut device = self.device.clone();
         device.input(NOW, &Event::Connected { resumed: false });
+        // Since its boot it may not have heard the service, and then tells only that it is there.
+        let greeting = encoded(&Delta {
+            epoch: model.memory.epoch,
+            ..Delta::default()
+        });
+        if model.memory.epoch > 0 {
+            let message = Message::new(Channel::Twin, &greeting);
+            device.input(NOW, &Event::Message(message));
+        }
         let mut buffer = [0; 256];
         let Step::Send(message) = device.step(NOW, &mut buffer) else {
             panic!("it does not report");

@@ -1,6 +1,6 @@
 //! What an edit at the device means for what is desired, and the other way round (rule R9).
 
-use iot_twin::{Twin, TwinService, Value};
+use iot_twin::{FieldId, Twin, TwinService, Value};
 
 use crate::pair::Pair;
 
@@ -152,4 +152,47 @@ fn or_true_stands_if_either_side_states_it() {
     holds(&mut pair, "or", 200, |room| room.or);
     edit(&mut pair, |room| room.or = false);
     holds(&mut pair, "or", 200, |room| room.or);
+}
+
+/// A service by number, or one of another version, desires what the field cannot have.
+fn refused(pair: &mut Pair<Room>, id: u16, name: &str) {
+    pair.service.set_field(FieldId::new(id), "much").unwrap();
+    pair.settle();
+    assert_eq!(pair.code(name), 400);
+    pair.boot();
+    pair.settle();
+}
+
+#[test]
+fn an_edit_still_stands_after_a_desire_that_was_refused() {
+    let mut pair = pair();
+    desire(&mut pair, "sticky", 5_u8);
+    edit(&mut pair, |room| room.sticky = 7);
+    refused(&mut pair, 2, "sticky");
+    desire(&mut pair, "sticky", 5_u8);
+    holds(&mut pair, "sticky", 409, |room| room.sticky == 7);
+
+    desire(&mut pair, "max", 5_u8);
+    edit(&mut pair, |room| room.max = Some(60));
+    refused(&mut pair, 3, "max");
+    desire(&mut pair, "max", 10_u8);
+    holds(&mut pair, "max", 409, |room| room.max == Some(60));
+
+    edit(&mut pair, |room| room.or = true);
+    refused(&mut pair, 4, "or");
+    desire(&mut pair, "or", false);
+    holds(&mut pair, "or", 409, |room| room.or);
+}
+
+#[test]
+fn an_edit_can_be_released_after_a_desire_that_was_refused() {
+    let mut pair = pair();
+    desire(&mut pair, "sticky", 5_u8);
+    edit(&mut pair, |room| room.sticky = 7);
+    refused(&mut pair, 2, "sticky");
+    pair.device.release();
+    pair.settle();
+    pair.boot();
+    desire(&mut pair, "sticky", 6_u8);
+    holds(&mut pair, "sticky", 200, |room| room.sticky == 6);
 }

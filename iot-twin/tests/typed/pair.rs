@@ -89,6 +89,7 @@ impl<T: Twin> Pair<T> {
     }
 
     /// What became of the newest desire for a field.
+    #[allow(dead_code, reason = "not every test that has a pair asks")]
     pub(crate) fn code(&self, name: &str) -> u16 {
         self.service.acknowledgement(name).unwrap().code.get()
     }

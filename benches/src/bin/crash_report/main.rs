@@ -14,6 +14,7 @@
 
 extern crate alloc;
 
+mod boot;
 mod commands;
 #[path = "../../../../iot-core/tests/power/counter.rs"]
 #[allow(dead_code, reason = "the tests use more of it than the report")]
@@ -51,6 +52,9 @@ const ENTRIES: &[&[Entry]] = &[
     &engines::ROTATION_IN_USE,
     engines::TWIN[0],
     engines::TWIN[1],
+    boot::entries::BOOT[0],
+    boot::entries::BOOT[1],
+    boot::entries::BOOT[2],
     &delta::DELTA,
 ];
 

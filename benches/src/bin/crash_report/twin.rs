@@ -411,7 +411,7 @@ impl<const W: usize, const E: usize, const P: usize> Session<W, E, P> {
     fn comes_to_rest(&mut self, world: &WorldCell<World>) -> Result<(), Violation> {
         let version = world.read(|world| world.version);
         for _ in 0..20 {
-            if self.device.changed().is_some() {
+            if self.device.has_changed() {
                 self.makes(Move::Answer, world)?;
             }
             let contiguous = world.read(|world| world.contiguous);
@@ -492,7 +492,7 @@ impl<const W: usize, const E: usize, const P: usize> Desires<W, E, P> {
         if session.taken < session.told {
             moves.push(Move::Take);
         }
-        if session.device.changed().is_some() {
+        if session.device.has_changed() {
             moves.push(Move::Answer);
         }
         if !session.happened {

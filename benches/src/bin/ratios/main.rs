@@ -13,6 +13,7 @@ mod places;
 mod postgres;
 mod registry;
 mod suit;
+mod suit_peer;
 mod twin;
 
 use core::error::Error;
@@ -22,7 +23,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 20] = [
+const ENTRIES: [Entry; 26] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -38,10 +39,16 @@ const ENTRIES: [Entry; 20] = [
     ("deny_list_entry", denied::deny_list_entry),
     ("deny_list_lookup", denied::deny_list_lookup),
     ("suit_verify", suit::suit_verify),
+    ("suit_whole", suit_peer::suit_whole),
+    ("suit_overhead", suit_peer::suit_overhead),
     ("twin_apply", twin::twin_apply),
+    ("twin_decode", twin::twin_decode),
     ("twin_document", twin::twin_document),
     ("registry_memory", registry::registry_memory),
     ("registry_twin_bytes", registry::registry_twin_bytes),
+    ("registry_redb_64", postgres::registry_redb_64),
+    ("registry_redb_256", postgres::registry_redb_256),
+    ("registry_redb_512", postgres::registry_redb_512),
     ("registry_redb", postgres::registry_redb),
 ];
 

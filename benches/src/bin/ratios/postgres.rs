@@ -25,7 +25,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::Missing;
 use crate::registry::{key, record};
 
-/// How many clients each side has.
+/// How many clients each side has at most.
 const CLIENTS: u32 = 1_024;
 const SPAN: Duration = Duration::from_secs(5);
 const ROUNDS: u32 = 2;
@@ -146,7 +146,7 @@ fn runtime() -> Result<Runtime, Box<dyn Error>> {
 }
 
 /// Updates a second of our clients.
-fn ours(folder: &Path, round: u32) -> Result<f64, Box<dyn Error>> {
+fn ours(folder: &Path, round: u32, clients: u32) -> Result<f64, Box<dyn Error>> {
     let registry = Registry::open(Redb::open(folder.join(format!("{round}.redb")))?);
     let records: Vec<_> = (0..16)
         .map(|number| record(number, 1))
@@ -171,7 +171,7 @@ fn ours(folder: &Path, round: u32) -> Result<f64, Box<dyn Error>> {
             })
         };
         let start = Instant::now();
-        let ended = try_join_all((0..CLIENTS).map(client)).await?;
+        let ended = try_join_all((0..clients).map(client)).await?;
         let counts: Vec<u32> = ended.into_iter().collect::<Result<_, _>>()?;
         let count: u32 = counts.iter().sum();
         Ok(f64::from(count) / start.elapsed().as_secs_f64())
@@ -188,7 +188,7 @@ fn document(round: u32) -> String {
 }
 
 /// Updates a second of as many clients of the peer.
-fn peers(server: &Server) -> Result<f64, Box<dyn Error>> {
+fn peers(server: &Server, count: u32) -> Result<f64, Box<dyn Error>> {
     const UPDATE: &str = "UPDATE twins SET revision = revision + 1, document = $3::text::jsonb \
                           WHERE key = $1 AND revision = $2 RETURNING revision";
     runtime()?.block_on(async {
@@ -208,7 +208,7 @@ fn peers(server: &Server) -> Result<f64, Box<dyn Error>> {
             .await?;
         let documents: Arc<Vec<_>> = Arc::new((0..16).map(document).collect());
         let mut clients = Vec::new();
-        for number in 0..CLIENTS {
+        for number in 0..count {
             let client = server.connect().await?;
             let key = format!("acme/boiler-{number}");
             client
@@ -245,21 +245,32 @@ fn peers(server: &Server) -> Result<f64, Box<dyn Error>> {
     })
 }
 
-/// Durable updates a second of as many clients, on one disk.
-pub(crate) fn registry_redb() -> Result<Ratio, Box<dyn Error>> {
+/// Durable updates a second of so many clients, on one disk.
+fn compare(name: &'static str, clients: u32, goal: f64) -> Result<Ratio, Box<dyn Error>> {
     programs()?;
     let (own, theirs) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let server = Server::start(theirs)?;
     let (mut best, mut best_of_peer) = (0.0_f64, 0.0_f64);
     for round in 0..ROUNDS {
-        best = best.max(ours(own.path(), round)?);
-        best_of_peer = best_of_peer.max(peers(&server)?);
+        best = best.max(ours(own.path(), round, clients)?);
+        best_of_peer = best_of_peer.max(peers(&server, clients)?);
     }
-    Ok(Ratio::new(
-        "registry_redb",
-        best,
-        best_of_peer,
-        "updates/s",
-        Goal::AtLeast(10.0),
-    ))
+    let goal = Goal::AtLeast(goal);
+    Ok(Ratio::new(name, best, best_of_peer, "updates/s", goal))
+}
+
+pub(crate) fn registry_redb_64() -> Result<Ratio, Box<dyn Error>> {
+    compare("registry_redb_64", 64, 1.0)
+}
+
+pub(crate) fn registry_redb_256() -> Result<Ratio, Box<dyn Error>> {
+    compare("registry_redb_256", 256, 3.0)
+}
+
+pub(crate) fn registry_redb_512() -> Result<Ratio, Box<dyn Error>> {
+    compare("registry_redb_512", 512, 10.0)
+}
+
+pub(crate) fn registry_redb() -> Result<Ratio, Box<dyn Error>> {
+    compare("registry_redb", CLIENTS, 10.0)
 }

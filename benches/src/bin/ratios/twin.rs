@@ -1,7 +1,9 @@
 //! What a change of ten leaves costs in a document of 108.
 
+mod decode;
 mod typed;
 
+pub(crate) use decode::twin_decode;
 pub(crate) use typed::twin_apply;
 
 use core::error::Error;
@@ -26,7 +28,7 @@ pub(crate) fn twin_document() -> Result<Ratio, Box<dyn Error>> {
         "twin_document",
         Goal::AtMost(0.5),
         || -> Result<usize, Box<dyn Error>> {
-            ours.merge(&Value::from_cbor(black_box(&encoded_patch), limits)?)?;
+            ours.merge_cbor(black_box(&encoded_patch))?;
             Ok(ours.to_cbor().len())
         },
         || -> Result<usize, Box<dyn Error>> {

@@ -1,5 +1,5 @@
 //! The whole SUIT processor without cryptography: a manifest decoded, verified and followed, with every condition
-//! and directive there is.
+//! and directive there is. Its sequences lie as deep as the device follows, so that the stack is the worst.
 #![no_std]
 #![no_main]
 
@@ -7,7 +7,7 @@ use cortex_m_rt::entry;
 use iot_core::cose::Tagged;
 use iot_core::crypto::{BadSignature, Digest, Sha256Digest, SignatureAlgorithm, Verifier};
 use iot_firmware::board::{Board, exit, opaque};
-use iot_firmware::fixture::{CLASS, COMPONENT, MANIFEST, SEQUENCE, VENDOR};
+use iot_firmware::fixture::{CLASS, COMPONENT, DEEP_MANIFEST, SEQUENCE, VENDOR};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey};
 use iot_ota::process::{Capabilities, Component, Effect, Identity, Procedure, Process, Step};
 
@@ -25,7 +25,7 @@ impl Digest for Believer {
     }
     fn finish(&mut self) -> Sha256Digest {
         // Where the envelope says what was signed.
-        let signed = opaque(MANIFEST).get(13..45);
+        let signed = opaque(DEEP_MANIFEST).get(13..45);
         signed
             .and_then(|signed| signed.try_into().ok())
             .unwrap_or_default()
@@ -57,14 +57,15 @@ fn main() -> ! {
 
 fn size_of_image() -> Option<usize> {
     let signed =
-        SignedManifest::decode(opaque(MANIFEST), Tagged::Required, Limits::default()).ok()?;
+        SignedManifest::decode(opaque(DEEP_MANIFEST), Tagged::Required, Limits::default()).ok()?;
     let keys = SigningKey::new(Believer);
     let manifest = signed.verify(&keys, &mut Believer, opaque(SEQUENCE)).ok()?;
     let capabilities = opaque(&CAPABILITIES);
     let procedure = opaque(Procedure::Update);
-    let mut process = Process::<32>::new(manifest, procedure, capabilities)
-        .ok()?
-        .recording();
+    let mut process = Process::<32>::new(manifest, procedure, capabilities);
+    // Where it was made: it is the most that this needs of the stack.
+    let process = process.as_mut().ok()?;
+    process.record_commands();
     let mut room = [0; 64];
     let mut size = None;
     loop {

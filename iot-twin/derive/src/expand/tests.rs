@@ -88,7 +88,8 @@ fn options_are_taken_in_any_order_and_bounds_may_be_constants() {
 fn each_mistake_of_an_enum_is_answered_with_what_to_write() {
     for (input, answer) in [
         ("struct S { a: u8 }", "#[derive(Twin)]"),
-        ("enum E {}", "at least one variant"),
+        ("enum E {}", "at least two variants"),
+        ("enum E { A = 1 }", "at least two variants"),
         ("enum E<T> { A = 1 }", "no generic parameters"),
         ("enum E { A }", "give `A` its number"),
         ("enum E { A = X }", "`A = 1`"),

@@ -37,6 +37,9 @@ impl Rate {
 
     /// When the next request may go: now, or later.
     pub(super) fn next_at(self, now: Instant) -> Instant {
+        if self.is_before(now) {
+            return now;
+        }
         let burst = STEP * (MAX_REQUESTS_PER_S - 1);
         let millis = self
             .full_at
@@ -50,13 +53,36 @@ impl Rate {
     }
 
     pub(super) fn take(&mut self, now: Instant) {
+        if self.is_before(now) {
+            self.full_at = now;
+        }
         self.full_at = self.full_at.max(now) + STEP;
+    }
+
+    /// Whether a clock was set back since the last request: twenty never take longer than a second.
+    fn is_before(self, now: Instant) -> bool {
+        self.full_at > now + STEP * MAX_REQUESTS_PER_S
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_bars_nobody_for_as_long() {
+        let mut rate = Rate::new();
+        for _ in 0..20 {
+            rate.take(Instant::from_millis(10_000_000));
+        }
+        assert!(!rate.is_free(Instant::from_millis(10_000_000)));
+        let back = Instant::from_millis(6_400_000);
+        assert!(rate.is_free(back));
+        for _ in 0..20 {
+            rate.take(back);
+        }
+        assert!(!rate.is_free(back));
+    }
 
     #[test]
     fn no_second_holds_more_than_forty_and_no_minute_more_than_twenty_a_second() {

@@ -1,10 +1,11 @@
 //! A device's twin over the topics of a shadow.
 
 mod fields;
+mod intents;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -18,6 +19,7 @@ use super::topic::{Kind, Operation, ShadowId, Topic};
 use crate::merge::merge;
 use crate::sync::{TwinService, Version};
 use crate::value::Value;
+use intents::{Intents, Unknown};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +35,10 @@ const MAX_DOUBLINGS: u32 = 6;
 ///
 /// **One intent, told once.** A shadow repeats its delta with every update, and so would tell a door that was locked
 /// by hand to unlock again. A desired value counts here when its value or its time has changed, not when it differs.
-/// After a restart without what it knew, an overridden value is told once more.
+/// After a restart without what it knew, an overridden value is told once more. What is no longer desired is withdrawn:
+/// the device keeps the value that it has.
+///
+/// **Numbers.** JSON has none that is not finite: such a value is not in the shadow, as if it were not reported.
 ///
 /// **Versions.** What is older than what was seen is ignored. A shadow that was removed begins anew with lower
 /// versions: that is a new epoch of [`version`](Self::version), and everything is reported again.
@@ -47,8 +52,7 @@ pub struct ShadowLink {
     version: u64,
     /// The shadow was removed since its version was seen.
     removed: bool,
-    /// What was last desired of each field, and when.
-    intents: BTreeMap<String, (Value, u64)>,
+    intents: Intents,
     /// Our fields as the shadow has them, and both sections as far as they are known.
     known: BTreeMap<String, Value>,
     sections: [Value; 2],
@@ -132,7 +136,7 @@ impl ShadowLink {
             epoch: 1,
             version: 0,
             removed: false,
-            intents: BTreeMap::new(),
+            intents: Intents::default(),
             known: BTreeMap::new(),
             sections: [Value::Null, Value::Null],
             connected: false,
@@ -218,7 +222,12 @@ impl ShadowLink {
                     token.as_ref() == Some(&pending.token) && pending.ask.is(operation)
                 };
                 let Some(pending) = self.pending.take_if(ours) else {
-                    return Notice::Ignored;
+                    let is_theirs = (operation, kind) == (Operation::Update, Kind::Accepted);
+                    return if is_theirs {
+                        self.take_theirs(&body)
+                    } else {
+                        Notice::Ignored
+                    };
                 };
                 if kind == Kind::Rejected {
                     return self.take_rejection(now, pending, &body);
@@ -314,8 +323,7 @@ impl ShadowLink {
 
     /// What the device reports and the shadow does not have so.
     fn changes(&self) -> BTreeMap<String, Value> {
-        let reported = self.twin.reported_document();
-        let own = reported.as_map().cloned().unwrap_or_default();
+        let own = fields::said(&self.twin);
         let gone = self.known.keys().filter(|name| !own.contains_key(*name));
         let gone: Vec<_> = gone.map(|name| (name.clone(), Value::Null)).collect();
         let new = own
@@ -382,7 +390,26 @@ impl ShadowLink {
             self.want_get = true;
             return Notice::Stale;
         }
-        self.desire(body.get("state"), body.get("metadata"))
+        self.desire(body.get("state"), body.get("metadata"), Unknown::HandOn)
+    }
+
+    /// Somebody else's update: what is desired there is an intent, also where the device has that value already and no
+    /// delta will ever say so.
+    fn take_theirs(&mut self, body: &Value) -> Notice {
+        let desired = body.get("state").and_then(|state| state.get("desired"));
+        let (Some(version), Some(desired)) = (number(body, "version"), desired) else {
+            return Notice::Ignored;
+        };
+        if !self.advance(version) {
+            self.want_get = true;
+            return Notice::Stale;
+        }
+        if desired.is_null() {
+            let news = self.withdraw_all_but(desired);
+            return Notice::Desired { news, refused: 0 };
+        }
+        let times = body.get("metadata").and_then(|times| times.get("desired"));
+        self.desire(Some(desired), times, Unknown::HandOn)
     }
 
     fn take_document(&mut self, body: &Value, asked_at: u64) -> Notice {
@@ -400,10 +427,19 @@ impl ShadowLink {
         let section = |name| body.get("state").and_then(|state| state.get(name));
         let reported = section("reported").cloned().unwrap_or(Value::Null);
         self.known = fields::own(&self.twin, &reported);
-        self.sections = [section("desired").cloned().unwrap_or(Value::Null), reported];
-        self.met = true;
+        let desired = section("desired").cloned().unwrap_or(Value::Null);
         let times = body.get("metadata").and_then(|times| times.get("desired"));
-        self.desire(section("delta"), times)
+        let mut notice = self.desire(section("delta"), times, Unknown::HandOn);
+        let agreed = self.desire(Some(&desired), times, Unknown::Note);
+        let withdrawn = self.withdraw_all_but(&desired);
+        if let (Notice::Desired { news, .. }, Notice::Desired { news: more, .. }) =
+            (&mut notice, agreed)
+        {
+            *news += more + withdrawn;
+        }
+        self.sections = [desired, reported];
+        self.met = true;
+        notice
     }
 
     fn take_acceptance(
@@ -463,27 +499,6 @@ impl ShadowLink {
             },
         }
         Notice::Rejected(rejection)
-    }
-
-    /// Hands on what has a new value or a new time.
-    fn desire(&mut self, state: Option<&Value>, times: Option<&Value>) -> Notice {
-        let (mut news, mut refused) = (0, 0);
-        let none = Value::Null;
-        let mut leaves = Vec::new();
-        let (state, times) = (state.unwrap_or(&none), times.unwrap_or(&none));
-        fields::leaves(&self.twin, "", state, times, &mut leaves);
-        for (name, value, time) in leaves {
-            let before = self.intents.get(&name);
-            if before.is_some_and(|(held, at)| *held == value && *at >= time) {
-                continue;
-            }
-            match self.twin.set(&name, value.clone()) {
-                Ok(()) => news += 1,
-                Err(_) => refused += 1,
-            }
-            self.intents.insert(name.to_string(), (value, time));
-        }
-        Notice::Desired { news, refused }
     }
 }
 

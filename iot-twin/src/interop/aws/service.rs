@@ -129,17 +129,24 @@ impl Shadows {
             return Err(Rejection::Forbidden);
         }
         let instant = Instant::from_millis(now.as_millis());
-        let rate = self.rates.entry(id.thing().into()).or_insert(Rate::new());
-        if caller.in_flight > MAX_IN_FLIGHT || !rate.is_free(instant) {
+        if caller.in_flight > MAX_IN_FLIGHT {
             return Err(Rejection::TooMany);
         }
-        rate.take(instant);
+        // What is no thing has no rate that would be kept for it.
+        let known = self.things.contains(id.thing());
+        if known {
+            let rate = self.rates.entry(id.thing().into()).or_insert(Rate::new());
+            if !rate.is_free(instant) {
+                return Err(Rejection::TooMany);
+            }
+            rate.take(instant);
+        }
         if self.failing {
             return Err(Rejection::Internal);
         }
         let body = body?;
         given?;
-        if !self.things.contains(id.thing()) {
+        if !known {
             return Err(Rejection::NoThing);
         }
         let token = token.clone();

@@ -2,6 +2,8 @@
 
 mod errors;
 #[cfg(feature = "derive")]
+mod intents;
+#[cfg(feature = "derive")]
 mod world;
 
 use alloc::format;
@@ -140,6 +142,29 @@ fn a_removed_shadow_goes_on_with_its_version_for_two_days_and_then_begins_anew()
         version(&service.ask(UPDATE, r#"{"state":{}}"#)),
         Some(1.into())
     );
+}
+
+#[test]
+fn a_whole_number_is_no_other_value_than_the_same_with_a_fraction_of_nothing() {
+    let mut service = Service::new();
+    let update = r#"{"state":{"desired":{"a":21,"l":[1]},"reported":{"a":21.0,"l":[1.0]}}}"#;
+    let topics: Vec<_> = service
+        .ask(UPDATE, update)
+        .into_iter()
+        .map(|(topic, _)| topic)
+        .collect();
+    assert_eq!(topics, ["update/accepted", "update/documents"]);
+}
+
+#[test]
+fn what_is_no_thing_leaves_nothing_behind() {
+    let mut service = Service::new();
+    let empty = format!("{:?}", service.shadows).len();
+    for thing in 0..100 {
+        let answers = service.ask(&format!("$aws/things/no{thing}/shadow/get"), "");
+        assert_eq!(answers[0].1.get("code"), Some(&404.into()));
+    }
+    assert_eq!(format!("{:?}", service.shadows).len(), empty);
 }
 
 #[test]

@@ -325,7 +325,8 @@ pub(super) fn record(number: u64) -> Result<Record, Verdict> {
 
 pub(super) fn labelled(number: u64, labels: &[(&str, &str)]) -> Result<Record, Verdict> {
     let mut twin = TwinService::new();
-    twin.set_field(FieldId::new(1), Value::from(number));
+    // A number is a value that some field has.
+    let _ = twin.set_field(FieldId::new(1), Value::from(number));
     let mut draft = Draft::of(&twin);
     let set = labels
         .iter()

@@ -25,16 +25,39 @@ struct Inner {
     watchers: u64,
 }
 
-struct Logged {
+/// A change as watchers are told of it.
+pub(super) struct Logged {
     key: TwinKey,
     at: Timestamp,
     record: Option<Record>,
 }
 
-/// A change as it is applied: with its number.
-pub(super) struct Numbered<'a> {
-    pub(super) revision: Revision,
-    pub(super) change: &'a Change,
+impl Logged {
+    pub(super) fn of(change: &Change) -> Self {
+        Self {
+            key: change.key.clone(),
+            at: change.at,
+            record: change.record.clone(),
+        }
+    }
+}
+
+/// What comes of an append. All writers wait for the log, so what costs time is left to who has appended: freeing
+/// what the log has no more room for, and waking who waits.
+#[must_use]
+pub(super) struct Appended {
+    pub(super) committed: Committed,
+    wakers: Vec<Waker>,
+    forgotten: (Option<Logged>, Vec<Logged>),
+}
+
+impl Appended {
+    /// To be called when no lock is held.
+    pub(super) fn finish(self) -> Committed {
+        drop(self.forgotten);
+        self.wakers.into_iter().for_each(Waker::wake);
+        self.committed
+    }
 }
 
 impl Log {
@@ -66,31 +89,37 @@ impl Log {
         self.lock().room as u64
     }
 
-    /// Numbers the changes and hands each to `apply`, before any watcher can see it.
-    pub(super) fn append(
-        &self,
-        changes: &[Change],
-        mut apply: impl FnMut(&TwinKey, Numbered<'_>),
-    ) -> (Committed, Vec<Waker>) {
+    /// Numbers changes and shows them to watchers.
+    ///
+    /// The caller holds the parts that they are about and applies them before it lets go: so whoever hears of a
+    /// change and reads its twin finds it made.
+    pub(super) fn append(&self, changes: impl ExactSizeIterator<Item = Logged>) -> Appended {
+        let count = changes.len();
         let mut inner = self.lock();
         let first = inner.head + 1;
-        for change in changes {
+        for logged in changes {
             inner.head += 1;
-            let revision = Revision::new(inner.head);
-            apply(&change.key, Numbered { revision, change });
-            inner.last.push_back(Logged {
-                key: change.key.clone(),
-                at: change.at,
-                record: change.record.clone(),
-            });
+            inner.last.push_back(logged);
         }
-        inner.trim();
-        let wakers = if changes.is_empty() {
+        let surplus = inner.last.len().saturating_sub(inner.room);
+        // One is the usual case, and needs no list.
+        let one = if surplus > 0 {
+            inner.last.pop_front()
+        } else {
+            None
+        };
+        let more = inner.last.drain(..surplus.saturating_sub(1)).collect();
+        let wakers = if count == 0 {
             Vec::new()
         } else {
             core::mem::take(&mut inner.waiting).into_values().collect()
         };
-        (Committed::new(Revision::new(first), changes.len()), wakers)
+        drop(inner);
+        Appended {
+            committed: Committed::new(Revision::new(first), count),
+            wakers,
+            forgotten: (one, more),
+        }
     }
 
     pub(super) fn cursor(&self) -> Cursor {

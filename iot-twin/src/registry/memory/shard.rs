@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::log::Numbered;
-use crate::registry::change::{Change, Revision, Stored};
+use super::log::{Appended, Log, Logged};
+use crate::registry::change::{Change, CommitError, Revision, Stored};
 use crate::registry::key::TwinKey;
 use crate::registry::query::Query;
 
@@ -25,10 +25,36 @@ pub(super) struct Entry {
 }
 
 /// The parts that a batch needs, locked in ascending order, so that no two batches wait for each other.
-pub(super) enum Guards<'a> {
-    /// The part of a single change, which needs no list.
-    One(MutexGuard<'a, Shard>),
-    Many(BTreeMap<usize, MutexGuard<'a, Shard>>),
+pub(super) struct Guards<'a>(BTreeMap<usize, MutexGuard<'a, Shard>>);
+
+/// What has given way to a change; freeing it is left for when no lock is held.
+#[derive(Default)]
+pub(super) struct Replaced {
+    _stored: Option<Stored>,
+    _entry: Option<Entry>,
+}
+
+impl Entry {
+    /// Makes another record the current one, and keeps so many past ones.
+    fn follow(&mut self, current: Stored, history: usize) -> Replaced {
+        let before = core::mem::replace(&mut self.current, current);
+        if history == 0 {
+            self.past.clear();
+            return Replaced {
+                _stored: Some(before),
+                _entry: None,
+            };
+        }
+        let surplus = (self.past.len() + 1).saturating_sub(history);
+        // More than one surplus is left by a longer history of before.
+        self.past.drain(..surplus.saturating_sub(1));
+        let oldest = (surplus > 0).then(|| self.past.remove(0));
+        self.past.push(before);
+        Replaced {
+            _stored: oldest,
+            _entry: None,
+        }
+    }
 }
 
 /// Which part a twin is in: the same for ever, because pages are counted by it.
@@ -50,19 +76,50 @@ impl Shards {
         Self((0..SHARDS).map(|_| Mutex::default()).collect())
     }
 
-    pub(super) fn lock(&self, changes: &[Change]) -> Guards<'_> {
-        if let [change] = changes
-            && let Some(guard) = self.part(of(&change.key))
-        {
-            return Guards::One(guard);
+    /// Makes a single change, with one look for its twin.
+    pub(super) fn change<E>(
+        &self,
+        change: Change,
+        log: &Log,
+        history: usize,
+    ) -> Result<(Appended, Replaced), CommitError<E>> {
+        let conflict = |found| CommitError::Conflict { index: 0, found };
+        let Some(mut part) = self.part(of(&change.key)) else {
+            return Err(conflict(None));
+        };
+        let entry = part.get_mut(&change.key);
+        let found = entry.as_ref().map(|entry| entry.current.revision);
+        if !change.expect.is_met(found) {
+            return Err(conflict(found));
         }
+        let appended = log.append(core::iter::once(Logged::of(&change)));
+        let revision = appended.committed.first;
+        let replaced = match (entry, change.record) {
+            (Some(entry), Some(record)) => {
+                entry.follow(Stored::new(revision, change.at, record), history)
+            }
+            (None, Some(record)) => {
+                let current = Stored::new(revision, change.at, record);
+                let past = Vec::new();
+                part.insert(change.key, Entry { current, past });
+                Replaced::default()
+            }
+            (_, None) => Replaced {
+                _stored: None,
+                _entry: part.remove(&change.key),
+            },
+        };
+        Ok((appended, replaced))
+    }
+
+    pub(super) fn lock(&self, changes: &[Change]) -> Guards<'_> {
         let mut parts: Vec<_> = changes.iter().map(|change| of(&change.key)).collect();
         parts.sort_unstable();
         parts.dedup();
         let guards = parts
             .into_iter()
             .filter_map(|part| Some((part, self.part(part)?)));
-        Guards::Many(guards.collect())
+        Guards(guards.collect())
     }
 
     pub(super) fn read(&self, key: &TwinKey) -> Option<Stored> {
@@ -125,38 +182,27 @@ impl Shards {
 
 impl Guards<'_> {
     pub(super) fn revision(&self, key: &TwinKey) -> Option<Revision> {
-        let part = match self {
-            Self::One(part) => part,
-            Self::Many(parts) => parts.get(&of(key))?,
-        };
+        let part = self.0.get(&of(key))?;
         Some(part.get(key)?.current.revision)
     }
 
-    pub(super) fn apply(&mut self, key: &TwinKey, numbered: Numbered<'_>, history: usize) {
-        let part = match self {
-            Self::One(part) => part,
-            Self::Many(parts) => match parts.get_mut(&of(key)) {
-                Some(part) => part,
-                None => return,
-            },
+    pub(super) fn apply(&mut self, change: Change, revision: Revision, history: usize) -> Replaced {
+        let Some(part) = self.0.get_mut(&of(&change.key)) else {
+            return Replaced::default();
         };
-        let Some(record) = &numbered.change.record else {
-            part.remove(key);
-            return;
+        let Some(record) = change.record else {
+            return Replaced {
+                _stored: None,
+                _entry: part.remove(&change.key),
+            };
         };
-        let current = Stored::new(numbered.revision, numbered.change.at, record.clone());
-        match part.get_mut(key) {
-            Some(entry) => {
-                let before = core::mem::replace(&mut entry.current, current);
-                let surplus = (entry.past.len() + 1).saturating_sub(history);
-                entry.past.drain(..surplus.min(entry.past.len()));
-                if history > 0 {
-                    entry.past.push(before);
-                }
-            }
+        let current = Stored::new(revision, change.at, record);
+        match part.get_mut(&change.key) {
+            Some(entry) => entry.follow(current, history),
             None => {
                 let past = Vec::new();
-                part.insert(key.clone(), Entry { current, past });
+                part.insert(change.key, Entry { current, past });
+                Replaced::default()
             }
         }
     }

@@ -9,6 +9,7 @@ use iot_core::id::check_name;
 use minicbor::{Decoder, Encoder};
 
 use super::{Half, MAX_LABELS, MAX_RECORD_BYTES, Record, RecordError};
+use crate::schema::FieldId;
 use crate::sync::{TwinService, TwinState};
 use crate::value::Sink;
 
@@ -165,18 +166,17 @@ impl Draft {
         })
     }
 
-    /// Only what is in the twin is named, so that a record says nothing of fields that nobody has set.
+    /// Only what is in the twin is named, so that a record says nothing of fields that nobody has set. What a newer
+    /// service has named stays: two versions of a service must not take turns in what queries find.
     fn set_names(&mut self, twin: &TwinService) {
         let desired = self.state.desired().map(|field| field.id);
         let reported = self.state.reported().map(|field| field.id);
         let ids: BTreeSet<_> = desired.chain(reported).collect();
-        let named = twin
-            .schema_fields()
-            .iter()
-            .filter(|field| ids.contains(&field.field.id));
-        self.names = named
-            .map(|field| (field.field.id.get(), alloc::format!("{}", field.name)))
-            .collect();
+        for field in twin.schema_fields() {
+            let name = alloc::format!("{}", field.name);
+            self.names.insert(field.field.id.get(), name);
+        }
+        self.names.retain(|id, _| ids.contains(&FieldId::new(*id)));
     }
 }
 

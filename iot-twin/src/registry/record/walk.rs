@@ -1,6 +1,5 @@
 //! Reading parts of a record where it lies.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -66,15 +65,11 @@ impl<'a> Walk<'a> {
         };
         let mut leaves = Vec::new();
         for field in state.desired() {
-            flatten(
-                Half::Desired,
-                name(field.id.get()),
-                &field.value,
-                &mut leaves,
-            );
+            let value = field.value.as_ref().unwrap_or(&Value::Null);
+            push(Half::Desired, name(field.id.get()), value, &mut leaves);
         }
         for field in state.reported() {
-            flatten(
+            push(
                 Half::Reported,
                 name(field.id.get()),
                 &field.value,
@@ -85,17 +80,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn flatten(half: Half, path: String, value: &Value, leaves: &mut Vec<Leaf>) {
+fn push(half: Half, path: String, value: &Value, leaves: &mut Vec<Leaf>) {
     match value {
         Value::Null => {}
-        Value::Map(entries) => {
-            for (name, inner) in entries {
-                let mut path = path.to_owned();
-                path.push('.');
-                path.push_str(name);
-                flatten(half, path, inner, leaves);
-            }
-        }
         value => leaves.push(Leaf {
             half,
             path,

@@ -66,6 +66,17 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// Closes it and gives up what waits: there is nobody any more who would take it.
+    pub(super) fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let jobs = core::mem::take(&mut inner.jobs);
+        drop(inner);
+        // Their callers are told by the end of what they wait on.
+        drop(jobs);
+        self.filled.notify_all();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

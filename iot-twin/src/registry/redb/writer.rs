@@ -23,12 +23,19 @@ pub(super) type Outcome = Result<Committed, CommitError<RedbError>>;
 pub(super) fn run(database: &Database, shared: &Arc<Shared>, limits: Limits, mut state: State) {
     while let Some(jobs) = shared.writes.take() {
         let mut next = state.clone();
-        let outcomes = match group(database, &jobs, limits, &mut next) {
-            Ok(outcomes) => {
+        let made = super::guarded(|| Ok(group(database, &jobs, limits, &mut next)));
+        let outcomes = match made {
+            // The database came to an end in the middle of it: nothing is written on top of that.
+            Err(_) => {
+                shared.writes.abandon();
+                let in_doubt = |_| Err(CommitError::Store(RedbError::InDoubt));
+                jobs.iter().map(in_doubt).collect()
+            }
+            Ok(Ok(outcomes)) => {
                 state = next;
                 outcomes
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 // What a commit that failed has left is whatever the file says.
                 if error == RedbError::InDoubt
                     && let Ok(Some(found)) = super::state_of(database)

@@ -1,8 +1,8 @@
 //! What a service says. Nothing of it is told to the service or offered to the application before it is durable.
 
-use super::{Code, Slot, TwinDevice, Version};
+use super::{Code, TwinDevice, Version};
 use crate::leaf::{LeafError, LeafReader};
-use crate::reflect::{Twin, field};
+use crate::reflect::Twin;
 use crate::schema::Field;
 use crate::sync::wire::{self, Delta, DesiredLeaf};
 
@@ -12,7 +12,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     pub(super) fn delta(&mut self, payload: &[u8]) {
         let mut input = LeafReader::new(payload);
         let (delta, count) = Delta::read(&mut input, self.state.number);
-        if input.failed() {
+        if input.failed() || !self.state.may_hear(&delta) {
             return;
         }
         if delta.epoch < self.state.epoch {
@@ -28,7 +28,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             if input.failed() || leaf.number <= upto || leaf.number > delta.to {
                 return;
             }
-            let index = T::index(leaf.id).filter(|&index| self.is_news(index, leaf.number));
+            let index = self.actual.find(leaf.id);
+            let index = index.filter(|&index| self.is_news(index, leaf.number));
             if let Some(index) = index {
                 full = room == 0;
                 if full {
@@ -58,7 +59,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     /// Begins an epoch. What was known of it before a power cut is still there.
     pub(super) fn enter(&mut self, epoch: u32) {
-        let current = |slot: &&Slot| slot.stamp.epoch() == epoch;
+        let current = |slot: &&super::Slot| slot.stamp.epoch() == epoch;
         let slots = self.slots.as_ref().iter().filter(current);
         let sum = slots.fold(0_u32, |sum, slot| sum.wrapping_add(slot.check));
         self.state.digests.desired = sum;
@@ -80,71 +81,86 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn adopt(&mut self, index: usize, leaf: DesiredLeaf, input: &mut LeafReader<'_>) {
-        let (Some(field), Some(&slot)) = (field::<T>(index), self.slots.as_ref().get(index)) else {
+        let fields = self.actual.fields();
+        let (Some(field), Some(slot)) = (fields.get(index), self.slots.as_ref().get(index)) else {
             return;
         };
+        let (before, held, check) = (slot.stamp, slot.held, slot.check);
         let stamp = Version::new(self.state.epoch, leaf.number);
-        let start = input.clone();
+        let start = input.rest();
         // A service that lost its memory repeats itself: the same value is no new intent, and must not undo what
         // was done at the device since.
-        let newer = slot.stamp.epoch() < stamp.epoch();
-        let (code, repeated) = if newer && slot.held && field.is_edited() {
-            let mut before = T::INITIAL;
+        let newer = before.epoch() < stamp.epoch();
+        let (taken, repeated) = if newer && held && field.is_edited() {
+            let mut before = self.actual.blank();
             before.copy(index, &self.desired);
-            let code = self.judge(index, field, input);
-            let same = !self.desired.moved(index, &before);
-            (code, code.is_pending() && same)
+            let taken = self.judge(index, field, input);
+            (taken, taken.is_ok() && !self.desired.moved(index, &before))
         } else {
             (self.judge(index, field, input), false)
         };
         // An older firmware may have refused what this one can take.
-        if input.failed() || (slot.stamp == stamp && !code.is_pending()) {
+        if input.failed() || (before == stamp && taken.is_err()) {
             return;
         }
-        let overridden = code.is_pending() && self.outlives(&slot, index);
-        let check = wire::check(field.id, stamp, input.since(&start));
-        let known = if newer { 0 } else { slot.check };
+        let factor = wire::factor(field.id);
+        let known = if newer { 0 } else { check };
+        let check = wire::check(factor, stamp, input.since(start));
         let sum = &mut self.state.digests.desired;
         *sum = sum.wrapping_add(check).wrapping_sub(known);
+        let (held, code) = match taken {
+            Ok(()) if self.outlives(index, field) => (true, Code::OVERRIDDEN),
+            Ok(()) => (true, Code::PENDING),
+            Err(code) => (false, code),
+        };
         if let Some(slot) = self.slot(index) {
             slot.stamp = stamp;
             slot.check = check;
             slot.unsaved = true;
             if !repeated {
-                slot.held = code.is_pending();
-                slot.code = if overridden { Code::OVERRIDDEN } else { code };
-                slot.offered = slot.code.is_pending();
+                slot.held = held;
+                slot.code = code;
+                slot.offered = code.is_pending();
+                slot.shown = false;
+                // What was refused changes nothing of who was last at the field.
+                slot.edited &= code.is_rejected();
             }
         }
         self.state.touch();
-        self.tell_field(index);
+        // What is the case is what it was; the answer to what is desired is new.
+        self.state.tell(self.slots.as_mut(), index, factor);
     }
 
-    /// Takes a value over, if it is one of the field's, and says so: [`Code::PENDING`]. All other answers are final.
+    /// Takes a value over, if it is one of the field's; else says why not.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
-    fn judge(&mut self, index: usize, field: &Field, input: &mut LeafReader<'_>) -> Code {
-        let start = input.clone();
+    fn judge(
+        &mut self,
+        index: usize,
+        field: &Field,
+        input: &mut LeafReader<'_>,
+    ) -> Result<(), Code> {
+        let start = input.rest();
         let code = if !field.is_desired() {
             Code::READ_ONLY
-        } else if !field.optional && input.null() {
-            return Code::APPLIED;
+        } else if input.null() {
+            return Err(Code::APPLIED);
         } else {
             match self.desired.decode(index, input) {
-                Ok(()) => return Code::PENDING,
+                Ok(()) => return Ok(()),
                 Err(LeafError::Range | LeafError::Variant) => Code::OUT_OF_RANGE,
                 Err(_) => Code::REJECTED,
             }
         };
-        *input = start;
+        *input = LeafReader::new(start);
         input.value();
-        code
+        Err(code)
     }
 
     /// Everything that was told is told again, under versions above the new base.
     #[inline(never)]
     fn tell_again(&mut self) {
-        for index in 0..T::COUNT {
+        for index in 0..self.slots.as_ref().len() {
             if let Some(slot) = self.slot(index)
                 && core::mem::take(&mut slot.told) > 0
             {

@@ -1,14 +1,14 @@
 //! What an edit made at the device means for what is desired (rule R9).
 
 use super::{Code, Slot, TwinDevice, Version};
-use crate::reflect::{Twin, field};
-use crate::schema::LocalEdit;
+use crate::reflect::Twin;
+use crate::schema::{Field, LocalEdit};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// Gives every field that has moved a version to be reported under.
     #[inline(never)]
     pub(super) fn compare(&mut self) {
-        for (index, field) in (0..).zip(T::FIELDS) {
+        for (index, field) in self.actual.fields().iter().enumerate() {
             let edited = field.is_edited();
             if !self.actual.moved(index, &self.told) && (self.state.stated || edited) {
                 continue;
@@ -28,11 +28,12 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     }
 
     /// Whether an edit stands against what has come to be desired.
-    pub(super) fn outlives(&self, slot: &Slot, index: usize) -> bool {
-        let edited = slot.known && (slot.is_overridden() || slot.stamp == Version::ZERO);
-        let Some(field) = field::<T>(index).filter(|field| edited && field.is_edited()) else {
+    pub(super) fn outlives(&self, index: usize, field: &Field) -> bool {
+        let slot = self.slots.as_ref().get(index);
+        let edited = |slot: &Slot| slot.known && slot.edited;
+        if !slot.is_some_and(edited) || !field.is_edited() {
             return false;
-        };
+        }
         let reaches = self.actual.reaches(index, &self.desired);
         stands(field.local, false, reaches)
     }
@@ -60,6 +61,7 @@ impl Slot {
         }
         self.unsaved = true;
         self.offered = false;
+        self.edited = true;
         if self.stamp > Version::ZERO {
             self.code = Code::OVERRIDDEN;
         }
@@ -69,6 +71,8 @@ impl Slot {
     pub(super) fn offer(&mut self) {
         self.unsaved = true;
         self.offered = true;
+        self.shown = false;
+        self.edited = false;
         self.code = Code::PENDING;
     }
 }

@@ -5,7 +5,7 @@ use iot_core::{Channel, Message};
 use super::state::slot;
 use super::{Issued, Slot, TwinDevice, Version};
 use crate::leaf::LeafWriter;
-use crate::reflect::{Twin, field};
+use crate::reflect::Twin;
 use crate::sync::wire::{self, Report};
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
@@ -63,9 +63,11 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         first
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     fn write_field(&self, index: usize, slot: &Slot, out: &mut LeafWriter<'_>) {
-        let Some(field) = field::<T>(index) else {
+        let fields = self.actual.fields();
+        let Some(field) = fields.get(index) else {
             return;
         };
         let answers = slot.stamp > Version::ZERO && slot.stamp.epoch() == self.state.epoch;

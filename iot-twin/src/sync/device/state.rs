@@ -6,7 +6,6 @@ use iot_core::Instant;
 use iot_core::engine::RecordKey;
 
 use super::Timing;
-use crate::schema::FieldId;
 use crate::sync::slot::{Slot, SubTwin};
 use crate::sync::wire::{self, Delta, Digests};
 
@@ -182,13 +181,20 @@ impl State {
         self.digest_at = now.saturating_add(self.digest_ms.into());
     }
 
+    /// Whether the numbers of a delta are such as a service can come to.
+    pub(super) const fn may_hear(&self, delta: &Delta) -> bool {
+        let newest = self.absolute(self.last).saturating_add(wire::VERSION_LEAP);
+        delta.acknowledged <= newest && wire::may_follow(delta.epoch, self.epoch)
+    }
+
     /// The service has been heard, and need not be asked ever less often. Says whether everything has to be told
     /// again: it asks for that, or it knows versions that no life of the device that left records can have sent, so that
     /// they were lost. Then what is told comes above all that either knows.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(super) fn heard(&mut self, want: bool, acknowledged: u64) -> bool {
-        let anew = want || acknowledged > self.absolute(self.spoken);
+        // Long before their number ends, reports are counted from another base.
+        let anew = want || acknowledged > self.absolute(self.spoken) || self.last > 1 << 31;
         if anew {
             self.rebase(self.absolute(self.last).max(acknowledged));
             self.known = acknowledged;
@@ -305,38 +311,42 @@ impl State {
         self.acknowledged >= self.last && !self.dirty && !self.want
     }
 
-    /// Gives a field a fresh version, and makes it the newest in the row of those reported.
+    /// Gives a field, by its factor, a fresh version, and makes it the newest in the row of those reported.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     #[cfg_attr(not(target_pointer_width = "32"), inline)]
-    pub(super) fn tell(&mut self, slots: &mut [Slot], index: usize, id: FieldId) {
+    pub(super) fn tell(&mut self, slots: &mut [Slot], index: usize, factor: u32) {
+        let (own, newest) = (place(index), self.newest);
         let Some(slot) = slots.get_mut(index) else {
             return;
         };
-        let (told, before, after) = (slot.told, slot.before, slot.after);
         self.last += 1;
-        slot.told = self.last;
-        slot.after = 0;
-        let mut newest = self.newest;
+        self.tell = true;
+        let told = core::mem::replace(&mut slot.told, self.last);
+        let versions = if told > 0 {
+            u64::from(self.last - told)
+        } else {
+            self.absolute(self.last)
+        };
+        let share = wire::share(factor, versions);
+        self.digests.reported = self.digests.reported.wrapping_add(share);
+        if newest == own {
+            return;
+        }
+        let (before, after) = (slot.before, slot.after);
+        (slot.before, slot.after) = (newest, 0);
+        // It leaves its place in the row, and one after it is there.
         if told > 0 {
-            match at(slots, after) {
-                Some(slot) => slot.before = before,
-                None => newest = before,
+            if let Some(slot) = at(slots, after) {
+                slot.before = before;
             }
             if let Some(slot) = at(slots, before) {
                 slot.after = after;
             }
         }
-        let known = if told > 0 { self.absolute(told) } else { 0 };
-        let share = wire::share(id, self.absolute(self.last) - known);
-        self.digests.reported = self.digests.reported.wrapping_add(share);
-        self.newest = place(index);
         if let Some(slot) = at(slots, newest) {
-            slot.after = self.newest;
+            slot.after = own;
         }
-        if let Some(slot) = at(slots, self.newest) {
-            slot.before = newest;
-        }
-        self.tell = true;
+        self.newest = own;
     }
 }
 

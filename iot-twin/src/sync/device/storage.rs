@@ -2,15 +2,15 @@
 //!
 //! One record for the twin, `[format, epoch, contiguous, reserved, fingerprint]`, and one for each field that was
 //! desired or edited, `[format, epoch, version, check, code, flags, value?, value?]`: the desired value when it is held
-//! (flag 1), then the actual one when it is known (flag 2).
+//! (flag 1), then the actual one when it is known (flag 2); flag 4 says that an edit stands.
 
 use iot_core::engine::{Batch, BatchWriter, RecordKey};
 
+use super::TwinDevice;
 use super::state::Issued;
-use super::{TwinDevice, is_edited};
 use crate::leaf::{LeafReader, LeafWriter};
-use crate::reflect::{Twin, field};
-use crate::schema::{Field, fingerprint};
+use crate::reflect::Twin;
+use crate::schema::Field;
 use crate::sync::slot::{Code, Slot, Version};
 
 const FORMAT: u64 = 2;
@@ -36,8 +36,6 @@ pub(super) const fn buffer_bytes(fields: &[Field]) -> usize {
 }
 
 impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
-    const FINGERPRINT: u32 = fingerprint(T::SCHEMA);
-
     #[inline(never)]
     pub(super) fn restore_record(&mut self, key: RecordKey, value: &[u8]) {
         let Some(offset) = key.get().checked_sub(self.state.records.get()) else {
@@ -52,7 +50,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             self.restore_own(&mut input);
             return;
         };
-        let index = u16::try_from(id).ok().and_then(T::index);
+        let index = u16::try_from(id).ok().and_then(|id| self.actual.find(id));
         if let Some(index) = index
             && let Some(read) = self.read_field(index, &mut input)
             && let Some(slot) = self.slot(index)
@@ -71,7 +69,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let state = &mut self.state;
         (state.epoch, state.base) = (epoch, reserved);
         // Another firmware ignored the fields it did not know, and refused values: ask for all of them again.
-        state.dirty = fields != Self::FINGERPRINT;
+        state.dirty = fields != self.actual.fingerprint();
         state.contiguous = if state.dirty { 0 } else { contiguous };
     }
 
@@ -81,10 +79,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         let state = &mut self.state;
         state.restored = true;
         state.rebase(state.base);
-        state.greeted = state.epoch > 0;
         self.enter(self.state.epoch);
-        for index in 0..T::COUNT {
-            let stated = self.state.stated && !is_edited::<T>(index);
+        for index in 0..self.slots.as_ref().len() {
+            let stated = self.state.stated && !self.is_edited(index);
             let Some(slot) = self.slot(index) else {
                 continue;
             };
@@ -123,9 +120,10 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             state.epoch.into(),
             state.contiguous.into(),
             reserved,
-            Self::FINGERPRINT.into(),
+            self.actual.fingerprint().into(),
         ];
-        let whole = below == T::COUNT && self.put(&mut batch, 0, &own, (0, false, false));
+        let whole =
+            below == self.slots.as_ref().len() && self.put(&mut batch, 0, &own, (0, false, false));
         (whole || written).then(|| {
             let reserved = whole.then_some(reserved);
             self.state.issued = Issued::Persist { below, reserved };
@@ -148,7 +146,8 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     #[inline(never)]
     fn write_record(&self, batch: &mut BatchWriter<'_>, index: usize, slot: &Slot) -> bool {
-        let Some(field) = field::<T>(index) else {
+        let fields = self.actual.fields();
+        let Some(field) = fields.get(index) else {
             return false;
         };
         // A measured value is measured anew after a boot.
@@ -159,7 +158,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
             slot.stamp.number().into(),
             slot.check.into(),
             slot.code.get().into(),
-            u64::from(slot.held) | u64::from(known) << 1,
+            u64::from(slot.held) | u64::from(known) << 1 | u64::from(slot.edited) << 2,
         ];
         let id = 1 + u32::from(field.id.get());
         self.put(batch, id, &numbers, (index, slot.held, known))
@@ -203,6 +202,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
         };
         let flags = input.unsigned();
         (slot.held, slot.known) = (flags & 1 != 0, flags & 2 != 0);
+        slot.edited = flags & 4 != 0;
         if slot.held {
             self.desired.decode(index, input).ok()?;
         }

@@ -40,7 +40,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
 
     pub(in crate::sync) fn view(&self) -> Vec<FieldView> {
         let mut fields = Vec::new();
-        for (index, (field, slot)) in T::FIELDS.iter().zip(self.slots()).enumerate() {
+        for (index, (field, slot)) in self.actual.fields().iter().zip(self.slots()).enumerate() {
             let value = if slot.known {
                 encoded(&self.told, index)
             } else {
@@ -67,7 +67,7 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     #[must_use]
     pub fn memory(&self) -> Vec<u8> {
         let mut memory = Vec::new();
-        for index in 0..T::FIELDS.len() {
+        for index in 0..self.slots.as_ref().len() {
             for half in [&self.actual, &self.told, &self.desired] {
                 memory.extend(encoded(half, index));
                 memory.push(0xff);

@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::reader::fit::fit;
 use super::{DesireError, TwinService};
@@ -39,14 +40,14 @@ use crate::value::Value;
 /// # }
 /// # Ok::<(), iot_twin::sync::EditError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Edit {
     name: String,
     value: Option<Value>,
     condition: Option<Condition>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Condition {
     Version(Option<Version>),
     Value(Value),
@@ -71,7 +72,7 @@ pub enum EditError {
 }
 
 impl Edit {
-    /// Desires a value for a field of the schema.
+    /// Desires a value for a field of the schema; null is that an optional one shall have none.
     #[must_use]
     pub fn set(name: &str, value: impl Into<Value>) -> Self {
         Self {
@@ -115,6 +116,15 @@ impl Edit {
     }
 }
 
+// No values: some are not for logs.
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl TwinService {
     /// Makes one edit; says which version the field is desired under now.
     ///
@@ -155,10 +165,10 @@ impl TwinService {
         edits.iter().map(|edit| self.edit(edit)).collect()
     }
 
-    fn judge(&self, edit: &Edit) -> Result<(FieldId, Value), EditError> {
+    fn judge(&self, edit: &Edit) -> Result<(FieldId, Option<Value>), EditError> {
         let schema = self.schema(&edit.name)?;
         let id = schema.field.id;
-        let desired = self.desired.get(&id).filter(|wish| !wish.value.is_null());
+        let desired = self.desired.get(&id).filter(|wish| wish.value.is_some());
         match &edit.condition {
             None => {}
             Some(Condition::Version(version)) => {
@@ -169,19 +179,19 @@ impl TwinService {
             }
             Some(Condition::Value(value)) => {
                 let expected = fit(schema, value.clone())?;
-                if desired.is_none_or(|wish| wish.value != expected) {
+                if desired.is_none_or(|wish| wish.value.as_ref() != Some(&expected)) {
                     return Err(EditError::Value);
                 }
             }
         }
         let value = match &edit.value {
-            Some(value) => fit(schema, value.clone())?,
-            None => Value::Null,
+            Some(value) => Some(fit(schema, value.clone())?),
+            None => None,
         };
         Ok((id, value))
     }
 
-    fn make(&mut self, id: FieldId, value: Value) -> Version {
+    fn make(&mut self, id: FieldId, value: Option<Value>) -> Version {
         self.wish(id, value);
         let number = self.desired.get(&id).map_or(0, |wish| wish.version);
         Version::new(self.epoch, number)

@@ -1,17 +1,23 @@
 //! What a service learns from a report.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{LEAF, Mark, Told, TwinService};
+use super::{Hidden, LEAF, Mark, Told, TwinService};
+use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire;
 use crate::sync::wire::service::FullReport;
 use crate::value::Value;
 
+/// How many bytes of values the service keeps of fields that its schema does not know, with 16 for each.
+const STRANGERS_BYTES: usize = 32 << 10;
+
 impl TwinService {
     /// Takes a report in; one that is malformed changes nothing.
     pub(super) fn report(&mut self, payload: &[u8]) {
-        let Some(report) = FullReport::read(payload, self.number) else {
+        let report = FullReport::read(payload, self.number);
+        let Some(report) = report.filter(|report| self.may_hear(report)) else {
             return;
         };
         self.doublings = 0;
@@ -20,18 +26,35 @@ impl TwinService {
         self.bury();
     }
 
+    /// Whether the numbers of a report are such as a device can come to.
+    fn may_hear(&self, report: &FullReport<'_>) -> bool {
+        let newest = self.taken.saturating_add(wire::VERSION_LEAP);
+        let fields = report.fields.iter().map(|leaf| leaf.version);
+        let mut versions = fields.chain([report.to, report.head.floor]);
+        // The epoch that has to be opened above the device's.
+        let next = report.head.epoch.saturating_add(1);
+        versions.all(|version| version <= newest) && wire::may_follow(next, self.epoch)
+    }
+
     /// The reported half: the newer version of each field wins.
     fn take_fields(&mut self, report: &FullReport<'_>) {
+        // What is not on record cannot have been answered: another process has given its number to something else.
+        let recorded = self.recorded().unwrap_or(0);
+        self.floor = self.floor.max(report.head.floor);
+        // Two lives of the device gave a version, because it lost its records or has older ones.
+        let mut twice = false;
         for leaf in &report.fields {
             let Ok(value) = Value::from_cbor(leaf.value, LEAF) else {
                 continue;
             };
             let version = leaf.version;
-            if self
-                .reported
-                .get(&leaf.id)
-                .is_some_and(|told| told.version >= version)
-            {
+            let known = self.reported.get(&leaf.id);
+            if let Some(told) = known.filter(|told| told.version >= version) {
+                twice |= told.version == version && told.value.to_cbor() != value.to_cbor();
+                continue;
+            }
+            if !self.has_room(leaf.id, &value) {
+                self.crowded = true;
                 continue;
             }
             let before = self.reported.get(&leaf.id);
@@ -49,6 +72,7 @@ impl TwinService {
                 && report.head.epoch == self.epoch
                 && let Some(wish) = self.desired.get_mut(&leaf.id)
                 && answered >= wish.version
+                && wish.version <= recorded
             {
                 if wish.answer != Some(code) {
                     self.log.mark(&mut wish.answered);
@@ -56,7 +80,6 @@ impl TwinService {
                 wish.answer = Some(code);
             }
         }
-        self.floor = self.floor.max(report.head.floor);
         // A device that starts reports all that it knows anew, so what it said before is over, whether it is in or
         // not. One that lost its records must go above that, or its reports would be taken for older ones.
         self.taken = self.taken.max(self.floor.saturating_sub(1));
@@ -67,11 +90,12 @@ impl TwinService {
         self.tell |=
             gap || report.head.want || report.to != self.taken || !report.fields.is_empty();
         self.taken = self.taken.max(report.to);
-        if gap {
+        if gap || twice {
             self.ask();
         }
         if let Some(digests) = report.digests
             && self.is_complete(report)
+            && !self.crowded
             && digests.reported != self.reported_digest(report.head.floor)
         {
             // Old versions of a device that lost its records shadow the new ones: have it go above all of them.
@@ -79,6 +103,34 @@ impl TwinService {
             self.taken = self.taken.max(newest.unwrap_or(0));
             self.ask();
         }
+    }
+
+    /// Whether a value can be kept: of fields that the schema does not know there are only so many. Those that the device
+    /// has not reported since its restart, perhaps those of firmware long gone, make room.
+    fn has_room(&mut self, id: FieldId, value: &Value) -> bool {
+        let is_known = |id| self.schema.iter().any(|schema| schema.field.id == id);
+        if is_known(id) {
+            return true;
+        }
+        let len = |value: &Value| 16 + value.to_cbor().len();
+        let strangers = |reported: &BTreeMap<FieldId, Told>| {
+            let strangers = reported
+                .iter()
+                .filter(|(other, _)| !is_known(**other) && **other != id);
+            strangers.map(|(_, told)| len(&told.value)).sum::<usize>()
+        };
+        if strangers(&self.reported) + len(value) <= STRANGERS_BYTES {
+            return true;
+        }
+        let (floor, log) = (self.floor, &mut self.log);
+        self.reported.retain(|id, told| {
+            let is_kept = is_known(*id) || told.version >= floor;
+            if !is_kept {
+                log.forgotten = log.forgotten.max(told.stated.last);
+            }
+            is_kept
+        });
+        strangers(&self.reported) + len(value) <= STRANGERS_BYTES
     }
 
     /// Whether nothing that the device reported up to this report is missing.
@@ -92,7 +144,7 @@ impl TwinService {
             .iter()
             .filter(|(_, told)| told.version >= floor);
         current.fold(0, |sum, (&id, told)| {
-            sum.wrapping_add(wire::share(id, told.version))
+            sum.wrapping_add(wire::share(wire::factor(id), told.version))
         })
     }
 
@@ -101,7 +153,8 @@ impl TwinService {
         let head = &report.head;
         let first = !core::mem::replace(&mut self.met, true);
         let ahead = head.epoch > self.epoch
-            || (head.epoch == self.epoch && (head.contiguous > self.version || first));
+            || (head.epoch == self.epoch
+                && (head.contiguous > self.recorded().unwrap_or(0) || first));
         if ahead && self.stored.is_some() {
             // Another process has gone on with this twin: its snapshot is to be read before anything is said.
             self.behind = true;
@@ -163,7 +216,7 @@ impl TwinService {
             .filter(|(_, wish)| wish.answer != Some(Code::UNKNOWN));
         known.fold(0, |sum, (&id, wish)| {
             let version = Version::new(self.epoch, wish.version);
-            sum.wrapping_add(wire::check(id, version, &wish.encoded))
+            sum.wrapping_add(wire::check(wire::factor(id), version, &wish.encoded))
         })
     }
 
@@ -172,7 +225,7 @@ impl TwinService {
         let (contiguous, log) = (self.contiguous, &mut self.log);
         self.desired.retain(|_, wish| {
             let is_final = wish.answer.is_some_and(|code| !code.is_pending());
-            let is_over = wish.value.is_null() && wish.version <= contiguous && is_final;
+            let is_over = wish.value.is_none() && wish.version <= contiguous && is_final;
             if is_over {
                 let newest = wish.stated.last.max(wish.answered.last);
                 log.forgotten = log.forgotten.max(newest);
@@ -192,7 +245,8 @@ impl TwinService {
         self.version = 0;
         for wish in wishes {
             self.version += 1;
-            (wish.version, wish.replaced) = (self.version, 0);
+            wish.version = self.version;
+            wish.hidden = Hidden::of(0, self.version);
             wish.answer = None;
         }
         self.contiguous = 0;

@@ -13,22 +13,26 @@ use crate::sync::wire::{self, Delta};
 const HEAD_BYTES: usize = 48;
 
 impl TwinService {
+    /// Up to which version of this epoch everything is on record, as far as this process knows; `None`: nothing.
+    pub(super) fn recorded(&self) -> Option<u32> {
+        match self.stored {
+            None => Some(self.version),
+            Some(stored) if stored.epoch() == self.epoch => Some(stored.number()),
+            Some(_) => None,
+        }
+    }
+
     /// Up to which version may be sent: what is not on record yet may become another value's. `None`: nothing.
     pub(super) fn limit(&self) -> Option<u32> {
-        let stored = match self.stored {
-            _ if self.behind => return None,
-            None => return Some(self.version),
-            Some(stored) if stored.epoch() != self.epoch => return None,
-            Some(stored) => stored.number(),
-        };
+        let recorded = self.recorded().filter(|_| !self.behind)?;
         // Nobody is told to have everything up to a value on record that can no longer be said: what took its place here
         // may never come to be on record, and then it counts again.
         let unsaid = self
             .desired
             .values()
-            .filter(|wish| wish.version > stored && wish.replaced > self.contiguous.max(self.sent));
-        let unsaid = unsaid.map(|wish| wish.replaced - 1).min();
-        Some(unsaid.map_or(stored, |unsaid| unsaid.min(stored)))
+            .filter(|wish| wish.version > recorded && wish.hidden.upto > self.sent);
+        let unsaid = unsaid.map(|wish| wish.hidden.from.saturating_sub(1)).min();
+        Some(unsaid.map_or(recorded, |unsaid| unsaid.min(recorded)))
     }
 
     pub(super) fn has_more(&self) -> bool {
@@ -81,7 +85,7 @@ impl TwinService {
             epoch: self.epoch,
             base: self.sent,
             to,
-            acknowledged: self.taken,
+            acknowledged: self.stored.map_or(self.taken, |_| self.kept),
             want: self.want,
         };
         let mut fields = write_delta(&mut out, &delta);

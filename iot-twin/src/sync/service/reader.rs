@@ -3,6 +3,7 @@
 pub(super) mod fit;
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 use super::{TwinService, is_writable};
 use crate::leaf::LeafReader;
@@ -31,7 +32,7 @@ pub enum DesireError {
 }
 
 /// A value as a device reported it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Reported<'a> {
     /// The value; null while the device does not know it.
@@ -50,11 +51,21 @@ pub struct Acknowledgement {
     pub code: Code,
 }
 
+// No value: some are not for logs.
+impl fmt::Debug for Reported<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reported")
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
+    }
+}
+
 impl TwinService {
     /// Desires what `edit` changes of the desired fields; says how many fields that were.
     ///
-    /// `edit` is called twice, with different values in the fields that were never desired: so a field that it
-    /// sets is told from one that it leaves alone. It must do the same both times.
+    /// `edit` is called twice, with different values in the fields that were never desired, or whose desire the device
+    /// has overridden or refused: so a field that it sets is told from one that it leaves alone. It must do the same
+    /// both times. To set such a field to what it was is a new intent, as with [`set`](Self::set).
     ///
     /// # Errors
     ///
@@ -68,7 +79,7 @@ impl TwinService {
             let wish = self
                 .desired
                 .get(&field.id)
-                .filter(|wish| !wish.value.is_null());
+                .filter(|wish| wish.value.is_some());
             let held = wish.is_some_and(|wish| {
                 let read = |into: &mut T| {
                     let mut input = LeafReader::new(&wish.encoded);
@@ -76,7 +87,7 @@ impl TwinService {
                 };
                 read(&mut one) && read(&mut two)
             });
-            if !held {
+            if !held || wish.is_some_and(|wish| !wish.is_open()) {
                 two.disturb(index);
             }
         }
@@ -101,11 +112,11 @@ impl TwinService {
         }
         let count = news.len();
         news.into_iter()
-            .for_each(|(id, value)| self.wish(id, value));
+            .for_each(|(id, value)| self.wish(id, Some(value)));
         Ok(count)
     }
 
-    /// Desires a value for a field of the schema.
+    /// Desires a value for a field of the schema; null is that an optional one shall have none.
     ///
     /// # Errors
     ///
@@ -115,7 +126,7 @@ impl TwinService {
         let schema = self.schema(name)?;
         let value = fit(schema, value)?;
         let id = schema.field.id;
-        self.wish(id, value);
+        self.wish(id, Some(value));
         Ok(())
     }
 
@@ -126,15 +137,29 @@ impl TwinService {
     /// [`DesireError`] when the field is not one, or cannot be desired.
     pub fn withdraw(&mut self, name: &str) -> Result<(), DesireError> {
         let id = self.schema(name)?.field.id;
-        if self.desired.contains_key(&id) {
-            self.wish(id, Value::Null);
-        }
+        self.withdraw_field(id);
         Ok(())
     }
 
-    /// Desires a value for the field with a number; nothing is checked here, the device will.
-    pub fn set_field(&mut self, id: FieldId, value: impl Into<Value>) {
-        self.wish(id, value.into());
+    /// Desires a value for the field with a number; whether the field can have it, the device will say.
+    ///
+    /// # Errors
+    ///
+    /// [`DesireError::Kind`] when it is none that any field has: a scalar, a text, a list of scalars, or null; and
+    /// [`DesireError::Range`] when it is more than 1,024 bytes long, encoded, or a list of more than 64. Nothing
+    /// has changed.
+    pub fn set_field(&mut self, id: FieldId, value: impl Into<Value>) -> Result<(), DesireError> {
+        let value = value.into();
+        fit::check(&value)?;
+        self.wish(id, Some(value));
+        Ok(())
+    }
+
+    /// Withdraws the desire for the field with a number: the device keeps the value it has.
+    pub fn withdraw_field(&mut self, id: FieldId) {
+        if self.desired.contains_key(&id) {
+            self.wish(id, None);
+        }
     }
 
     /// Whether the device has answered for everything desired, finally, and no report is known to be missing.
@@ -210,14 +235,14 @@ impl TwinService {
         Some(state)
     }
 
-    /// What is desired of a field.
+    /// What is desired of a field; null when it shall have no value, `None` when nothing is desired.
     #[must_use]
     pub fn desired(&self, name: &str) -> Option<&Value> {
         let wish = self.desired.get(&self.id(name)?)?;
-        Some(&wish.value).filter(|value| !value.is_null())
+        wish.value.as_ref()
     }
 
-    /// Under which version a field was last desired; `None` when it is not.
+    /// Under which version a field was last desired, or that was withdrawn; `None` when it never was.
     ///
     /// It is what [`Edit::if_version`](super::Edit::if_version) asks for.
     #[must_use]
@@ -226,7 +251,10 @@ impl TwinService {
         Some(Version::new(self.epoch, wish.version))
     }
 
-    /// Everything public that is desired: by name, groups in groups; fields without a name by their number.
+    /// Everything public that is desired: by name, groups in groups.
+    ///
+    /// Of a field that the schema does not have, perhaps one of newer firmware, nobody knows whom it is meant for: it is
+    /// taken for a secret, and has its number for a name. A twin without any schema shows all by number.
     #[must_use]
     pub fn desired_document(&self) -> Value {
         self.desired_document_for(Sensitivity::Public)
@@ -236,10 +264,11 @@ impl TwinService {
     #[must_use]
     pub fn desired_document_for(&self, reader: Sensitivity) -> Value {
         let entries = self.desired.iter();
-        self.document(reader, entries.map(|(&id, wish)| (id, &wish.value)))
+        let entries = entries.filter_map(|(&id, wish)| Some((id, wish.value.as_ref()?)));
+        self.document(reader, entries)
     }
 
-    /// Everything public that was reported: by name, groups in groups; fields without a name by their number.
+    /// Everything public that was reported, as in [`desired_document`](Self::desired_document).
     #[must_use]
     pub fn reported_document(&self) -> Value {
         self.reported_document_for(Sensitivity::Public)
@@ -267,6 +296,9 @@ impl TwinService {
         for (id, value) in entries.filter(|(_, value)| !value.is_null()) {
             let schema = self.schema.iter().find(|schema| schema.field.id == id);
             let Some(schema) = schema else {
+                if !self.schema.is_empty() && reader < Sensitivity::Secret {
+                    continue;
+                }
                 put(&mut document, alloc::format!("{}", id.get()), value.clone());
                 continue;
             };

@@ -1,19 +1,19 @@
 //! What a service must store of a twin, so that a restart is none for the device.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use minicbor::{Decoder, Encoder};
 
-use super::{Mark, Told, TwinService, Wish};
+use super::reader::fit::check;
+use super::{Hidden, LEAF, Mark, Told, TwinService, Wish, said};
 use crate::schema::FieldId;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire::VERSION_LIMIT;
-use crate::value::{Budget, Limits, Sink, Value, read, write};
+use crate::value::{Budget, Sink, Value, read, write};
 
 /// The format of `state.cddl`.
 const FORMAT: u64 = 1;
-/// One field's value, so that a hostile state cannot ask for more.
-const FIELD: Limits = Limits::new(8, 256, 8 << 10);
 const MAX_FIELDS: u64 = 1 << 16;
 
 /// One side's whole knowledge of a twin: desired and reported fields, versions, epoch and answers.
@@ -26,16 +26,16 @@ const MAX_FIELDS: u64 = 1 << 16;
 /// use iot_twin::{FieldId, TwinService};
 ///
 /// let mut service = TwinService::new();
-/// service.set_field(FieldId::new(3), 21.5);
+/// service.set_field(FieldId::new(3), 21.5)?;
 /// let stored = service.snapshot().to_cbor();
 ///
 /// let state = TwinState::from_cbor(&stored)?;
 /// let restarted = TwinService::new().restored(&state);
 /// assert_eq!(restarted.version(), service.version());
 /// assert_eq!(state.desired().count(), 1);
-/// # Ok::<(), iot_twin::sync::StateError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TwinState {
     epoch: u32,
     version: u32,
@@ -48,21 +48,21 @@ pub struct TwinState {
 }
 
 /// A desired field as it is stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DesiredField {
     /// The field.
     pub id: FieldId,
     /// Its version within the state's epoch.
     pub version: u32,
-    /// What is desired; null when it was withdrawn.
-    pub value: Value,
+    /// What is desired, null when the field shall have no value; `None` when the desire was withdrawn.
+    pub value: Option<Value>,
     /// The device's answer; `None` while there is none.
     pub answer: Option<Code>,
 }
 
 /// A reported field as it is stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ReportedField {
     /// The field.
@@ -121,6 +121,10 @@ impl TwinState {
         Version::new(self.epoch, self.version)
     }
 
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// Every desired field, in ascending order.
     pub fn desired(&self) -> impl Iterator<Item = &DesiredField> {
         self.desired.iter()
@@ -141,7 +145,11 @@ impl TwinState {
         for field in &self.desired {
             let _ = out.array(4).and_then(|out| out.u16(field.id.get()));
             let _ = out.u32(field.version);
-            write(&field.value, out);
+            match &field.value {
+                None => drop(out.null()),
+                Some(Value::Null) => drop(out.array(0)),
+                Some(value) => write(value, out),
+            }
             let _ = match field.answer {
                 Some(code) => out.u16(code.get()),
                 None => out.null(),
@@ -177,7 +185,7 @@ impl TwinState {
             let field = DesiredField {
                 id: reader.field(state.desired.last().map(|last| last.id))?,
                 version: reader.number()?,
-                value: reader.value()?,
+                value: reader.desire()?,
                 answer: reader.answer()?,
             };
             if field.version > state.version {
@@ -255,8 +263,19 @@ impl Reader<'_, '_> {
         Ok(id)
     }
 
+    fn desire(&mut self) -> Result<Option<Value>, StateError> {
+        Ok(match self.value()? {
+            Value::Null => None,
+            Value::Array(values) if values.is_empty() => Some(Value::Null),
+            value => {
+                check(&value).map_err(|_| self.malformed())?;
+                Some(value)
+            }
+        })
+    }
+
     fn value(&mut self) -> Result<Value, StateError> {
-        read(self.0, &mut Budget::new(FIELD), 0).map_err(|_| self.malformed())
+        read(self.0, &mut Budget::new(LEAF), 0).map_err(|_| self.malformed())
     }
 
     fn answer(&mut self) -> Result<Option<Code>, StateError> {
@@ -317,13 +336,14 @@ impl TwinService {
         // Whoever shares the store may have met the device since; its reports tell.
         self.met = state.met || self.stored.is_some();
         self.taken = state.taken;
+        self.kept = state.taken;
         self.floor = state.floor;
         let desired = state.desired.iter().map(|field| {
             let wish = Wish {
                 version: field.version,
-                replaced: 0,
+                hidden: Hidden::of(0, field.version),
                 value: field.value.clone(),
-                encoded: field.value.to_cbor(),
+                encoded: said(field.value.as_ref()),
                 answer: field.answer,
                 stated: Mark::default(),
                 answered: Mark::default(),
@@ -356,10 +376,42 @@ impl TwinService {
     }
 }
 
+// No values: some are not for logs.
+impl fmt::Debug for TwinState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwinState")
+            .field("version", &self.version())
+            .field("contiguous", &self.contiguous)
+            .field("taken", &self.taken)
+            .field("desired", &self.desired)
+            .field("reported", &self.reported)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DesiredField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DesiredField")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReportedField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportedField")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::tests::any_value;
+    use crate::value::tests::any_leaf;
     use proptest::prelude::*;
 
     fn any_state() -> impl Strategy<Value = TwinState> {
@@ -367,11 +419,11 @@ mod tests {
         let answer = proptest::option::of(any::<u16>().prop_map(Code::new));
         let desired = proptest::collection::btree_map(
             any::<u16>(),
-            (any::<u32>(), any_value(), answer),
+            (any::<u32>(), proptest::option::of(any_leaf()), answer),
             0..6,
         );
         let reported =
-            proptest::collection::btree_map(any::<u16>(), (version.clone(), any_value()), 0..6);
+            proptest::collection::btree_map(any::<u16>(), (version.clone(), any_leaf()), 0..6);
         let head = (
             1..=u32::MAX,
             any::<u32>(),

@@ -1,6 +1,6 @@
 //! A twin that several processes write, or one that must not start anew, with the help of a store.
 
-use super::{TwinService, TwinState};
+use super::{TwinService, TwinState, Wish};
 use crate::sync::slot::Version;
 
 impl TwinService {
@@ -8,7 +8,9 @@ impl TwinService {
     ///
     /// After each edit and each message, put [`snapshot`](Self::snapshot) into the store, by compare-and-set where
     /// others write too, and then say so with [`stored`](Self::stored): until then nothing is sent that the store
-    /// does not hold. Who loses the comparison, or [is behind](Self::is_behind), reads the store again, goes on
+    /// does not hold, nothing that the device reported is acknowledged, and no version is claimed from that of a value on which an edit waits that is not stored: the
+    /// edit may never come to be, and then the value counts. So an edit may wait while others go on, or while
+    /// the one before it is being stored; it holds up what was stored after the value it would replace. Who loses the comparison, or [is behind](Self::is_behind), reads the store again, goes on
     /// [from there](Self::restored), and repeats its edit.
     ///
     /// ```
@@ -31,7 +33,7 @@ impl TwinService {
     ///     twin.set(name, value)?;
     ///     if store.0 == revision {
     ///         store = (revision + 1, twin.snapshot());
-    ///         twin.stored(twin.version());
+    ///         twin.stored(&store.1);
     ///     }
     /// }
     /// let twin = TwinService::of::<Room>().restored(&store.1);
@@ -42,13 +44,23 @@ impl TwinService {
     #[must_use]
     pub const fn with_store(mut self) -> Self {
         self.stored = Some(Version::new(self.epoch, self.version));
+        self.kept = self.taken;
         self
     }
 
-    /// States that a snapshot is stored which was taken when [`version`](Self::version) was this.
-    pub fn stored(&mut self, version: Version) {
+    /// States that a snapshot of this twin is stored.
+    ///
+    /// What it holds may now be sent, and the device is told that what it reported has been taken in, up to there.
+    pub fn stored(&mut self, state: &TwinState) {
         if let Some(stored) = &mut self.stored {
-            *stored = version.max(*stored);
+            self.tell |= state.taken() > self.kept;
+            self.kept = self.kept.max(state.taken());
+            *stored = state.version().max(*stored);
+            let recorded = self.recorded().unwrap_or(0);
+            let newer = |wish: &&mut Wish| wish.version > recorded;
+            for wish in self.desired.values_mut().filter(newer) {
+                wish.hidden.record(recorded);
+            }
             self.tell |= self.has_more();
         }
     }

@@ -96,11 +96,11 @@ fn a_field_that_a_delta_names_twice_has_the_later_value() {
         (lit, 2, &[0xf4]),
         (lit, 3, &[0xf5]),
     ];
-    let device = after_delta(&twice, 0);
+    let mut device = after_delta(&twice, 0);
     assert!(device.changed().unwrap().lit);
     assert_eq!(device.progress(), Version::new(1, 3));
     let backwards = [(lit, 3, &[0xf5][..]), (lit, 2, &[0xf4])];
-    let device = after_delta(&backwards, 0);
+    let mut device = after_delta(&backwards, 0);
     assert!(device.changed().unwrap().lit);
     assert_eq!(device.progress(), Version::new(1, 0));
 }
@@ -109,10 +109,10 @@ fn a_field_that_a_delta_names_twice_has_the_later_value() {
 fn a_delta_that_was_cut_off_counts_up_to_there_and_claims_nothing() {
     let (lit, trim) = (Room::FIELDS[1].id, Room::FIELDS[2].id);
     let fields = [(lit, 1, &[0xf5][..]), (trim, 3, &[0x07])];
-    let whole = after_delta(&fields, 0);
+    let mut whole = after_delta(&fields, 0);
     assert_eq!(whole.changed().unwrap().trim, Some(7));
     assert_eq!(whole.progress(), Version::new(1, 3));
-    let cut = after_delta(&fields, 1);
+    let mut cut = after_delta(&fields, 1);
     let change = cut.changed().unwrap();
     assert_eq!((change.lit, change.trim), (true, None));
     assert_eq!(cut.progress(), Version::new(1, 0));

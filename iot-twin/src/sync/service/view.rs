@@ -13,16 +13,6 @@ impl TwinService {
         Some((Version::new(self.epoch, wish.version), &wish.encoded))
     }
 
-    /// Whether a version may have been said; one that is not stored yet may become another value's.
-    pub(in crate::sync) fn may_say(&self, version: Version) -> bool {
-        self.limit().is_some_and(|limit| version.number() <= limit)
-    }
-
-    /// Up to which version everything is on record, as far as this process knows.
-    pub(in crate::sync) fn recorded(&self) -> u32 {
-        self.stored.map_or(self.version, Version::number)
-    }
-
     /// Under which version a field was reported, and the value.
     pub(in crate::sync) fn told(&self, id: FieldId) -> Option<(u64, Vec<u8>)> {
         let told = self.reported.get(&id)?;

@@ -8,6 +8,7 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::{Log, Mark, Told, TwinService, Wish};
 use crate::schema::FieldId;
@@ -25,13 +26,13 @@ pub struct Cursor {
 }
 
 /// What a subscriber is told; `skipped` says that an earlier change of the same leaf went by unseen.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Notice<'a> {
     /// Changes are lost that no leaf remembers: a withdrawn desire was forgotten. What follows are the newest values;
     /// read the rest of the path as it is.
     Lagged,
-    /// A value is desired of a field, or no longer: `None`.
+    /// A value is desired of a field (null: that it has none), or nothing any more: `None`.
     Desired {
         /// The field.
         field: FieldId,
@@ -177,6 +178,29 @@ impl Subscriptions {
     }
 }
 
+// No values: some are not for logs.
+impl fmt::Debug for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lagged => f.write_str("Lagged"),
+            Self::Desired { field, version, .. } => f
+                .debug_struct("Desired")
+                .field("field", field)
+                .field("version", version)
+                .finish_non_exhaustive(),
+            Self::Answered { field, code, .. } => f
+                .debug_struct("Answered")
+                .field("field", field)
+                .field("code", code)
+                .finish_non_exhaustive(),
+            Self::Reported { field, .. } => f
+                .debug_struct("Reported")
+                .field("field", field)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
 impl Log {
     /// Goes on with other leaves: marks what differs from the leaves before.
     pub(super) fn follow_desired(
@@ -263,7 +287,7 @@ impl TwinService {
             if is_new(&wish.stated) {
                 let notice = Notice::Desired {
                     field,
-                    value: Some(&wish.value).filter(|value| !value.is_null()),
+                    value: wish.value.as_ref(),
                     version: Version::new(self.epoch, wish.version),
                     skipped: skipped(&wish.stated),
                 };

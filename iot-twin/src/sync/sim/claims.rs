@@ -7,6 +7,7 @@ use super::World;
 use crate::leaf::LeafReader;
 use crate::reflect::Twin;
 use crate::schema::FieldId;
+use crate::sync::service::TwinState;
 use crate::sync::slot::{Code, Version};
 use crate::sync::wire::service::FullReport;
 use crate::sync::wire::{self, Delta, DesiredLeaf};
@@ -79,11 +80,8 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         let life = self.known.life;
         let epoch = self.service.version().epoch();
         let first = *self.known.epochs.entry(epoch).or_insert(life);
-        // Lives of a service that share an epoch may collide until they meet the digest. A process of which another one is
-        // ahead does not know what is desired now.
-        let is_comparable = first == life
-            && epoch == claimed.epoch()
-            && claimed.number() <= self.service.recorded();
+        // Lives of a service that share an epoch may collide until they meet the digest.
+        let is_comparable = first == life && self.desired_version().epoch() == claimed.epoch();
         let view = self.device.view();
         for field in view.into_iter().filter(|_| self.device.is_durable()) {
             let before = self.known.stamps.insert(field.id, field.stamp);
@@ -94,10 +92,9 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
                     to: field.stamp,
                 });
             }
-            let wished = self.service.leaf(field.id);
-            if let Some((missing, _)) = wished.filter(|_| is_comparable)
+            let wished = self.desired_leaf(field.id).filter(|_| is_comparable);
+            if let Some(missing) = wished
                 && missing.number() <= claimed.number()
-                && self.service.may_say(missing)
                 && field.stamp < missing
             {
                 return Err(Violation::Claimed {
@@ -137,11 +134,30 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
                 )));
             }
             let is_held = value != [wire::NULL];
-            if is_held && field.code == Code::APPLIED && !same(&field.value, value) {
+            let wanted = match value {
+                [wire::NONE] => &[wire::NULL],
+                value => value,
+            };
+            if is_held && field.code == Code::APPLIED && !same(&field.value, wanted) {
                 return Err(differs(alloc::format!("{value:?} was applied, {field:?}")));
             }
         }
         Ok(())
+    }
+
+    /// What is desired: what the store holds, where several processes share one; none of them need know all of it.
+    fn desired_version(&self) -> Version {
+        let store = self.known.store.as_ref();
+        store.map_or(self.service.version(), TwinState::version)
+    }
+
+    /// Under which version a field is desired.
+    fn desired_leaf(&self, id: FieldId) -> Option<Version> {
+        let Some(store) = &self.known.store else {
+            return self.service.leaf(id).map(|(version, _)| version);
+        };
+        let field = store.desired().find(|field| field.id == id)?;
+        Some(Version::new(store.version().epoch(), field.version))
     }
 
     pub(super) fn observe_report(&mut self, payload: &[u8]) -> Result<(), Violation> {

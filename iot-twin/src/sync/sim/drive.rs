@@ -23,20 +23,42 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         self.boot();
     }
 
-    /// Restarts the device without its records; what is under way is lost too.
-    ///
-    /// A device without records cannot tell an old message from a new one. If one is kept for it by the link, it may
-    /// give a version again that the service knows with another value, and that field is wrong there until it changes.
+    /// Restarts the device without its records.
     pub fn wipe(&mut self) {
         self.counts.wipes += 1;
         self.records = MemoryRecords::new();
-        // A wiped device may use its old numbers again, until the service tells it of them.
+        self.forget_device();
+        self.boot();
+    }
+
+    /// Restarts the device with other records.
+    pub fn restore_records(&mut self, records: MemoryRecords) {
+        self.records = records;
+        self.forget_device();
+        self.boot();
+    }
+
+    /// Keeps a copy of the device's records for [`roll_back`](Self::roll_back).
+    pub fn keep_image(&mut self) {
+        self.image = Some(self.records.clone());
+    }
+
+    /// Restarts the device with the records of the last [copy](Self::keep_image), or with those that it has: a gateway
+    /// that comes back from a snapshot, or a storage that was replaced by its clone.
+    pub fn roll_back(&mut self) {
+        self.counts.rolled_back += 1;
+        if let Some(image) = &self.image {
+            self.records = image.clone();
+        }
+        self.forget_device();
+        self.boot();
+    }
+
+    /// A device that has lost what it knew may use its old numbers again, until the service tells it of them.
+    fn forget_device(&mut self) {
         self.known.stamps.clear();
         self.known.reported.clear();
         self.known.answered.clear();
-        self.up.clear();
-        self.down.clear();
-        self.boot();
     }
 
     /// Tells the device that its link is up, or down.
@@ -151,7 +173,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
 
     /// Lets nothing go wrong any more until nothing happens any more, and then holds both sides against each other.
     ///
-    /// The faults and hazards stay off.
+    /// The faults and hazards stay off; what a service with a store holds is stored at once.
     ///
     /// # Errors
     ///
@@ -162,6 +184,8 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         let mut exchanged = false;
         for _ in 0..QUIET_ROUNDS {
             self.answer(life);
+            let state = self.service.snapshot();
+            self.service.stored(&state);
             let busy = [
                 self.device_step()?,
                 self.service_step()?,

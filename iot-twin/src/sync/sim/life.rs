@@ -38,6 +38,8 @@ pub struct Hazards {
     pub cuts: u16,
     /// The device loses its records.
     pub wipes: u16,
+    /// The device comes back with older records.
+    pub rolls_back: u16,
     /// The service loses its memory, and starts in a new epoch.
     pub forgets: u16,
     /// The service loses its memory, and does not know in which epoch it was.
@@ -53,6 +55,7 @@ impl Hazards {
     pub const NONE: Self = Self {
         cuts: 0,
         wipes: 0,
+        rolls_back: 0,
         forgets: 0,
         collides: 0,
         restores: 0,
@@ -67,6 +70,7 @@ impl Hazards {
     /// Everything happens.
     pub const ALL: Self = Self {
         wipes: 100,
+        rolls_back: 100,
         forgets: 100,
         collides: 100,
         restores: 200,
@@ -105,6 +109,7 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
     fn happens(&mut self, life: &mut impl Life<T>) {
         let Hazards {
             wipes,
+            rolls_back,
             forgets,
             collides,
             restores,
@@ -113,6 +118,8 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
         let used = self.known.epochs.keys().max().copied().unwrap_or(0);
         if self.dice.chance(wipes) {
             self.wipe();
+        } else if self.dice.chance(rolls_back) {
+            self.roll_back();
         } else if self.dice.chance(forgets) {
             self.counts.forgotten += 1;
             self.replace_service(life.begin(used + 1_000));
@@ -126,6 +133,8 @@ impl<T: Twin, const PENDING: usize> World<T, PENDING> {
             self.replace_service(service);
         } else if self.dice.chance(300) {
             self.backup = self.service.snapshot();
+        } else if rolls_back > 0 && self.dice.chance(300) {
+            self.keep_image();
         }
     }
 }

@@ -37,9 +37,15 @@ pub enum ReadError {
         /// Where the record begins, in bytes.
         position: usize,
     },
-    /// A record with two values.
-    #[error("the record at {position} has more than one value")]
+    /// A record with two values, or with a field of the standard twice, which no CBOR map may have (RFC 8949 §5.6).
+    #[error("the record at {position} has more than one value, or a field twice")]
     Ambiguous {
+        /// Where the record begins, in bytes.
+        position: usize,
+    },
+    /// A number that is none any more once its base is added.
+    #[error("the record at {position} has a number that is too large with its base")]
+    Number {
         /// Where the record begins, in bytes.
         position: usize,
     },
@@ -64,6 +70,7 @@ pub struct Records<'a> {
     budget: u32,
     limit: u32,
     base: Base<'a>,
+    /// The pack's, once a record was read.
     version: Option<u64>,
 }
 
@@ -96,6 +103,9 @@ struct Own<'a> {
     sum: Option<f64>,
     time_s: f64,
     update_s: Option<f64>,
+    version: Option<u64>,
+    /// One bit for each label that was there.
+    seen: u16,
 }
 
 impl<'a> Records<'a> {
@@ -195,12 +205,18 @@ impl<'a> Records<'a> {
                 continue;
             }
             let label = self.input.i64().map_err(|_| here(&self.input))?;
+            if own.has(label) {
+                return Err(ReadError::Ambiguous { position });
+            }
             let read = self.field(label, &mut own);
             read.ok_or_else(|| here(&self.input))?;
         }
-        if let Some(version) = self.version.filter(|&version| version > VERSION) {
+        // All records of a pack are of one version, 10 where none is stated (RFC 8428 §4.4).
+        let version = own.version.or(self.version).unwrap_or(VERSION);
+        if version > VERSION || self.version.is_some_and(|before| before != version) {
             return Err(ReadError::Version { version });
         }
+        self.version = Some(version);
         if own.values > 1 {
             return Err(ReadError::Ambiguous { position });
         }
@@ -210,15 +226,13 @@ impl<'a> Records<'a> {
     fn field(&mut self, label: i64, own: &mut Own<'a>) -> Option<()> {
         let input = &mut self.input;
         match label {
-            label::VERSION => {
-                let version = input.u64().ok()?;
-                // All records of a pack are of one version (RFC 8428 §4.4).
-                let same = self.version.is_none_or(|before| before == version);
-                self.version = Some(if same { version } else { u64::MAX });
-            }
+            label::VERSION => own.version = Some(input.u64().ok()?),
             label::BASE_NAME => self.base.name = input.str().ok()?,
             label::BASE_TIME => self.base.time_s = number(input)?,
-            label::BASE_UNIT => self.base.unit = Some(input.str().ok()?),
+            // An empty one takes back what stood before it.
+            label::BASE_UNIT => {
+                self.base.unit = Some(input.str().ok()?).filter(|unit| !unit.is_empty())
+            }
             label::BASE_VALUE => self.base.value = number(input)?,
             label::BASE_SUM => self.base.sum = Some(number(input)?),
             label::NAME => own.name = input.str().ok()?,
@@ -254,12 +268,23 @@ impl<'a> Records<'a> {
             Measured::Number(number) => Measured::Number(self.base.value + number),
             other => other,
         });
+        let time_s = self.base.time_s + own.time_s;
+        let number = match value {
+            Some(Measured::Number(number)) => number,
+            _ => 0.0,
+        };
+        if ![number, sum.unwrap_or(0.0), time_s]
+            .iter()
+            .all(|number| number.is_finite())
+        {
+            return Err(ReadError::Number { position });
+        }
         Ok(Some(Record {
             name,
             unit: own.unit.or(self.base.unit),
             value,
             sum,
-            time_s: self.base.time_s + own.time_s,
+            time_s,
             update_s: own.update_s,
         }))
     }
@@ -283,6 +308,18 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl<'a> Own<'a> {
+    /// Whether a label of the standard was there before; from now on it was.
+    fn has(&mut self, label: i64) -> bool {
+        let first = label::BASE_SUM;
+        let bit = match u32::try_from(label.saturating_sub(first)) {
+            Ok(place) if label <= label::DATA => 1_u16 << place,
+            _ => return false,
+        };
+        let before = self.seen;
+        self.seen |= bit;
+        before & bit != 0
+    }
+
     const fn measured(&mut self, value: Measured<'a>) {
         self.value = Some(value);
         self.values = self.values.saturating_add(1);

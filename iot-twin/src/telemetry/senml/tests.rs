@@ -109,6 +109,125 @@ fn the_head_has_the_shortest_form_for_every_count() {
     }
 }
 
+#[test]
+fn a_base_that_changes_holds_from_then_on() {
+    let mut buffer = [0; 128];
+    let mut pack = Pack::new(&mut buffer).with_name("a/").with_unit("W");
+    pack.add(&Entry::new("x", 1.0)).unwrap();
+    let mut pack = pack.with_name("b/").with_time_s(100.0);
+    pack.add(&Entry::new("x", 2.0)).unwrap();
+    pack.add(&Entry::new("y", 3.0)).unwrap();
+    let mut pack = pack.with_name("").with_unit("").with_time_s(0.0);
+    pack.add(&Entry::new("x", 4.0)).unwrap();
+    let records = read(pack.finish()).unwrap();
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| (record.name.to_string(), record.unit, record.time_s))
+        .collect();
+    let expected = [
+        ("a/x", Some("W"), 0.0),
+        ("b/x", Some("W"), 100.0),
+        ("b/y", Some("W"), 100.0),
+        ("x", None, 0.0),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(name, unit, time)| (name.into(), unit, time))
+    );
+}
+
+#[test]
+fn a_number_that_its_base_makes_infinite_is_refused() {
+    let huge = 1e308_f64.to_be_bytes();
+    // [{n:"x", v:1, BASE:1e308, OWN:1e308}], for each number that has a base.
+    for (base, own) in [(0x24, 0x02), (0x25, 0x05), (0x22, 0x06)] {
+        let pack = |times: usize| {
+            let mut pack = b"\x81".to_vec();
+            pack.push(0xa2 + u8::try_from(times).unwrap() + u8::from(own != 0x02));
+            pack.extend(b"\x00\x61x");
+            if own != 0x02 {
+                pack.extend(b"\x02\x01");
+            }
+            for label in [own, base].into_iter().take(1 + times) {
+                pack.extend([label, 0xfb]);
+                pack.extend(huge);
+            }
+            pack
+        };
+        let finite = read(&pack(0)).map(|records| records.len());
+        assert_eq!(finite, Ok(1));
+        assert_eq!(read(&pack(1)), Err(ReadError::Number { position: 1 }));
+    }
+}
+
+#[test]
+fn a_record_that_says_a_thing_twice_is_refused() {
+    // Each field of the standard in a record that has it once, and in one that has it twice.
+    let fields: [&[u8]; 15] = [
+        b"\x20\x0a",
+        b"\x21\x61y",
+        b"\x22\x01",
+        b"\x23\x61W",
+        b"\x24\x01",
+        b"\x25\x01",
+        b"\x00\x61x",
+        b"\x01\x61V",
+        b"\x02\x01",
+        b"\x03\x61t",
+        b"\x04\xf5",
+        b"\x05\x01",
+        b"\x06\x01",
+        b"\x07\x01",
+        b"\x08\x41b",
+    ];
+    for field in fields {
+        let pack = |times: usize| {
+            let mut entries: Vec<&[u8]> = Vec::new();
+            if field[0] != 0 {
+                entries.push(b"\x00\x61x");
+            }
+            // A value or a sum there must be.
+            if !matches!(field[0], 2..=4 | 8) {
+                entries.push(b"\x02\x01");
+            }
+            entries.extend((0..times).map(|_| field));
+            let mut pack = b"\x81".to_vec();
+            pack.push(0xa0 + u8::try_from(entries.len()).unwrap());
+            pack.extend(entries.concat());
+            pack
+        };
+        assert_eq!(
+            read(&pack(1)).map(|records| records.len()),
+            Ok(1),
+            "{field:?}"
+        );
+        let twice = Err(ReadError::Ambiguous { position: 1 });
+        assert_eq!(read(&pack(2)), twice, "{field:?}");
+    }
+}
+
+#[test]
+fn every_record_of_a_pack_is_of_one_version() {
+    let pack = |first: Option<u8>, second: Option<u8>| {
+        let mut pack = b"\x82".to_vec();
+        for version in [first, second] {
+            pack.push(0xa2 + u8::from(version.is_some()));
+            pack.extend(version.into_iter().flat_map(|version| [0x20, version]));
+            pack.extend(b"\x00\x61x\x02\x01");
+        }
+        read(&pack).map(|records| records.len())
+    };
+    assert_eq!(pack(None, Some(10)), Ok(2));
+    assert_eq!(pack(Some(5), None), Ok(2));
+    for (first, second) in [(None, 5), (Some(10), 5), (Some(5), 10)] {
+        let version = second.into();
+        assert_eq!(
+            pack(first, Some(second)),
+            Err(ReadError::Version { version })
+        );
+    }
+}
+
 fn any_entry() -> impl Strategy<Value = (String, Option<String>, f64, u8)> {
     let name = "[a-z0-9][a-z0-9:._/-]{0,8}";
     (

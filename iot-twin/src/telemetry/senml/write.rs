@@ -51,9 +51,25 @@ pub struct Pack<'b> {
     buffer: &'b mut [u8],
     used: usize,
     count: u16,
-    base_name: &'b str,
-    base_unit: &'b str,
-    base_time_s: f64,
+    base: Base<'b>,
+    /// The bases that the last record stands on.
+    stated: Base<'b>,
+}
+
+/// What is put in front of names, units and times.
+#[derive(Clone, Copy, Debug)]
+struct Base<'b> {
+    name: &'b str,
+    unit: &'b str,
+    time_s: f64,
+}
+
+impl Base<'_> {
+    const NONE: Self = Self {
+        name: "",
+        unit: "",
+        time_s: 0.0,
+    };
 }
 
 // The longest head of the array; the head is put right before the records once their number is known.
@@ -67,32 +83,31 @@ impl<'b> Pack<'b> {
             buffer,
             used: HEAD,
             count: 0,
-            base_name: "",
-            base_unit: "",
-            base_time_s: 0.0,
+            base: Base::NONE,
+            stated: Base::NONE,
         }
     }
 
-    /// Puts a name before each name. Call it before the first measurement is added.
+    /// Puts a name before each name from now on; what was added before keeps the name it has.
     #[must_use]
     pub const fn with_name(mut self, name: &'b str) -> Self {
-        self.base_name = name;
+        self.base.name = name;
         self
     }
 
-    /// Gives a unit to each measurement without one. Call it before the first measurement is added.
+    /// Gives a unit to each measurement without one, from now on; the empty one takes it back.
     #[must_use]
     pub const fn with_unit(mut self, unit: &'b str) -> Self {
-        self.base_unit = unit;
+        self.base.unit = unit;
         self
     }
 
-    /// Adds a time to each time, in seconds since 1970. Call it before the first measurement is added.
+    /// Adds a time to each time from now on, in seconds since 1970; what was added before keeps the time it has.
     ///
     /// A device without a clock leaves it out: then times are relative to the moment of arrival.
     #[must_use]
     pub const fn with_time_s(mut self, time_s: f64) -> Self {
-        self.base_time_s = time_s;
+        self.base.time_s = time_s;
         self
     }
 
@@ -103,7 +118,7 @@ impl<'b> Pack<'b> {
     /// [`PackError`]; the pack is as it was.
     pub fn add(&mut self, entry: &Entry<'_>) -> Result<(), PackError> {
         let name = Name {
-            base: self.base_name,
+            base: self.base.name,
             rest: entry.name,
         };
         if !name.is_valid() {
@@ -113,20 +128,14 @@ impl<'b> Pack<'b> {
             Measured::Number(number) => number.is_finite(),
             _ => true,
         };
-        if !(number_is_finite && entry.time_s.is_finite() && self.base_time_s.is_finite()) {
+        if !(number_is_finite && entry.time_s.is_finite() && self.base.time_s.is_finite()) {
             return Err(PackError::NotFinite);
         }
         let count = self.count.checked_add(1).ok_or(PackError::Count)?;
-        let first = self.count == 0;
-        let bases = (
-            first.then_some(self.base_name),
-            first.then_some(self.base_unit),
-        );
-        let (base_name, base_unit) = (bases.0.unwrap_or(""), bases.1.unwrap_or(""));
-        let base_time_s = if first { self.base_time_s } else { 0.0 };
         let room = self.buffer.get_mut(self.used..).ok_or(PackError::Full)?;
         let mut out = Encoder::new(Cursor::new(room));
-        write(&mut out, entry, base_name, base_unit, base_time_s).ok_or(PackError::Full)?;
+        write(&mut out, entry, &self.base, &self.stated).ok_or(PackError::Full)?;
+        self.stated = self.base;
         self.used += out.writer().position();
         self.count = count;
         Ok(())
@@ -166,22 +175,20 @@ impl<'b> Pack<'b> {
 
 type Out<'a> = Encoder<Cursor<&'a mut [u8]>>;
 
-/// Labels in the order of their encodings: 0 to 8, then −1 to −6.
-fn write(
-    out: &mut Out<'_>,
-    entry: &Entry<'_>,
-    base_name: &str,
-    base_unit: &str,
-    base_time_s: f64,
-) -> Option<()> {
+/// Labels in the order of their encodings: 0 to 8, then −1 to −6. A base is stated where it is not the one before.
+fn write(out: &mut Out<'_>, entry: &Entry<'_>, base: &Base<'_>, before: &Base<'_>) -> Option<()> {
     let unit = entry.unit.unwrap_or("");
+    let base_name = (base.name != before.name).then_some(base.name);
+    let base_unit = (base.unit != before.unit).then_some(base.unit);
+    let moved = base.time_s.to_bits() != before.time_s.to_bits();
+    let base_time_s = moved.then_some(base.time_s);
     let optional = [
         !entry.name.is_empty(),
         !unit.is_empty(),
         is_some(entry.time_s),
-        !base_name.is_empty(),
-        is_some(base_time_s),
-        !base_unit.is_empty(),
+        base_name.is_some(),
+        base_time_s.is_some(),
+        base_unit.is_some(),
     ];
     let count = optional.into_iter().filter(|&present| present).count();
     out.map(1 + count as u64).ok()?;
@@ -200,9 +207,17 @@ fn write(
     if let Measured::Data(bytes) = entry.value {
         out.i64(label::DATA).ok()?.bytes(bytes).ok()?;
     }
-    text(out, label::BASE_NAME, base_name)?;
-    time(out, label::BASE_TIME, base_time_s)?;
-    text(out, label::BASE_UNIT, base_unit)
+    if let Some(name) = base_name {
+        out.i64(label::BASE_NAME).ok()?.str(name).ok()?;
+    }
+    if let Some(time_s) = base_time_s {
+        out.i64(label::BASE_TIME).ok()?;
+        write_number(out, time_s)?;
+    }
+    if let Some(unit) = base_unit {
+        out.i64(label::BASE_UNIT).ok()?.str(unit).ok()?;
+    }
+    Some(())
 }
 
 fn is_some(time_s: f64) -> bool {

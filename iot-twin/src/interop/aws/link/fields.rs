@@ -37,8 +37,11 @@ fn insert(tree: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// The fields of the twin that a tree has.
+/// The fields of the twin that a tree has; of a twin without a schema, whatever is in it.
 pub(super) fn own(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
+    if twin.schema_fields().is_empty() {
+        return tree.as_map().cloned().unwrap_or_default();
+    }
     let mut found = BTreeMap::new();
     for schema in twin.schema_fields() {
         let value = schema
@@ -55,10 +58,27 @@ pub(super) fn own(twin: &TwinService, tree: &Value) -> BTreeMap<String, Value> {
     found
 }
 
+/// What the device reports, by the fields' names, as far as JSON can say it.
+pub(super) fn said(twin: &TwinService) -> BTreeMap<String, Value> {
+    let reported = twin.reported_document();
+    let mut all = Vec::new();
+    leaves(twin, "", &reported, &Value::Null, &mut all);
+    let said = all.into_iter().filter(|(_, value, _)| is_finite(value));
+    said.map(|(name, value, _)| (name, value)).collect()
+}
+
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Float(number) => number.is_finite(),
+        Value::Array(items) => items.iter().all(is_finite),
+        _ => true,
+    }
+}
+
 fn as_reported(twin: &TwinService, name: &str, value: &Value) -> Value {
     let told = twin.reported(name).map(|told| told.value);
     match told {
-        Some(told) if told.as_f64().is_some() && told.as_f64() == value.as_f64() => told.clone(),
+        Some(told) if told.is_same(value) => told.clone(),
         _ => value.clone(),
     }
 }

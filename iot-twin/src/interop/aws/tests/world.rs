@@ -19,12 +19,23 @@ struct Door {
     count: u32,
 }
 
-fn at(millis: u64) -> Now {
+/// What the tests look at in a twin.
+pub(super) trait Seen: Twin {
+    fn seen(desired: &Self::Desired) -> (bool, u8);
+}
+
+impl Seen for Door {
+    fn seen(desired: &Self::Desired) -> (bool, u8) {
+        (desired.locked, desired.volume)
+    }
+}
+
+pub(super) fn at(millis: u64) -> Now {
     Now::new(Instant::from_millis(millis), TimeBounds::UNKNOWN)
 }
 
 /// A small generator of numbers, the same everywhere for one seed (splitmix64).
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
@@ -36,29 +47,30 @@ impl Dice {
     }
 }
 
-struct World {
-    dice: Dice,
-    device: TwinDevice<Door, 8>,
-    link: ShadowLink,
-    service: Shadows,
-    millis: u64,
+pub(super) struct World<T: Seen> {
+    pub(super) dice: Dice,
+    pub(super) device: TwinDevice<T, 8>,
+    pub(super) link: ShadowLink,
+    pub(super) service: Shadows,
+    pub(super) millis: u64,
     /// Of a hundred messages, so many are lost.
-    loss: u64,
-    lost: u32,
+    pub(super) loss: u64,
+    pub(super) lost: u32,
     /// How often the device was told to change something.
-    told: Vec<(bool, u8)>,
-    errors: Vec<SendError>,
+    pub(super) told: Vec<(bool, u8)>,
+    pub(super) errors: Vec<SendError>,
+    pub(super) requests: Vec<String>,
 }
 
-impl World {
-    fn new(seed: u64) -> Self {
+impl<T: Seen> World<T> {
+    pub(super) fn new(seed: u64) -> Self {
         let id = ShadowId::named("door", "main").unwrap();
         let mut service = Shadows::new();
         service.add_thing("door");
         let mut device = TwinDevice::new();
         device.input(at(0), &Event::Restored);
         device.input(at(0), &Event::Connected { resumed: false });
-        let mut link = ShadowLink::new(id, TwinService::of::<Door>());
+        let mut link = ShadowLink::new(id, TwinService::of::<T>());
         link.connected();
         Self {
             dice: Dice(seed),
@@ -70,11 +82,12 @@ impl World {
             lost: 0,
             told: vec![],
             errors: vec![],
+            requests: vec![],
         }
     }
 
     /// The device's engine and the link's half of it, until both rest.
-    fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         let mut records: Vec<(RecordKey, Vec<u8>)> = vec![];
         for _ in 0..100 {
             let now = at(self.millis);
@@ -104,7 +117,7 @@ impl World {
                 busy = true;
             }
             if let Some(change) = self.device.changed() {
-                self.told.push((change.locked, change.volume));
+                self.told.push(T::seen(&change));
                 self.device.acknowledge(change.version, true);
                 busy = true;
             }
@@ -116,7 +129,7 @@ impl World {
     }
 
     /// Whatever the service publishes reaches the link, or not.
-    fn publish(&mut self, published: &[Publish]) {
+    pub(super) fn publish(&mut self, published: &[Publish]) {
         for message in published {
             if self.dice.roll(100) < self.loss {
                 self.lost += 1;
@@ -135,23 +148,24 @@ impl World {
         }
     }
 
-    fn handle(&mut self, topic: &str, payload: &str) -> Vec<Publish> {
+    pub(super) fn handle(&mut self, topic: &str, payload: &str) -> Vec<Publish> {
         let now = Timestamp::from_millis(self.millis);
         self.service
             .handle(now, Caller::ALLOWED, topic, payload.as_bytes())
     }
 
     /// The application in the cloud changes something.
-    fn desire(&mut self, desired: &str) {
+    pub(super) fn desire(&mut self, desired: &str) {
         let topic = "$aws/things/door/shadow/name/main/update";
         let published = self.handle(topic, &format!(r#"{{"state":{{"desired":{desired}}}}}"#));
         self.publish(&published);
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         self.pump();
         match self.link.next(Instant::from_millis(self.millis)) {
             Ok(Some(request)) if self.dice.roll(100) >= self.loss => {
+                self.requests.push(request.payload.clone());
                 let published = self.handle(&request.topic, &request.payload);
                 self.publish(&published);
             }
@@ -161,7 +175,7 @@ impl World {
         self.pump();
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.loss = 0;
         for _ in 0..40 {
             self.millis += 3_000;
@@ -169,7 +183,7 @@ impl World {
         }
     }
 
-    fn shown(&mut self) -> Value {
+    pub(super) fn shown(&mut self) -> Value {
         self.millis += 1_000;
         let answers = self.handle("$aws/things/door/shadow/name/main/get", "");
         json(&answers[0].payload).get("state").unwrap().clone()
@@ -178,7 +192,7 @@ impl World {
 
 #[test]
 fn what_is_desired_reaches_the_device_and_what_it_reports_the_shadow() {
-    let mut world = World::new(1);
+    let mut world = World::<Door>::new(1);
     world.device.report(|door| door.count = 7);
     world.desire(r#"{"locked":true,"volume":30}"#);
     world.settle();
@@ -201,7 +215,7 @@ fn what_is_desired_reaches_the_device_and_what_it_reports_the_shadow() {
 
 #[test]
 fn a_door_that_was_locked_by_hand_is_not_told_to_unlock_again() {
-    let mut world = World::new(2);
+    let mut world = World::<Door>::new(2);
     world.desire(r#"{"locked":false,"volume":30}"#);
     world.settle();
     world.device.report(|door| door.locked = true);
@@ -231,7 +245,7 @@ fn a_shadow_that_was_removed_begins_a_new_epoch_with_all_reports() {
         (false, 49 * 3_600_000),
         (true, 49 * 3_600_000),
     ] {
-        let mut world = World::new(3);
+        let mut world = World::<Door>::new(3);
         world.device.report(|door| door.count = 7);
         for volume in 10..20 {
             world.desire(&format!(r#"{{"volume":{volume}}}"#));
@@ -271,7 +285,7 @@ fn a_shadow_that_was_removed_begins_a_new_epoch_with_all_reports() {
 
 #[test]
 fn a_state_that_the_shadow_would_not_take_is_held_back() {
-    let mut world = World::new(4);
+    let mut world = World::<Door>::new(4);
     world.device.report(|door| door.count = 7);
     let filler = "x".repeat(MAX_STATE_BYTES - 20);
     world.desire(&format!(r#"{{"filler":"{filler}"}}"#));
@@ -297,7 +311,7 @@ fn a_state_that_the_shadow_would_not_take_is_held_back() {
 fn both_sides_agree_after_any_loss_repetition_and_reconnects() {
     let mut lost = 0;
     for seed in 0..200 {
-        let mut world = World::new(seed);
+        let mut world = World::<Door>::new(seed);
         world.loss = 30;
         let mut wished = None;
         for _ in 0..60 {

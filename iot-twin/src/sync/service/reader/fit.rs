@@ -37,7 +37,7 @@ fn encoded<T: Twin>(twin: &T, index: usize) -> Option<Vec<u8>> {
 /// The value in the form that the field has.
 pub(in crate::sync::service) fn fit(schema: &Schema, value: Value) -> Result<Value, DesireError> {
     let field = &schema.field;
-    match value {
+    let value = match value {
         Value::Null if field.optional => Ok(value),
         Value::Array(values) if field.is_list() => {
             if values.len() != usize::from(field.len) {
@@ -48,7 +48,36 @@ pub(in crate::sync::service) fn fit(schema: &Schema, value: Value) -> Result<Val
         }
         value if !field.is_list() => fit_one(schema, value),
         _ => Err(DesireError::Kind),
+    }?;
+    check(&value).map(|()| value)
+}
+
+/// The longest value of a field, encoded; and how many values a list may have.
+const MAX_BYTES: usize = 1_024;
+const MAX_ITEMS: usize = 64;
+
+/// Whether a message can carry it as the value of some field: a scalar, a text, or a list of scalars.
+pub(in crate::sync::service) fn check(value: &Value) -> Result<(), DesireError> {
+    let whole = -(1_i128 << 64)..(1_i128 << 64);
+    let is_scalar = |value: &Value| match value {
+        Value::Bool(_) | Value::Float(_) => true,
+        Value::Int(number) => whole.contains(number),
+        _ => false,
+    };
+    match value {
+        Value::Null | Value::Text(_) => {}
+        Value::Array(values) if !values.is_empty() && values.iter().all(is_scalar) => {
+            if values.len() > MAX_ITEMS {
+                return Err(DesireError::Range);
+            }
+        }
+        value if is_scalar(value) => {}
+        _ => return Err(DesireError::Kind),
     }
+    if value.to_cbor().len() > MAX_BYTES {
+        return Err(DesireError::Range);
+    }
+    Ok(())
 }
 
 fn fit_one(schema: &Schema, value: Value) -> Result<Value, DesireError> {

@@ -1,0 +1,87 @@
+//! The modes of booting, each on several kinds of flash.
+
+use iot_core::sim::flash::Mode;
+use iot_core::sim::power::Config;
+
+use super::{Updates, Way};
+use crate::engines::{Depths, bounded, closed, explore_from, on_every_flash, reordered};
+use crate::entry::{Effort, Entry, Outcome};
+
+/// An update that is confirmed or forgotten, then one that rejects itself; in full one more that is confirmed.
+const UPDATES: Depths = [closed(2, 0), closed(2, 0)];
+const SWAPPED: Depths = [bounded(1, 0, 4_000), closed(2, 0)];
+const UNSTABLE: Depths = [bounded(1, 0, 20_000), closed(2, 0)];
+
+/// By mode of booting.
+pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
+
+const DIRECT: [Entry; 12] = on_every_flash!(
+    "boot-direct",
+    direct,
+    (4, 148, 9, 0, Config::STABLE, UPDATES),
+    (8, 152, 9, 0, Config::STABLE, UPDATES),
+    (32, 192, 9, 0, Config::STABLE, UPDATES),
+    (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
+);
+
+const SWAP: [Entry; 12] = on_every_flash!(
+    "boot-swap",
+    swap,
+    (4, 148, 11, 0, Config::STABLE, SWAPPED),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED),
+    (32, 192, 11, 0, Config::STABLE, SWAPPED),
+    (32, 192, 11, 1, Config::UNSTABLE, UNSTABLE)
+);
+
+const OVERWRITE: [Entry; 12] = on_every_flash!(
+    "boot-overwrite",
+    overwrite,
+    (4, 148, 12, 0, Config::STABLE, UPDATES),
+    (8, 152, 12, 0, Config::STABLE, UPDATES),
+    (32, 192, 12, 0, Config::STABLE, UPDATES),
+    (32, 192, 12, 1, Config::UNSTABLE, UNSTABLE)
+);
+
+fn direct<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    update::<W, E>(Way::Direct, effort, mode, config, depths)
+}
+
+fn swap<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    update::<W, E>(Way::Swap, effort, mode, config, depths)
+}
+
+fn overwrite<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    update::<W, E>(Way::Overwrite, effort, mode, config, depths)
+}
+
+#[expect(clippy::expect_used, reason = "a report may fail loudly")]
+fn update<const W: usize, const E: usize>(
+    way: Way,
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let depth = depths[effort as usize];
+    let subject = Updates::<W, E>::new(way, depth.batches);
+    let start = subject
+        .factory(mode)
+        .expect("no power is cut in the factory");
+    let pages = (subject.pages(), 0);
+    explore_from(subject, start, pages, effort, config, depth)
+}

@@ -1,0 +1,142 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Writes, signs, encrypts, shows, verifies and compares SUIT manifests.
+#[derive(Debug, Parser)]
+#[command(name = "manifest", arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes or shows keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Writes an unsigned envelope from a description in TOML.
+    Create(Create),
+    /// Adds the signature of one more key.
+    Sign(Sign),
+    /// Encrypts an image for devices.
+    Encrypt(Encrypt),
+    /// Shows what is in an envelope, with names instead of numbers. Nothing in it is verified.
+    Inspect {
+        /// The envelope.
+        envelope: PathBuf,
+    },
+    /// Verifies an envelope as a device would, and says who has signed it.
+    Verify(Verify),
+    /// Shows what differs between two envelopes. Nothing in them is verified.
+    Diff {
+        /// The envelope before.
+        old: PathBuf,
+        /// The envelope after.
+        new: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Makes a key: in a new file (PKCS#8 in PEM, its public half beside it as `.pub.pem`), or in a token.
+    New {
+        /// The file, or a token as for `sign`.
+        key: String,
+        /// What it signs with.
+        #[arg(long, default_value = "es256")]
+        algorithm: Algorithm,
+    },
+    /// Prints the public half of a key, and the key id that signatures name it by.
+    Show {
+        /// The file, or a token as for `sign`.
+        key: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Algorithm {
+    /// ECDSA on P-256 with SHA-256; written as ESP256.
+    Es256,
+    /// Ed25519.
+    Ed25519,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// The description; files that it names are looked for beside it.
+    pub(crate) description: PathBuf,
+    /// Where the envelope goes.
+    #[arg(long, short)]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sign {
+    /// The envelope.
+    pub(crate) envelope: PathBuf,
+    /// A file with a private key (PKCS#8 in PEM), or a key in a token:
+    /// `pkcs11:token=LABEL;id=NUMBER?module-path=LIBRARY&pin-source=FILE`.
+    #[arg(long)]
+    pub(crate) key: String,
+    /// By what name devices know the key; its own hash unless given.
+    #[arg(long)]
+    pub(crate) key_id: Option<String>,
+    /// Where the signed envelope goes; in the place of the unsigned one unless given.
+    #[arg(long, short)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Encrypt {
+    /// The image.
+    pub(crate) image: PathBuf,
+    /// What it is encrypted with. Only counter mode can be resumed by a device; only the others have a tag.
+    #[arg(long, default_value = "a128gcm")]
+    pub(crate) cipher: Cipher,
+    /// For whom, once for each: `shared:KEY-ID=FILE` with 16 bytes, or `agreed:KEY-ID=FILE` with a public P-256 key in PEM.
+    #[arg(long = "for", required = true)]
+    pub(crate) audience: Vec<String>,
+    /// Where the ciphertext goes.
+    #[arg(long, short)]
+    pub(crate) output: PathBuf,
+    /// Where the encryption info goes that a description names.
+    #[arg(long)]
+    pub(crate) info: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Cipher {
+    /// AES-128 in Galois/counter mode.
+    A128gcm,
+    /// ChaCha20 and Poly1305.
+    Chacha20Poly1305,
+    /// AES-128 in counter mode.
+    A128ctr,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The envelope.
+    pub(crate) envelope: PathBuf,
+    /// A public key that is trusted (PEM), once for each: `FILE`, or `KEY-ID=FILE` for one with a name of its own.
+    #[arg(long = "key", required = true)]
+    pub(crate) keys: Vec<String>,
+    /// How many of the keys must have signed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threshold: u8,
+    /// The sequence number of what is installed; a lower one is refused.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) sequence: u64,
+    /// The device's security counter; a lower one is refused.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) counter: u64,
+    /// An image that the manifest must name by its digest and size; may be given several times.
+    #[arg(long)]
+    pub(crate) image: Vec<PathBuf>,
+    /// The envelope has no tag 107, as TEEP carries it.
+    #[arg(long)]
+    pub(crate) untagged: bool,
+}

@@ -1,0 +1,103 @@
+//! An image, encrypted for devices.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use iot_core::crypto::SignatureAlgorithm;
+use iot_identity::ring::SystemEntropy;
+use iot_ota::encrypt::{Audience, Encryptor};
+use iot_ota::manifest::PayloadCipher;
+
+use crate::args::{Cipher, Encrypt};
+use crate::files;
+use crate::keys::read_public;
+use crate::problem::Problem;
+
+const FORM: &str = "write shared:KEY-ID=FILE or agreed:KEY-ID=FILE";
+
+pub(crate) fn encrypt(options: &Encrypt) -> Result<(), Problem> {
+    let cipher = match options.cipher {
+        Cipher::A128gcm => PayloadCipher::A128Gcm,
+        Cipher::Chacha20Poly1305 => PayloadCipher::ChaCha20Poly1305,
+        Cipher::A128ctr => PayloadCipher::A128Ctr,
+    };
+    let mut audience = Vec::new();
+    for text in &options.audience {
+        audience.push(one_of_the_audience(text)?);
+    }
+    let encryptor = Encryptor::new(cipher, &audience, &mut SystemEntropy::new())
+        .map_err(|error| Problem::new("--for", error, "check the keys"))?;
+    let info = encryptor.info().to_vec();
+    let partial = files::beside(&options.output, "part");
+    let bytes = stream(encryptor, &options.image, &partial)?;
+    std::fs::rename(&partial, &options.output).map_err(|error| {
+        let remedy = "check that the folder may be written";
+        Problem::new(options.output.display(), error, remedy)
+    })?;
+    files::write(&options.info, &info)?;
+    println!(
+        "{}: {bytes} bytes for {} of the audience; name {} as encryption",
+        options.output.display(),
+        audience.len(),
+        options.info.display()
+    );
+    Ok(())
+}
+
+fn one_of_the_audience(text: &str) -> Result<Audience<'_>, Problem> {
+    let unknown = || Problem::new(text, "it is not said for whom", FORM);
+    let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
+    let (id, file) = rest.split_once('=').ok_or_else(unknown)?;
+    let path = Path::new(file);
+    match kind {
+        "shared" => {
+            let key = files::read(path)?;
+            let key: [u8; 16] = key.try_into().map_err(|_| {
+                let remedy = "make one: head -c 16 /dev/urandom > KEY";
+                Problem::new(file, "a shared key has 16 bytes", remedy)
+            })?;
+            Ok(Audience::shared(id.as_bytes(), &key))
+        }
+        "agreed" => {
+            let public = read_public(path)?;
+            let point = public.as_bytes().first_chunk();
+            let fits = public.algorithm() == SignatureAlgorithm::EcdsaP256Sha256;
+            point
+                .filter(|_| fits)
+                .and_then(|point| Audience::agreed(id.as_bytes(), point))
+                .ok_or_else(|| {
+                    let remedy = "give the device's public key on P-256";
+                    Problem::new(file, "no key can be agreed on with this one", remedy)
+                })
+        }
+        _ => Err(unknown()),
+    }
+}
+
+/// Encrypts a file into another, a piece at a time; returns the length of the ciphertext.
+fn stream(mut encryptor: Encryptor, from: &Path, to: &Path) -> Result<u64, Problem> {
+    let named = |path: &Path| {
+        let name = path.display().to_string();
+        move |error| Problem::new(&name, error, "check the path, and that there is room")
+    };
+    let mut source = BufReader::new(File::open(from).map_err(named(from))?);
+    let mut sink = BufWriter::new(File::create(to).map_err(named(to))?);
+    let mut written = 0;
+    let mut write = |bytes: &[u8]| {
+        written += bytes.len() as u64;
+        sink.write_all(bytes)
+    };
+    let mut piece = [0; 4_096];
+    loop {
+        let read = source.read(&mut piece).map_err(named(from))?;
+        if read == 0 {
+            break;
+        }
+        let piece = piece.get(..read).unwrap_or(&[]);
+        encryptor.push(piece, &mut write).map_err(named(to))?;
+    }
+    encryptor.finish(&mut write).map_err(named(to))?;
+    sink.flush().map_err(named(to))?;
+    Ok(written)
+}

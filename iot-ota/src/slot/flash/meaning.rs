@@ -1,0 +1,201 @@
+//! What a flash means to a boot: the canonical key of a crash state.
+
+use iot_core::sim::SimFlash;
+use iot_core::sim::flash::{FlashCell, Reading};
+use iot_core::sim::power::KeyHasher;
+
+use super::register::{PAGES, Register, Seen, size};
+use super::{Boot, FlashBanks, KIND_BOOT, Layout, Mode, PAYLOAD_BYTES, Placement};
+use crate::slot::record::decode;
+use crate::slot::{Bank, BootState, RECORD_BYTES};
+
+impl<C, const WRITE: usize, const ERASE: usize> FlashBanks<SimFlash<WRITE, ERASE>, C> {
+    /// Adds everything in flash that a boot and what follows it depend on to `key`: for
+    /// [`Subject::key`](iot_core::sim::power::Subject::key), as long as no download is resumed after a power cut.
+    ///
+    /// Left out is what is always erased before it is looked at: pages of the record that hold nothing, the journal
+    /// while nothing is moved, the page that a copy was interrupted on, and the spare bank while nothing is staged.
+    pub fn add_meaning(flash: &mut SimFlash<WRITE, ERASE>, layout: Layout, key: &mut KeyHasher) {
+        let pages = |at: u32| at as usize / ERASE;
+        let mut at = pages(layout.record)..pages(layout.record).saturating_add(PAGES as usize);
+        let unstable = at.any(|page| flash.image().is_unstable(page));
+        let payload = add_register(flash, layout.record, unstable, key);
+        let record = payload.and_then(|payload| Some((decode(payload.first_chunk()?)?.0, payload)));
+        let Some((record, payload)) = record else {
+            return key.image(flash.image().hash());
+        };
+        let placement = Placement::of(Some(&payload));
+        let mut live = Live {
+            flash,
+            key,
+            bank: pages(layout.capacity),
+        };
+        if unstable {
+            return live.add_all();
+        }
+        let place = |bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, placement.placed));
+        let stored =
+            |bank: Bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, bank.other()));
+        let copies = layout.copies::<SimFlash<WRITE, ERASE>>();
+        match (placement.moving, layout.mode) {
+            (None, mode) => {
+                live.add_bank(place(record.active));
+                if record.state != BootState::Confirmed {
+                    live.add_bank(place(record.active.other()));
+                }
+                if !matches!(mode, Mode::Direct { .. }) {
+                    live.add_bank(place(placement.placed));
+                }
+                if let Mode::Overwrite { .. } = mode {
+                    live.add_bank(stored(record.active));
+                }
+            }
+            (Some(_), Mode::Overwrite { .. } | Mode::Direct { .. }) => {
+                live.add_bank(stored(Bank::A));
+                live.add_bank(stored(Bank::B));
+            }
+            (
+                Some(known),
+                Mode::Swap {
+                    journal,
+                    run,
+                    other,
+                },
+            ) => {
+                let journal = pages(journal);
+                let number = live.add_journal(journal, known.into(), copies as usize);
+                let copy = number.map(|number| {
+                    layout.copy::<SimFlash<WRITE, ERASE>>(placement.placed.other(), size(number))
+                });
+                let dead = copy.map(|copy| pages(copy.to));
+                let (run, other) = (pages(run), pages(other));
+                let moved = (run..run + live.bank).chain(other..=other + live.bank);
+                for page in moved.filter(|page| Some(*page) != dead) {
+                    live.key.image(live.flash.image().page_hash(page));
+                }
+            }
+        }
+    }
+}
+
+/// What boots can read of a register, under every reading of its doubtful words; the value that one reads.
+fn add_register<const WRITE: usize, const ERASE: usize>(
+    flash: &mut SimFlash<WRITE, ERASE>,
+    at: u32,
+    unstable: bool,
+    key: &mut KeyHasher,
+) -> Option<[u8; PAYLOAD_BYTES]> {
+    let mut value = None;
+    for reading in [Reading::Value, Reading::Erased] {
+        if reading == Reading::Value && !unstable {
+            continue;
+        }
+        flash.set_reading(reading);
+        let register: Register<PAYLOAD_BYTES> = Boot::open(flash, at, KIND_BOOT);
+        let seen = register.seen();
+        for seen in seen {
+            let (kind, generation) = match seen {
+                Seen::Void => (0, 0),
+                Seen::Doubtful(generation) => (1, generation),
+                Seen::Marked(generation) => (2, generation),
+            };
+            // Of generations only the order counts.
+            let below = |other: &&Seen| match other {
+                Seen::Void => false,
+                Seen::Doubtful(other) | Seen::Marked(other) => *other < generation,
+            };
+            key.word(kind);
+            key.word(seen_below(&register.seen(), below));
+        }
+        value = register.value().copied();
+        add_value(value.as_ref(), key);
+        if unstable {
+            for page in 0..seen.len() {
+                add_page_meaning(flash, &register, page, key);
+            }
+        }
+    }
+    flash.set_reading(Reading::Erased);
+    value
+}
+
+/// What else a page of the register can be read as.
+fn add_page_meaning<const WRITE: usize, const ERASE: usize>(
+    flash: &mut SimFlash<WRITE, ERASE>,
+    register: &Register<PAYLOAD_BYTES>,
+    page: usize,
+    key: &mut KeyHasher,
+) {
+    let value = register.look(flash, page).map(|(_, value)| value);
+    add_value(value.as_ref(), key);
+    let number = register.page_number::<SimFlash<WRITE, ERASE>>(page);
+    for word in 0..ERASE / WRITE {
+        if let Some(FlashCell::Unstable(_)) = flash.image().cell(number, word) {
+            key.word(word as u64);
+        }
+    }
+}
+
+/// A value without the record's own generation and checksum: the one rises for ever, and while there is one copy
+/// nobody looks at it.
+fn add_value(value: Option<&[u8; PAYLOAD_BYTES]>, key: &mut KeyHasher) {
+    key.word(u64::from(value.is_some()));
+    let content = value.and_then(|value| value.get(5..RECORD_BYTES - 4));
+    key.bytes(content.unwrap_or(&[]));
+    key.bytes(
+        value
+            .and_then(|value| value.get(RECORD_BYTES..))
+            .unwrap_or(&[]),
+    );
+}
+
+fn seen_below(seen: &[Seen], below: impl Fn(&&Seen) -> bool) -> u64 {
+    seen.iter().filter(below).count() as u64
+}
+
+struct Live<'a, const WRITE: usize, const ERASE: usize> {
+    flash: &'a mut SimFlash<WRITE, ERASE>,
+    key: &'a mut KeyHasher,
+    /// Pages of a bank.
+    bank: usize,
+}
+
+impl<const WRITE: usize, const ERASE: usize> Live<'_, WRITE, ERASE> {
+    fn add_bank(&mut self, first: usize) {
+        for page in first..first.saturating_add(self.bank) {
+            self.key.image(self.flash.image().page_hash(page));
+        }
+    }
+
+    fn add_all(&mut self) {
+        let register = PAGES as usize;
+        for page in register..self.flash.image().pages() {
+            self.key.image(self.flash.image().page_hash(page));
+        }
+    }
+
+    /// The copy that comes next; `None` when that is in doubt.
+    fn add_journal(&mut self, page: usize, known: usize, copies: usize) -> Option<usize> {
+        let (mut done, mut doubt) = (known, false);
+        for number in known..copies {
+            let (page, word) = (
+                page + number * WRITE / ERASE,
+                number * WRITE % ERASE / WRITE,
+            );
+            let kind = match self.flash.image().cell(page, word) {
+                Some(FlashCell::Erased) => 0,
+                Some(FlashCell::Attempted) => 1,
+                Some(FlashCell::Unstable(_)) => {
+                    doubt = true;
+                    3
+                }
+                _ => {
+                    done = number + 1;
+                    2
+                }
+            };
+            self.key.word(kind);
+        }
+        (!doubt && done < copies).then_some(done)
+    }
+}

@@ -1,0 +1,2 @@
+#![no_main]
+iot_twin_fuzz::target!(dynamic);
