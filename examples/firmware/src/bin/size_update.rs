@@ -42,7 +42,7 @@ impl Banks for Flash {
         Ok(())
     }
     fn read(&mut self, _: Bank, _: u32, out: &mut [u8]) -> Result<(), Infallible> {
-        opaque(out);
+        out.fill(opaque(7));
         Ok(())
     }
     fn read_record(
@@ -91,8 +91,9 @@ fn main() -> ! {
         exit(false)
     }
     let (fetched, staged) = run(flash);
+    let facts = [("fetched", fetched)];
     board.finish(if fetched == IMAGE_BYTES as usize && staged {
-        Ok(&[("fetched", fetched)])
+        Ok(&facts)
     } else {
         Err("update")
     })
