@@ -11,8 +11,14 @@
     reason = "a test may fail loudly, and its numbers are small"
 )]
 
+use iot_core::engine::RecordKey;
+use iot_core::node::block_on;
+use iot_core::port::{ImageSource, Records};
+use iot_core::storage::memory::FixedRecords;
 use iot_ota::delta::{Declared, Decoder, DeltaAuthor};
-use iot_ota::image::{BlockError, Expected, Intake, IntakeError, Plain, Reorder, Transform};
+use iot_ota::image::{
+    BlockError, Expected, FillError, Intake, IntakeError, Plain, Reorder, Transform, fill,
+};
 use iot_ota::sim::{MemoryBanks, SimError};
 use iot_ota::slot::{Bank, Banks, Release};
 use proptest::prelude::*;
@@ -329,6 +335,124 @@ fn a_checkpoint_that_is_none_begins_again() {
     for cut in 0..len {
         assert_eq!(resume(&room[..cut]), (0, 0));
     }
+}
+
+/// A source that fails every seventh time, and else gives less than it is asked for every second time.
+struct Shy<'a> {
+    payload: &'a [u8],
+    asked: u32,
+    given: usize,
+}
+
+impl ImageSource for Shy<'_> {
+    type Error = core::fmt::Error;
+
+    async fn read(&mut self, offset: u32, buffer: &mut [u8]) -> Result<usize, core::fmt::Error> {
+        self.asked += 1;
+        if self.asked.is_multiple_of(7) {
+            return Err(core::fmt::Error);
+        }
+        let len = match self.asked % 2 {
+            0 => buffer.len().div_ceil(2),
+            _ => buffer.len(),
+        };
+        let mut payload = self.payload;
+        let Ok(given) = payload.read(offset, &mut buffer[..len]).await;
+        self.given += given;
+        Ok(given)
+    }
+}
+
+#[test]
+fn a_bank_is_filled_from_a_source_that_fails_with_a_reboot_after_each_failure() {
+    let case = changed(4_000);
+    let mut source = Shy {
+        payload: &case.payload,
+        asked: 0,
+        given: 0,
+    };
+    let (mut banks, mut records) = (case.banks(), FixedRecords::<4, 512>::new());
+    let (key, mut room, mut block) = (RecordKey::new(7), [0; 512], [0; BLOCK]);
+    let mut boots = 0;
+    let intake = loop {
+        boots += 1;
+        assert!(boots < 100, "no end");
+        let saved = block_on(records.read(key, &mut room))
+            .unwrap()
+            .unwrap_or(&[]);
+        let mut intake: Taking<Decoder<256>> = Intake::resume(
+            case.transform(),
+            Sha256::default(),
+            case.expected(),
+            &mut banks,
+            saved,
+        )
+        .unwrap();
+        let filled = block_on(fill(
+            &mut source,
+            &mut intake,
+            &mut banks,
+            &mut records,
+            key,
+            &mut block,
+        ));
+        match filled {
+            Ok(()) => break intake,
+            Err(FillError::Source(_)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    intake.finish(&mut banks).unwrap();
+    assert!(banks.bytes(Bank::B) == case.new);
+    assert!(boots > 2, "{boots}");
+    assert!(source.given <= case.payload.len() + boots * BLOCK);
+}
+
+#[test]
+fn a_source_that_has_less_than_declared_is_no_image() {
+    let case = plain(1_000);
+    let mut banks = case.banks();
+    let mut intake: Taking<Plain> =
+        Intake::begin(Plain::new(), Sha256::default(), case.expected(), &mut banks).unwrap();
+    let mut records = FixedRecords::<4, 512>::new();
+    let mut source = &case.payload[..999];
+    let key = RecordKey::new(7);
+    let mut run = |block: &mut [u8]| {
+        block_on(fill(
+            &mut source,
+            &mut intake,
+            &mut banks,
+            &mut records,
+            key,
+            block,
+        ))
+    };
+    assert_eq!(run(&mut []), Err(FillError::Buffer));
+    assert_eq!(run(&mut [0; BLOCK]), Err(FillError::Ended));
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn an_image_in_a_file_is_a_source_like_any_other() {
+    let case = plain(3_000);
+    let path = std::env::temp_dir().join(format!("iot-ota-image-{}", std::process::id()));
+    std::fs::write(&path, &case.payload).unwrap();
+    let mut source = iot_ota::image::ImageFile::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let (mut banks, mut records) = (case.banks(), FixedRecords::<4, 512>::new());
+    let mut intake: Taking<Plain> =
+        Intake::begin(Plain::new(), Sha256::default(), case.expected(), &mut banks).unwrap();
+    let key = RecordKey::new(7);
+    let filled = block_on(fill(
+        &mut source,
+        &mut intake,
+        &mut banks,
+        &mut records,
+        key,
+        &mut [0; BLOCK],
+    ));
+    assert!(filled.is_ok());
+    assert_eq!(intake.finish(&mut banks), Ok(()));
 }
 
 proptest! {

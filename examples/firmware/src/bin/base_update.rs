@@ -1,5 +1,5 @@
 //! What an updater stands on: a manifest verified and planned, without cryptography. The size of the update engine is
-//! what its image has more.
+//! what its image has more, so the harness is in both.
 #![no_std]
 #![no_main]
 
@@ -9,6 +9,7 @@ use iot_firmware::believer::Believer;
 use iot_firmware::board::{Board, exit, opaque};
 use iot_firmware::fixture::{DEVICE, MANIFEST, SEQUENCE};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey};
+use iot_ota::update::ToDevice;
 
 #[entry]
 fn main() -> ! {
@@ -27,7 +28,20 @@ fn size_of_image() -> Option<usize> {
     let keys = SigningKey::new(Believer);
     let current = opaque(SEQUENCE) - 1;
     let manifest = signed.verify(&keys, &mut Believer, current).ok()?;
-    let plan = manifest.plan(opaque(&DEVICE)).ok()?;
+    let device = opaque(DEVICE);
+    let plan = manifest.plan(&device).ok()?;
+    // What the image of the engine does in its service's place.
+    let (mut room, image) = ([0; 1_100], [opaque(0); 1_024]);
+    for message in [
+        ToDevice::Offer { envelope },
+        ToDevice::Block {
+            sequence: SEQUENCE,
+            offset: opaque(0),
+            bytes: opaque(&image),
+        },
+    ] {
+        opaque(message.encode(&mut room).ok()?);
+    }
     opaque(plan.release.digest);
     usize::try_from(plan.release.size).ok()
 }

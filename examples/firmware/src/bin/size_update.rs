@@ -120,6 +120,7 @@ fn run(flash: Flash) -> (usize, bool) {
         .budget(ByteBudget::per_day(opaque(1 << 20), Instant::ZERO));
     let conditions = opaque(Conditions::default().battery(80, false).metered(true));
     let (mut room, mut payload, mut buffer) = ([0; 1_100], [0; 600], [0; 256]);
+    let image = [opaque(0); 1_024];
     // Neither the time nor the events are known to the compiler.
     let wall = TimeBounds::exact(Timestamp::from_secs(1_799_668_800));
     let mut now = *opaque(&Now::new(Instant::ZERO, wall));
@@ -172,7 +173,7 @@ fn run(flash: Flash) -> (usize, bool) {
                 let block = ToDevice::Block {
                     sequence: SEQUENCE,
                     offset: 1_024 * blocks,
-                    bytes: opaque(&[7; 1_024]),
+                    bytes: opaque(&image),
                 };
                 if blocks < IMAGE_BYTES / 1_024
                     && let Ok(block) = block.encode(&mut room)
