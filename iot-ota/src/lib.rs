@@ -18,6 +18,7 @@ pub mod process;
 pub mod report;
 #[cfg(feature = "rollout")]
 pub mod rollout;
+pub mod schedule;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod slot;
