@@ -242,6 +242,7 @@ commands-one-lane    bounded
 commands-overflow    bounded
 commands-taken-back  bounded
 commands-two-issuers bounded
+delta                yes
 outbox               bounded
 outbox-pushed-out    bounded
 rotation             bounded

@@ -15,6 +15,7 @@
 mod cddl {
     pub(crate) mod carried;
     pub(crate) mod commands;
+    pub(crate) mod delta;
     pub(crate) mod engine;
     pub(crate) mod envelope;
     pub(crate) mod exchange;
@@ -34,13 +35,14 @@ use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
 use cddl::{
-    carried, commands, envelope, exchange, fleet, identity, outbox, registry, suit, tape, twin,
-    update,
+    carried, commands, delta, envelope, exchange, fleet, identity, outbox, registry, suit, tape,
+    twin, update,
 };
 
 const CHECKED: [&Schema; 22] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
+    &delta::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,
     &fleet::SCHEMA,

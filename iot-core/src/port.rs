@@ -6,12 +6,14 @@
 
 mod counter;
 mod exchange;
+mod image;
 mod records;
 mod timer;
 mod transport;
 
 pub use counter::MonotonicCounter;
 pub use exchange::{Exchange, ExchangeError, ExchangeErrorKind};
+pub use image::ImageSource;
 pub use records::{Records, RecordsError, RecordsErrorKind};
 pub use timer::Timer;
 pub use transport::{Limits, Transport, TransportError, TransportErrorKind};

@@ -8,9 +8,11 @@
 mod engine;
 mod key;
 mod stream;
+mod transform;
 
 pub use key::{AgreementKey, ContentKey, KeyUnwrap, SharedKey};
 pub use stream::{DecryptError, Decryptor};
+pub use transform::Decrypted;
 
 #[cfg(feature = "encrypt")]
 pub(crate) use {engine::Engine, engine::STEP, key::agreed};

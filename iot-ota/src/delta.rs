@@ -31,6 +31,7 @@ mod layout;
 mod number;
 mod rehearsal;
 mod state;
+mod transform;
 
 #[cfg(feature = "author")]
 mod author;

@@ -13,10 +13,12 @@ pub mod delta;
 pub mod encrypt;
 pub mod image;
 pub mod manifest;
+pub mod post_quantum;
 pub mod process;
 pub mod report;
 #[cfg(feature = "rollout")]
 pub mod rollout;
+pub mod schedule;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod slot;

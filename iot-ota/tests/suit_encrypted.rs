@@ -13,19 +13,21 @@
 mod forge;
 #[path = "support/keys.rs"]
 mod keys;
+#[path = "support/sealed.rs"]
+mod sealed;
 #[path = "support/vectors.rs"]
 mod vectors;
 
 use std::convert::Infallible;
 
-use forge::{array, cbor, int, map, uint, wrapped};
-use iot_ota::decrypt::{AgreementKey, ContentKey, DecryptError, Decryptor, KeyUnwrap, SharedKey};
-use iot_ota::manifest::{EncryptionInfo, Recipient, SignedManifest};
+use forge::{array, int, map, uint, wrapped};
+use iot_ota::decrypt::{AgreementKey, DecryptError, Decryptor, KeyUnwrap, SharedKey};
+use iot_ota::manifest::{EncryptionInfo, SignedManifest};
 use iot_ota::process::{
     Capabilities, Component, Details, Effect, Identity, Procedure, Process, Step,
 };
 use proptest::prelude::*;
-use ring::aead::{AES_128_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use sealed::{Open, info, sealed};
 
 fn shared() -> SharedKey {
     SharedKey::new(&[0x61; 16])
@@ -147,50 +149,6 @@ fn encrypted_content_within_a_manifest_decrypts() {
     assert_eq!(decrypt(&info, &shared(), &content, 16), Ok(plain.clone()));
     let (info, content) = encrypted_write("EW");
     assert_eq!(decrypt(&info, &device(), &content, 16), Ok(plain));
-}
-
-/// Hands out a key as it is.
-struct Open(Vec<u8>);
-
-impl KeyUnwrap for Open {
-    fn unwrap(&self, _: &Recipient<'_>) -> Option<ContentKey> {
-        ContentKey::new(&self.0)
-    }
-}
-
-/// An encryption info for anybody.
-fn info(algorithm: i64, nonce: &[u8]) -> Vec<u8> {
-    let aead = algorithm > 0;
-    let (protected, unprotected) = if aead {
-        (map(&[(1, int(algorithm))]), map(&[(5, wrapped(nonce))]))
-    } else {
-        (Vec::new(), map(&[(1, int(algorithm)), (5, wrapped(nonce))]))
-    };
-    let recipient = array(&[wrapped(&[]), map(&[(1, int(-3))]), wrapped(&[0; 24])]);
-    let mut bytes = cbor(|w| w.tag(minicbor::data::Tag::new(96))?.ok());
-    bytes.extend(array(&[
-        wrapped(&protected),
-        unprotected,
-        vec![0xf6],
-        array(&[recipient]),
-    ]));
-    bytes
-}
-
-fn sealed(algorithm: i64, key: &[u8], plain: &[u8]) -> Vec<u8> {
-    let method = if algorithm == 1 {
-        &AES_128_GCM
-    } else {
-        &CHACHA20_POLY1305
-    };
-    let key = LessSafeKey::new(UnboundKey::new(method, key).unwrap());
-    let protected = map(&[(1, int(algorithm))]);
-    let aad = [&[0x83, 0x67][..], b"Encrypt", &wrapped(&protected), &[0x40]].concat();
-    let mut bytes = plain.to_vec();
-    let nonce = Nonce::assume_unique_for_key([9; 12]);
-    key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut bytes)
-        .unwrap();
-    bytes
 }
 
 proptest! {

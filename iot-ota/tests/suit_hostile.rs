@@ -39,7 +39,6 @@ use scripted::Scripted;
 
 /// Everything runs on a stack of so many bytes, in a debug build too; one byte too few ends the whole program.
 const STACK_BYTES: usize = 256 * 1024;
-const COMMANDS: u16 = 300;
 const COMPONENTS: &[Component<'static>] = &[
     Component::new(&[b"a"]),
     Component::new(&[b"b"]),
@@ -121,7 +120,6 @@ const fn device<'d>(identity: Identity<'d>, own: &'d [Component<'d>]) -> Capabil
     Capabilities::new(identity, own)
         .with_nesting(8)
         .with_dependencies(3)
-        .with_steps(COMMANDS)
 }
 
 /// What came of some inputs.
@@ -154,6 +152,8 @@ impl Tally {
             return;
         };
         self.verified += 1;
+        // Some devices follow less than what there is.
+        let device = &device.with_steps(random.of(&[300, 300, 300, 6]));
         for procedure in PROCEDURES {
             self.follow(device, manifest, procedure, random, is_told);
         }
@@ -192,7 +192,7 @@ impl Tally {
                 Ok(_) => process.done(obliging || !random.one_in(4)),
             }
             // Each command is asked about and recorded at most once for each time that it is counted.
-            assert!(steps <= 2 * u32::from(COMMANDS) + 1, "it does not end");
+            assert!(steps <= 2 * u32::from(device.steps) + 1, "it does not end");
         };
         assert_eq!(process.step().is_ok(), result.is_ok(), "an end is an end");
         self.most_steps = self.most_steps.max(steps);

@@ -104,12 +104,20 @@ impl Document {
         Ok(())
     }
 
-    /// Puts a value at a path, making the maps on the way; null removes what is there.
+    /// Puts a value at a path in the place of what is there, making the maps on the way; null removes it.
     ///
     /// # Errors
     ///
     /// [`LimitError`] when the result would be too large; the document is as it was.
     pub fn set(&mut self, path: Path<'_>, value: Value) -> Result<(), LimitError> {
+        // Merged into a map, another map would not replace it.
+        if value.as_map().is_some() && self.get(path).is_some_and(|now| now.as_map().is_some()) {
+            let mut next = self.clone();
+            next.apply(&path.patch(Value::Null))?;
+            next.apply(&path.patch(value))?;
+            *self = next;
+            return Ok(());
+        }
         self.merge(&path.patch(value))
     }
 
@@ -191,6 +199,29 @@ mod tests {
         }
         document.merge_cbor(b"\xa2\x61b\x01\x61a\x02").unwrap();
         assert_eq!(document.to_cbor(), b"\xa2\x61a\x02\x61b\x01");
+    }
+
+    #[test]
+    fn what_is_put_at_a_path_takes_the_place_of_what_was_there() {
+        let mut document = Document::new(Limits::new(2, 3, 16));
+        let (path, beside) = (Path::parse("/a").unwrap(), Path::parse("/b").unwrap());
+        let put = |document: &mut Document, name| {
+            let value = Value::map([(name, 1.into())]);
+            assert_eq!(document.set(path, value.clone()), Ok(()));
+            assert_eq!(document.get(path), Some(&value));
+        };
+        put(&mut document, "x");
+        put(&mut document, "y");
+        // What is beside it stays, and one that is too large changes nothing.
+        let before = document.clone();
+        let full = document.set(path, Value::map([("x", 1.into()), ("y", 2.into())]));
+        assert_eq!(
+            (full, &document),
+            (Err(LimitError::Values { limit: 3 }), &before)
+        );
+        assert_eq!(document.set(path, 7.into()), Ok(()));
+        assert_eq!(document.set(beside, 8.into()), Ok(()));
+        assert_eq!(document.get(path), Some(&7.into()));
     }
 
     #[test]

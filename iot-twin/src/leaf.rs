@@ -61,16 +61,18 @@ impl Variant {
 #[non_exhaustive]
 pub enum LeafError {
     /// It is of another kind than the field, or a list of another length.
-    #[error("the value is of another kind than the field")]
+    #[error(
+        "the value is of another kind than the field: give it one of the schema's kind and length"
+    )]
     Kind,
     /// It lies outside the field's range, or the field's type cannot hold it: a text may be too long.
-    #[error("the value is outside the field's range")]
+    #[error("the value is outside the field's range or too long for it: see both in its schema")]
     Range,
     /// It names no variant of the field's enum; perhaps one that a newer version has.
-    #[error("the field's enum has no variant of this number")]
+    #[error("the field's enum has no variant of this number: see those in its schema")]
     Variant,
     /// The field does not exist.
-    #[error("the twin has no such field")]
+    #[error("the twin has no such field: use the path of one in its schema")]
     Unknown,
 }
 

@@ -157,17 +157,18 @@ pub fn set<T: Twin>(twin: &mut T, path: &str, input: &mut LeafReader<'_>) -> Res
 
 /// Writes every field: a list of field numbers, each with its value behind it (`[* (uint .size 2, value)]`).
 ///
-/// A configuration's records hold their settings so. At most `3 + 3 * T::COUNT` bytes and the values'
-/// [`max_bytes`](Field::max_bytes).
+/// A configuration's records hold their settings so. At most three bytes for the head and three for each
+/// field, and the values' [`max_bytes`](Field::max_bytes).
 pub fn write<T: Twin>(twin: &T, out: &mut LeafWriter<'_>) {
-    out.array(2 * T::COUNT);
-    for (index, field) in (0..).zip(T::FIELDS) {
+    let fields = twin.fields();
+    out.array(2 * fields.len());
+    for (index, field) in fields.iter().enumerate() {
         out.unsigned(field.id.get().into());
         twin.encode(index, out);
     }
 }
 
-/// Reads what [`write`] wrote, perhaps in another version of the program.
+/// Reads what [`write()`] wrote, perhaps in another version of the program.
 ///
 /// Fields come in any order. One that is unknown here is skipped, and a value that is none of its field's leaves the
 /// field as it was.
@@ -205,7 +206,7 @@ pub fn read<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<(), Lea
 
 /// The same, and says whether nothing was skipped.
 pub(crate) fn take<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<bool, LeafError> {
-    let mut whole = true;
+    let (fields, mut whole) = (twin.fields(), true);
     let len = input.array().ok_or(LeafError::Kind)?;
     let mut next = 0;
     for _ in 0..len / 2 {
@@ -214,9 +215,9 @@ pub(crate) fn take<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<
             return Err(LeafError::Kind);
         }
         // Most come in the order in which they are declared.
-        let index = match field::<T>(next) {
+        let index = match fields.get(next) {
             Some(field) if field.id.get() == id => Some(next),
-            _ => T::index(id),
+            _ => twin.find(id),
         };
         let start = input.rest();
         if let Some(index) = index {
@@ -234,8 +235,4 @@ pub(crate) fn take<T: Twin>(twin: &mut T, input: &mut LeafReader<'_>) -> Result<
     } else {
         Err(LeafError::Kind)
     }
-}
-
-pub(crate) fn field<T: Twin>(index: usize) -> Option<&'static Field> {
-    T::FIELDS.get(index)
 }

@@ -235,3 +235,24 @@ fn a_device_cannot_fill_the_memory_of_its_service() {
     let (state, _) = tell(1, 7_000, 5_999);
     assert!(state.reported().any(|field| field.id.get() == 1));
 }
+
+/// A late report answers for an epoch that is over, in which the number meant something else.
+#[test]
+fn an_answer_of_another_epoch_is_none() {
+    let mut twin = TwinService::of::<Room>().in_epoch(2);
+    twin.set("lamp", 3_u8).unwrap();
+    for (epoch, answer) in [(1, None), (2, Some(200))] {
+        let mut out = Encoder::new(Vec::new());
+        out.array(11).unwrap().u8(1).unwrap().u8(1).unwrap();
+        out.u32(epoch).unwrap().u8(0).unwrap().u8(1).unwrap();
+        out.u8(0).unwrap().bool(false).unwrap();
+        out.array(1).unwrap().array(5).unwrap().u8(1).unwrap();
+        out.u32(epoch).unwrap().u8(3).unwrap();
+        out.u8(1).unwrap().u16(200).unwrap();
+        out.u32(epoch).unwrap().null().unwrap().null().unwrap();
+        let message = Message::new(Channel::Twin, out.writer());
+        twin.input(NOW, &Event::Message(message));
+        let code = twin.acknowledgement("lamp").map(|answer| answer.code.get());
+        assert_eq!(code, answer, "{epoch}");
+    }
+}

@@ -691,3 +691,24 @@ fn a_twin_of_a_device_takes_nothing_from_nobody() {
     }
     assert_ne!(twin.snapshot(), before);
 }
+
+/// What was changed before the service was heard may have got versions that an earlier life has used.
+#[test]
+fn what_a_device_has_not_sent_is_not_acknowledged_by_what_an_earlier_life_sent() {
+    let mut world = world();
+    let measure = |world: &mut Rooms, temperature, count| {
+        world.device_mut().report(|room| {
+            (room.temperature, room.count) = (temperature, count);
+        });
+    };
+    measure(&mut world, 20.0, 1);
+    settle(&mut world);
+    world.wipe();
+    measure(&mut world, 30.0, 1);
+    for count in 2..6 {
+        measure(&mut world, 30.0, count);
+    }
+    settle(&mut world);
+    let temperature = world.service().reported("temperature").unwrap();
+    assert_eq!(temperature.value, &Value::Float(30.0));
+}

@@ -292,6 +292,28 @@ fn what_is_personal_or_secret_is_in_no_log_and_in_documents_only_when_asked_for(
     assert_eq!(kp.get("kp"), Some(&number(3.0)));
 }
 
+#[test]
+fn a_report_that_the_struct_cannot_hold_is_told_field_by_field_alone() {
+    #[derive(Twin)]
+    struct Tank {
+        #[twin(reported, range = 0..=100)]
+        level: u8,
+        #[twin(reported)]
+        inlet: u8,
+    }
+    let mut pair = Pair::<Tank>::new();
+    pair.device
+        .report(|tank| (tank.level, tank.inlet) = (130, 4));
+    pair.settle();
+    assert!(pair.service.state::<Tank>().is_none());
+    assert_eq!(pair.service.reported("level").unwrap().value, &130.into());
+    assert_eq!(pair.service.reported("inlet").unwrap().value, &4.into());
+    pair.device.report(|tank| tank.level = 100);
+    pair.settle();
+    let state = pair.service.state::<Tank>().unwrap();
+    assert_eq!((state.level, state.inlet), (100, 4));
+}
+
 #[derive(Twin)]
 struct Older {
     #[twin(desired, id = 1)]

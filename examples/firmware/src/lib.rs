@@ -4,6 +4,7 @@
 //! `size_empty`, which holds none.
 #![no_std]
 
+pub mod believer;
 pub mod board;
 pub mod count;
 pub mod cut;

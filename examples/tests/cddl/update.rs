@@ -56,6 +56,8 @@ fn messages_of_a_device_are_as_described() {
         Outcome::BadImage,
         Outcome::Memory,
         Outcome::Aborted,
+        Outcome::TooSlow,
+        Outcome::Cancelled,
     ];
     let reports = outcomes.into_iter().flat_map(|outcome| {
         let running = Some(Running::new(u64::MAX, digest));

@@ -306,6 +306,11 @@ impl<'b> FlatWriter<'b> {
         self.put(&[ARRAY | items, first]);
     }
 
+    /// Writes the head of an array of `items`, alone.
+    pub fn array_len(&mut self, items: u32) {
+        self.head(ARRAY, items.into());
+    }
+
     /// Writes a value as its own type encodes it.
     pub fn value(&mut self, value: &impl minicbor::Encode<()>) {
         if minicbor::encode(value, Sink(self)).is_err() {

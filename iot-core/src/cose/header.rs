@@ -29,6 +29,10 @@ pub enum Algorithm {
     EdDsa,
     /// Ed25519 (RFC 9864).
     Ed25519,
+    /// ML-DSA-44 (FIPS 204): verified, never written.
+    MlDsa44,
+    /// HSS/LMS (RFC 8778): verified, never written.
+    HssLms,
     /// HMAC with SHA-256 and a full tag (RFC 9053).
     Hmac256,
 }
@@ -42,6 +46,8 @@ impl Algorithm {
             Self::Esp256 => -9,
             Self::EdDsa => -8,
             Self::Ed25519 => -19,
+            Self::MlDsa44 => -48,
+            Self::HssLms => -46,
             Self::Hmac256 => 5,
         }
     }
@@ -54,6 +60,8 @@ impl Algorithm {
             -9 => Self::Esp256,
             -8 => Self::EdDsa,
             -19 => Self::Ed25519,
+            -48 => Self::MlDsa44,
+            -46 => Self::HssLms,
             5 => Self::Hmac256,
             _ => return None,
         })
@@ -65,6 +73,8 @@ impl Algorithm {
         match self {
             Self::Es256 | Self::Esp256 => Some(SignatureAlgorithm::EcdsaP256Sha256),
             Self::EdDsa | Self::Ed25519 => Some(SignatureAlgorithm::Ed25519),
+            Self::MlDsa44 => Some(SignatureAlgorithm::MlDsa44),
+            Self::HssLms => Some(SignatureAlgorithm::HssLms),
             Self::Hmac256 => None,
         }
     }
@@ -75,6 +85,8 @@ impl Algorithm {
         match algorithm {
             SignatureAlgorithm::EcdsaP256Sha256 => Self::Esp256,
             SignatureAlgorithm::Ed25519 => Self::Ed25519,
+            SignatureAlgorithm::MlDsa44 => Self::MlDsa44,
+            SignatureAlgorithm::HssLms => Self::HssLms,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// The longest public key any [`SignatureAlgorithm`] has, in bytes.
+/// The longest public key that a [`Signer`] has, in bytes.
 pub const MAX_PUBLIC_KEY_BYTES: usize = 97;
 
 const MAX_SIGNATURE_BYTES: usize = 96;
@@ -21,23 +21,32 @@ pub enum SignatureAlgorithm {
     EcdsaP256Sha256,
     /// Ed25519 (RFC 8032; COSE Ed25519 −19 and EdDSA −8).
     Ed25519,
+    /// ML-DSA-44 (FIPS 204; COSE −48): verified only.
+    MlDsa44,
+    /// HSS/LMS with SHA-256 and 32-byte hashes (RFC 8554, RFC 8778; COSE −46): verified only.
+    HssLms,
 }
 
 impl SignatureAlgorithm {
-    /// The length of a signature in the fixed form `r ‖ s` (RFC 9053 §2.1) or of RFC 8032.
+    /// The length of a signature in bytes: in the fixed form `r ‖ s` (RFC 9053 §2.1), or as its standard has it; 0
+    /// where it depends on the key (HSS/LMS).
     #[must_use]
     pub const fn signature_bytes(self) -> usize {
         match self {
             Self::EcdsaP256Sha256 | Self::Ed25519 => 64,
+            Self::MlDsa44 => 2_420,
+            Self::HssLms => 0,
         }
     }
 
-    /// The length of a public key: an uncompressed SEC 1 point (`04 ‖ x ‖ y`) or an RFC 8032 key.
+    /// The length of a public key in bytes: an uncompressed SEC 1 point (`04 ‖ x ‖ y`), or as its standard has it.
     #[must_use]
     pub const fn public_key_bytes(self) -> usize {
         match self {
             Self::EcdsaP256Sha256 => 65,
             Self::Ed25519 => 32,
+            Self::MlDsa44 => 1_312,
+            Self::HssLms => 60,
         }
     }
 }

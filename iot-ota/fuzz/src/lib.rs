@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod delta;
 pub mod envelope;
 pub mod manifest;
 pub mod process;

@@ -75,6 +75,11 @@ impl Decryptor {
         Ok(self)
     }
 
+    /// Whether it may begin in the middle: only a cipher without a tag.
+    pub(super) const fn can_seek(&self) -> bool {
+        matches!(self.engine, Engine::Ctr(_))
+    }
+
     /// Takes ciphertext in and hands plaintext on, with its offset, in steps of 64 bytes.
     ///
     /// # Errors

@@ -75,7 +75,8 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
         let found = Declared::new(next(), next(), next());
         let (consumed, written, end) = (next(), next(), next());
         let field = field(next())?;
-        let number = Number::from_parts([next(), next()])?;
+        let parts = [next(), next()];
+        let number = Number::from_parts(parts).filter(|number| number.parts() == parts)?;
         let (at, left) = (next(), next());
         let in_place = match next() {
             0 => false,
@@ -174,9 +175,9 @@ impl<const WINDOW: usize> Expand<WINDOW> {
             *to = u32::from_le_bytes(*from.first_chunk()?);
         }
         let [stage, a, b, ..] = unpacked;
-        match method {
-            0 => Some(Self::Plain),
-            2 => Some(Self::Crle(match stage {
+        let expand = match method {
+            0 => Self::Plain,
+            2 => Self::Crle(match stage {
                 0 => Crle::Kind,
                 1 | 2 => Crle::Length {
                     repeated: stage == 2,
@@ -192,10 +193,12 @@ impl<const WINDOW: usize> Expand<WINDOW> {
                     byte: Some(u8::try_from(b).ok()?),
                 },
                 _ => return None,
-            })),
-            4 => Heatshrink::from_parts(unpacked, window).map(Self::Heatshrink),
-            _ => None,
-        }
+            }),
+            4 => Self::Heatshrink(Heatshrink::from_parts(unpacked, window)?),
+            _ => return None,
+        };
+        // There is one spelling of each state.
+        (expand.parts() == (method.into(), unpacked, window)).then_some(expand)
     }
 }
 

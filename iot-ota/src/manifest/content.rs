@@ -46,7 +46,7 @@ impl<'a> Manifest<'a> {
         self.sequence
     }
 
-    /// Its security counter (key -256, ours); 0 where it has none. See [`Floor`].
+    /// Its security counter (key -256, ours); 0 where it has none. See [`Floor`](super::Floor).
     #[must_use]
     pub const fn security_counter(&self) -> u64 {
         self.counter

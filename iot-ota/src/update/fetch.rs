@@ -2,17 +2,15 @@
 
 use core::time::Duration;
 
-use iot_core::codec::{self, Limits};
+use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::crypto::Digest;
 use iot_core::time::Instant;
-use minicbor::Decoder;
 
 use super::wire::Request;
 use crate::image::{FinishError, PushError, Pushed, Stream};
 use crate::slot::{Banks, Release};
 
 const VERSION: u8 = 1;
-const LIMITS: Limits = Limits::new(96, 2, 8);
 /// Doubling stops after so many silent attempts.
 const MAX_DOUBLINGS: u32 = 5;
 
@@ -30,25 +28,23 @@ impl Checkpoint {
     }
 
     pub(super) fn encode(self, out: &mut [u8]) -> Option<usize> {
-        let bytes = codec::encode_into(out, |writer| {
-            writer.array(5)?.u8(VERSION)?;
-            writer.u64(self.release.sequence)?.u32(self.release.size)?;
-            writer.bytes(&self.release.digest)?.u32(self.offset)?.ok()
-        });
-        bytes.ok().map(<[u8]>::len)
+        let mut writer = FlatWriter::new(out);
+        writer.array(5, VERSION);
+        writer.uint(self.release.sequence);
+        writer.uint(self.release.size.into());
+        writer.bytes(&self.release.digest);
+        writer.uint(self.offset.into());
+        writer.finish()
     }
 
     /// `None` for anything but a whole checkpoint of this version: the download then starts afresh.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
-        codec::check(value, LIMITS).ok()?;
-        let mut decoder = Decoder::new(value);
-        if decoder.array().ok()?? != 5 || decoder.u8().ok()? != VERSION {
-            return None;
-        }
-        let (sequence, size) = (decoder.u64().ok()?, decoder.u32().ok()?);
-        let digest = decoder.bytes().ok()?.try_into().ok()?;
-        let offset = decoder.u32().ok()?;
-        (offset <= size).then_some(Self {
+        let mut reader = FlatReader::new(value);
+        reader.array(5, VERSION);
+        let (sequence, size) = (reader.uint(), reader.u32());
+        let digest = reader.bytes().try_into().ok()?;
+        let offset = reader.u32();
+        (reader.is_empty() && offset <= size).then_some(Self {
             release: Release::new(sequence, digest, size),
             offset,
         })

@@ -45,6 +45,12 @@ pub enum Outcome {
     /// The service called it off.
     #[error("called off")]
     Aborted,
+    /// The image arrived more slowly than the device puts up with.
+    #[error("the image arrived too slowly")]
+    TooSlow,
+    /// Somebody at the device called it off.
+    #[error("called off at the device")]
+    Cancelled,
 }
 
 impl Outcome {
@@ -71,6 +77,8 @@ impl Outcome {
             Self::BadImage => 12,
             Self::Memory => 13,
             Self::Aborted => 14,
+            Self::TooSlow => 15,
+            Self::Cancelled => 16,
         }
     }
 
@@ -91,6 +99,8 @@ impl Outcome {
             12 => Self::BadImage,
             13 => Self::Memory,
             14 => Self::Aborted,
+            15 => Self::TooSlow,
+            16 => Self::Cancelled,
             _ => return None,
         })
     }

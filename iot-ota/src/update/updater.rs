@@ -11,18 +11,22 @@ use super::fetch::{Checkpoint, Fetch};
 use super::probation::Verdict;
 use super::report::{Outcome, Report, Running};
 use super::wire::MAX_BLOCK_BYTES;
+use crate::image::MinimumRate;
 use crate::manifest::{Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
+use crate::schedule::Decision;
 use crate::slot::{
     self, Banks, BootEvent, BootRecord, BootState, EndedAs, Release, RollBackReason, raise_counter,
     running_release,
 };
 
+mod consent;
 mod engine;
 mod status;
 mod told;
 
 pub use status::{Activity, Status, Trust, Want};
 
+use consent::Consent;
 use told::Told;
 
 /// The device's half of an update, as an engine for [`Channel::Update`](iot_core::Channel::Update).
@@ -76,6 +80,11 @@ pub struct Updater<'d, B, K, D> {
     // When a write that failed is tried again.
     hold: Option<Instant>,
     issued: Option<Issued>,
+    consent: Consent,
+    // Runs while something is asked for over a link that stands.
+    rate: Option<MinimumRate>,
+    // What was last told of its progress.
+    shown: Option<Activity>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +93,7 @@ struct Settings {
     block_bytes: u32,
     timeout: Duration,
     trials: u8,
+    minimum_rate: Option<(u32, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -119,6 +129,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
                 block_bytes: 4_096,
                 timeout: Duration::from_secs(10),
                 trials: 3,
+                minimum_rate: None,
             },
             phase: Phase::Restoring,
             boot: None,
@@ -130,6 +141,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             durable: 0,
             hold: None,
             issued: None,
+            consent: Consent::NOT_ASKED,
+            rate: None,
+            shown: None,
         }
     }
 
@@ -170,7 +184,11 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     pub const fn wants(&self) -> Want {
         match self.phase {
             Phase::OnTrial => Want::Confirm,
-            Phase::Staged | Phase::Rejected => Want::Reboot,
+            Phase::Staged | Phase::Rejected => match self.consent.restart {
+                Decision::Go => Want::Reboot,
+                Decision::Wait { .. } => Want::Nothing,
+            },
+            Phase::Confirmed if self.awaits_approval().is_some() => Want::Approve,
             Phase::Restoring | Phase::Unusable | Phase::Confirmed => Want::Nothing,
         }
     }
@@ -217,7 +235,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             (Phase::Restoring, _) => Activity::Restoring,
             (Phase::Unusable, _) => Activity::Unusable,
             (Phase::Confirmed, None) => match self.pending {
-                Some(release) => Activity::Fetching { release, offset: 0 },
+                Some(release) => consent::pending(release, self.awaits_approval().is_some()),
                 None => Activity::Idle,
             },
             (Phase::Confirmed, Some(fetch)) => Activity::Fetching {
@@ -400,7 +418,8 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         if self.change != self.durable {
             return;
         }
-        let Some(release) = self.pending.take() else {
+        let agreed = |release: &Release| self.consent.has_agreed(release.sequence);
+        let Some(release) = self.pending.take_if(|release| agreed(release)) else {
             return;
         };
         let digest = self.trust.digest.clone();
@@ -424,10 +443,11 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     fn end_fetch(&mut self) {
         self.fetch = None;
         self.pending = None;
+        self.rate = None;
         self.change = self.change.wrapping_add(1);
     }
 
-    fn block(&mut self, sequence: u64, offset: u32, bytes: &[u8]) {
+    fn block(&mut self, now: Instant, sequence: u64, offset: u32, bytes: &[u8]) {
         let block_bytes = self.settings.block_bytes;
         let Some(fetch) = &mut self.fetch else { return };
         if fetch.release().sequence != sequence {
@@ -436,6 +456,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         match fetch.block(&mut self.banks, offset, bytes, block_bytes) {
             Ok(false) => {}
             Ok(true) => {
+                if let Some(rate) = &mut self.rate {
+                    rate.progress(now, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                }
                 self.change = self.change.wrapping_add(1);
                 if fetch.is_complete() {
                     self.complete(sequence);
@@ -481,7 +504,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     fn persist<'b>(&self, buffer: &'b mut [u8]) -> Option<Step<'b>> {
         let mut writer = BatchWriter::new(buffer);
         let first = self.settings.records;
-        let pending = self.pending.map(Checkpoint::start);
+        // What nobody has agreed to must not be fetched after a reboot.
+        let agreed = |release: &Release| self.consent.has_agreed(release.sequence);
+        let pending = self.pending.filter(agreed).map(Checkpoint::start);
         match pending.or_else(|| self.fetch.as_ref().map(Fetch::checkpoint)) {
             Some(checkpoint) => writer.put_with(first, |out| checkpoint.encode(out)).ok()?,
             None => writer.remove(first).ok()?,

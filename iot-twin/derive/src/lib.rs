@@ -41,8 +41,9 @@ pub fn derive_twin(input: TokenStream) -> TokenStream {
 /// Makes an enum without fields a value that a twin's field can have.
 ///
 /// Each variant has an explicit number, which travels instead of its name: `Eco = 1`. The first variant is the value
-/// before anything is known. A number that no variant has is refused, and the field stays as it was. The enum must be
-/// `Copy`, `Debug` and `PartialEq` too.
+/// before anything is known, and there are at least two: to desire the only one could not be told from desiring nothing.
+/// A number that no variant has is refused, and the field stays as it was. The enum must be `Copy`, `Debug` and
+/// `PartialEq` too.
 #[proc_macro_derive(TwinEnum)]
 pub fn derive_twin_enum(input: TokenStream) -> TokenStream {
     answer(enumeration::expand(&parse_macro_input!(

@@ -31,6 +31,7 @@ mod shadow;
 mod topic;
 
 use alloc::string::String;
+use core::fmt;
 
 pub use limit::{
     MAX_DEPTH, MAX_IN_FLIGHT, MAX_REQUESTS_PER_S, MAX_SHADOW_NAME_BYTES, MAX_STATE_BYTES,
@@ -42,13 +43,23 @@ pub use service::{Caller, Shadows};
 pub use topic::{Kind, NameError, Operation, ShadowId, Topic};
 
 /// Something to be published.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Publish {
     /// The MQTT topic.
     pub topic: String,
     /// JSON, or nothing.
     pub payload: String,
+}
+
+// No values: some are not for logs.
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publish")
+            .field("topic", &self.topic)
+            .field("bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use crate::value::Value;
 ///
 /// A [`Selector`] sees labels and groups, and the twin's values as labels whose names begin with `desired.` or
 /// `reported.`: truth values are `'true'` and `'false'`, numbers are in their shortest decimal form. Numbers are
-/// compared by [`and`](Self::and). A value that is absent, withdrawn or unknown is an absent label.
+/// compared by [`and`](Self::and). A value that is absent, withdrawn or unknown is an absent label, and so is one that
+/// is personal or secret, or of a field that the service's schema does not have: whoever may ask who is meant could
+/// guess it otherwise. A twin that was kept without any schema shows all of its values, by number.
 ///
 /// ```
 /// use iot_twin::iot_core::TenantId;

@@ -169,7 +169,8 @@ impl Record {
 
     /// A value by the name of its field, and the names of the maps in it: `climate/setpoint`, or with dots.
     ///
-    /// `None` when there is none, it was withdrawn, or the device does not know it.
+    /// `None` when there is none, it was withdrawn, the device does not know it, or it is not public: what is personal or
+    /// secret is in the [`state`](Self::state), for those who may see it.
     #[must_use]
     pub fn value(&self, half: Half, path: &str) -> Option<Value> {
         let leaves = Walk::new(&self.0).leaves();

@@ -171,6 +171,9 @@ impl<T: Twin, const PENDING: usize> TwinDevice<T, PENDING> {
     /// deadband. Editing a field that is desired and nothing else means what its policy says
     /// ([`LocalEdit`](crate::schema::LocalEdit)); by default it overrides the service until that desires something
     /// newer ([`Code::OVERRIDDEN`]). The edit is durable before it is reported.
+    ///
+    /// Call it after the records were read ([`Event::Restored`]): what it says before of a field that is on record is
+    /// replaced by the record.
     pub fn report(&mut self, edit: impl FnOnce(&mut T)) {
         edit(&mut self.actual);
         self.compare();

@@ -14,5 +14,6 @@ mod broken;
 mod damaged;
 mod handle;
 mod properties;
+mod secrets;
 mod suite;
 mod twins;

@@ -1,8 +1,13 @@
 //! What an edit at the device means for what is desired, and the other way round (rule R9).
 
-use iot_twin::{FieldId, Twin, TwinService, Value};
+use iot_twin::iot_core::engine::{Engine as _, Event};
+use iot_twin::iot_core::time::TimeBounds;
+use iot_twin::iot_core::{Instant, Now};
+use iot_twin::{FieldId, Twin, TwinDevice, TwinService, Value};
 
 use crate::pair::Pair;
+
+const NOW: Now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
 
 #[derive(Twin)]
 struct Room {
@@ -195,4 +200,22 @@ fn an_edit_can_be_released_after_a_desire_that_was_refused() {
     pair.boot();
     desire(&mut pair, "sticky", 6_u8);
     holds(&mut pair, "sticky", 200, |room| room.sticky == 6);
+}
+
+#[test]
+fn what_is_said_of_a_field_before_the_records_are_read_gives_way_to_them() {
+    let mut pair = pair();
+    desire(&mut pair, "sticky", 5_u8);
+    pair.device = TwinDevice::new();
+    pair.device.report(|room| room.sticky = 7);
+    for (key, value) in &pair.records {
+        let record = Event::Record { key: *key, value };
+        pair.device.input(NOW, &record);
+    }
+    pair.device.input(NOW, &Event::Restored);
+    pair.connect();
+    pair.settle();
+    holds(&mut pair, "sticky", 200, |room| room.sticky == 5);
+    edit(&mut pair, |room| room.sticky = 7);
+    holds(&mut pair, "sticky", 409, |room| room.sticky == 7);
 }

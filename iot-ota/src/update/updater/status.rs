@@ -39,6 +39,9 @@ pub enum Want {
     Confirm,
     /// A restart, when it suits: another image is to boot.
     Reboot,
+    /// Somebody's agreement to the release that was offered: call [`approve`](super::Updater::approve), or
+    /// [`cancel`](super::Updater::cancel).
+    Approve,
 }
 
 /// What an updater is doing.
@@ -52,6 +55,11 @@ pub enum Activity {
     Unusable,
     /// Nothing.
     Idle,
+    /// A release was offered, and nobody has agreed to it yet.
+    AwaitingApproval {
+        /// Which one.
+        release: Release,
+    },
     /// It downloads a release.
     Fetching {
         /// Which one.

@@ -1,14 +1,12 @@
 //! What the service was told, and what it has yet to be told.
 
 use iot_core::Ticket;
-use iot_core::codec::{self, Limits};
+use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::time::Instant;
-use minicbor::Decoder;
 
 use crate::update::report::{Outcome, Report};
 
 const VERSION: u8 = 1;
-const LIMITS: Limits = Limits::new(32, 2, 4);
 
 /// The reports that are on their way, and the last end that arrived.
 ///
@@ -122,14 +120,16 @@ impl Told {
     }
 
     pub(super) fn encode(&self, out: &mut [u8]) -> Option<usize> {
-        let bytes = codec::encode_into(out, |writer| match self.known {
+        let mut writer = FlatWriter::new(out);
+        match self.known {
             Some((sequence, outcome)) => {
-                writer.array(3)?.u8(VERSION)?;
-                writer.u64(sequence)?.u8(outcome.code())?.ok()
+                writer.array(3, VERSION);
+                writer.uint(sequence);
+                writer.uint(outcome.code().into());
             }
-            None => writer.array(1)?.u8(VERSION)?.ok(),
-        });
-        bytes.ok().map(<[u8]>::len)
+            None => writer.array(1, VERSION),
+        }
+        writer.finish()
     }
 
     /// A record that cannot be read costs a report that is sent twice.
@@ -139,13 +139,11 @@ impl Told {
 }
 
 fn decode(value: &[u8]) -> Option<(u64, Outcome)> {
-    codec::check(value, LIMITS).ok()?;
-    let mut decoder = Decoder::new(value);
-    if decoder.array().ok()?? != 3 || decoder.u8().ok()? != VERSION {
-        return None;
-    }
-    let sequence = decoder.u64().ok()?;
-    Some((sequence, Outcome::of_code(decoder.u8().ok()?)?))
+    let mut reader = FlatReader::new(value);
+    reader.array(3, VERSION);
+    let (sequence, code) = (reader.uint(), reader.uint());
+    let outcome = Outcome::of_code(u8::try_from(code).ok()?)?;
+    reader.is_empty().then_some((sequence, outcome))
 }
 
 const fn ending(report: &Report) -> Option<(u64, Outcome)> {

@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use iot_core::Instant;
@@ -44,7 +45,7 @@ const MAX_DOUBLINGS: u32 = 6;
 /// versions: that is a new epoch of [`version`](Self::version), and everything is reported again.
 ///
 /// It has one request under way at a time, so ten links fit one connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ShadowLink {
     id: ShadowId,
     twin: TwinService,
@@ -70,7 +71,7 @@ pub struct ShadowLink {
 }
 
 /// A request that was not answered yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Pending {
     token: String,
     ask: Ask,
@@ -79,7 +80,7 @@ struct Pending {
     version: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Ask {
     Get,
     Update(BTreeMap<String, Value>, Value),
@@ -499,6 +500,21 @@ impl ShadowLink {
             },
         }
         Notice::Rejected(rejection)
+    }
+}
+
+// No values: some are not for logs.
+impl fmt::Debug for ShadowLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShadowLink")
+            .field("id", &self.id)
+            .field("version", &self.version())
+            .field("connected", &self.connected)
+            .field(
+                "awaits",
+                &self.pending.as_ref().map(|pending| pending.until),
+            )
+            .finish_non_exhaustive()
     }
 }
 

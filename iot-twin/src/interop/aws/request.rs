@@ -14,7 +14,7 @@ const TREE: Limits = Limits::new(64, 1 << 16, MAX_PAYLOAD_BYTES);
 const SECTION: Limits = Limits::new(MAX_DEPTH, usize::MAX, usize::MAX);
 
 /// A section of an update.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Section {
     /// Not mentioned.
     Keep,
@@ -25,7 +25,7 @@ pub(super) enum Section {
 }
 
 /// What an update asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Update {
     /// `None` when `state` is null: everything goes.
     pub(super) sections: Option<[Section; 2]>,

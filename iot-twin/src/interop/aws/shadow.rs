@@ -1,6 +1,7 @@
 //! One shadow as the service keeps it.
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 use super::limit::MAX_STATE_BYTES;
 use super::rejection::Rejection;
@@ -10,12 +11,21 @@ use crate::merge::merge;
 use crate::value::Value;
 
 /// Desired and reported state with their times, and a version.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Shadow {
     /// Desired, then reported.
     state: [Value; 2],
     metadata: [Value; 2],
     pub(super) version: u64,
+}
+
+// No values: some are not for logs.
+impl fmt::Debug for Shadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shadow")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 const NAMES: [&str; 2] = ["desired", "reported"];

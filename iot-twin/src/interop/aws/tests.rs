@@ -10,9 +10,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use iot_core::Timestamp;
+use iot_core::{Instant, Timestamp};
 
 use super::*;
+use crate::Text;
+use crate::schema::{Access, Schema, Sensitivity};
+use crate::sync::TwinService;
 use crate::value::{Limits, Value};
 
 const UPDATE: &str = "$aws/things/boiler/shadow/update";
@@ -218,5 +221,33 @@ fn only_topics_of_a_shadow_are_read() {
                 assert_eq!(format!("{read}"), text);
             }
         }
+    }
+}
+
+#[test]
+fn what_a_shadow_holds_is_in_no_log() {
+    let id = ShadowId::classic("boiler").unwrap();
+    let schema = [Schema::of::<Text<8>>(1, Access::Desired, "pin")];
+    let schema = schema.map(|field| field.with_sensitivity(Sensitivity::Secret));
+    let twin = TwinService::with_schema(schema.to_vec().into());
+    let mut link = ShadowLink::new(id, twin);
+    let mut shadows = Shadows::new();
+    shadows.add_thing("boiler");
+    link.connected();
+    let secret = br#"{"state":{"desired":{"pin":"4711"},"reported":{"pin":"4711"}}}"#;
+    let second = Timestamp::from_secs(1);
+    let mut logs = Vec::new();
+    for answer in shadows.handle(second, Caller::ALLOWED, UPDATE, secret) {
+        assert!(answer.payload.contains("4711"), "{}", answer.payload);
+        logs.push(format!("{answer:?}"));
+        link.receive(Instant::ZERO, &answer.topic, answer.payload.as_bytes());
+    }
+    assert_eq!(link.twin().desired("pin"), Some(&"4711".into()));
+    logs.push(format!("{shadows:?}"));
+    // While it asks, and while it waits.
+    logs.push(format!("{:?}", link.next(Instant::ZERO).unwrap().unwrap()));
+    logs.push(format!("{link:?}"));
+    for log in logs {
+        assert!(!log.contains("4711"), "{log}");
     }
 }

@@ -9,7 +9,7 @@ use iot_core::id::check_name;
 use minicbor::{Decoder, Encoder};
 
 use super::{Half, MAX_LABELS, MAX_RECORD_BYTES, Record, RecordError};
-use crate::schema::FieldId;
+use crate::schema::{FieldId, Sensitivity};
 use crate::sync::{TwinService, TwinState};
 use crate::value::Sink;
 
@@ -167,14 +167,24 @@ impl Draft {
     }
 
     /// Only what is in the twin is named, so that a record says nothing of fields that nobody has set. What a newer
-    /// service has named stays: two versions of a service must not take turns in what queries find.
+    /// service has named stays: two versions of a service must not take turns in what queries find. What is not public,
+    /// or perhaps is not because the schema does not have it, has the empty name, by which nobody finds it.
     fn set_names(&mut self, twin: &TwinService) {
         let desired = self.state.desired().map(|field| field.id);
         let reported = self.state.reported().map(|field| field.id);
         let ids: BTreeSet<_> = desired.chain(reported).collect();
-        for field in twin.schema_fields() {
-            let name = alloc::format!("{}", field.name);
+        let fields = twin.schema_fields();
+        for field in fields {
+            let name = match field.sensitivity {
+                Sensitivity::Public => alloc::format!("{}", field.name),
+                _ => String::new(),
+            };
             self.names.insert(field.field.id.get(), name);
+        }
+        if !fields.is_empty() {
+            for id in &ids {
+                self.names.entry(id.get()).or_default();
+            }
         }
         self.names.retain(|id, _| ids.contains(&FieldId::new(*id)));
     }

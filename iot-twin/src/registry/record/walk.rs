@@ -60,8 +60,10 @@ impl<'a> Walk<'a> {
         };
         let names: BTreeMap<_, _> = self.names().collect();
         let name = |id: u16| match names.get(&id) {
-            Some(name) => name.replace('/', "."),
-            None => alloc::format!("{id}"),
+            // What is not public has no name here.
+            Some(&"") => None,
+            Some(name) => Some(name.replace('/', ".")),
+            None => Some(alloc::format!("{id}")),
         };
         let mut leaves = Vec::new();
         for field in state.desired() {
@@ -69,24 +71,20 @@ impl<'a> Walk<'a> {
             push(Half::Desired, name(field.id.get()), value, &mut leaves);
         }
         for field in state.reported() {
-            push(
-                Half::Reported,
-                name(field.id.get()),
-                &field.value,
-                &mut leaves,
-            );
+            let name = name(field.id.get());
+            push(Half::Reported, name, &field.value, &mut leaves);
         }
         leaves
     }
 }
 
-fn push(half: Half, path: String, value: &Value, leaves: &mut Vec<Leaf>) {
-    match value {
-        Value::Null => {}
-        value => leaves.push(Leaf {
-            half,
-            path,
-            value: value.clone(),
-        }),
-    }
+fn push(half: Half, path: Option<String>, value: &Value, leaves: &mut Vec<Leaf>) {
+    let Some(path) = path.filter(|_| !value.is_null()) else {
+        return;
+    };
+    leaves.push(Leaf {
+        half,
+        path,
+        value: value.clone(),
+    });
 }

@@ -21,13 +21,17 @@ pub enum DesireError {
     #[error("the twin has no such field: use a name of its schema")]
     Unknown,
     /// Only the device states this field.
-    #[error("the field is only reported: it cannot be desired")]
+    #[error("the field is only reported, so nobody can desire it: give it `desired` in the struct")]
     ReadOnly,
     /// The value is of another kind than the field.
-    #[error("the value is of another kind than the field")]
+    #[error(
+        "the value is of another kind than the field: desire one of the kind that the schema gives it"
+    )]
     Kind,
     /// The value is outside the field's range.
-    #[error("the value is outside the field's range")]
+    #[error(
+        "the value is outside the field's range, or longer than the field: see both in its schema"
+    )]
     Range,
 }
 
@@ -214,7 +218,8 @@ impl TwinService {
     /// What the device reported, as the struct it runs with.
     ///
     /// Desired fields that nobody has set yet have their initial values. `None` while the device has not
-    /// reported every other field that cannot be without a value.
+    /// reported every other field that cannot be without a value, or has reported one as what this struct cannot hold,
+    /// such as a measurement outside the range: [`reported`](Self::reported) tells the fields one by one.
     #[must_use]
     pub fn state<T: Twin>(&self) -> Option<T> {
         let mut state = T::INITIAL;

@@ -11,7 +11,7 @@ use crate::value::Value;
 type Intent = (Value, u64);
 
 /// By the names of the schema's fields only: what a cloud calls otherwise would stay for ever.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Intents(BTreeMap<String, Intent>);
 
 /// What becomes of a value of which no intent is known.

@@ -1,0 +1,228 @@
+//! An in-place patch on flash under the explorer: the old image becomes the new one, whatever is cut.
+//!
+//! The journal is the world: it changes as a whole, as a record does, and what records are worth is explored elsewhere.
+//! Pages that a cut left behind are taken as they are, in every torn state. At the end the image must be the new one, to
+//! the byte; a machine that is stuck, or that finds its patch or its journal broken, is a violation.
+
+use iot_core::codec::FlatReader;
+use iot_core::crypto::{Digest, Sha256Digest};
+use iot_core::sim::SimFlash;
+use iot_core::sim::flash::{FlashImage, Mode};
+use iot_core::sim::power::{Config, Explorer, KeyHasher, Subject, Violation, WorldCell};
+use iot_ota::delta::{Declared, DeltaAuthor, InPlace, Rehearsed};
+
+use crate::entry::{Effort, Entry, Outcome};
+use crate::rig::{Stopped, flash_with, read_any, rehearse, turn};
+
+const WINDOW: usize = 16;
+/// Bytes of the patch in one step: few, so that pieces end everywhere.
+const PIECE: usize = 9;
+
+/// Tells images apart that differ; nobody forges any here.
+#[derive(Default)]
+struct Sum(Sha256Digest);
+
+impl Digest for Sum {
+    fn update(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0.rotate_left(1);
+            self.0[0] = self.0[0].wrapping_mul(31).wrapping_add(*byte);
+        }
+    }
+    fn finish(&mut self) -> Sha256Digest {
+        core::mem::take(&mut self.0)
+    }
+}
+
+/// A patch over the image that it is for.
+pub(crate) struct Patched {
+    old: Vec<u8>,
+    new: Vec<u8>,
+    patch: Vec<u8>,
+    declared: Declared,
+    evidence: Rehearsed,
+}
+
+#[derive(Clone)]
+pub(crate) struct Running<const W: usize, const E: usize> {
+    flash: SimFlash<W, E>,
+    machine: InPlace<WINDOW, E>,
+    finished: bool,
+}
+
+impl Patched {
+    /// Images of at least three pages in a memory of `pages`, erased by segments of so many pages.
+    fn new(page: usize, pages: u16, segment: u16) -> Self {
+        let old: Vec<u8> = (0..page * 3 + page / 2)
+            .map(|at| (at * at / 5 + at) as u8)
+            .collect();
+        // The second half comes first, something is new, and one byte is another.
+        let mut new = [&old[page..], &[7; 9], &old[..page * 2]].concat();
+        new.truncate(page * 4 - 3);
+        new[page / 2] ^= 0x55;
+        let size = |pages: u16| u32::from(pages) * page as u32;
+        let author = DeltaAuthor::new(&old, &new).widths(4, 3);
+        let patch = author
+            .in_place(size(pages), size(segment))
+            .expect("room for both");
+        let bytes = |all: &[u8]| all.len() as u32;
+        Self {
+            declared: Declared::new(bytes(&old), bytes(&new), bytes(&patch)),
+            evidence: rehearse::<WINDOW, _>(&old, &new, &patch, Sum::default(), Sum::default()),
+            old,
+            new,
+            patch,
+        }
+    }
+}
+
+impl Patched {
+    /// Whether the page at `at` holds what is still needed when `saved` is resumed.
+    fn lives(&self, saved: Option<&[u8]>, at: u32, page: u32) -> bool {
+        let layout = self.evidence.layout();
+        let kept = layout.kept(self.declared.old);
+        let mut reader = FlatReader::new(saved.unwrap_or_default());
+        reader.array(6, 1);
+        let [_, _, _, unmoved] = [(); 4].map(|()| reader.u32());
+        reader.array(19, 1);
+        let [_, _, _, _, written] = [(); 5].map(|()| reader.u32());
+        let unmoved = match saved {
+            None => kept.div_ceil(page),
+            Some(_) => unmoved,
+        };
+        // Where the old image is read from, once it has moved; a segment reads nothing below its own end.
+        let segment_end = match unmoved {
+            0 => written + layout.segment,
+            _ => 0,
+        };
+        let moved = (unmoved * page + layout.shift).max(segment_end);
+        at < unmoved * page || at < written || (moved..kept + layout.shift).contains(&at)
+    }
+}
+
+impl<const W: usize, const E: usize> Subject<W, E> for Patched {
+    /// What was persisted last.
+    type World = Option<Vec<u8>>;
+    type Session = Running<W, E>;
+
+    fn boot(
+        &self,
+        flash: SimFlash<W, E>,
+        world: &WorldCell<Self::World>,
+    ) -> Result<Self::Session, Violation> {
+        let machine = match world.read(Clone::clone) {
+            None => InPlace::new(self.evidence).map_err(Violation::new)?,
+            Some(saved) => InPlace::resume(self.declared, &saved)
+                .ok_or_else(|| Violation::new("what was persisted is not resumed"))?,
+        };
+        Ok(Running {
+            flash,
+            machine,
+            finished: false,
+        })
+    }
+
+    fn choices(&self, session: &Self::Session, _: &Self::World) -> usize {
+        usize::from(!session.finished)
+    }
+
+    fn step(
+        &self,
+        _: usize,
+        session: &mut Self::Session,
+        world: &WorldCell<Self::World>,
+    ) -> Result<(), Violation> {
+        let Running { flash, machine, .. } = session;
+        let persist = |saved: &[u8]| world.update(|world| *world = Some(saved.to_vec()));
+        let turned: Result<bool, Stopped> = turn(machine, flash, &self.patch, PIECE, persist);
+        if !turned.map_err(Violation::new)? {
+            return Ok(());
+        }
+        session.finished = true;
+        let mut found = vec![0; self.new.len()];
+        read_any(&mut session.flash, 0, &mut found).map_err(Violation::new)?;
+        if found == self.new {
+            return Ok(());
+        }
+        let at = found.iter().zip(&self.new).position(|(a, b)| a != b);
+        Err(Violation::new(format!("another image from {at:?} on")))
+    }
+
+    fn flash<'s>(&self, session: &'s Self::Session) -> &'s SimFlash<W, E> {
+        &session.flash
+    }
+
+    fn session_key(&self, session: &Self::Session, key: &mut KeyHasher) {
+        key.word(u64::from(session.finished));
+        key.bytes(format!("{:?}", session.machine).as_bytes());
+    }
+
+    /// Pages that are erased before anybody reads them mean nothing: what was moved or written after the last persisted
+    /// state is moved or written again.
+    fn key(&self, flash: &mut SimFlash<W, E>, world: &Self::World, key: &mut KeyHasher) {
+        let image = flash.image();
+        for page in 0..image.pages() {
+            if self.lives(world.as_deref(), (page * E) as u32, E as u32) {
+                key.word(page as u64);
+                key.image(image.page_hash(page));
+            }
+        }
+    }
+}
+
+macro_rules! patched {
+    ($(($write:literal, $erase:literal, $pages:literal, $segment:literal, $u:literal)),*) => {
+        [$(
+            patched!("rewritable", Rewritable, $write, $erase, $pages, $segment, $u),
+            patched!("multiwrite", Multiwrite, $write, $erase, $pages, $segment, $u),
+            patched!("write-once", WriteOnce, $write, $erase, $pages, $segment, $u),
+        )*]
+    };
+    ($mode_name:literal, $mode:ident, $write:literal, $erase:literal, $pages:literal, $segment:literal, $u:literal) => {
+        Entry {
+            name: "delta",
+            flash: concat!("mode=", $mode_name, " write=", $write, " u=", $u, " pages=", $pages, " segment=", $segment),
+            run: |effort| apply::<$write, $erase>(effort, Mode::$mode, $pages, $segment, $u),
+        }
+    };
+}
+
+/// One page free, several, and segments of two pages.
+pub(crate) const DELTA: [Entry; 15] = patched!(
+    (4, 32, 5, 1, 0),
+    (4, 32, 8, 2, 0),
+    (8, 64, 7, 1, 0),
+    (32, 128, 5, 1, 0),
+    (4, 32, 5, 1, 1)
+);
+
+fn apply<const W: usize, const E: usize>(
+    effort: Effort,
+    mode: Mode,
+    pages: u16,
+    segment: u16,
+    unstable: u32,
+) -> Outcome {
+    let subject = Patched::new(E, pages, segment);
+    let start: FlashImage<W, E> = flash_with(pages, mode, &subject.old).into_image();
+    let mut config = match unstable {
+        0 => Config::STABLE,
+        _ => Config::UNSTABLE,
+    };
+    config.torn.reordered = 6;
+    config.audit = effort == Effort::Full;
+    config.merged_samples = 100;
+    config.states = 20_000_000;
+    let cuts = match effort {
+        Effort::Quick => 500,
+        Effort::Full => 50_000,
+    };
+    let erased = crate::entry::erases(&subject, SimFlash::from_image(start.clone()));
+    // Each page that is moved, and each that is written.
+    let least = u64::from(pages.min(7));
+    Outcome::of(Explorer::new(subject, start, None, config), cuts).with_pages(
+        pages.into(),
+        erased,
+        least,
+    )
+}

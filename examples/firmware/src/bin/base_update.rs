@@ -1,0 +1,47 @@
+//! What an updater stands on: a manifest verified and planned, without cryptography. The size of the update engine is
+//! what its image has more, so the harness is in both.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use iot_core::cose::Tagged;
+use iot_firmware::believer::Believer;
+use iot_firmware::board::{Board, exit, opaque};
+use iot_firmware::fixture::{DEVICE, MANIFEST, SEQUENCE};
+use iot_ota::manifest::{Limits, SignedManifest, SigningKey};
+use iot_ota::update::ToDevice;
+
+#[entry]
+fn main() -> ! {
+    let Some(board) = Board::start() else {
+        exit(false)
+    };
+    match size_of_image() {
+        Some(bytes) => board.finish(Ok(&[("image", bytes)])),
+        None => board.finish(Err("plan")),
+    }
+}
+
+fn size_of_image() -> Option<usize> {
+    let envelope = opaque(MANIFEST);
+    let signed = SignedManifest::decode(envelope, Tagged::Required, Limits::default()).ok()?;
+    let keys = SigningKey::new(Believer);
+    let current = opaque(SEQUENCE) - 1;
+    let manifest = signed.verify(&keys, &mut Believer, current).ok()?;
+    let device = opaque(DEVICE);
+    let plan = manifest.plan(&device).ok()?;
+    // What the image of the engine does in its service's place.
+    let (mut room, image) = ([0; 1_100], [opaque(0); 1_024]);
+    for message in [
+        ToDevice::Offer { envelope },
+        ToDevice::Block {
+            sequence: SEQUENCE,
+            offset: opaque(0),
+            bytes: opaque(&image),
+        },
+    ] {
+        opaque(message.encode(&mut room).ok()?);
+    }
+    opaque(plan.release.digest);
+    usize::try_from(plan.release.size).ok()
+}

@@ -1,0 +1,2 @@
+#![no_main]
+iot_ota_fuzz::target!(delta);

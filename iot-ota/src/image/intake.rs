@@ -1,0 +1,333 @@
+//! Payload in, image into the spare bank, page by page.
+
+use iot_core::codec::{FlatReader, FlatWriter};
+use iot_core::crypto::{Digest, Sha256Digest};
+
+use super::stream::digests_equal;
+use super::transform::{Transform, TransformError};
+use crate::slot::{Banks, read_through};
+
+const VERSION: u8 = 1;
+
+/// What is to arrive, and what it is to become.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Expected {
+    /// The size of the payload in bytes.
+    pub payload_bytes: u32,
+    /// The size of the image in bytes.
+    pub image_bytes: u32,
+    /// The SHA-256 of the image.
+    pub digest: Sha256Digest,
+}
+
+impl Expected {
+    /// States it; all of it from a manifest that was verified.
+    #[must_use]
+    pub const fn new(payload_bytes: u32, image_bytes: u32, digest: Sha256Digest) -> Self {
+        Self {
+            payload_bytes,
+            image_bytes,
+            digest,
+        }
+    }
+}
+
+/// Takes a payload in piece by piece and writes what it becomes to the spare bank, in bounded memory.
+///
+/// It holds a page of `PAGE` bytes, what the banks erase at a time, and `SAVED` bytes for what its transform saves (4
+/// for [`Plain`](super::Plain), [`Decoder::SAVED_BYTES`](crate::delta::Decoder::SAVED_BYTES) for a patch). Each page is
+/// held against the declared size before it is written, and hashed when it was.
+///
+/// **After an interruption** it goes on from the last state of it that was persisted: [`checkpoint`](Self::checkpoint)
+/// after each piece is enough for the loss of what came since, and at most a page. With pieces of a page or more that is
+/// one piece.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// # use iot_core::crypto::{Digest, Sha256Digest};
+/// # #[derive(Clone, Default)] struct Sum(Sha256Digest);
+/// # impl Digest for Sum {
+/// #     fn update(&mut self, bytes: &[u8]) { for b in bytes { self.0[0] = self.0[0].wrapping_add(*b) } }
+/// #     fn finish(&mut self) -> Sha256Digest { core::mem::take(&mut self.0) }
+/// # }
+/// # let sha256 = Sum::default();
+/// # let digest = |bytes: &[u8]| { let mut d = Sum::default(); d.update(bytes); d.finish() };
+/// use iot_ota::image::{Expected, Intake, Plain};
+/// use iot_ota::sim::MemoryBanks;
+/// use iot_ota::slot::{Bank, Release};
+///
+/// let mut banks = MemoryBanks::factory(1024, 8, b"one", Release::new(1, digest(b"one"), 3));
+/// let expected = Expected::new(11, 11, digest(b"release two"));
+/// let mut intake = Intake::<_, _, 8, 4>::begin(Plain::new(), sha256, expected, &mut banks)?;
+/// intake.push(&mut banks, 0, b"release ")?;
+/// intake.push(&mut banks, 8, b"two")?;
+/// intake.finish(&mut banks)?;
+/// assert_eq!(banks.bytes(Bank::B), b"release two");
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Intake<T, D, const PAGE: usize, const SAVED: usize> {
+    transform: T,
+    digest: D,
+    expected: Expected,
+    received: u32,
+    written: u32,
+    page: [u8; PAGE],
+    filled: usize,
+    // What the transform was when the last page was written.
+    saved: [u8; SAVED],
+    saved_bytes: usize,
+}
+
+/// Why a piece was not taken, or the image is not what it should be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum IntakeError<E> {
+    /// The piece, or what it becomes, would end past a declared size; nothing of it was written there.
+    #[error("more bytes arrived than were declared")]
+    TooLong,
+    /// It does not begin where the last one ended; it was left alone.
+    #[error("the piece begins elsewhere: ask for the one at {expected}")]
+    Gap {
+        /// Where it should begin, in bytes of the payload.
+        expected: u32,
+    },
+    /// The payload cannot become an image: begin again with another one.
+    #[error("the payload is not what was declared")]
+    Payload,
+    /// The banks failed: resume from the last checkpoint.
+    #[error("the banks failed")]
+    Banks(E),
+    /// Bytes are missing.
+    #[error("the payload ended early")]
+    Incomplete,
+    /// The image is another one: it must not be used.
+    #[error("the image's digest is not the declared one")]
+    Digest,
+}
+
+impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D, PAGE, SAVED> {
+    /// Clears the spare bank and begins; `digest` is a SHA-256 that has absorbed nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::TooLong`] when the image does not fit the bank, and [`IntakeError::Banks`].
+    pub fn begin<B: Banks>(
+        transform: T,
+        digest: D,
+        expected: Expected,
+        banks: &mut B,
+    ) -> Result<Self, IntakeError<B::Error>> {
+        if expected.image_bytes > banks.capacity() {
+            return Err(IntakeError::TooLong);
+        }
+        let spare = banks.running().other();
+        banks.clear(spare, 0).map_err(IntakeError::Banks)?;
+        Ok(Self {
+            transform,
+            digest,
+            expected,
+            received: 0,
+            written: 0,
+            page: [0; PAGE],
+            filled: 0,
+            saved: [0; SAVED],
+            saved_bytes: 0,
+        })
+    }
+
+    /// Goes on from a [checkpoint](Self::checkpoint) that was persisted; from the beginning when it is none of these.
+    ///
+    /// What the bank holds below it is read and hashed again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`begin`](Self::begin).
+    pub fn resume<B: Banks>(
+        mut transform: T,
+        digest: D,
+        expected: Expected,
+        banks: &mut B,
+        checkpoint: &[u8],
+    ) -> Result<Self, IntakeError<B::Error>> {
+        let mut reader = FlatReader::new(checkpoint);
+        reader.array(3, VERSION);
+        let (written, saved) = (reader.u32(), reader.bytes());
+        let page = u32::try_from(PAGE).unwrap_or(u32::MAX);
+        let possible = reader.is_empty()
+            && written <= expected.image_bytes.min(banks.capacity())
+            && written.checked_rem(page) == Some(0)
+            && saved.len() <= SAVED;
+        let spare = banks.running().other();
+        if !possible
+            || banks.clear(spare, written).map_err(IntakeError::Banks)? != written
+            || !transform.restore(saved)
+        {
+            return Self::begin(transform, digest, expected, banks);
+        }
+        let mut intake = Self {
+            received: transform.consumed(),
+            transform,
+            digest,
+            expected,
+            written,
+            page: [0; PAGE],
+            filled: 0,
+            saved: [0; SAVED],
+            saved_bytes: saved.len(),
+        };
+        for (to, from) in intake.saved.iter_mut().zip(saved) {
+            *to = *from;
+        }
+        let digest = &mut intake.digest;
+        read_through(banks, spare, written, |bytes| digest.update(bytes))
+            .map_err(IntakeError::Banks)?;
+        Ok(intake)
+    }
+
+    /// Takes the piece of the payload that begins at `offset`, and writes the pages that it fills.
+    ///
+    /// A piece that was there already is nothing new.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError`]. After [`IntakeError::Banks`], resume; after [`IntakeError::Payload`] or
+    /// [`IntakeError::TooLong`], begin again with another payload.
+    pub fn push<B: Banks>(
+        &mut self,
+        banks: &mut B,
+        offset: u32,
+        piece: &[u8],
+    ) -> Result<(), IntakeError<B::Error>> {
+        let end = u32::try_from(piece.len())
+            .ok()
+            .and_then(|bytes| offset.checked_add(bytes))
+            .filter(|&end| end <= self.expected.payload_bytes)
+            .ok_or(IntakeError::TooLong)?;
+        if end <= self.received {
+            return Ok(());
+        }
+        if offset != self.received {
+            return Err(IntakeError::Gap {
+                expected: self.received,
+            });
+        }
+        self.take(banks, piece)?;
+        self.received = end;
+        Ok(())
+    }
+
+    /// Ends it: writes what is held back, and says whether the image is the declared one. The digest is compared in
+    /// constant time.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError`]: the image must not be used.
+    pub fn finish<B: Banks>(mut self, banks: &mut B) -> Result<(), IntakeError<B::Error>> {
+        if self.received != self.expected.payload_bytes {
+            return Err(IntakeError::Incomplete);
+        }
+        self.transform.end().map_err(|_| IntakeError::Payload)?;
+        self.take(banks, &[])?;
+        if self.written != self.expected.image_bytes || !self.transform.is_whole() {
+            return Err(IntakeError::Incomplete);
+        }
+        if digests_equal(&self.digest.finish(), &self.expected.digest) {
+            Ok(())
+        } else {
+            Err(IntakeError::Digest)
+        }
+    }
+
+    /// Writes down what has to be persisted to go on here, and returns how many bytes that takes; `None` when `out` is
+    /// too small, or nothing is there to go on from: begin again then.
+    ///
+    /// They are CBOR: an array of a version, the bytes that are in the bank, and the transform's state.
+    #[must_use]
+    pub fn checkpoint(&self, out: &mut [u8]) -> Option<usize> {
+        let saved = self.saved.get(..self.saved_bytes)?;
+        if saved.is_empty() {
+            return None;
+        }
+        let page = u32::try_from(PAGE).ok()?;
+        let mut writer = FlatWriter::new(out);
+        writer.array(3, VERSION);
+        writer.uint((self.written - self.written.checked_rem(page)?).into());
+        writer.bytes(saved);
+        writer.finish()
+    }
+
+    /// Where the next piece of the payload begins, in bytes.
+    #[must_use]
+    pub const fn received(&self) -> u32 {
+        self.received
+    }
+
+    /// How many bytes of the image are in the bank.
+    #[must_use]
+    pub const fn written(&self) -> u32 {
+        self.written
+    }
+
+    /// What it was told to expect.
+    #[must_use]
+    pub const fn expected(&self) -> Expected {
+        self.expected
+    }
+
+    fn take<B: Banks>(
+        &mut self,
+        banks: &mut B,
+        mut piece: &[u8],
+    ) -> Result<(), IntakeError<B::Error>> {
+        loop {
+            // The size cap: no room is left behind the end of the image, so nothing can be written there.
+            let left = self.expected.image_bytes - self.written;
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            let room = self.page.get_mut(..PAGE.min(left)).unwrap_or(&mut []);
+            let room = room.get_mut(self.filled..).unwrap_or(&mut []);
+            let full = room.len();
+            let mut beyond = [0];
+            let out = if full == 0 { &mut beyond } else { room };
+            let running = banks.running();
+            let mut old = |at: u32, out: &mut [u8]| banks.read(running, at, out);
+            let given = self.transform.pull(&mut piece, out, &mut old);
+            let given = given.map_err(|error| match error {
+                TransformError::Payload => IntakeError::Payload,
+                TransformError::Old(error) => IntakeError::Banks(error),
+            })?;
+            if full == 0 {
+                return match (given, piece) {
+                    (0, []) => Ok(()),
+                    _ => Err(IntakeError::TooLong),
+                };
+            }
+            self.filled += given;
+            if given < full {
+                return Ok(());
+            }
+            self.write(banks)?;
+        }
+    }
+
+    fn write<B: Banks>(&mut self, banks: &mut B) -> Result<(), IntakeError<B::Error>> {
+        let spare = banks.running().other();
+        let page = self.page.get(..self.filled).unwrap_or(&[]);
+        banks
+            .write(spare, self.written, page)
+            .map_err(IntakeError::Banks)?;
+        self.digest.update(page);
+        let bytes = u32::try_from(page.len()).unwrap_or(0);
+        self.written = self.written.saturating_add(bytes);
+        // The last page may be a part of one; there is nothing to go on to from it.
+        if self.filled == PAGE {
+            self.saved_bytes = self.transform.save(&mut self.saved).unwrap_or(0);
+        }
+        self.filled = 0;
+        Ok(())
+    }
+}

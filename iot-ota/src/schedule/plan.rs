@@ -1,0 +1,326 @@
+//! The answer to "may it happen now?".
+
+use core::time::Duration;
+
+use iot_core::{Instant, Now};
+
+use super::budget::ByteBudget;
+use super::window::Window;
+
+/// What is about to happen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Stage {
+    /// An image is fetched, over a link that may cost money.
+    Fetch,
+    /// The device restarts into another image, and does nothing else for a while.
+    Restart,
+}
+
+/// What the device is like at the moment; whatever it does not know, it leaves out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Conditions {
+    /// How full the battery is, of 100; `None` without one.
+    pub battery_percent: Option<u8>,
+    /// Whether it has power from outside.
+    pub is_powered: bool,
+    /// Whether each byte costs money.
+    pub is_metered: bool,
+    /// Whether somebody uses it right now.
+    pub is_in_use: bool,
+}
+
+impl Conditions {
+    /// Power from outside, a link that costs nothing, nobody there.
+    #[must_use]
+    pub const fn ideal() -> Self {
+        Self {
+            battery_percent: None,
+            is_powered: true,
+            is_metered: false,
+            is_in_use: false,
+        }
+    }
+
+    /// States how full the battery is, of 100, and whether there is power from outside.
+    #[must_use]
+    pub const fn battery(mut self, percent: u8, is_powered: bool) -> Self {
+        (self.battery_percent, self.is_powered) = (Some(percent), is_powered);
+        self
+    }
+
+    /// States whether each byte costs money.
+    #[must_use]
+    pub const fn metered(mut self, is_metered: bool) -> Self {
+        self.is_metered = is_metered;
+        self
+    }
+
+    /// States whether somebody uses it right now.
+    #[must_use]
+    pub const fn in_use(mut self, is_in_use: bool) -> Self {
+        self.is_in_use = is_in_use;
+        self
+    }
+}
+
+/// Whether it may happen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Decision {
+    /// Now.
+    Go,
+    /// Not now.
+    Wait {
+        /// The first reason.
+        why: Why,
+        /// When to ask again at the latest; `None` when only a change of conditions helps.
+        until: Option<Instant>,
+    },
+}
+
+/// Why it may not happen now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Why {
+    /// The battery is too low, and there is no other power.
+    #[error("the battery is too low")]
+    Battery,
+    /// Somebody put it off.
+    #[error("put off")]
+    Deferred,
+    /// No maintenance window is open.
+    #[error("no maintenance window is open")]
+    Window,
+    /// There are windows, and the device does not know the time.
+    #[error("the time is not known")]
+    Clock,
+    /// It is this device's turn later: others of its fleet come first.
+    #[error("not this device's turn yet")]
+    Jitter,
+    /// The link costs money.
+    #[error("the link is metered")]
+    Metered,
+    /// The day's bytes are spent.
+    #[error("the day's bytes are spent")]
+    Budget,
+    /// Somebody uses the device.
+    #[error("the device is in use")]
+    InUse,
+}
+
+/// When updates may happen on this device, with up to `WINDOWS` maintenance windows.
+///
+/// ```
+/// use core::time::Duration;
+/// use iot_core::{Instant, Now, Timestamp, time::TimeBounds};
+/// use iot_ota::schedule::{Conditions, Days, Decision, Schedule, Stage, Why, Window};
+///
+/// let nights = Window::new(Days::ALL, 60, Duration::from_secs(3 * 3_600));
+/// let mut schedule = Schedule::new([Some(nights)]).battery_at_least(30).unmetered();
+/// let noon = Timestamp::from_secs(1_799_668_800);
+/// let now = Now::new(Instant::ZERO, TimeBounds::exact(noon));
+/// let battery = Conditions::default().battery(80, false);
+/// assert_eq!(
+///     schedule.may(now, Stage::Restart, &battery),
+///     Decision::Wait { why: Why::Window, until: Some(Instant::from_millis(13 * 3_600_000)) },
+/// );
+/// let night = Now::new(Instant::ZERO, TimeBounds::exact(noon.after(Duration::from_secs(14 * 3_600))));
+/// assert_eq!(schedule.may(night, Stage::Restart, &battery), Decision::Go);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Schedule<const WINDOWS: usize> {
+    windows: [Option<Window>; WINDOWS],
+    battery_percent: u8,
+    unmetered: bool,
+    budget: Option<ByteBudget>,
+    delay: Duration,
+    since: Option<Instant>,
+    deferred: Option<Instant>,
+    deadline: Option<Instant>,
+}
+
+impl<const WINDOWS: usize> Schedule<WINDOWS> {
+    /// Updates may happen within these windows; at any time when there is none.
+    #[must_use]
+    pub const fn new(windows: [Option<Window>; WINDOWS]) -> Self {
+        Self {
+            windows,
+            battery_percent: 0,
+            unmetered: false,
+            budget: None,
+            delay: Duration::ZERO,
+            since: None,
+            deferred: None,
+            deadline: None,
+        }
+    }
+
+    /// Without power from outside, the battery must be so full, of 100. A device that cannot tell has none.
+    #[must_use]
+    pub const fn battery_at_least(mut self, percent: u8) -> Self {
+        self.battery_percent = percent;
+        self
+    }
+
+    /// Nothing is fetched over a link that costs money.
+    #[must_use]
+    pub const fn unmetered(mut self) -> Self {
+        self.unmetered = true;
+        self
+    }
+
+    /// Fetches no more than this over a link that costs money.
+    #[must_use]
+    pub const fn budget(mut self, budget: ByteBudget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Spreads a fleet over `spread`: this device waits its part of it, in each window and at each release.
+    ///
+    /// `seed` is this device's own and never changes, such as a hash of its name: so a reboot does not change its turn.
+    #[must_use]
+    pub const fn jitter(mut self, seed: u64, spread: Duration) -> Self {
+        // Seeds that are near each other must not give turns that are (Stafford's finaliser).
+        let mut mixed = seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let seconds = spread.as_secs();
+        self.delay = Duration::from_secs(if seconds == 0 { 0 } else { mixed % seconds });
+        self
+    }
+
+    /// A release is there since `now`, and has to be installed within `patience`: after that only the battery counts.
+    pub const fn begin(&mut self, now: Instant, patience: Option<Duration>) {
+        self.since = Some(now);
+        self.deferred = None;
+        self.deadline = match patience {
+            Some(patience) => Some(now.after(patience)),
+            None => None,
+        };
+    }
+
+    /// Somebody puts it off until then, at most to the deadline; returns until when that is.
+    pub fn defer(&mut self, until: Instant) -> Instant {
+        let until = self.deadline.map_or(until, |deadline| until.min(deadline));
+        self.deferred = Some(until);
+        until
+    }
+
+    /// The release is installed, or was called off.
+    pub const fn end(&mut self) {
+        (self.since, self.deferred, self.deadline) = (None, None, None);
+    }
+
+    /// So many bytes were fetched under these conditions.
+    pub const fn fetched(&mut self, now: Instant, bytes: u32, conditions: &Conditions) {
+        if let Some(budget) = &mut self.budget
+            && conditions.is_metered
+        {
+            budget.spend(now, bytes);
+        }
+    }
+
+    /// Whether `stage` may happen now, and else why not.
+    pub fn may(&mut self, now: Now, stage: Stage, conditions: &Conditions) -> Decision {
+        let at = now.instant;
+        let low = conditions.battery_percent.unwrap_or(100) < self.battery_percent;
+        if low && !conditions.is_powered {
+            return wait(Why::Battery, None);
+        }
+        let deadline = self.deadline;
+        if deadline.is_some_and(|deadline| at >= deadline) {
+            return Decision::Go;
+        }
+        // The deadline changes every answer that is not the battery's.
+        match self.patiently(now, stage, conditions) {
+            Decision::Wait { why, until } => Decision::Wait {
+                why,
+                until: earlier(until, deadline),
+            },
+            go @ Decision::Go => go,
+        }
+    }
+
+    fn patiently(&mut self, now: Now, stage: Stage, conditions: &Conditions) -> Decision {
+        let at = now.instant;
+        if let Some(until) = self.deferred.filter(|&until| at < until) {
+            return wait(Why::Deferred, Some(until));
+        }
+        if let Some(closed) = self.outside(now) {
+            return closed;
+        }
+        if stage == Stage::Restart {
+            return match conditions.is_in_use {
+                true => wait(Why::InUse, None),
+                false => Decision::Go,
+            };
+        }
+        if conditions.is_metered {
+            if self.unmetered {
+                return wait(Why::Metered, None);
+            }
+            let exhausted = |budget: &mut ByteBudget| budget.exhausted_until(at);
+            if let Some(until) = self.budget.as_mut().and_then(exhausted) {
+                return wait(Why::Budget, Some(until));
+            }
+        }
+        Decision::Go
+    }
+
+    /// The wait for a window, or for this device's turn in it.
+    fn outside(&self, now: Now) -> Option<Decision> {
+        let at = now.instant;
+        let mut windows = self.windows.iter().flatten().peekable();
+        if windows.peek().is_none() {
+            let turn = self.since?.after(self.delay);
+            return (at < turn).then(|| wait(Why::Jitter, Some(turn)));
+        }
+        if now.wall.not_after().is_none() {
+            return Some(wait(Why::Clock, None));
+        }
+        let (mut why, mut until) = (Why::Window, None);
+        for window in windows {
+            if !window.is_open(now.wall) {
+                let opens = window.opens_in(now.wall);
+                // Doubt about the time may keep a window closed that has opened: look again soon.
+                let opens = opens.map(|wait| at.after(wait.max(Duration::from_secs(1))));
+                until = earlier(until, opens);
+                continue;
+            }
+            let open = window.since_start(now.wall.not_before());
+            // Everybody's turn comes before the window closes.
+            let delay = self.delay.as_secs().checked_rem(window.length_s());
+            match open.and_then(|open| delay?.checked_sub(open)) {
+                None | Some(0) => return None,
+                Some(left) => {
+                    why = Why::Jitter;
+                    until = earlier(until, Some(at.after(Duration::from_secs(left))));
+                }
+            }
+        }
+        Some(wait(why, until))
+    }
+}
+
+const fn wait(why: Why, until: Option<Instant>) -> Decision {
+    Decision::Wait { why, until }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests;

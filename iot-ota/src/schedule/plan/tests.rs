@@ -1,0 +1,193 @@
+use iot_core::Timestamp;
+use iot_core::time::TimeBounds;
+
+use super::*;
+use crate::schedule::Days;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+/// 2027-01-11, a Monday, 00:00 UTC.
+const MONDAY_S: u64 = 1_799_625_600;
+
+/// So many hours after that Monday began; the device was started then.
+fn at(hours: u64) -> Now {
+    let wall = Timestamp::from_secs(MONDAY_S + hours * 3_600);
+    Now::new(instant(hours), TimeBounds::exact(wall))
+}
+
+fn instant(hours: u64) -> Instant {
+    Instant::from_millis(hours * 3_600_000)
+}
+
+/// From one to four at night.
+fn nights() -> Schedule<1> {
+    Schedule::new([Some(Window::new(Days::ALL, 60, 3 * HOUR))])
+}
+
+fn always() -> Schedule<0> {
+    Schedule::new([])
+}
+
+const IDEAL: Conditions = Conditions::ideal();
+
+#[test]
+fn a_low_battery_holds_everything_up_even_after_the_deadline() {
+    let mut schedule = always().battery_at_least(30);
+    schedule.begin(instant(0), Some(HOUR));
+    let low = Conditions::default().battery(29, false);
+    for hours in [0, 1, 100] {
+        for stage in [Stage::Fetch, Stage::Restart] {
+            assert_eq!(
+                schedule.may(at(hours), stage, &low),
+                wait(Why::Battery, None)
+            );
+        }
+    }
+    let charging = low.battery(29, true);
+    assert_eq!(schedule.may(at(0), Stage::Restart, &charging), Decision::Go);
+    let enough = low.battery(30, false);
+    assert_eq!(schedule.may(at(0), Stage::Restart, &enough), Decision::Go);
+}
+
+#[test]
+fn after_the_deadline_nobody_and_no_window_holds_it_up() {
+    let mut schedule = nights().unmetered();
+    schedule.begin(instant(10), Some(5 * HOUR));
+    // Put off for ever is put off to the deadline.
+    assert_eq!(schedule.defer(instant(1_000)), instant(15));
+    let bad = IDEAL.metered(true).in_use(true);
+    assert_eq!(
+        schedule.may(at(14), Stage::Restart, &bad),
+        wait(Why::Deferred, Some(instant(15)))
+    );
+    assert_eq!(schedule.may(at(15), Stage::Restart, &bad), Decision::Go);
+    assert_eq!(schedule.may(at(15), Stage::Fetch, &bad), Decision::Go);
+}
+
+#[test]
+fn the_wait_for_a_window_ends_at_the_deadline_when_that_comes_first() {
+    let mut schedule = nights();
+    schedule.begin(instant(10), Some(5 * HOUR));
+    let closed = |until| wait(Why::Window, Some(until));
+    assert_eq!(
+        schedule.may(at(12), Stage::Fetch, &IDEAL),
+        closed(instant(15))
+    );
+    schedule.begin(instant(10), None);
+    assert_eq!(
+        schedule.may(at(12), Stage::Fetch, &IDEAL),
+        closed(instant(25))
+    );
+    assert_eq!(schedule.may(at(25), Stage::Fetch, &IDEAL), Decision::Go);
+    schedule.end();
+    assert_eq!(
+        schedule.may(at(12), Stage::Fetch, &IDEAL),
+        closed(instant(25))
+    );
+}
+
+#[test]
+fn without_a_clock_there_is_no_window_and_the_deadline_still_comes() {
+    let mut schedule = nights();
+    schedule.begin(instant(0), Some(5 * HOUR));
+    let blind = |hours| Now::new(instant(hours), TimeBounds::UNKNOWN);
+    assert_eq!(
+        schedule.may(blind(2), Stage::Fetch, &IDEAL),
+        wait(Why::Clock, Some(instant(5)))
+    );
+    assert_eq!(schedule.may(blind(5), Stage::Fetch, &IDEAL), Decision::Go);
+}
+
+#[test]
+fn links_that_cost_money_count_for_fetching_alone() {
+    let metered = IDEAL.metered(true);
+    let mut schedule = always().unmetered();
+    assert_eq!(
+        schedule.may(at(0), Stage::Fetch, &metered),
+        wait(Why::Metered, None)
+    );
+    assert_eq!(schedule.may(at(0), Stage::Restart, &metered), Decision::Go);
+    assert_eq!(schedule.may(at(0), Stage::Fetch, &IDEAL), Decision::Go);
+}
+
+#[test]
+fn a_day_has_so_many_bytes_and_the_next_one_as_many_again() {
+    let metered = IDEAL.metered(true);
+    let mut schedule = always().budget(ByteBudget::per_day(1_000, instant(0)));
+    schedule.fetched(instant(1), 999, &metered);
+    // What costs nothing is not counted.
+    schedule.fetched(instant(1), 5_000, &IDEAL);
+    assert_eq!(schedule.may(at(2), Stage::Fetch, &metered), Decision::Go);
+    schedule.fetched(instant(2), 1, &metered);
+    let spent = wait(Why::Budget, Some(instant(24)));
+    assert_eq!(schedule.may(at(23), Stage::Fetch, &metered), spent);
+    assert_eq!(schedule.may(at(23), Stage::Fetch, &IDEAL), Decision::Go);
+    assert_eq!(schedule.may(at(24), Stage::Fetch, &metered), Decision::Go);
+    let spent = always().budget(ByteBudget::per_day(10, instant(0)).with_spent(10));
+    assert_ne!({ spent }.may(at(1), Stage::Fetch, &metered), Decision::Go);
+}
+
+#[test]
+fn a_fleet_is_spread_over_the_window_and_each_device_keeps_its_turn() {
+    let mut per_hour = [0; 2];
+    for device in 0..1_000 {
+        let mut schedule = nights().jitter(device, 2 * HOUR);
+        schedule.begin(instant(0), None);
+        let wait = match schedule.may(at(1), Stage::Fetch, &IDEAL) {
+            Decision::Go => instant(1),
+            Decision::Wait {
+                why: Why::Jitter,
+                until: Some(until),
+            } => until,
+            other => panic!("{other:?}"),
+        };
+        assert!((instant(1)..instant(3)).contains(&wait));
+        per_hour[usize::from(wait >= instant(2))] += 1;
+        // A reboot in the meantime, and another night.
+        let mut again = nights().jitter(device, 2 * HOUR);
+        again.begin(instant(0), None);
+        let later = Now::new(
+            wait,
+            TimeBounds::exact(Timestamp::from_millis(MONDAY_S * 1_000 + wait.as_millis())),
+        );
+        assert_eq!(again.may(later, Stage::Fetch, &IDEAL), Decision::Go);
+    }
+    assert!(per_hour.iter().all(|count| *count > 400), "{per_hour:?}");
+}
+
+#[test]
+fn a_spread_that_is_longer_than_the_window_leaves_nobody_out() {
+    for device in 0..200 {
+        let mut schedule = nights().jitter(device, 100 * HOUR);
+        schedule.begin(instant(0), None);
+        let last = Timestamp::from_secs(MONDAY_S + 4 * 3_600 - 1);
+        let now = Now::new(instant(4), TimeBounds::exact(last));
+        assert_eq!(schedule.may(now, Stage::Fetch, &IDEAL), Decision::Go);
+    }
+}
+
+#[test]
+fn without_windows_the_turn_counts_from_the_offer() {
+    let mut schedule = always().jitter(12_345, 10 * HOUR);
+    schedule.begin(instant(5), None);
+    let Decision::Wait {
+        why: Why::Jitter,
+        until: Some(turn),
+    } = schedule.may(at(5), Stage::Fetch, &IDEAL)
+    else {
+        panic!("no jitter");
+    };
+    assert!(turn > instant(5) && turn < instant(15));
+    let then = Now::new(turn, TimeBounds::UNKNOWN);
+    assert_eq!(schedule.may(then, Stage::Fetch, &IDEAL), Decision::Go);
+}
+
+#[test]
+fn a_restart_waits_until_nobody_uses_the_device() {
+    let mut schedule = always();
+    let used = IDEAL.in_use(true);
+    assert_eq!(
+        schedule.may(at(0), Stage::Restart, &used),
+        wait(Why::InUse, None)
+    );
+    assert_eq!(schedule.may(at(0), Stage::Fetch, &used), Decision::Go);
+}

@@ -1,0 +1,198 @@
+//! Maintenance windows.
+
+use core::time::Duration;
+
+use iot_core::Timestamp;
+use iot_core::time::TimeBounds;
+
+const DAY_S: u64 = 86_400;
+const WEEK_S: u64 = 7 * DAY_S;
+/// 1970-01-01 was a Thursday, three days after a Monday.
+const FIRST_DAY: u64 = 3;
+
+/// Days of the week.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Days(u8);
+
+impl Days {
+    /// Every day.
+    pub const ALL: Self = Self(0x7f);
+    /// Monday to Friday.
+    pub const WORKING: Self = Self(0x1f);
+    /// Saturday and Sunday.
+    pub const WEEKEND: Self = Self(0x60);
+
+    /// The days whose number is in `days`: 0 is Monday, 6 is Sunday, and greater numbers are ignored.
+    #[must_use]
+    pub const fn of(days: &[u8]) -> Self {
+        let (mut set, mut rest) = (0, days);
+        while let [day, later @ ..] = rest {
+            if *day < 7 {
+                set |= 1 << *day;
+            }
+            rest = later;
+        }
+        Self(set)
+    }
+}
+
+/// A part of some days in which updates are welcome. It may go past midnight, into the next day.
+///
+/// ```
+/// use core::time::Duration;
+/// use iot_core::Timestamp;
+/// use iot_core::time::TimeBounds;
+/// use iot_ota::schedule::{Days, Window};
+///
+/// // Mondays from 22:30 to 02:30 in Berlin's winter.
+/// let window = Window::new(Days::of(&[0]), 22 * 60 + 30, Duration::from_secs(4 * 3_600)).east_of_utc(60);
+/// let monday_23_00 = Timestamp::from_secs(1_799_704_800);
+/// assert!(window.is_open(TimeBounds::exact(monday_23_00)));
+/// assert!(!window.is_open(TimeBounds::exact(monday_23_00.after(Duration::from_secs(4 * 3_600)))));
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Window {
+    days: Days,
+    start_min: u16,
+    length_s: u64,
+    east_min: i16,
+}
+
+impl Window {
+    /// Opens on `days` at `start_min` minutes after midnight (at most 1,439), for `length` (at most a day).
+    #[must_use]
+    pub const fn new(days: Days, start_min: u16, length: Duration) -> Self {
+        let length_s = length.as_secs();
+        Self {
+            days,
+            start_min: if start_min < 1_440 { start_min } else { 1_439 },
+            length_s: if length_s < DAY_S { length_s } else { DAY_S },
+            east_min: 0,
+        }
+    }
+
+    /// The days and minutes are those of a place so many minutes east of UTC. Summer time is for whoever sets this.
+    #[must_use]
+    pub const fn east_of_utc(mut self, minutes: i16) -> Self {
+        self.east_min = minutes;
+        self
+    }
+
+    /// Whether it is open whatever the time is within these bounds. A device that does not know the time has no window.
+    #[must_use]
+    pub fn is_open(&self, now: TimeBounds) -> bool {
+        let Some(latest) = now.not_after() else {
+            return false;
+        };
+        let open = |at: Timestamp| self.since_start(at).filter(|since| *since < self.length_s);
+        let (Some(first), Some(last)) = (open(now.not_before()), open(latest)) else {
+            return false;
+        };
+        // Both ends in one and the same opening.
+        let apart = latest.as_secs().saturating_sub(now.not_before().as_secs());
+        first.checked_add(apart) == Some(last)
+    }
+
+    /// How long until it is next open, from the earliest that it may be now; `None` when it never is.
+    ///
+    /// Where it opens now, zero.
+    #[must_use]
+    pub fn opens_in(&self, now: TimeBounds) -> Option<Duration> {
+        let at = now.not_before();
+        if self.days.0 & 0x7f == 0 || self.length_s == 0 {
+            return None;
+        }
+        if self
+            .since_start(at)
+            .is_some_and(|since| since < self.length_s)
+        {
+            return Some(Duration::ZERO);
+        }
+        let second = self.second_of_week(at);
+        let starts = (0..7).filter(|day| self.days.0 >> day & 1 == 1);
+        starts
+            .map(|day| (day * DAY_S + u64::from(self.start_min) * 60 + WEEK_S - second) % WEEK_S)
+            .min()
+            .map(Duration::from_secs)
+    }
+
+    pub(super) const fn length_s(&self) -> u64 {
+        self.length_s
+    }
+
+    /// How long ago it last opened in the week before, in seconds.
+    pub(super) fn since_start(&self, at: Timestamp) -> Option<u64> {
+        let second = self.second_of_week(at);
+        let starts = (0..7).filter(|day| self.days.0 >> day & 1 == 1);
+        starts
+            .map(|day| (second + WEEK_S - day * DAY_S - u64::from(self.start_min) * 60) % WEEK_S)
+            .min()
+    }
+
+    fn second_of_week(&self, at: Timestamp) -> u64 {
+        let east = i64::from(self.east_min) * 60;
+        let local = at.as_secs().saturating_add_signed(east);
+        (local + FIRST_DAY * DAY_S) % WEEK_S
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 2027-01-11, a Monday, 00:00 UTC.
+    const MONDAY_S: u64 = 1_799_625_600;
+
+    fn at(seconds: u64) -> TimeBounds {
+        TimeBounds::exact(Timestamp::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_window_goes_past_midnight_and_past_sunday() {
+        let window = Window::new(Days::of(&[6]), 23 * 60, Duration::from_secs(2 * 3_600));
+        assert!(window.is_open(at(MONDAY_S)));
+        assert!(window.is_open(at(MONDAY_S + 3_599)));
+        assert!(!window.is_open(at(MONDAY_S + 3_600)));
+        assert!(window.is_open(at(MONDAY_S - 3_600)));
+        assert!(!window.is_open(at(MONDAY_S - 3_601)));
+    }
+
+    #[test]
+    fn doubt_about_the_time_closes_a_window_that_it_reaches_out_of() {
+        let window = Window::new(Days::ALL, 60, Duration::from_secs(3_600));
+        let between = |from: u64, to: u64| {
+            let moment = |seconds| Timestamp::from_secs(MONDAY_S + seconds);
+            TimeBounds::between(moment(from), moment(to)).unwrap()
+        };
+        assert!(window.is_open(between(3_600, 7_199)));
+        assert!(!window.is_open(between(3_599, 7_199)));
+        assert!(!window.is_open(between(3_600, 7_200)));
+        // In today's and in tomorrow's is not in one.
+        assert!(!window.is_open(between(3_600, 86_400 + 3_600)));
+        assert!(!window.is_open(TimeBounds::at_least(Timestamp::from_secs(MONDAY_S + 3_600))));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_open_when_it_said_it_would_be_and_not_before(
+            days in 1_u8..128,
+            start in 0_u16..1_440,
+            length in 1_u64..86_400,
+            east in -720_i16..=840,
+            now in MONDAY_S..MONDAY_S + 3_000_000,
+            part in 0_u64..1_000,
+        ) {
+            let window = Window::new(Days(days), start, Duration::from_secs(length)).east_of_utc(east);
+            let wait = window.opens_in(at(now)).unwrap().as_secs();
+            prop_assert!(window.is_open(at(now + wait)));
+            prop_assert!(wait < WEEK_S);
+            if wait > 0 {
+                prop_assert!(!window.is_open(at(now + wait * part / 1_000)));
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What people and schedules have a say in.
+
+use iot_core::crypto::Digest;
+use iot_core::time::Instant;
+
+use super::{Activity, Phase, Status, Updater};
+use crate::image::MinimumRate;
+use crate::manifest::ManifestKeys;
+use crate::schedule::{Decision, Stage};
+use crate::slot::Banks;
+use crate::update::report::Outcome;
+
+/// What was last said about each stage, and whether somebody has to agree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Consent {
+    pub(super) fetch: Decision,
+    pub(super) restart: Decision,
+    pub(super) asks: bool,
+    /// The release that somebody agreed to.
+    pub(super) approved: Option<u64>,
+}
+
+impl Consent {
+    pub(super) const NOT_ASKED: Self = Self {
+        fetch: Decision::Go,
+        restart: Decision::Go,
+        asks: false,
+        approved: None,
+    };
+
+    pub(super) fn may_fetch(&self) -> bool {
+        self.fetch == Decision::Go
+    }
+
+    pub(super) fn has_agreed(&self, sequence: u64) -> bool {
+        !self.asks || self.approved == Some(sequence)
+    }
+
+    /// When somebody should ask the schedule again.
+    pub(super) fn until(&self) -> Option<Instant> {
+        let until = |decision| match decision {
+            Decision::Wait { until, .. } => until,
+            Decision::Go => None,
+        };
+        match (until(self.fetch), until(self.restart)) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
+    /// Fetches nothing before somebody has [agreed](Self::approve) to it; it [`wants`](Self::wants) that.
+    ///
+    /// A release that nobody has agreed to is forgotten with a reboot; the service offers it again.
+    #[must_use]
+    pub const fn with_approval(mut self) -> Self {
+        self.consent.asks = true;
+        self
+    }
+
+    /// Gives a download up that brings less than `bytes` in each `span` while it is asked for.
+    #[must_use]
+    pub const fn with_minimum_rate(mut self, bytes: u32, span: core::time::Duration) -> Self {
+        self.settings.minimum_rate = Some((bytes, span));
+        self
+    }
+
+    /// Takes a [`Schedule`](crate::schedule::Schedule)'s answer for a stage, which holds until the next one.
+    ///
+    /// While a fetch may not happen, nothing is asked for and what has arrived stays; while a restart may not, none is
+    /// wanted. The engine's deadline is also when the schedule should be asked again.
+    pub const fn gate(&mut self, stage: Stage, decision: Decision) {
+        match stage {
+            Stage::Fetch => {
+                if !matches!(decision, Decision::Go) {
+                    self.rate = None;
+                }
+                self.consent.fetch = decision;
+            }
+            Stage::Restart => self.consent.restart = decision,
+        }
+    }
+
+    /// Somebody agrees to that release; true when it was waited for.
+    pub fn approve(&mut self, sequence: u64) -> bool {
+        let waiting = self.awaits_approval() == Some(sequence);
+        if waiting {
+            self.consent.approved = Some(sequence);
+            self.change = self.change.wrapping_add(1);
+        }
+        waiting
+    }
+
+    /// Somebody calls the update off; true when there was one that had not been staged yet. The service is told.
+    pub fn cancel(&mut self) -> bool {
+        let Some(release) = self.fetched() else {
+            return false;
+        };
+        self.end_fetch();
+        self.refuse(Some(release.sequence), Outcome::Cancelled);
+        true
+    }
+
+    /// What has changed since this was last called: one status for each change of activity, the newest.
+    pub fn progress(&mut self) -> Option<Status> {
+        let status = self.status();
+        let changed = self.shown != Some(status.activity);
+        self.shown = Some(status.activity);
+        changed.then_some(status)
+    }
+
+    pub(super) const fn awaits_approval(&self) -> Option<u64> {
+        match (self.phase, self.pending) {
+            (Phase::Confirmed, Some(release)) if self.consent.asks => match self.consent.approved {
+                Some(sequence) if sequence == release.sequence => None,
+                _ => Some(release.sequence),
+            },
+            _ => None,
+        }
+    }
+
+    /// Something was asked for: from here on the time counts.
+    pub(super) fn count_rate(&mut self, now: Instant) {
+        if let (None, Some((bytes, span))) = (self.rate, self.settings.minimum_rate) {
+            self.rate = Some(MinimumRate::new(bytes, span, now));
+        }
+    }
+
+    /// Ends a download that is too slow.
+    pub(super) fn judge_rate(&mut self, now: Instant) {
+        let (Some(rate), Some(fetch)) = (&mut self.rate, &self.fetch) else {
+            return;
+        };
+        if rate.look(now) == crate::image::Verdict::Stalled {
+            let sequence = fetch.release().sequence;
+            self.end_fetch();
+            self.refuse(Some(sequence), Outcome::TooSlow);
+        }
+    }
+}
+
+/// The activity of a release that is waited for.
+pub(super) const fn pending(release: crate::slot::Release, awaits: bool) -> Activity {
+    if awaits {
+        Activity::AwaitingApproval { release }
+    } else {
+        Activity::Fetching { release, offset: 0 }
+    }
+}
