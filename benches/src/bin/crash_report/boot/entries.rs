@@ -8,12 +8,14 @@ use crate::engines::{Depths, bounded, closed, explore_from, on_every_flash, reor
 use crate::entry::{Effort, Entry, Outcome};
 
 /// An update that is confirmed or forgotten, then one that rejects itself or is forgotten.
-const UPDATES: Depths = [closed(2, 0), closed(2, 0)];
+const UPDATES: Depths = [bounded(2, 0, 400), closed(2, 0)];
+/// Few words make short runs.
+const ON_LONG_WORDS: Depths = [closed(1, 0), closed(2, 0)];
 /// A swap has sixteen times the states, for each copy is one.
-const SWAPPED: Depths = [bounded(1, 0, 2_000), closed(2, 0)];
-const SWAPPED_ONCE: Depths = [bounded(1, 0, 2_000), closed(1, 0)];
-const UNSTABLE: Depths = [bounded(1, 0, 5_000), closed(1, 0)];
-const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 5_000), bounded(1, 0, 300_000)];
+const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
+const SWAPPED_ONCE: Depths = [bounded(1, 0, 500), closed(1, 0)];
+const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(1, 0)];
+const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 300_000)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
@@ -23,7 +25,7 @@ const DIRECT: [Entry; 12] = on_every_flash!(
     direct,
     (4, 148, 9, 0, Config::STABLE, UPDATES),
     (8, 152, 9, 0, Config::STABLE, UPDATES),
-    (32, 192, 9, 0, Config::STABLE, UPDATES),
+    (32, 192, 9, 0, Config::STABLE, ON_LONG_WORDS),
     (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
 );
 
@@ -41,7 +43,7 @@ const OVERWRITE: [Entry; 12] = on_every_flash!(
     overwrite,
     (4, 148, 12, 0, Config::STABLE, UPDATES),
     (8, 152, 12, 0, Config::STABLE, UPDATES),
-    (32, 192, 12, 0, Config::STABLE, UPDATES),
+    (32, 192, 12, 0, Config::STABLE, ON_LONG_WORDS),
     (32, 192, 12, 1, Config::UNSTABLE, UNSTABLE)
 );
 
