@@ -262,15 +262,15 @@ fn compare(name: &'static str, clients: u32, goal: f64) -> Result<Ratio, Box<dyn
 // What is claimed is the row of the most clients. The others show where it comes from: a commit costs both sides one
 // wait for the disk, however many share it, and what the peer does for each client grows with their number.
 pub(crate) fn registry_redb_64() -> Result<Ratio, Box<dyn Error>> {
-    compare("registry_redb_64", 64, 1.0)
+    compare("registry_redb_64", 64, 10.0)
 }
 
 pub(crate) fn registry_redb_256() -> Result<Ratio, Box<dyn Error>> {
-    compare("registry_redb_256", 256, 2.0)
+    compare("registry_redb_256", 256, 10.0)
 }
 
 pub(crate) fn registry_redb_512() -> Result<Ratio, Box<dyn Error>> {
-    compare("registry_redb_512", 512, 4.0)
+    compare("registry_redb_512", 512, 10.0)
 }
 
 pub(crate) fn registry_redb() -> Result<Ratio, Box<dyn Error>> {
