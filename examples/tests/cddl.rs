@@ -39,7 +39,7 @@ use cddl::{
     twin, update,
 };
 
-const CHECKED: [&Schema; 22] = [
+const CHECKED: [&Schema; 23] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
     &delta::SCHEMA,

@@ -52,6 +52,7 @@ pub(crate) struct Running<const W: usize, const E: usize> {
 
 impl Patched {
     /// Images of at least three pages in a memory of `pages`, erased by segments of so many pages.
+    #[allow(clippy::expect_used, reason = "what it is made of is good")]
     fn new(page: usize, pages: u16, segment: u16) -> Self {
         let old: Vec<u8> = (0..page * 3 + page / 2)
             .map(|at| (at * at / 5 + at) as u8)

@@ -28,6 +28,7 @@ mod log;
 mod outbox;
 mod records;
 mod rest;
+#[allow(clippy::expect_used, reason = "what it is made of is good")]
 #[path = "../../../../iot-ota/tests/support/rig.rs"]
 mod rig;
 mod rotation;

@@ -56,6 +56,7 @@ impl Banks for Ram {
 /// An image of 256 KiB in blocks of 4 KiB: taken in, checked, written to memory and hashed, against SHA-256 alone. At
 /// least nine tenths of its rate.
 pub(crate) fn image_stream() -> Result<Ratio, Box<dyn Error>> {
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
     let image: Vec<u8> = (0..IMAGE).map(|at| ((at * 31) >> 3) as u8).collect();
     let mut sha256 = Sha256::new();
     sha256.update(&image);
