@@ -60,7 +60,7 @@ fn says<T: Twin>(mut device: TwinDevice<T, 3>, which: u8, rest: &[u8]) -> Vec<Ve
     }
     device.input(NOW, &Event::Restored);
     device.input(NOW, &Event::Connected { resumed: false });
-    if which % 5 == 0 {
+    if which.is_multiple_of(5) {
         let message = Message::new(Channel::Twin, rest);
         device.input(NOW, &Event::Message(message));
     }
