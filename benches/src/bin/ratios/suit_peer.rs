@@ -35,12 +35,12 @@ pub(crate) fn suit_whole() -> Measured {
     let keys = SigningKey::new(SoftwareVerifier::new(anchor));
     let key_set = vectors.key_set()?;
     let crypto = || CoseCrypto::new(key_set.as_ref());
-    vectors.compare("suit_whole", 20, &keys, crypto)
+    vectors.compare("suit_whole", 18, &keys, crypto)
 }
 
 /// The same when both sides are told that every proof holds: reading, hashing and following, without the signature.
 pub(crate) fn suit_overhead() -> Measured {
-    Vectors::read()?.compare("suit_overhead", 20, &SigningKey::new(Believer), || Believer)
+    Vectors::read()?.compare("suit_overhead", 18, &SigningKey::new(Believer), || Believer)
 }
 
 /// Signed envelopes, and the key that they are signed with, as DER.
