@@ -306,5 +306,19 @@ fn runs_of_nothing_come_to_an_end() {
     // Zeroes for ever, as far as 4,000 bytes of copies reach.
     endless.push(0x44);
     endless.extend([0; 4_000]);
-    assert_eq!(verdict(&endless), Err(PatchError::Incomplete));
+    assert_eq!(verdict(&endless), Err(PatchError::Idle));
+    // A zero, repeated two thousand million times by nine bytes.
+    let mut endless = patch(2, &[Number(8)]);
+    endless.extend([1, 0x80, 0x80, 0x80, 0x80, 0x08, 0]);
+    assert_eq!(verdict(&endless), Err(PatchError::Idle));
+    // What tools begin a patch with, whose first bytes were elsewhere in the old image: a round that only moves.
+    let parts = [0, 0, 0, 2, 8, 0, 0];
+    let mut moved = patch(0, &[Number(8)]);
+    for (at, value) in parts.into_iter().enumerate() {
+        if at == 5 {
+            moved.extend([0; 8]);
+        }
+        moved.extend(number(value));
+    }
+    assert_eq!(verdict(&moved), Ok(b"23456789".to_vec()));
 }

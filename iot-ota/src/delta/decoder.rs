@@ -7,6 +7,8 @@ use super::number::Number;
 
 /// So much of the old image is read at a time.
 const PIECE: usize = 64;
+/// So many rounds in a row may write nothing: a few bytes, repeated by compression, must not keep a chip busy for hours.
+pub(super) const IDLE: u32 = 16;
 
 /// Applies a patch piece by piece, in bounded memory: `WINDOW` bytes for the compression, and about a hundred more.
 ///
@@ -42,7 +44,8 @@ pub struct Decoder<const WINDOW: usize> {
     pub(super) end: u32,
     pub(super) field: Field,
     pub(super) number: Number,
-    // Where in the old image the next difference is, and how much of a run is left.
+    // Where in the old image the next difference is, and how much of a run is left; in between runs, how many rounds
+    // have written nothing.
     pub(super) at: u32,
     pub(super) left: u32,
     pub(super) in_place: bool,
@@ -342,22 +345,28 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
             Field::Format if number == 0 => Field::DiffSize,
             Field::Format => return Err(PatchError::DataFormat),
             Field::DiffSize => {
-                self.left = self.fitting(size?)?;
-                let past = self.at.checked_add(self.left);
+                let run = self.fitting(size?)?;
+                let past = self.at.checked_add(run);
                 if past.is_none_or(|past| past > self.limit()) {
                     return Err(PatchError::Old);
                 }
-                if self.left == 0 {
+                if run == 0 {
                     Field::ExtraSize
                 } else {
+                    self.left = run;
                     Field::Diff
                 }
             }
             Field::ExtraSize => {
-                self.left = self.fitting(size?)?;
-                if self.left == 0 {
+                let run = self.fitting(size?)?;
+                if run == 0 {
+                    self.left += 1;
+                    if self.left > IDLE {
+                        return Err(PatchError::Idle);
+                    }
                     Field::Move
                 } else {
+                    self.left = run;
                     Field::Extra
                 }
             }

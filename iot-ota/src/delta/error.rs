@@ -47,6 +47,9 @@ pub enum PatchError {
     /// It reads outside of what is left of the old image.
     #[error("the patch reads outside of the old image")]
     Old,
+    /// It goes on and on, and nothing of the new image comes of it.
+    #[error("more than 16 rounds of the patch in a row write nothing")]
+    Idle,
     /// The compressed bytes mean nothing.
     #[error("the patch is not compressed as it says")]
     Compressed,

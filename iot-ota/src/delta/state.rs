@@ -4,7 +4,7 @@
 
 use iot_core::codec::{FlatReader, FlatWriter};
 
-use super::decoder::{Decoder, Field};
+use super::decoder::{Decoder, Field, IDLE};
 use super::expand::{Crle, Expand};
 use super::heatshrink::{Heatshrink, Stage};
 use super::layout::{Declared, Layout};
@@ -121,8 +121,11 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
         self.consumed <= self.declared.patch
             && self.written <= self.end
             && self.end <= self.declared.new
-            && !past(self.written, self.left, self.end)
-            && (self.left > 0) == running
+            && if running {
+                self.left > 0 && !past(self.written, self.left, self.end)
+            } else {
+                self.left <= IDLE
+            }
             && self.at <= limit
             && !(self.field == Field::Diff
                 && (past(self.at, self.left, limit) || self.at < self.floor()))

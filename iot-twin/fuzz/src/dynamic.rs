@@ -17,7 +17,7 @@ struct Room {
     #[twin(desired)]
     name: Text<8>,
     #[twin(desired, range = -5..=5)]
-    curve: [i8; 3],
+    curve: [i64; 3],
     #[twin(desired)]
     trim: Option<u64>,
 }

@@ -152,10 +152,19 @@ impl Spec {
                 if values.len() != usize::from(self.len) {
                     return Err(LeafError::Kind);
                 }
-                let values = values.into_iter().map(|value| self.fit_one(value));
-                values.collect::<Result<_, _>>().map(Value::Array)
+                // As in a struct: what one of them is comes before how large another is.
+                let values = values.into_iter().map(|value| self.of_kind(value));
+                let values = values.collect::<Result<Vec<_>, _>>()?;
+                values
+                    .iter()
+                    .try_for_each(|value| self.check_range(value))?;
+                Ok(Value::Array(values))
             }
-            value if !self.is_list() => self.fit_one(value),
+            value if !self.is_list() => {
+                let value = self.of_kind(value)?;
+                self.check_range(&value)?;
+                Ok(value)
+            }
             _ => Err(LeafError::Kind),
         }
     }
@@ -265,8 +274,8 @@ impl Spec {
         self.len > 0 && !matches!(self.kind, Kind::Text)
     }
 
-    fn fit_one(&self, value: Value) -> Result<Value, LeafError> {
-        let value = match (self.kind, value) {
+    fn of_kind(&self, value: Value) -> Result<Value, LeafError> {
+        Ok(match (self.kind, value) {
             (Kind::Bool, value @ Value::Bool(_)) => value,
             (Kind::Unsigned, Value::Int(number)) => {
                 u64::try_from(number).map_err(|_| LeafError::Range)?.into()
@@ -286,12 +295,15 @@ impl Spec {
             (Kind::Text, Value::Text(_)) => return Err(LeafError::Range),
             (Kind::Enum, value) => self.variant(&value)?.into(),
             _ => return Err(LeafError::Kind),
-        };
+        })
+    }
+
+    fn check_range(&self, value: &Value) -> Result<(), LeafError> {
         match (self.range, value.as_f64()) {
             (Some((least, greatest)), Some(number)) if !(least..=greatest).contains(&number) => {
                 Err(LeafError::Range)
             }
-            _ => Ok(value),
+            _ => Ok(()),
         }
     }
 

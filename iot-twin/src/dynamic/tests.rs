@@ -60,6 +60,11 @@ fn a_field_takes_its_values_and_no_others() {
         ("/pid/kp", f64::NAN.into(), LeafError::Range),
         ("/curve", ints(&[0, 0]), LeafError::Kind),
         ("/curve", ints(&[0, 0, 6]), LeafError::Range),
+        (
+            "/curve",
+            Value::Array([Value::Int(6), Value::Int(0), Value::Bool(true)].into()),
+            LeafError::Kind,
+        ),
         ("/curve", Value::Int(1), LeafError::Kind),
         ("/name", "nine char".into(), LeafError::Range),
         ("/mode", 11.into(), LeafError::Variant),
