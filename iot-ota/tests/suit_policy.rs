@@ -24,9 +24,11 @@ use iot_core::cose::{Content, sign};
 use iot_core::crypto::{BadSignature, Mac, SignatureAlgorithm, Signer, Verifier};
 use iot_core::sim::ToyKey;
 use iot_core::time::TimeBounds;
-use iot_ota::manifest::{Floor, KeySet, Role, Roles, SharedSecret, SigningKey, VerifyError};
+use iot_ota::manifest::{
+    Device, Floor, KeySet, PlanError, Role, Roles, SharedSecret, SigningKey, Template, VerifyError,
+};
 use iot_ota::process::{Capabilities, Component, Identity, Procedure, Process, ProcessError};
-use keys::Hmac256;
+use keys::{Hmac256, Sha256};
 
 const KEYS: [(&[u8], ToyKey); 3] = [
     (b"one", ToyKey::new(1)),
@@ -334,6 +336,50 @@ fn a_lower_sequence_number_is_refused_unless_a_role_with_that_right_has_signed()
     assert_eq!(verify(&[0], 8), old);
     assert_eq!(verify(&[0, 1], 8), old, "half a role has no rights");
     assert_eq!(verify(&[1, 2], 8), Ok(7));
+}
+
+#[test]
+fn a_role_that_may_go_back_lends_that_to_no_other_roles_components() {
+    let roles = [Role::new(1, 0b001), Role::new(1, 0b010).with_downgrade()];
+    let policy = Roles::new(&KEYS, &roles, TimeBounds::UNKNOWN);
+    // A release that the first role signed long ago; proofs are not signed, so the second may add its own.
+    let signed = signed_by(&plain(), &[0, 1]);
+    let manifest = verify(&signed, &policy, 7).unwrap();
+    assert_eq!(manifest.roles(), 0b11);
+    let manifest = verify(&signed, &policy, 8).unwrap();
+    assert_eq!(manifest.roles(), 0b10);
+    let own = [Component::new(&[b"a"]).for_roles(0b01)];
+    let capabilities = Capabilities::new(Identity::new([1; 16], [2; 16]), &own);
+    let process = Process::<16>::new(manifest, Procedure::Update, &capabilities);
+    let denied = ProcessError::Unauthorised { index: 0 };
+    assert_eq!(process.err(), Some(denied));
+}
+
+#[test]
+fn a_plan_is_only_for_who_has_a_right_to_the_component_and_counts_no_counter() {
+    let keys: [(&[u8], ToyKey); 2] = [(b"firmware", ToyKey::new(1)), (b"config", ToyKey::new(2))];
+    let roles = [Role::new(1, 0b01), Role::new(1, 0b10)];
+    let policy = Roles::new(&keys, &roles, TimeBounds::UNKNOWN);
+    let device = Device::new([1; 16], [2; 16], &[b"firmware"]);
+    let template = Template::new(7, device, [3; 32], 4_096, "iot:f");
+    let sign = |index: usize| {
+        let (id, key) = keys[index];
+        template
+            .sign(&key, Some(id), &mut Sha256::default())
+            .unwrap()
+    };
+    let (ours, theirs) = (sign(0), sign(1));
+    let own = device.for_roles(0b01);
+    let plan = |envelope: &[u8]| verify(envelope, &policy, 0).unwrap().plan(&own).err();
+    assert_eq!(plan(&ours), None);
+    assert_eq!(plan(&theirs), Some(PlanError::Unauthorised));
+    let counted = signed_by(&plain().part(-256, uint(3)), &[0]);
+    let manifest = verify(&counted, &SigningKey::new(KEYS[0].1), 0).unwrap();
+    let refused = PlanError::UnsupportedPart { key: -256 };
+    assert_eq!(
+        manifest.plan(&Device::new([1; 16], [2; 16], &[b"a"])).err(),
+        Some(refused)
+    );
 }
 
 #[test]

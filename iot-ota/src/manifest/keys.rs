@@ -29,7 +29,8 @@ pub trait ManifestKeys {
         if verified == 0 { 0 } else { u32::MAX }
     }
 
-    /// Whether these roles may install a lower sequence number than the current one. Never a lower security counter.
+    /// Whether a role, as a bit of [`granted`](Self::granted), may install a lower sequence number than the current one.
+    /// Such a manifest counts as signed by these roles alone. Never a lower security counter.
     fn may_downgrade(&self, roles: u32) -> bool {
         let _ = roles;
         false

@@ -25,17 +25,27 @@ pub struct Device<'d> {
     pub class: [u8; 16],
     /// The identifier of its only component.
     pub component: &'d [&'d [u8]],
+    /// One of these roles must have signed: bit n is the role with the number n.
+    pub roles: u32,
 }
 
 impl<'d> Device<'d> {
-    /// Describes a device.
+    /// Describes a device whose component belongs to every role.
     #[must_use]
     pub const fn new(vendor: [u8; 16], class: [u8; 16], component: &'d [&'d [u8]]) -> Self {
         Self {
             vendor,
             class,
             component,
+            roles: u32::MAX,
         }
+    }
+
+    /// Takes images from these roles alone: bit n is the role with the number n of
+    /// [`Roles`](crate::manifest::Roles).
+    #[must_use]
+    pub const fn for_roles(self, roles: u32) -> Self {
+        Self { roles, ..self }
     }
 }
 
@@ -64,6 +74,9 @@ pub enum PlanError {
         /// The condition that does not hold.
         condition: CommandCode,
     },
+    /// None of the roles that signed it has a right to the component.
+    #[error("nobody who has a right to this device's component signed the manifest")]
+    Unauthorised,
     /// It is for another component, or for several.
     #[error("the manifest is not for this device's only component")]
     OtherComponent,
@@ -88,9 +101,10 @@ pub enum PlanError {
         /// Which one.
         element: Element,
     },
-    /// A part that this processor does not follow: 5 is the manifest's component, 6 set-version, 24 uninstall.
+    /// A part that this processor does not follow: 5 is the manifest's component, 6 set-version, 24 uninstall, −256 its
+    /// security counter.
     #[error(
-        "the manifest's part {key} is not supported: 5 is its component, 6 set-version, 24 uninstall"
+        "the manifest's part {key} is not supported: 5 is its component, 6 set-version, 24 uninstall, -256 its counter"
     )]
     UnsupportedPart {
         /// Its key.
@@ -134,6 +148,13 @@ impl<'a> Manifest<'a> {
         let only = components.next().filter(|only| only == device.component);
         if only.is_none() || components.next().is_some() {
             return Err(PlanError::OtherComponent);
+        }
+        if device.roles & self.roles() == 0 {
+            return Err(PlanError::Unauthorised);
+        }
+        // What follows plans counts sequence numbers alone: a counter that nobody holds would be none.
+        if self.security_counter() != 0 {
+            return Err(PlanError::UnsupportedPart { key: -256 });
         }
         for element in [
             Element::DependencyResolution,

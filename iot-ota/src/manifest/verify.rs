@@ -139,12 +139,15 @@ impl<'a> SignedManifest<'a> {
         let signed = wrapper.bytes();
         wrapper.rest().ok_or(VerifyError::Structure)?;
         let roles = authenticate(wrapper, blocks, signed, keys)?;
-        let mut floor = floor.into();
-        if keys.may_downgrade(roles) {
-            floor.sequence = 0;
+        // Proofs are not signed themselves, so anybody may add one: who may go back does so for himself alone.
+        let mut below = 0;
+        for role in (0..u32::BITS).map(|bit| roles & 1 << bit) {
+            if role != 0 && keys.may_downgrade(role) {
+                below |= role;
+            }
         }
         // Only now is the digest worth reading, and only after it the manifest.
-        read::read(self, signed, roles, &mut digest, floor)
+        read::read(self, signed, [roles, below], &mut digest, floor.into())
     }
 }
 

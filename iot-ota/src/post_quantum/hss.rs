@@ -66,7 +66,7 @@ impl<D: Digest + Clone> HssVerifier<D> {
     fn holds(&self, message: &[&[u8]], signature: &[u8]) -> Option<()> {
         let mut reader = Reader(signature);
         let above = reader.number()?;
-        if above + 1 != self.levels {
+        if above.checked_add(1) != Some(self.levels) {
             return None;
         }
         let mut key = &self.root;
