@@ -87,6 +87,22 @@ fn a_link_that_was_restarted_takes_a_fulfilled_intent_for_none() {
 }
 
 #[test]
+fn what_was_wished_while_nobody_listened_and_was_the_case_undoes_nothing_that_was_done_by_hand() {
+    let mut world = lived_in();
+    world.link.disconnected();
+    // The shadow says that the door is open, so there is no difference, and nobody is told.
+    let topic = "$aws/things/door/shadow/name/main/update";
+    world.handle(topic, r#"{"state":{"desired":{"locked":false}}}"#);
+    world.device.report(|house| house.locked = true);
+    world.settle();
+    world.link.connected();
+    world.settle();
+    assert!(world.device.state().locked, "{:?}", world.told);
+    let reported = world.shown().get("reported").unwrap().clone();
+    assert_eq!(reported.get("locked"), Some(&true.into()));
+}
+
+#[test]
 fn what_is_no_longer_desired_in_the_cloud_is_not_desired_in_the_twin() {
     for (removed, reconnected) in [
         ("null", false),
