@@ -25,9 +25,11 @@ fn main() -> ! {
 fn size_of_image() -> Option<usize> {
     let envelope = opaque(MANIFEST);
     let signed = SignedManifest::decode(envelope, Tagged::Required, Limits::default()).ok()?;
-    let keys = SigningKey::new(Believer);
+    let keys = SigningKey::new(Believer(MANIFEST));
     let current = opaque(SEQUENCE) - 1;
-    let manifest = signed.verify(&keys, &mut Believer, current).ok()?;
+    let manifest = signed
+        .verify(&keys, &mut Believer(MANIFEST), current)
+        .ok()?;
     let device = opaque(DEVICE);
     let plan = manifest.plan(&device).ok()?;
     // What the image of the engine does in its service's place.

@@ -5,7 +5,7 @@
 
 use cortex_m_rt::entry;
 use iot_core::cose::Tagged;
-use iot_core::crypto::{BadSignature, Digest, Sha256Digest, SignatureAlgorithm, Verifier};
+use iot_firmware::believer::Believer;
 use iot_firmware::board::{Board, exit, opaque};
 use iot_firmware::fixture::{CLASS, COMPONENT, DEEP_MANIFEST, SEQUENCE, VENDOR};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey};
@@ -15,34 +15,6 @@ use iot_ota::process::{Capabilities, Component, Effect, Identity, Procedure, Pro
 const COMPONENTS: &[Component<'static>] = &[Component::new(COMPONENT), Component::new(&[])];
 const CAPABILITIES: Capabilities<'static> =
     Capabilities::new(Identity::new(VENDOR, CLASS), COMPONENTS);
-
-/// Believes whatever memory says, so that only the cryptography is missing.
-struct Believer;
-
-impl Digest for Believer {
-    fn update(&mut self, bytes: &[u8]) {
-        opaque(bytes.len());
-    }
-    fn finish(&mut self) -> Sha256Digest {
-        // Where the envelope says what was signed.
-        let signed = opaque(DEEP_MANIFEST).get(13..45);
-        signed
-            .and_then(|signed| signed.try_into().ok())
-            .unwrap_or_default()
-    }
-}
-
-impl Verifier for Believer {
-    fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::EcdsaP256Sha256
-    }
-    fn verify(&self, message: &[&[u8]], signature: &[u8]) -> Result<(), BadSignature> {
-        match opaque(message.len() + signature.len()) {
-            0 => Err(BadSignature::new()),
-            _ => Ok(()),
-        }
-    }
-}
 
 #[entry]
 fn main() -> ! {
@@ -58,8 +30,10 @@ fn main() -> ! {
 fn size_of_image() -> Option<usize> {
     let signed =
         SignedManifest::decode(opaque(DEEP_MANIFEST), Tagged::Required, Limits::default()).ok()?;
-    let keys = SigningKey::new(Believer);
-    let manifest = signed.verify(&keys, &mut Believer, opaque(SEQUENCE)).ok()?;
+    let keys = SigningKey::new(Believer(DEEP_MANIFEST));
+    let manifest = signed
+        .verify(&keys, &mut Believer(DEEP_MANIFEST), opaque(SEQUENCE))
+        .ok()?;
     let capabilities = opaque(&CAPABILITIES);
     let procedure = opaque(Procedure::Update);
     let mut process = Process::<32>::new(manifest, procedure, capabilities);

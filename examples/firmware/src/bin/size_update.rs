@@ -105,7 +105,11 @@ fn main() -> ! {
 fn run(flash: Flash) -> (usize, bool) {
     let mut update = Updater::new(
         flash,
-        Trust::new(SigningKey::new(Believer), Believer, opaque(DEVICE)),
+        Trust::new(
+            SigningKey::new(Believer(MANIFEST)),
+            Believer(MANIFEST),
+            opaque(DEVICE),
+        ),
     )
     .with_block_bytes(opaque(1_024))
     .with_timeout(opaque(Duration::from_secs(9)))
