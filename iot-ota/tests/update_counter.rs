@@ -15,9 +15,9 @@ mod device;
 #[path = "support/keys.rs"]
 mod keys;
 
-use device::{BLOCK, CAPACITY, KIND, Rig, encode, image, offer_of, template};
+use device::{BLOCK, CAPACITY, KIND, Rig, believing, encode, image, offer_of, template};
 use iot_ota::manifest::Role;
-use iot_ota::slot::{Banks, Release};
+use iot_ota::slot::{Banks, Release, RollBackReason};
 use iot_ota::update::{Activity, Outcome, Source, ToDevice, Want};
 use keys::P256Key;
 
@@ -152,9 +152,7 @@ fn what_a_device_went_back_from_returns_under_a_new_number_only() {
     four.install(&mut rig);
     two.install(&mut rig);
     // A signer without that right, whose offer of release 4 or 3 is late.
-    let keys = Vec::leak(vec![(&b"k1"[..], key.public())]);
-    let usual = Vec::leak(vec![USUAL]);
-    rig.trusted = iot_ota::manifest::Roles::new(keys, usual, iot_core::time::TimeBounds::UNKNOWN);
+    rig.trusted = believing(key.public(), vec![USUAL]);
     rig.reboot();
     let refused = |sequence| (Some(sequence), Outcome::TooOld, 2);
     assert_eq!(four.install(&mut rig), refused(4));
@@ -172,10 +170,31 @@ fn a_release_that_was_rolled_back_is_not_tried_again_by_who_may_go_back() {
     rig.reboot();
     rig.confirm(false);
     rig.reboot();
-    let reason = Outcome::RolledBack(iot_ota::slot::RollBackReason::SelfTest);
+    let reason = Outcome::RolledBack(RollBackReason::SelfTest);
     let asked = rig.requests.len();
     assert_eq!(two.install(&mut rig), (Some(2), reason, 3));
     assert_eq!(rig.requests.len(), asked);
+}
+
+#[test]
+fn a_right_to_go_back_with_another_component_is_none() {
+    let key = P256Key::generate();
+    let (two, three) = (Shipped::new(&key, 2, 0), Shipped::new(&key, 3, 0));
+    for (role, expected) in [
+        (0b01, (Some(2), Outcome::TooOld, 1)),
+        (0b10, (Some(2), Outcome::Confirmed, 2)),
+    ] {
+        let mut rig = rig(&key, USUAL, 1, 0);
+        rig.kind = KIND.for_roles(role);
+        rig.trusted = believing(key.public(), vec![USUAL, MAY_GO_BACK]);
+        rig.reboot();
+        rig.talk(&three.offer, &three.source()).unwrap();
+        rig.reboot();
+        rig.confirm(false);
+        rig.reboot();
+        // Higher than what runs, and lower than what was tried.
+        assert_eq!(two.install(&mut rig), expected);
+    }
 }
 
 #[test]

@@ -52,11 +52,19 @@ pub(crate) fn encode(message: &ToDevice<'_>) -> Vec<u8> {
     message.encode(&mut buffer).unwrap().to_vec()
 }
 
+/// Takes the word of one key in these roles.
+pub(crate) fn believing(trusted: P256Public, roles: Vec<Role>) -> Roles<'static, P256Public> {
+    // A test is over before anybody could miss them.
+    let keys = Vec::leak(vec![(&b"k1"[..], trusted)]);
+    Roles::new(keys, Vec::leak(roles), TimeBounds::UNKNOWN)
+}
+
 /// Steps by hand what a node does, so that every step can be the last.
 pub(crate) struct Rig {
     pub(crate) updater: Option<TestUpdater>,
     pub(crate) records: BTreeMap<RecordKey, Vec<u8>>,
     pub(crate) trusted: Roles<'static, P256Public>,
+    pub(crate) kind: Device<'static>,
     pub(crate) requests: Vec<Request>,
     pub(crate) reports: Vec<Report>,
     pub(crate) now_ms: u64,
@@ -88,13 +96,12 @@ impl Rig {
             sequence, counter, ..
         } = release;
         let release = Release::new(sequence, sha256(&old), 200).with_counter(counter);
-        // A test is over before anybody could miss them.
-        let keys = Vec::leak(vec![(&b"k1"[..], trusted)]);
-        let trusted = Roles::new(keys, Vec::leak(vec![role]), TimeBounds::UNKNOWN);
+        let trusted = believing(trusted, vec![role]);
         let mut rig = Self {
             updater: None,
             records: BTreeMap::new(),
             trusted,
+            kind: KIND,
             requests: Vec::new(),
             reports: Vec::new(),
             now_ms: 0,
@@ -121,7 +128,7 @@ impl Rig {
     /// Starts the firmware, without a boot loader.
     pub(crate) fn start(&mut self, banks: MemoryBanks) {
         let keys = self.trusted.clone();
-        let mut updater = Updater::new(banks, Trust::new(keys, Sha256::default(), KIND))
+        let mut updater = Updater::new(banks, Trust::new(keys, Sha256::default(), self.kind))
             .with_block_bytes(BLOCK)
             .with_trials(TRIALS);
         let (now, range) = (self.now(), updater.records());
