@@ -150,7 +150,8 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             if is_alone(&self.level().manifest) {
                 frame.select = Select::One(0);
             }
-        } else if let Some(parent) = self.frame() {
+        } else {
+            let parent = self.top();
             frame.select = self.current().map_or(Select::Nothing, Select::One);
             if kind == Kind::Branch {
                 frame.choice = parent.choice;
@@ -184,14 +185,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let place = self.dependencies.get_mut(usize::from(self.depth));
         match place.filter(|_| self.depth < self.capabilities.dependencies) {
             Some(place) => {
-                let level = Level::new(*manifest, key);
                 // Each command that is counted makes it another number, and the first manifest has 0.
                 let owner = self.left.wrapping_add(1);
                 *place = Some(Level {
+                    manifest: *manifest,
                     path,
+                    key,
+                    part: Part::Start,
+                    bytes: &[],
                     above,
                     owner,
-                    ..level
                 });
                 self.table.owner = owner;
                 self.depth += 1;
@@ -239,7 +242,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     #[inline(never)]
     pub(super) fn offset(&self) -> u32 {
-        self.frame().map_or(0, |frame| frame.at)
+        self.top().at
     }
 
     /// The command under way: its code, its argument, and where the next one begins.
@@ -265,14 +268,18 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// The sequence under way; `None` between two of them.
     #[inline(never)]
     pub(super) fn frame(&self) -> Option<&Frame> {
-        let top = self
-            .open
-            .checked_sub(1)
-            .filter(|top| *top >= self.level().above)?;
-        self.frames.get(usize::from(top))
+        (self.open > self.level().above).then(|| self.top())
     }
 
-    /// The sequence under way, of which there is one.
+    /// The sequence under way, of which there is one; between two of them it is the last.
+    #[inline(never)]
+    pub(super) fn top(&self) -> &Frame {
+        let below = usize::from(self.open).wrapping_sub(2);
+        let [first, rest @ ..] = &self.frames;
+        rest.get(below).unwrap_or(first)
+    }
+
+    /// The same to change it.
     #[inline(never)]
     pub(super) fn frame_mut(&mut self) -> &mut Frame {
         let below = usize::from(self.open).wrapping_sub(2);
