@@ -5,7 +5,7 @@ use iot_core::crypto::Sha256Digest;
 
 use super::capabilities::Identity;
 use super::error::ProcessError;
-use super::frame::{Choice, Kind, Select, offset_of};
+use super::frame::{Choice, Kind, Select};
 use super::machine::{Asked, Failed, Procedure, Process};
 use super::step::{Check, Details, Effect, Fetch, Source, Step, Target};
 use super::version::VersionMatch;
@@ -54,7 +54,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             34 => self.override_multiple(raw)?,
             _ => return self.for_component(code, raw),
         }
-        self.frame_mut().at = next;
+        self.frame_mut().rest = next;
         Ok(())
     }
 
@@ -276,7 +276,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let mut reader = FlatReader::new(raw);
         let select = match reader.peek() {
             Some(7) => Select::Every,
-            Some(4) => Select::List(offset_of(self.level().bytes, raw)),
+            Some(4) => Select::List(raw),
             _ => match u8::try_from(reader.uint()) {
                 Ok(index) => Select::One(index),
                 // No component has an index that does not fit.
@@ -301,7 +301,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     pub(super) fn members(&self) -> u8 {
         let count = match self.top().select {
             Select::Every => self.level().manifest.component_count(),
-            Select::List(at) => self.list(at).array_len(),
+            Select::List(all) => FlatReader::new(all).array_len(),
             _ => 1,
         };
         u8::try_from(count).unwrap_or(u8::MAX)
@@ -315,16 +315,12 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             Select::Nothing => None,
             Select::One(index) => Some(index),
             Select::Every => Some(frame.member),
-            Select::List(at) => {
-                let mut reader = self.list(at);
+            Select::List(all) => {
+                let mut reader = FlatReader::new(all);
                 skip(&mut reader, frame.member);
                 u8::try_from(reader.uint()).ok()
             }
         }
-    }
-
-    fn list(&self, at: u32) -> FlatReader<'a> {
-        FlatReader::new(self.level().bytes.get(at as usize..).unwrap_or(&[]))
     }
 
     /// The component of an index, and whether it is a dependency.

@@ -1,5 +1,6 @@
 //! The processor's loop: levels of manifests, frames of sequences.
 
+use iot_core::codec::FlatReader;
 use iot_core::crypto::Sha256Digest;
 
 use super::capabilities::Capabilities;
@@ -112,7 +113,7 @@ pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
     pub(super) table: Table<'a, PARAMETERS>,
     pub(super) first: Level<'a>,
     pub(super) dependencies: [Option<Level<'a>>; DEPENDENCIES],
-    pub(super) frames: [Frame; FRAMES as usize],
+    pub(super) frames: [Frame<'a>; FRAMES as usize],
     pub(super) depth: u8,
     pub(super) open: u8,
     pub(super) left: u16,
@@ -192,7 +193,7 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
                 owner: 0,
             },
             dependencies: const { [const { None }; DEPENDENCIES] },
-            frames: const { [Frame::new(0, 0, Kind::Section); FRAMES as usize] },
+            frames: const { [Frame::new(FlatReader::found(None), Kind::Section); FRAMES as usize] },
             depth: 0,
             open: 0,
             left: capabilities.steps,

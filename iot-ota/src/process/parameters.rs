@@ -48,9 +48,8 @@ impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
     /// Sets a parameter, or replaces it; false when there is no room for another one.
     #[inline(never)]
     pub(super) fn set(&mut self, code: i32, value: &'a [u8]) -> bool {
-        let Ok(code) = u8::try_from(code) else {
-            return false;
-        };
+        // No code that a manifest may set is longer.
+        let [code, ..] = code.to_le_bytes();
         let place = self.place;
         for entry in &mut self.entries {
             if entry.value.is_none() || entry.place == place && entry.code == code {
