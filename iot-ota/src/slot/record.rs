@@ -191,6 +191,10 @@ impl BootRecord {
     /// # Errors
     ///
     /// [`BadTransition`] for an event that the state does not allow.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refusal is as long as the record that it takes the place of"
+    )]
     pub const fn on(self, event: BootEvent) -> Result<Self, BadTransition> {
         use BootState::{Confirmed, Staged, Trial};
         Ok(match (self.state, event) {

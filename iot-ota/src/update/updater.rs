@@ -387,8 +387,8 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             candidate,
             trials: self.settings.trials,
         };
-        match self.boot.map(|record| record.on(stage)) {
-            Some(Ok(record)) if slot::store(&mut self.banks, &record).is_ok() => {
+        match self.boot.and_then(|record| record.on(stage).ok()) {
+            Some(record) if slot::store(&mut self.banks, &record).is_ok() => {
                 self.adopt(record);
             }
             _ => self.refuse(Some(sequence), Outcome::Memory),
