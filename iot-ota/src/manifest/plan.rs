@@ -54,7 +54,7 @@ impl<'d> Device<'d> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Plan<'a> {
-    /// The image, under the manifest's sequence number.
+    /// The image, under the manifest's sequence number and security counter.
     pub release: Release,
     /// Where the manifest says it is.
     pub uri: &'a str,
@@ -101,10 +101,9 @@ pub enum PlanError {
         /// Which one.
         element: Element,
     },
-    /// A part that this processor does not follow: 5 is the manifest's component, 6 set-version, 24 uninstall, −256 its
-    /// security counter.
+    /// A part that this processor does not follow: 5 is the manifest's component, 6 set-version, 24 uninstall.
     #[error(
-        "the manifest's part {key} is not supported: 5 is its component, 6 set-version, 24 uninstall, -256 its counter"
+        "the manifest's part {key} is not supported: 5 is its component, 6 set-version, 24 uninstall"
     )]
     UnsupportedPart {
         /// Its key.
@@ -152,10 +151,6 @@ impl<'a> Manifest<'a> {
         if device.roles & self.roles() == 0 {
             return Err(PlanError::Unauthorised);
         }
-        // What follows plans counts sequence numbers alone: a counter that nobody holds would be none.
-        if self.security_counter() != 0 {
-            return Err(PlanError::UnsupportedPart { key: -256 });
-        }
         for element in [
             Element::DependencyResolution,
             Element::CandidateVerification,
@@ -188,7 +183,8 @@ impl<'a> Manifest<'a> {
         let size = u32::try_from(fetched.size);
         let size = size.map_err(|_| PlanError::TooLarge { size: fetched.size })?;
         Ok(Plan {
-            release: Release::new(self.sequence(), fetched.digest, size),
+            release: Release::new(self.sequence(), fetched.digest, size)
+                .with_counter(self.security_counter()),
             uri: fetched.uri,
         })
     }
