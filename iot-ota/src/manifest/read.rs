@@ -38,10 +38,10 @@ pub(super) fn read<'a>(
             sequence: 0,
             counter: 0,
             roles,
+            below,
             beside: 0,
         },
         digest,
-        below,
         fault: VerifyError::Digest,
     };
     match reading.manifest(floor) {
@@ -54,7 +54,6 @@ pub(super) fn read<'a>(
 struct Reading<'r, 'a> {
     manifest: Manifest<'a>,
     digest: &'r mut dyn Digest,
-    below: u32,
     // What is wrong, if something is from here on.
     fault: VerifyError,
 }
@@ -76,10 +75,10 @@ impl<'a> Reading<'_, 'a> {
         let found = number(&mut reader, SEQUENCE)?;
         let current = floor.sequence;
         if found < current {
-            if self.below == 0 {
+            if self.manifest.below == 0 {
                 return self.fail(VerifyError::TooOld { found, current });
             }
-            self.manifest.roles = self.below;
+            self.manifest.roles = self.manifest.below;
         }
         self.manifest.sequence = found;
         for _ in 2..entries {
@@ -169,6 +168,11 @@ impl<'a> Reading<'_, 'a> {
                 key => return self.fail(VerifyError::Unknown { key }),
             }
             value.is_empty().then_some(())?;
+        }
+        // An index stands for one place: a component that is a dependency too would be written where that is kept.
+        let count = self.manifest.component_count().into();
+        if self.manifest.dependencies().any(|(index, _)| index < count) {
+            return None;
         }
         let limit = self.manifest.envelope.limits.components;
         if components > u32::try_from(limit).unwrap_or(u32::MAX) {

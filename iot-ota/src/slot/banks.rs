@@ -122,7 +122,7 @@ pub trait Banks {
         bytes: &[u8; RECORD_BYTES],
     ) -> Result<(), Self::Error>;
 
-    /// The security counter: no image with a lower sequence number may boot.
+    /// The security counter: no image with a lower one may boot.
     ///
     /// # Errors
     ///

@@ -12,7 +12,8 @@ const OLD: &[u8] = b"the old system";
 const NEW: &[u8] = b"the new system, which is longer";
 
 fn release(sequence: u64, image: &[u8]) -> Release {
-    Release::new(sequence, sha256(image), u32::try_from(image.len()).unwrap())
+    let size = u32::try_from(image.len()).unwrap();
+    Release::new(sequence, sha256(image), size).with_counter(sequence)
 }
 
 /// As the factory leaves it.
