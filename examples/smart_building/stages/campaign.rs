@@ -56,7 +56,7 @@ pub async fn bad(
         start(world, fault, plan).await?;
         wait(world, |figures| {
             running.at(done * wave + figures.reported());
-            matches!(figures.phase, Phase::Halted(_)) && figures.progress.in_flight == 0
+            figures.phase != Phase::Running && figures.progress.in_flight == 0
         })
         .await?;
         let old = |device: &Device| {
