@@ -216,7 +216,7 @@ step_firmware() {
     grep -q '^RESULT ok .*stack=[0-9]' <<<"$output" || fail "the firmware did not print its result"
     .ci/powercut 3
     .ci/uplink 3
-    .ci/updatecut 611
+    .ci/updatecut 211
     .ci/wycheproof
     .ci/manifests
 }

@@ -16,7 +16,7 @@ pub(crate) fn sign(options: &Sign) -> Result<(), Problem> {
     let signed = decode(path, &bytes)?;
     // Nobody should sign what no device could read.
     unverified(path, &signed)?;
-    let mut envelope = Envelope::open(&signed).ok_or_else(|| {
+    let mut envelope = Envelope::open(&signed, &mut Sha256::new()).ok_or_else(|| {
         let remedy = "write the envelope anew: manifest create";
         Problem::new(path.display(), "its parts cannot be told apart", remedy)
     })?;

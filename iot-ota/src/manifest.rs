@@ -32,7 +32,7 @@ pub use envelope::{Element, EnvelopeError, Limits, SignedManifest};
 pub use keys::{KeyList, ManifestKeys, SharedSecret, SigningKey};
 pub use keyset::{KeyEntry, KeySet};
 pub use parameter::{ComponentId, Parameter, ParameterCode, Parameters};
-pub use plan::{Device, Plan, PlanError};
+pub use plan::{Device, Plan, PlanError, Situation};
 pub use roles::{Role, Roles};
 pub use verify::{Floor, VerifyError};
 

@@ -92,9 +92,17 @@ impl Case<'_> {
             flash.cut_after(1 + dice.below(2 * mean) as u32, kind);
             loop {
                 let kept = &mut journal;
-                match turn(&mut machine, &mut flash, patch, self.piece, |bytes| {
-                    *kept = Some(bytes.to_vec());
-                }) {
+                match turn(
+                    &mut machine,
+                    &mut flash,
+                    0,
+                    patch,
+                    self.piece,
+                    |_, bytes| {
+                        *kept = Some(bytes.to_vec());
+                        Ok(())
+                    },
+                ) {
                     Ok(false) => {}
                     Ok(true) => break 'boots,
                     Err(Stopped::Flash(SimFlashError::Cut)) => break,

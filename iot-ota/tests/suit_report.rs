@@ -629,13 +629,15 @@ fn dependency() -> (Vec<u8>, Vec<u8>) {
         .set(ParameterList::new().content(b"x"))
         .command(18, 15);
     let below = Author::new(1, &[&[b"firmware"]]).section(Element::Install, install);
+    let below = signed(&below);
+    let pin = ParameterList::new().digest(verify(&below).digest());
     let above = Author::new(1, &[&[b"firmware"]])
         .depending_on(1, &[b"store"])
         .section(
             Element::Install,
-            CommandList::new().choose(1).command(11, 15),
+            CommandList::new().choose(1).set(pin).command(11, 15),
         );
-    (signed(&above), signed(&below))
+    (signed(&above), below)
 }
 
 #[test]

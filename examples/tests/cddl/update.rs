@@ -59,6 +59,7 @@ fn messages_of_a_device_are_as_described() {
         Outcome::TooSlow,
         Outcome::Cancelled,
         Outcome::BelowCounter,
+        Outcome::NotApplicable,
     ];
     let reports = outcomes.into_iter().flat_map(|outcome| {
         let running = Some(Running::new(u64::MAX, digest));

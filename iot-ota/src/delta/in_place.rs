@@ -1,5 +1,8 @@
 //! An in-place patch, applied so that it may be interrupted anywhere.
 
+#[cfg(feature = "sim")]
+mod meaning;
+
 use iot_core::codec::{FlatReader, FlatWriter};
 
 use super::decoder::Decoder;

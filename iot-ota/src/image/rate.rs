@@ -124,6 +124,15 @@ mod tests {
         assert_eq!(rate.look(at(10)), Verdict::Stalled);
         rate.progress(at(11), 100);
         assert_eq!(rate.look(at(12)), Verdict::Stalled);
+        // Nor by the next span, which has enough.
+        assert_eq!(rate.look(at(20)), Verdict::Stalled);
+    }
+
+    #[test]
+    fn as_many_bytes_as_are_asked_for_are_enough() {
+        let mut rate = MinimumRate::new(10, SPAN, at(0));
+        rate.progress(at(9), 10);
+        assert_eq!(rate.look(at(10)), Verdict::OnTime { until: at(20) });
     }
 
     #[test]

@@ -169,6 +169,11 @@ impl<'a> Reading<'_, 'a> {
             }
             value.is_empty().then_some(())?;
         }
+        // An index stands for one place: a component that is a dependency too would be written where that is kept.
+        let count = self.manifest.component_count().into();
+        if self.manifest.dependencies().any(|(index, _)| index < count) {
+            return None;
+        }
         let limit = self.manifest.envelope.limits.components;
         if components > u32::try_from(limit).unwrap_or(u32::MAX) {
             return self.fail(VerifyError::TooManyComponents { limit });

@@ -4,6 +4,8 @@ use iot_core::codec::{self, FlatReader};
 
 use super::capabilities::{Capabilities, CommandSet};
 use super::error::ProcessError;
+use super::flow::COMMON;
+use super::frame::{command_at, first_command, is_alone};
 use crate::manifest::{
     CommandCode, Commands, ComponentId, Manifest, ParameterCode, Parameters, fits,
 };
@@ -14,15 +16,22 @@ const SHARED: CommandSet = CommandSet::of(&[
     1, 2, 3, 4, 5, 6, 7, 8, 12, 14, 15, 19, 20, 24, 25, 26, 27, 28, 32, 34, 35,
 ]);
 
+/// How deep sequences may lie within sequences, whatever a device says.
+pub(super) const NESTING: u8 = 8;
+
 /// Refuses whatever a device does not have or take, in these sections of a manifest and the shared sequence in front.
+///
+/// So many sequences may lie open in it, one within the other.
 pub(super) fn manifest(
     manifest: &Manifest<'_>,
     sections: &[i32],
     capabilities: &Capabilities<'_>,
+    open: u8,
 ) -> Result<(), ProcessError> {
     let mut check = Checker {
         manifest,
         capabilities,
+        open: open.min(capabilities.nesting.min(NESTING) + 1),
         fault: ProcessError::Structure,
     };
     match check.manifest(sections) {
@@ -35,6 +44,7 @@ pub(super) fn manifest(
 struct Checker<'c, 'a> {
     manifest: &'c Manifest<'a>,
     capabilities: &'c Capabilities<'c>,
+    open: u8,
     // What is wrong, if something is from here on.
     fault: ProcessError,
 }
@@ -51,10 +61,10 @@ impl Checker<'_, '_> {
         let mut shared = manifest.shared_bytes();
         for key in sections {
             if let Some(section) = manifest.severable(*key) {
-                self.sequence(section, CommandSet::ALL, 0)?;
+                self.section(*key, section, CommandSet::ALL)?;
                 // It stands in front of each, and is looked at once.
                 if let Some(shared) = shared.take() {
-                    self.sequence(shared, SHARED, 0)?;
+                    self.section(COMMON, shared, SHARED)?;
                 }
             } else if manifest.part(*key).is_some() {
                 return self.fail(ProcessError::Severed { key: *key });
@@ -75,10 +85,36 @@ impl Checker<'_, '_> {
         Some(())
     }
 
+    /// Refuses an index that stands for nothing.
+    #[inline(never)]
+    fn index(&mut self, reader: &mut FlatReader<'_>) -> Option<()> {
+        let index = reader.u32();
+        let dependency = self.manifest.dependency(index);
+        self.component(dependency.or_else(|| self.manifest.component(index)), index)
+    }
+
+    /// A sequence that nothing is around.
+    #[inline(never)]
+    fn section(&mut self, section: i32, bytes: &[u8], allowed: CommandSet) -> Option<()> {
+        self.sequence(bytes, allowed, 0)?;
+        let (mut offset, _) = first_command(bytes, bytes);
+        while let Some((code, _, next)) = command_at(bytes, offset) {
+            // With several components it chooses first (§6.2); override-multiple names its own (update management).
+            if code == 12 || is_alone(self.manifest) {
+                break;
+            }
+            if code != 34 {
+                return self.fail(ProcessError::Index { section, offset });
+            }
+            offset = next;
+        }
+        Some(())
+    }
+
     /// One sequence and all within it. The recursion is as deep as the device follows, and no deeper.
     #[inline(never)]
     fn sequence(&mut self, bytes: &[u8], allowed: CommandSet, depth: u8) -> Option<()> {
-        if depth > self.capabilities.nesting {
+        if depth >= self.open {
             return self.fail(ProcessError::Nesting);
         }
         let limits = self.manifest.limits();
@@ -117,10 +153,14 @@ impl Checker<'_, '_> {
                 let every = reader.boolean();
                 reader.require(every);
             }
-            12 if kind == Some(4) => numbers(&mut reader),
-            12 => {
-                reader.uint();
+            12 if kind == Some(4) => {
+                let indices = reader.array_len();
+                reader.require(indices > 0);
+                for _ in 0..indices {
+                    self.index(&mut reader)?;
+                }
             }
+            12 => self.index(&mut reader)?,
             15 => {
                 let branches = reader.array_len();
                 // At least two sequences; nil may stand at the end for one that always succeeds (§8.4.10.2).
@@ -137,7 +177,8 @@ impl Checker<'_, '_> {
             32 => self.within(&mut reader, allowed, depth)?,
             34 | 35 => {
                 for _ in 0..reader.map_len() {
-                    reader.uint();
+                    self.index(&mut reader)?;
+                    self.fault = wrong;
                     let value = reader.item();
                     if code == 34 {
                         self.parameters(value)?;
@@ -176,9 +217,13 @@ impl Checker<'_, '_> {
         let mut parameters = Parameters::of(map)?;
         while let Some((code, value)) = parameters.pair() {
             let known = fits(code, value) == Some(true);
-            let code = ParameterCode::new(code);
-            self.fault = ProcessError::Parameter { code };
+            self.fault = ProcessError::Parameter {
+                code: ParameterCode::new(code),
+            };
             known.then_some(())?;
+            if code == 22 {
+                self.index(&mut FlatReader::new(value))?;
+            }
         }
         // One that cannot be read ends the row too.
         self.fault = ProcessError::Structure;

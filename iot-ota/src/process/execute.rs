@@ -6,11 +6,12 @@ use iot_core::crypto::Sha256Digest;
 use super::capabilities::Identity;
 use super::error::ProcessError;
 use super::frame::{Choice, Kind, Select, offset_of};
-use super::machine::{Asked, Failed, Process};
+use super::machine::{Asked, Failed, Procedure, Process};
 use super::step::{Check, Details, Effect, Fetch, Source, Step, Target};
 use super::version::VersionMatch;
 use crate::manifest::{Parameters, digest_in};
 
+pub(super) const PROCESS: i32 = 11;
 const VENDOR: i32 = 1;
 const CLASS: i32 = 2;
 const DIGEST: i32 = 3;
@@ -74,21 +75,21 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             35 => self.copy_parameters(place, raw)?,
             // What is compared, or used, may never have been set (§8.4.9).
             _ => match self.question(code, target, dependency) {
-                Some(Step::Dependency { .. }) => {
-                    self.asked = Asked::Dependency;
-                    return Ok(());
-                }
                 Some(step) => {
+                    let asked = match step {
+                        Step::Dependency { .. } => Asked::Dependency,
+                        _ => Asked::Answer,
+                    };
                     if matches!(step, Step::Perform { .. }) {
                         self.unordered(code, place)?;
                     }
-                    match self.position.answer(self.replayed) {
-                        Some(answer) => {
-                            self.replayed = self.replayed.saturating_add(1);
-                            answer
-                        }
+                    let known = self.position.answer(self.replayed);
+                    // Who goes down needs the manifest again. Whether one was there is an answer like any other: it
+                    // may have come since.
+                    match known.filter(|_| code != PROCESS) {
+                        Some(answer) => self.recall(answer),
                         None => {
-                            self.asked = Asked::Answer;
+                            self.asked = asked;
                             return Ok(());
                         }
                     }
@@ -111,20 +112,35 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     ) -> Option<Step<'a>> {
         let place = number(target.place);
         Some(match code {
-            3 | 7 | 11 | 25 if dependency => Step::Dependency { target },
-            7 | 11 | 14 => return None,
+            3 | 7 | PROCESS | 25 if dependency => {
+                // Without a digest any manifest that verifies would do. Only uninstalling takes what is there, as the
+                // draft's own example does.
+                if code != PROCESS || self.position.procedure != Procedure::Uninstall {
+                    self.digest(place)?;
+                }
+                Step::Dependency { target }
+            }
+            7 | PROCESS | 14 => return None,
             3..=6 | 25..=28 => Step::Check {
                 target,
                 check: self.condition(code, place)?,
             },
-            _ => Step::Perform {
-                target,
-                effect: self.effect(code, place)?,
-                details: Details {
-                    encryption: self.bytes(place, ENCRYPTION),
-                    metadata: self.bytes(place, METADATA),
-                },
-            },
+            _ => {
+                let encryption = self.bytes(place, ENCRYPTION);
+                // Counter mode has no protected header and no tag: whoever brings the payload turns bits of it at will,
+                // and only a digest tells (firmware encryption). What is written is signed itself.
+                if matches!(code, 21 | 22 | 31) && encryption.is_some_and(|info| !is_tagged(info)) {
+                    self.digest(place)?;
+                }
+                Step::Perform {
+                    target,
+                    effect: self.effect(code, place)?,
+                    details: Details {
+                        encryption,
+                        metadata: self.bytes(place, METADATA),
+                    },
+                }
+            }
         })
     }
 
@@ -433,6 +449,14 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let (section, offset) = (self.section(), self.offset());
         self.fail(ProcessError::Index { section, offset })
     }
+}
+
+/// Whether a `COSE_Encrypt` names its algorithm where a tag protects it.
+fn is_tagged(info: &[u8]) -> bool {
+    let mut reader = FlatReader::new(info);
+    reader.tag();
+    reader.array_len();
+    !reader.bytes().is_empty()
 }
 
 /// There are at most 32 places.

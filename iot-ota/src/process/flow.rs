@@ -3,13 +3,13 @@
 use super::check;
 use super::error::ProcessError;
 use super::execute::policy;
-use super::frame::{Choice, Frame, Kind, Select, command_at, first_command};
-use super::machine::{Failed, Level, Part, Process};
+use super::frame::{Choice, Frame, Kind, Select, command_at, first_command, is_alone};
+use super::machine::{FRAMES, Failed, Level, Part, Process};
 use super::step::Record;
 use crate::manifest::{CommandCode, Manifest};
 
 /// What the shared sequence is called in records and errors: the part that it lies in.
-const COMMON: i32 = 3;
+pub(super) const COMMON: i32 = 3;
 
 impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// Goes on by one command, or by one sequence that begins or ends.
@@ -124,6 +124,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     fn end_section(&mut self) {
         if let Some(above) = self.depth.checked_sub(1) {
             self.depth = above;
+            self.table.owner = self.level().owner;
             self.settle(true);
             return;
         }
@@ -146,8 +147,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let mut frame = Frame::new(at, end, kind);
         if kind == Kind::Section {
             // With several components nothing is selected at first (§6.2).
-            let manifest = &self.level().manifest;
-            if manifest.component_count() == 1 && !manifest.has_dependencies() {
+            if is_alone(&self.level().manifest) {
                 frame.select = Select::One(0);
             }
         } else if let Some(parent) = self.frame() {
@@ -174,7 +174,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     #[inline(never)]
     pub(super) fn descend(&mut self, manifest: &Manifest<'a>) -> Result<(), Failed> {
         let (key, mut path) = (self.level().key, self.level().path);
-        if let Err(error) = check::manifest(manifest, &[key], self.capabilities) {
+        // Whether there is room for its sequences is known before its first effect.
+        let room = FRAMES - self.open;
+        if let Err(error) = check::manifest(manifest, &[key], self.capabilities, room) {
             return self.fail(error);
         }
         path.push(self.current().unwrap_or(u8::MAX));
@@ -183,11 +185,15 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         match place.filter(|_| self.depth < self.capabilities.dependencies) {
             Some(place) => {
                 let level = Level::new(*manifest, key);
+                // Each command that is counted makes it another number, and the first manifest has 0.
+                let owner = self.left.wrapping_add(1);
                 *place = Some(Level {
                     path,
                     above,
+                    owner,
                     ..level
                 });
+                self.table.owner = owner;
                 self.depth += 1;
                 Ok(())
             }

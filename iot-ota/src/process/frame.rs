@@ -2,7 +2,7 @@
 
 use iot_core::codec::FlatReader;
 
-use crate::manifest::Commands;
+use crate::manifest::{Commands, Manifest};
 
 /// Where in a sequence a process is. Offsets are from the beginning of the section.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,12 @@ pub(super) fn first_command(section: &[u8], sequence: &[u8]) -> (u32, u32) {
     let head = sequence.len() - reader.rest().map_or(0, <[u8]>::len);
     let end = start.saturating_add(offset(sequence.len()));
     (start.saturating_add(offset(head)), end)
+}
+
+/// Whether a manifest has one component and nothing else, which is chosen without a word (§6.2).
+#[inline(never)]
+pub(super) fn is_alone(manifest: &Manifest<'_>) -> bool {
+    manifest.component_count() == 1 && !manifest.has_dependencies()
 }
 
 /// Where a part of a section begins.

@@ -1,8 +1,11 @@
 //! The processor's loop: levels of manifests, frames of sequences.
 
+use iot_core::crypto::Sha256Digest;
+
 use super::capabilities::Capabilities;
 use super::check;
 use super::error::ProcessError;
+use super::execute::PROCESS;
 use super::frame::{Frame, Kind};
 use super::parameters::Table;
 use super::position::Position;
@@ -12,7 +15,8 @@ use crate::manifest::{INVOKE, LOAD, Manifest, UNINSTALL, VALIDATE};
 
 // How deep manifests may lie below the first one.
 const DEPENDENCIES: usize = 3;
-const FRAMES: usize = 16;
+/// How many sequences may lie open in all manifests together.
+pub(super) const FRAMES: u8 = 16;
 
 /// What a manifest is followed for (§6.4, and trust domains).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,12 +47,12 @@ impl Procedure {
         }
     }
 
+    /// The procedure of a position, which is never an invocation.
     pub(super) const fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             0 => Self::Update,
             1 => Self::Stage,
             2 => Self::Install,
-            3 => Self::Invoke,
             4 => Self::Uninstall,
             _ => return None,
         })
@@ -61,7 +65,9 @@ impl Procedure {
 ///
 /// Ask [`step`](Self::step) what is next, do it, and tell [`done`](Self::done); until then `step` says the same again.
 /// Effects are in strict order: a manifest's leave to do otherwise (§6.7) is checked, and not made use of.
-/// A sequence's choice of components, soft failure and strict order end with it.
+/// A sequence's choice of components, soft failure and strict order end with it. Parameters stay: what a dependency
+/// sets is set for its dependent too, as trust domains want it, but for a source component and the name of a payload in
+/// the envelope, which mean nothing in another manifest and count there as unset.
 ///
 /// ```
 /// # #[cfg(all(feature = "author", feature = "sim"))] {
@@ -103,7 +109,7 @@ pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
     pub(super) table: Table<'a, PARAMETERS>,
     pub(super) first: Level<'a>,
     pub(super) dependencies: [Option<Level<'a>>; DEPENDENCIES],
-    pub(super) frames: [Frame; FRAMES],
+    pub(super) frames: [Frame; FRAMES as usize],
     pub(super) depth: u8,
     pub(super) open: u8,
     pub(super) left: u16,
@@ -132,6 +138,8 @@ pub(super) struct Level<'a> {
     pub(super) bytes: &'a [u8],
     // How many frames belong to the levels above.
     pub(super) above: u8,
+    // How many commands were left when it began: no other level has that number.
+    pub(super) owner: u16,
 }
 
 impl<'a> Level<'a> {
@@ -143,6 +151,7 @@ impl<'a> Level<'a> {
             part: Part::Start,
             bytes: &[],
             above: 0,
+            owner: 0,
         }
     }
 }
@@ -179,13 +188,13 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         capabilities: &'d Capabilities<'d>,
     ) -> Result<Self, ProcessError> {
         let sections = procedure.sections();
-        check::manifest(&manifest, sections, capabilities)?;
+        check::manifest(&manifest, sections, capabilities, FRAMES)?;
         Ok(Self {
             capabilities,
             table: Table::EMPTY,
             first: Level::new(manifest, sections.first().copied().unwrap_or(0)),
             dependencies: const { [const { None }; DEPENDENCIES] },
-            frames: const { [Frame::new(0, 0, Kind::Section); FRAMES] },
+            frames: const { [Frame::new(0, 0, Kind::Section); FRAMES as usize] },
             depth: 0,
             open: 0,
             left: capabilities.steps,
@@ -202,7 +211,9 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
 
     /// Stands where another process over the same manifest stood when it was asked for its position.
     ///
-    /// The steps before are not asked for again; only dependencies are, because their manifests are needed.
+    /// The steps before are not asked for again, neither effects nor checks: whoever can write a position can say that
+    /// an image was matched, so it must be kept where only trusted code can write. Of a dependency only what is
+    /// followed is asked for again, because its manifest is needed: the one that it was, or the process fails.
     ///
     /// # Errors
     ///
@@ -232,10 +243,13 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         self.records = true;
     }
 
-    /// Where it is; `None` after more than 256 steps, when it can only be begun again.
+    /// Where it is; `None` after more than 256 [answers](Position::steps), when it can only be begun again.
+    ///
+    /// An invocation has none: nothing in it must not happen twice, and what starts must have been matched just now.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.position.is_whole().then_some(self.position)
+        let told = self.position.is_whole() && self.position.procedure != Procedure::Invoke;
+        told.then_some(self.position)
     }
 
     /// What is next. The same again until it is told that it is done.
@@ -281,8 +295,7 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             Asked::Nothing => {}
             Asked::Answer => {
                 self.asked = Asked::Nothing;
-                self.position.push(success);
-                self.replayed = self.replayed.saturating_add(1);
+                self.recall(success);
                 self.settle(success);
             }
             Asked::Dependency => self.dependency(None),
@@ -291,27 +304,49 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
 
     /// Hands in the verified manifest of a [`Step::Dependency`]; `None` when there is none that verifies.
     ///
+    /// It is followed, or matches, only if it is the one whose digest the manifest names. To uninstall, a manifest may
+    /// have one followed that it does not name; then the position remembers which one that was.
     /// Without such a step nothing happens.
     pub fn dependency(&mut self, manifest: Option<Manifest<'a>>) {
         if self.asked != Asked::Dependency || self.recorded.is_some() {
             return;
         }
         self.asked = Asked::Nothing;
-        let code = self.command().map(|(code, ..)| code);
+        let code = self.command().map_or(0, |(code, ..)| code);
         let expected = self.expected_dependency();
-        let success = match manifest {
-            None => false,
-            Some(manifest) => {
-                let matches = expected.map(|expected| digests_equal(manifest.digest(), expected));
-                if code == Some(11) && matches != Some(false) {
-                    let _ = self.descend(&manifest);
-                    return;
-                }
-                // Without a digest there is nothing that it could match.
-                matches == Some(code != Some(25)) && code != Some(11)
+        let mut success = false;
+        if let Some(manifest) = &manifest {
+            let own = manifest.digest();
+            let matches = expected.map(|expected| digests_equal(own, expected));
+            if code == PROCESS && matches.unwrap_or_else(|| self.remembers(own)) {
+                // Whatever fails is the end, which the next step finds.
+                let _ = self.descend(manifest);
+                return;
             }
-        };
+            success = matches == Some(code != 25);
+        }
+        let success = code != PROCESS && self.recall(success);
         self.settle(success);
+    }
+
+    /// Whether this is the manifest that was followed here before, where that is known: its first 8 bytes are answers.
+    fn remembers(&mut self, digest: &Sha256Digest) -> bool {
+        let bits = (0..64_u8).map(|bit| {
+            let byte = digest.get(usize::from(bit / 8)).copied().unwrap_or(0);
+            byte >> (bit % 8) & 1 == 1
+        });
+        bits.fold(true, |same, bit| same & (self.recall(bit) == bit))
+    }
+
+    /// How the step under way ended: so it is remembered, or was before.
+    #[inline(never)]
+    pub(super) fn recall(&mut self, success: bool) -> bool {
+        let known = self.position.answer(self.replayed);
+        if known.is_none() {
+            self.position.push(success);
+        }
+        self.replayed = self.replayed.saturating_add(1);
+        known.unwrap_or(success)
     }
 
     /// Ends the process.

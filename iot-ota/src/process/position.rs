@@ -2,7 +2,7 @@
 
 use super::machine::Procedure;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEAD: usize = 12;
 const ANSWERS: usize = 256;
 
@@ -10,8 +10,12 @@ const ANSWERS: usize = 256;
 ///
 /// Store it after each step whose effect must not happen twice. A process that
 /// [resumes](super::Process::resume) from it goes through the manifest again, without a word, up to the step that
-/// was next. As bytes it is `version 1 ‖ procedure ‖ 8 bytes of the manifest's digest ‖ count, big-endian, 2 bytes ‖
-/// one bit per step`, the first in the lowest bit.
+/// was next. As bytes it is `version 2 ‖ procedure ‖ 8 bytes of the manifest's digest ‖ count, big-endian, 2 bytes ‖
+/// one bit per answer`, the first in the lowest bit. Each step has one answer but for a dependency that is followed:
+/// it has none where the manifest names it by its digest, and else the first 64 bits of its own digest.
+///
+/// It is not signed: keep it as safe as the code that reads it. Nor does it name the device: resume with the same
+/// [`Capabilities`](super::Capabilities).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Position {
@@ -45,7 +49,7 @@ impl Position {
         }
     }
 
-    /// How many steps are behind it; at most 256 can be told.
+    /// How many answers are in it; at most 256 can be told.
     #[must_use]
     pub const fn steps(&self) -> u16 {
         self.count

@@ -54,6 +54,9 @@ pub enum Outcome {
     /// The manifest's security counter is lower than the device's.
     #[error("refused: the release's security counter is lower than the device's")]
     BelowCounter,
+    /// A condition of the manifest does not hold on this device: it may be a patch to another image, or too late.
+    #[error("refused: a condition of the manifest does not hold on this device")]
+    NotApplicable,
 }
 
 impl Outcome {
@@ -83,6 +86,7 @@ impl Outcome {
             Self::TooSlow => 15,
             Self::Cancelled => 16,
             Self::BelowCounter => 17,
+            Self::NotApplicable => 18,
         }
     }
 
@@ -106,6 +110,7 @@ impl Outcome {
             15 => Self::TooSlow,
             16 => Self::Cancelled,
             17 => Self::BelowCounter,
+            18 => Self::NotApplicable,
             _ => return None,
         })
     }

@@ -31,7 +31,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
             Event::Restored => self.restored(),
             Event::Message(message) if self.phase != Phase::Restoring => {
                 match ToDevice::decode(message.payload) {
-                    Ok(ToDevice::Offer { envelope }) => self.offered(envelope),
+                    Ok(ToDevice::Offer { envelope }) => self.offered(now.wall, envelope),
                     Ok(ToDevice::Block {
                         sequence,
                         offset,

@@ -2,10 +2,14 @@
 
 use iot_core::cose::Tagged;
 use iot_core::crypto::Digest;
+use iot_core::time::TimeBounds;
 
 use super::{Phase, Trust, Updater};
-use crate::manifest::{Floor, Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
-use crate::slot::{Banks, BootRecord, BootState, EndedAs, Release};
+use crate::manifest::{
+    Floor, Limits, ManifestKeys, PlanError, SignedManifest, Situation, VerifyError,
+};
+use crate::process::ProcessError;
+use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs, Release};
 use crate::update::fetch::Checkpoint;
 use crate::update::report::Outcome;
 
@@ -20,19 +24,24 @@ struct Offered {
 type Refusal = (Option<u64>, Outcome);
 
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
-    pub(super) fn offered(&mut self, envelope: &[u8]) {
+    pub(super) fn offered(&mut self, wall: TimeBounds, envelope: &[u8]) {
         let Some(record) = self.boot else {
             self.refuse(None, Outcome::Memory);
             return;
         };
-        match self.judge(envelope, &record) {
+        match self.judge(wall, envelope, &record) {
             Ok(offered) => self.take_up(&offered, &record),
             Err((sequence, outcome)) => self.refuse(sequence, outcome),
         }
     }
 
     /// From the offer to the release that this device could install.
-    fn judge(&mut self, envelope: &[u8], record: &BootRecord) -> Result<Offered, Refusal> {
+    fn judge(
+        &mut self,
+        wall: TimeBounds,
+        envelope: &[u8],
+        record: &BootRecord,
+    ) -> Result<Offered, Refusal> {
         let limits = Limits::default();
         let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
             .map_err(|_| (None, Outcome::NotAuthentic))?;
@@ -58,13 +67,22 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
             Ok(_) => {}
             Err(_) => return Err(refused(Outcome::Memory)),
         }
-        let plan = manifest.plan(device).map_err(|error| {
-            refused(match error {
-                PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
-                PlanError::TooLarge { .. } => Outcome::TooLarge,
-                _ => Outcome::Unsupported,
-            })
-        })?;
+        let installed = record.installed;
+        // While an image is on trial nothing is fetched, so what runs is what is installed.
+        let spare = match self.banks.running().other() {
+            Bank::A => 0,
+            Bank::B => 1,
+        };
+        let slot = device.slots.and_then(|slots| slots.get(spare).copied());
+        let situation = Situation::new(wall)
+            .running(installed.digest, installed.size)
+            .in_slot(slot);
+        let plan = manifest
+            .plan_in(device, &situation)
+            .map_err(|error| refused(outcome_of(error)))?;
+        if plan.encryption.is_some() || plan.patch {
+            return Err(refused(Outcome::Unsupported));
+        }
         match plan.release {
             release if release.size > self.banks.capacity() => Err(refused(Outcome::TooLarge)),
             release if release.size == 0 => Err(refused(Outcome::Unsupported)),
@@ -149,6 +167,16 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
     fn highest(&self, record: &BootRecord) -> u64 {
         let ended = record.ended.map_or(0, |ended| ended.sequence);
         self.passed.max(record.installed.sequence).max(ended)
+    }
+}
+
+/// What the service is told of a manifest that this device does not follow.
+const fn outcome_of(error: PlanError) -> Outcome {
+    match error {
+        PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
+        PlanError::Process(ProcessError::Failed { .. }) => Outcome::NotApplicable,
+        PlanError::TooLarge { .. } => Outcome::TooLarge,
+        _ => Outcome::Unsupported,
     }
 }
 
