@@ -31,7 +31,9 @@ pub fn run(data: &[u8]) {
     // Whether it is interrupted changes nothing.
     assert_eq!(whole, apply(Decoder::new(declared), data, piece, true));
     // The same bytes as a state.
-    if let Some(decoder) = Decoder::<256>::restore(Declared::new(OLD, NEW, 600).in_memory(MEMORY), data) {
+    if let Some(decoder) =
+        Decoder::<256>::restore(Declared::new(OLD, NEW, 600).in_memory(MEMORY), data)
+    {
         let mut saved = [0; Decoder::<256>::SAVED_BYTES];
         let len = decoder.save(&mut saved).expect("room");
         assert_eq!(&saved[..len], data);
@@ -62,7 +64,11 @@ fn apply(
                 return Err(given);
             };
             given.extend_from_slice(&room[..bytes]);
-            assert!(decoder.layout().is_none_or(|layout| layout.memory <= MEMORY));
+            assert!(
+                decoder
+                    .layout()
+                    .is_none_or(|layout| layout.memory <= MEMORY)
+            );
             assert!(
                 given.len() as u32 + begun == decoder.written()
                     && decoder.written() <= declared.new
