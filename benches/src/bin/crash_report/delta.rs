@@ -84,7 +84,7 @@ impl Patched {
             .expect("room for both");
         let bytes = |all: &[u8]| all.len() as u32;
         Self {
-            declared: Declared::new(bytes(&old), bytes(&new), bytes(&patch)),
+            declared: Declared::new(bytes(&old), bytes(&new), bytes(&patch)).in_memory(size(pages)),
             evidence: rehearse::<WINDOW, _>(&old, &new, &patch, Sum::default(), Sum::default()),
             old,
             new,
