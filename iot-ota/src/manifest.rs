@@ -32,13 +32,13 @@ pub use envelope::{Element, EnvelopeError, Limits, SignedManifest};
 pub use keys::{KeyList, ManifestKeys, SharedSecret, SigningKey};
 pub use keyset::{KeyEntry, KeySet};
 pub use parameter::{ComponentId, Parameter, ParameterCode, Parameters};
-pub use plan::{Device, Plan, PlanError};
+pub use plan::{Device, Plan, PlanError, Situation};
 pub use roles::{Role, Roles};
 pub use verify::{Floor, VerifyError};
 
 #[cfg(feature = "encrypt")]
 pub(crate) use author::cbor;
-pub(crate) use content::{INVOKE, LOAD, UNINSTALL, VALIDATE};
+pub(crate) use content::{COUNTER, INVOKE, LOAD, UNINSTALL, VALIDATE};
 pub(crate) use parameter::{digest_in, fits};
 
 use iot_core::codec::FlatReader;

@@ -252,9 +252,13 @@ impl Tally {
         }
         assert_eq!(reporter.lost(), 0);
         let mut out = [0; 17_000];
-        let report = reporter.finish(&manifest, None, result, &mut out).unwrap();
+        let report = reporter
+            .finish(&manifest, procedure, None, result, &mut out)
+            .unwrap();
         let report = Report::decode(report).unwrap();
-        let replayed = report.replay(manifest, procedure, device, |_| below.then_some(manifest));
+        let replayed = report.replay(manifest, procedure, None, device, |_| {
+            below.then_some(manifest)
+        });
         // A replay has more room for parameters than this device.
         let has_room = !matches!(result, Err(ProcessError::Parameters { .. }));
         assert!(!(is_told && has_room) || replayed.is_ok(), "{replayed:?}");

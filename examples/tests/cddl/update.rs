@@ -58,6 +58,8 @@ fn messages_of_a_device_are_as_described() {
         Outcome::Aborted,
         Outcome::TooSlow,
         Outcome::Cancelled,
+        Outcome::BelowCounter,
+        Outcome::NotApplicable,
     ];
     let reports = outcomes.into_iter().flat_map(|outcome| {
         let running = Some(Running::new(u64::MAX, digest));

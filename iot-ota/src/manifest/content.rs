@@ -35,6 +35,8 @@ pub struct Manifest<'a> {
     pub(super) sequence: u64,
     pub(super) counter: u64,
     pub(super) roles: u32,
+    // Those of them that may go back to a lower sequence number.
+    pub(super) below: u32,
     // For each severable part whether the envelope holds it, by the part's bit.
     pub(super) beside: u8,
 }
@@ -64,6 +66,11 @@ impl<'a> Manifest<'a> {
     #[must_use]
     pub const fn roles(&self) -> u32 {
         self.roles
+    }
+
+    /// Whether one of these roles has signed it that may go back to a lower sequence number.
+    pub(crate) const fn may_go_back(&self, roles: u32) -> bool {
+        self.below & roles != 0
     }
 
     /// What it installs.

@@ -38,10 +38,10 @@ pub(super) fn read<'a>(
             sequence: 0,
             counter: 0,
             roles,
+            below,
             beside: 0,
         },
         digest,
-        below,
         fault: VerifyError::Digest,
     };
     match reading.manifest(floor) {
@@ -54,7 +54,6 @@ pub(super) fn read<'a>(
 struct Reading<'r, 'a> {
     manifest: Manifest<'a>,
     digest: &'r mut dyn Digest,
-    below: u32,
     // What is wrong, if something is from here on.
     fault: VerifyError,
 }
@@ -76,10 +75,10 @@ impl<'a> Reading<'_, 'a> {
         let found = number(&mut reader, SEQUENCE)?;
         let current = floor.sequence;
         if found < current {
-            if self.below == 0 {
+            if self.manifest.below == 0 {
                 return self.fail(VerifyError::TooOld { found, current });
             }
-            self.manifest.roles = self.below;
+            self.manifest.roles = self.manifest.below;
         }
         self.manifest.sequence = found;
         for _ in 2..entries {

@@ -95,7 +95,7 @@ impl MemoryBanks {
         let fits = usize::try_from(capacity).unwrap_or(usize::MAX);
         let image = image.get(..fits).unwrap_or(image);
         device.bank(Bank::A).extend_from_slice(image);
-        device.counter = release.sequence;
+        device.counter = release.counter;
         // Storing to memory with the power on cannot fail, and a missing record is seen at the first boot.
         let _ = store(&mut device, &BootRecord::factory(Bank::A, release));
         device.written = 0;

@@ -85,7 +85,7 @@ pub trait Banks {
     /// The memory's error; the bank's content is then unspecified.
     fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error>;
 
-    /// Writes to cleared memory.
+    /// Writes to cleared memory; durable when this returns, since a checkpoint may count it then.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ pub trait Banks {
         bytes: &[u8; RECORD_BYTES],
     ) -> Result<(), Self::Error>;
 
-    /// The security counter: no image with a lower sequence number may boot.
+    /// The security counter: no image with a lower one may boot.
     ///
     /// # Errors
     ///

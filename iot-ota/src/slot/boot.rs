@@ -16,7 +16,7 @@ pub enum BootError<E> {
     /// Neither copy of the boot record is whole.
     #[error("there is no boot record: write the factory record first")]
     NoRecord,
-    /// The confirmed image is damaged or older than the security counter, and there is no candidate.
+    /// The confirmed image is damaged or below the security counter, and there is no candidate.
     #[error("no bank holds an image that may boot")]
     NothingBoots,
     /// The memory failed.
@@ -43,7 +43,7 @@ impl<E> From<StoreError<E>> for BootError<E> {
 /// Decides which bank to boot, brings its image to where images run, and makes the decision durable before it returns.
 ///
 /// A boot loader calls this once and jumps to the image. An image whose digest is not the verified one, or
-/// that is older than the security counter, is not booted; a candidate is then rolled back, and so is one
+/// whose security counter is lower than the banks', is not booted; a candidate is then rolled back, and so is one
 /// that cannot be read: a worn spare bank must not keep the confirmed firmware from booting. When the decision
 /// cannot be made durable, the confirmed firmware boots.
 ///
@@ -69,7 +69,7 @@ pub fn boot<B: Banks + ?Sized>(
             holds(banks, spare, &candidate, digest).unwrap_or(false)
         };
         // The decision is stored when the image is where it runs: a power cut on the way there is no trial.
-        let reason = if candidate.sequence < counter {
+        let reason = if candidate.counter < counter {
             Some(RollBackReason::TooOld)
         } else if !whole(banks, digest)
             || banks.place(spare).map_err(BootError::Banks)? && !whole(banks, digest)
@@ -109,13 +109,13 @@ fn place_active<B: Banks + ?Sized>(
 ) -> Result<(), BootError<B::Error>> {
     banks.place(record.active).map_err(BootError::Banks)?;
     let whole = holds(banks, record.active, &record.installed, digest).map_err(BootError::Banks)?;
-    match whole && record.installed.sequence >= counter {
+    match whole && record.installed.counter >= counter {
         true => Ok(()),
         false => Err(BootError::NothingBoots),
     }
 }
 
-/// Raises the security counter to the installed image, which is a confirmed one.
+/// Raises the security counter to that of the installed image, which is a confirmed one.
 ///
 /// # Errors
 ///
@@ -126,9 +126,9 @@ pub fn raise_counter<B: Banks + ?Sized>(
 ) -> Result<(), B::Error> {
     // A candidate is never asked for: were it rolled back, nothing could boot any more. And a counter is
     // often a row of fuses: it is only touched when it has to rise.
-    let sequence = record.installed.sequence;
-    if banks.counter()? < sequence {
-        banks.raise_counter(sequence)?;
+    let counter = record.installed.counter;
+    if banks.counter()? < counter {
+        banks.raise_counter(counter)?;
     }
     Ok(())
 }
@@ -192,9 +192,10 @@ mod tests {
     const NEW: &[u8] = b"the new firmware, longer";
 
     fn device() -> (MemoryBanks, Release) {
-        let old = Release::new(1, sha256(OLD), 16);
+        // The counters are none of the sequence numbers, so that nothing can be compared with the wrong one.
+        let old = Release::new(1, sha256(OLD), 16).with_counter(4);
         let mut banks = MemoryBanks::factory(64, 16, OLD, old);
-        let new = Release::new(2, sha256(NEW), 24);
+        let new = Release::new(2, sha256(NEW), 24).with_counter(6);
         banks.write(Bank::B, 0, NEW).unwrap();
         let staged = load(&mut banks)
             .unwrap()
@@ -285,16 +286,16 @@ mod tests {
     #[test]
     fn an_image_below_the_security_counter_is_never_booted() {
         let (mut banks, _) = device();
-        banks.raise_counter(3).unwrap();
+        banks.raise_counter(7).unwrap();
         assert_eq!(
             boot(&mut banks, &mut Sha256::default()),
             Err(BootError::NothingBoots)
         );
         let (mut banks, _) = device();
         boot(&mut banks, &mut Sha256::default()).unwrap();
-        banks.raise_counter(2).unwrap();
+        banks.raise_counter(5).unwrap();
         for _ in 0..2 {
-            // Two boots use up the trial; then the old image would be next, and it is too old.
+            // Two boots use up the trial; then the old image would be next, and its counter is too low.
             let _ = boot(&mut banks, &mut Sha256::default());
         }
         assert_eq!(
@@ -309,12 +310,12 @@ mod tests {
         banks.reboot(&mut Sha256::default()).unwrap();
         let on_trial = load(&mut banks).unwrap().unwrap();
         raise_counter(&mut banks, &on_trial).unwrap();
-        assert_eq!(banks.counter(), Ok(1));
+        assert_eq!(banks.counter(), Ok(4));
         assert_eq!(running_release(&banks, &on_trial), Some(new));
         let confirmed = on_trial.on(BootEvent::Confirm).unwrap();
         store(&mut banks, &confirmed).unwrap();
         raise_counter(&mut banks, &confirmed).unwrap();
-        assert_eq!(banks.counter(), Ok(2));
+        assert_eq!(banks.counter(), Ok(6));
     }
 
     #[test]

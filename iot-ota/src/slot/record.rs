@@ -14,23 +14,38 @@ pub(super) use bytes::decode;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Release {
-    /// The manifest's sequence number; it rises with every release.
+    /// The manifest's sequence number: its name, which rises from release to release.
     pub sequence: u64,
     /// The image's SHA-256.
     pub digest: Sha256Digest,
     /// The image's size in bytes.
     pub size: u32,
+    /// The manifest's security counter: it never boots where a higher one was confirmed.
+    pub counter: u64,
 }
 
 impl Release {
-    /// Describes an image.
+    /// Describes an image whose manifest has no security counter, which is the counter 0.
     #[must_use]
     pub const fn new(sequence: u64, digest: Sha256Digest, size: u32) -> Self {
         Self {
             sequence,
             digest,
             size,
+            counter: 0,
         }
+    }
+
+    /// The same image under that security counter.
+    ///
+    /// ```
+    /// use iot_ota::slot::Release;
+    /// let release = Release::new(7, [1; 32], 4_096).with_counter(2);
+    /// assert_eq!((release.sequence, release.counter), (7, 2));
+    /// ```
+    #[must_use]
+    pub const fn with_counter(self, counter: u64) -> Self {
+        Self { counter, ..self }
     }
 }
 
@@ -71,7 +86,7 @@ pub enum RollBackReason {
     /// The spare bank did not hold the verified image when it was to boot.
     #[error("the image in the spare bank is damaged")]
     Damaged,
-    /// The image is older than the security counter allows.
+    /// The image's security counter is lower than the device's.
     #[error("the image is older than the security counter allows")]
     TooOld,
 }
@@ -176,6 +191,10 @@ impl BootRecord {
     /// # Errors
     ///
     /// [`BadTransition`] for an event that the state does not allow.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refusal is as long as the record that it takes the place of"
+    )]
     pub const fn on(self, event: BootEvent) -> Result<Self, BadTransition> {
         use BootState::{Confirmed, Staged, Trial};
         Ok(match (self.state, event) {

@@ -10,7 +10,7 @@ use super::wire::Request;
 use crate::image::{FinishError, PushError, Pushed, Stream};
 use crate::slot::{Banks, Release};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Doubling stops after so many silent attempts.
 const MAX_DOUBLINGS: u32 = 5;
 
@@ -20,33 +20,42 @@ pub(super) struct Checkpoint {
     pub(super) release: Release,
     /// So many bytes are in the bank.
     pub(super) offset: u32,
+    /// Whether it goes back, by the right of a signer.
+    pub(super) back: bool,
 }
 
 impl Checkpoint {
-    pub(super) const fn start(release: Release) -> Self {
-        Self { release, offset: 0 }
+    pub(super) const fn start(release: Release, back: bool) -> Self {
+        Self {
+            release,
+            offset: 0,
+            back,
+        }
     }
 
     pub(super) fn encode(self, out: &mut [u8]) -> Option<usize> {
         let mut writer = FlatWriter::new(out);
-        writer.array(5, VERSION);
+        writer.array(7, VERSION);
         writer.uint(self.release.sequence);
         writer.uint(self.release.size.into());
         writer.bytes(&self.release.digest);
         writer.uint(self.offset.into());
+        writer.uint(self.release.counter);
+        writer.uint(self.back.into());
         writer.finish()
     }
 
     /// `None` for anything but a whole checkpoint of this version: the download then starts afresh.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = FlatReader::new(value);
-        reader.array(5, VERSION);
+        reader.array(7, VERSION);
         let (sequence, size) = (reader.uint(), reader.u32());
         let digest = reader.bytes().try_into().ok()?;
-        let offset = reader.u32();
-        (reader.is_empty() && offset <= size).then_some(Self {
-            release: Release::new(sequence, digest, size),
+        let (offset, counter, back) = (reader.u32(), reader.uint(), reader.uint());
+        (reader.is_empty() && offset <= size && back <= 1).then_some(Self {
+            release: Release::new(sequence, digest, size).with_counter(counter),
             offset,
+            back: back == 1,
         })
     }
 }
@@ -59,25 +68,21 @@ pub(super) struct Fetch<D> {
     // When to ask for the next block; `None` for at once.
     ask_at: Option<Instant>,
     attempts: u32,
+    back: bool,
 }
 
 impl<D: Digest> Fetch<D> {
-    /// Clears the spare bank and begins.
-    pub(super) fn begin<B: Banks>(
-        banks: &mut B,
-        digest: D,
-        release: Release,
-    ) -> Result<Self, B::Error> {
-        Self::resume(banks, digest, Checkpoint::start(release))
-    }
-
-    /// Goes on where the spare bank can be written again, at or below the checkpoint.
+    /// Goes on where the spare bank can be written again, at or below the checkpoint; clears it to begin.
     pub(super) fn resume<B: Banks>(
         banks: &mut B,
         digest: D,
         checkpoint: Checkpoint,
     ) -> Result<Self, B::Error> {
-        let Checkpoint { release, offset } = checkpoint;
+        let Checkpoint {
+            release,
+            offset,
+            back,
+        } = checkpoint;
         let spare = banks.running().other();
         // Bytes above the checkpoint may have been written before the power failed: they are erased, since
         // no word of flash may be programmed twice.
@@ -92,6 +97,7 @@ impl<D: Digest> Fetch<D> {
             stream,
             ask_at: None,
             attempts: 0,
+            back,
         })
     }
 
@@ -103,6 +109,7 @@ impl<D: Digest> Fetch<D> {
         Checkpoint {
             release: self.release,
             offset: self.stream.offset(),
+            back: self.back,
         }
     }
 
@@ -186,10 +193,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_checkpoint_is_read_as_it_was_written(sequence: u64, digest: [u8; 32], size: u32, part: prop::sample::Index) {
+        fn a_checkpoint_is_read_as_it_was_written(sequence: u64, digest: [u8; 32], size: u32, counter: u64, back: bool, part: prop::sample::Index) {
             let offset = u32::try_from(part.index(usize::try_from(size).unwrap() + 1)).unwrap();
-            let checkpoint = Checkpoint { release: Release::new(sequence, digest, size), offset };
-            let mut out = [0; 64];
+            let release = Release::new(sequence, digest, size).with_counter(counter);
+            let checkpoint = Checkpoint { release, offset, back };
+            let mut out = [0; 80];
             let len = checkpoint.encode(&mut out).unwrap();
             prop_assert_eq!(Checkpoint::decode(&out[..len]), Some(checkpoint));
             prop_assert_eq!(Checkpoint::decode(&out[..len - 1]), None);

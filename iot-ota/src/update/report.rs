@@ -24,7 +24,7 @@ pub enum Outcome {
     /// The manifest asks for something this device cannot do.
     #[error("refused: the manifest asks for something this device cannot do")]
     Unsupported,
-    /// The release is older than what runs.
+    /// The release is older than what is installed or was, and none of its signers may go back.
     #[error("refused: the release is older than what is installed")]
     TooOld,
     /// The sequence number was used for another image before.
@@ -51,6 +51,12 @@ pub enum Outcome {
     /// Somebody at the device called it off.
     #[error("called off at the device")]
     Cancelled,
+    /// The manifest's security counter is lower than the device's.
+    #[error("refused: the release's security counter is lower than the device's")]
+    BelowCounter,
+    /// A condition of the manifest does not hold on this device: it may be a patch to another image, or too late.
+    #[error("refused: a condition of the manifest does not hold on this device")]
+    NotApplicable,
 }
 
 impl Outcome {
@@ -79,6 +85,8 @@ impl Outcome {
             Self::Aborted => 14,
             Self::TooSlow => 15,
             Self::Cancelled => 16,
+            Self::BelowCounter => 17,
+            Self::NotApplicable => 18,
         }
     }
 
@@ -101,6 +109,8 @@ impl Outcome {
             14 => Self::Aborted,
             15 => Self::TooSlow,
             16 => Self::Cancelled,
+            17 => Self::BelowCounter,
+            18 => Self::NotApplicable,
             _ => return None,
         })
     }

@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use iot_core::cose::Tagged;
 use iot_core::crypto::Digest;
 use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::{Instant, Step};
@@ -12,15 +11,16 @@ use super::probation::Verdict;
 use super::report::{Outcome, Report, Running};
 use super::wire::MAX_BLOCK_BYTES;
 use crate::image::MinimumRate;
-use crate::manifest::{Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
+use crate::manifest::ManifestKeys;
 use crate::schedule::Decision;
 use crate::slot::{
-    self, Banks, BootEvent, BootRecord, BootState, EndedAs, Release, RollBackReason, raise_counter,
+    self, Banks, BootEvent, BootRecord, BootState, Release, RollBackReason, raise_counter,
     running_release,
 };
 
 mod consent;
 mod engine;
+mod offer;
 mod status;
 mod told;
 
@@ -70,10 +70,12 @@ pub struct Updater<'d, B, K, D> {
     phase: Phase,
     boot: Option<BootRecord>,
     // Taken up; its download begins when the record that names it is durable.
-    pending: Option<Release>,
+    pending: Option<Checkpoint>,
     fetch: Option<Fetch<D>>,
     checkpoint: Option<Checkpoint>,
     told: Told,
+    // The highest sequence number that it has gone back from: what was left behind comes back under a new one only.
+    passed: u64,
     // Raised with every change of what the records should say; equal to `durable` when they say it.
     change: u32,
     durable: u32,
@@ -137,6 +139,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             fetch: None,
             checkpoint: None,
             told: Told::new(),
+            passed: 0,
             change: 0,
             durable: 0,
             hold: None,
@@ -235,7 +238,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             (Phase::Restoring, _) => Activity::Restoring,
             (Phase::Unusable, _) => Activity::Unusable,
             (Phase::Confirmed, None) => match self.pending {
-                Some(release) => consent::pending(release, self.awaits_approval().is_some()),
+                Some(pending) => {
+                    consent::pending(pending.release, self.awaits_approval().is_some())
+                }
                 None => Activity::Idle,
             },
             (Phase::Confirmed, Some(fetch)) => Activity::Fetching {
@@ -303,13 +308,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         let Some(checkpoint) = self.checkpoint.take() else {
             return;
         };
-        let wanted = self.phase == Phase::Confirmed
-            && checkpoint.release.sequence > record.installed.sequence
-            && record
-                .ended
-                .is_none_or(|ended| ended.sequence < checkpoint.release.sequence)
-            && checkpoint.release.size <= self.banks.capacity();
-        if wanted {
+        if self.still_wants(&checkpoint, &record) {
             let digest = self.trust.digest.clone();
             self.fetch = Fetch::resume(&mut self.banks, digest, checkpoint).ok();
         }
@@ -317,122 +316,27 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         self.change = self.change.wrapping_add(1);
     }
 
-    fn offered(&mut self, envelope: &[u8]) {
-        let Some(record) = self.boot else {
-            self.refuse(None, Outcome::Memory);
-            return;
-        };
-        match self.judge(envelope, &record) {
-            Ok(release) => self.take_up(release, &record),
-            Err((sequence, outcome)) => self.refuse(sequence, outcome),
-        }
-    }
-
-    /// From the offer to the release that this device could install.
-    fn judge(
-        &mut self,
-        envelope: &[u8],
-        record: &BootRecord,
-    ) -> Result<Release, (Option<u64>, Outcome)> {
-        let limits = Limits::default();
-        let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
-            .map_err(|_| (None, Outcome::NotAuthentic))?;
-        let current = record.installed.sequence;
-        let Trust {
-            keys,
-            digest,
-            device,
-        } = &mut self.trust;
-        let manifest = signed
-            .verify(&*keys, digest, current)
-            .map_err(|error| match error {
-                VerifyError::TooOld { found, .. } => (Some(found), Outcome::TooOld),
-                _ => (None, Outcome::NotAuthentic),
-            })?;
-        let sequence = manifest.sequence();
-        let plan = manifest.plan(device).map_err(|error| {
-            let outcome = match error {
-                PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
-                PlanError::TooLarge { .. } => Outcome::TooLarge,
-                _ => Outcome::Unsupported,
-            };
-            (Some(sequence), outcome)
-        })?;
-        match plan.release {
-            release if release.size > self.banks.capacity() => {
-                Err((Some(sequence), Outcome::TooLarge))
-            }
-            release if release.size == 0 => Err((Some(sequence), Outcome::Unsupported)),
-            release => Ok(release),
-        }
-    }
-
-    /// What an offer leads to; the same offer again leads to the same.
-    fn take_up(&mut self, release: Release, record: &BootRecord) {
-        let sequence = release.sequence;
-        let refuse = match (self.phase, record.state) {
-            (Phase::Confirmed, _) => {
-                if record.installed.sequence == sequence {
-                    Some(match record.installed.digest == release.digest {
-                        true => Outcome::Confirmed,
-                        false => Outcome::SequenceReused,
-                    })
-                } else if let Some(how) = ended_with(record, sequence) {
-                    // It had its chance: another one needs a new sequence number.
-                    Some(how.into())
-                } else if record.ended.is_some_and(|ended| ended.sequence > sequence) {
-                    // The record keeps the last end alone, and that is the highest: this one may be a replay.
-                    Some(Outcome::TooOld)
-                } else {
-                    match self.fetched() {
-                        Some(fetched) if fetched == release => return,
-                        Some(fetched) if fetched.sequence == sequence => {
-                            Some(Outcome::SequenceReused)
-                        }
-                        Some(fetched) if fetched.sequence > sequence => Some(Outcome::TooOld),
-                        _ => None,
-                    }
-                }
-            }
-            // Its end will be reported.
-            (_, BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. })
-                if candidate == release =>
-            {
-                return;
-            }
-            (Phase::Unusable | Phase::Restoring, _) => Some(Outcome::Memory),
-            _ => Some(Outcome::Busy),
-        };
-        match refuse {
-            Some(outcome) => self.refuse(Some(sequence), outcome),
-            None => {
-                // An older checkpoint must be replaced durably before the bytes it counts are erased.
-                self.end_fetch();
-                self.pending = Some(release);
-            }
-        }
-    }
-
     /// Begins the download that waits until its record is durable.
     fn begin(&mut self) {
         if self.change != self.durable {
             return;
         }
-        let agreed = |release: &Release| self.consent.has_agreed(release.sequence);
-        let Some(release) = self.pending.take_if(|release| agreed(release)) else {
+        let agreed = |pending: &Checkpoint| self.consent.has_agreed(pending.release.sequence);
+        let Some(pending) = self.pending.take_if(|pending| agreed(pending)) else {
             return;
         };
         let digest = self.trust.digest.clone();
-        self.fetch = Fetch::begin(&mut self.banks, digest, release).ok();
+        self.fetch = Fetch::resume(&mut self.banks, digest, pending).ok();
         if self.fetch.is_none() {
             self.end_fetch();
-            self.refuse(Some(release.sequence), Outcome::Memory);
+            self.refuse(Some(pending.release.sequence), Outcome::Memory);
         }
     }
 
     fn fetched(&self) -> Option<Release> {
-        self.pending
-            .or_else(|| self.fetch.as_ref().map(Fetch::release))
+        let fetch = self.fetch.as_ref();
+        let pending = self.pending.map(|pending| pending.release);
+        pending.or_else(|| fetch.map(Fetch::release))
     }
 
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
@@ -483,8 +387,8 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             candidate,
             trials: self.settings.trials,
         };
-        match self.boot.map(|record| record.on(stage)) {
-            Some(Ok(record)) if slot::store(&mut self.banks, &record).is_ok() => {
+        match self.boot.and_then(|record| record.on(stage).ok()) {
+            Some(record) if slot::store(&mut self.banks, &record).is_ok() => {
                 self.adopt(record);
             }
             _ => self.refuse(Some(sequence), Outcome::Memory),
@@ -505,21 +409,20 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         let mut writer = BatchWriter::new(buffer);
         let first = self.settings.records;
         // What nobody has agreed to must not be fetched after a reboot.
-        let agreed = |release: &Release| self.consent.has_agreed(release.sequence);
-        let pending = self.pending.filter(agreed).map(Checkpoint::start);
-        match pending.or_else(|| self.fetch.as_ref().map(Fetch::checkpoint)) {
+        let agreed = |pending: &Checkpoint| self.consent.has_agreed(pending.release.sequence);
+        match self
+            .pending
+            .filter(agreed)
+            .or_else(|| self.fetch.as_ref().map(Fetch::checkpoint))
+        {
             Some(checkpoint) => writer.put_with(first, |out| checkpoint.encode(out)).ok()?,
             None => writer.remove(first).ok()?,
         }
         if let Some(key) = first.offset(1) {
-            writer.put_with(key, |out| self.told.encode(out)).ok()?;
+            writer
+                .put_with(key, |out| self.told.encode(self.passed, out))
+                .ok()?;
         }
         Some(Step::Persist(writer.finish()))
     }
-}
-
-/// How the boot record says the update of that sequence number ended.
-fn ended_with(record: &BootRecord, sequence: u64) -> Option<EndedAs> {
-    let ended = record.ended.filter(|ended| ended.sequence == sequence);
-    ended.map(|ended| ended.how)
 }

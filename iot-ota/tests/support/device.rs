@@ -7,7 +7,7 @@ use iot_core::engine::{Done, RecordKey};
 use iot_core::message::Fate;
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, Engine, Event, Instant, Message, Now, Step, Ticket};
-use iot_ota::manifest::{Device, SigningKey, Template};
+use iot_ota::manifest::{Device, Role, Roles, Template};
 use iot_ota::sim::MemoryBanks;
 use iot_ota::slot::{Banks, Release};
 use iot_ota::update::{FromDevice, Report, Request, Source, ToDevice, Trust, Updater, Want};
@@ -19,7 +19,7 @@ pub(crate) const SECTOR: u32 = 64;
 pub(crate) const BLOCK: u32 = 96;
 pub(crate) const TRIALS: u8 = 4;
 
-pub(crate) type TestUpdater = Updater<'static, MemoryBanks, SigningKey<P256Public>, Sha256>;
+pub(crate) type TestUpdater = Updater<'static, MemoryBanks, Roles<'static, P256Public>, Sha256>;
 
 /// Bytes that differ from release to release.
 pub(crate) fn image(release: u64, len: usize) -> Vec<u8> {
@@ -30,8 +30,15 @@ pub(crate) fn image(release: u64, len: usize) -> Vec<u8> {
 }
 
 pub(crate) fn offer(key: &P256Key, sequence: u64, kind: Device<'_>, image: &[u8]) -> Vec<u8> {
+    offer_of(key, &template(sequence, kind, image))
+}
+
+pub(crate) fn template<'a>(sequence: u64, kind: Device<'a>, image: &[u8]) -> Template<'a> {
     let size = u32::try_from(image.len()).unwrap();
-    let template = Template::new(sequence, kind, sha256(image), size, "iot:firmware");
+    Template::new(sequence, kind, sha256(image), size, "iot:firmware")
+}
+
+pub(crate) fn offer_of(key: &P256Key, template: &Template<'_>) -> Vec<u8> {
     let envelope = template
         .sign(key, Some(b"k1"), &mut Sha256::default())
         .unwrap();
@@ -45,11 +52,19 @@ pub(crate) fn encode(message: &ToDevice<'_>) -> Vec<u8> {
     message.encode(&mut buffer).unwrap().to_vec()
 }
 
+/// Takes the word of one key in these roles.
+pub(crate) fn believing(trusted: P256Public, roles: Vec<Role>) -> Roles<'static, P256Public> {
+    // A test is over before anybody could miss them.
+    let keys = Vec::leak(vec![(&b"k1"[..], trusted)]);
+    Roles::new(keys, Vec::leak(roles), TimeBounds::UNKNOWN)
+}
+
 /// Steps by hand what a node does, so that every step can be the last.
 pub(crate) struct Rig {
     pub(crate) updater: Option<TestUpdater>,
     pub(crate) records: BTreeMap<RecordKey, Vec<u8>>,
-    pub(crate) trusted: P256Public,
+    pub(crate) trusted: Roles<'static, P256Public>,
+    pub(crate) kind: Device<'static>,
     pub(crate) requests: Vec<Request>,
     pub(crate) reports: Vec<Report>,
     pub(crate) now_ms: u64,
@@ -65,12 +80,28 @@ pub(crate) struct PowerCut;
 
 impl Rig {
     pub(crate) fn factory(trusted: P256Public, capacity: u32) -> Self {
-        let old = image(1, 200);
-        let release = Release::new(1, sha256(&old), 200);
+        let release = Release::new(1, [0; 32], 0);
+        Self::factory_of(trusted, Role::new(1, 0b1), capacity, release)
+    }
+
+    /// With an image of 200 bytes, under sequence number and counter of `release`, and one key, which fills `role`.
+    pub(crate) fn factory_of(
+        trusted: P256Public,
+        role: Role,
+        capacity: u32,
+        release: Release,
+    ) -> Self {
+        let old = image(release.sequence, 200);
+        let Release {
+            sequence, counter, ..
+        } = release;
+        let release = Release::new(sequence, sha256(&old), 200).with_counter(counter);
+        let trusted = believing(trusted, vec![role]);
         let mut rig = Self {
             updater: None,
             records: BTreeMap::new(),
             trusted,
+            kind: KIND,
             requests: Vec::new(),
             reports: Vec::new(),
             now_ms: 0,
@@ -94,9 +125,10 @@ impl Rig {
         self.updater.as_ref().unwrap().banks()
     }
 
-    fn start(&mut self, banks: MemoryBanks) {
-        let keys = SigningKey::new(self.trusted.clone());
-        let mut updater = Updater::new(banks, Trust::new(keys, Sha256::default(), KIND))
+    /// Starts the firmware, without a boot loader.
+    pub(crate) fn start(&mut self, banks: MemoryBanks) {
+        let keys = self.trusted.clone();
+        let mut updater = Updater::new(banks, Trust::new(keys, Sha256::default(), self.kind))
             .with_block_bytes(BLOCK)
             .with_trials(TRIALS);
         let (now, range) = (self.now(), updater.records());
@@ -235,7 +267,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let (key, image) = (P256Key::generate(), image(2, SIZE));
-        let offer = offer(&key, 2, KIND, &image);
+        // Its counter rises too, so that the power may fail there.
+        let offer = offer_of(&key, &template(2, KIND, &image).with_counter(7));
         Self { key, image, offer }
     }
 

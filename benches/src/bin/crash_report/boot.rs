@@ -7,7 +7,7 @@
 //! - it is the image that the durable record allows: a candidate has so many boots and no more, and what was
 //!   observed once is never taken back;
 //! - the updater's status names that image, what is being done, and the true reason why the last update ended as it did;
-//! - the security counter never stands above the confirmed image.
+//! - the security counter never stands above that of the confirmed image.
 
 use core::convert::Infallible;
 
@@ -35,6 +35,11 @@ const NOW: Now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
 const PAGES: usize = 3;
 /// The release that rejects itself; all others are well.
 const BAD: u64 = 3;
+
+/// The security counter of a release: none of the sequence numbers of these, and not raised by each.
+const fn counter_of(sequence: u64) -> u64 {
+    20 + sequence / 2
+}
 
 /// How images get to where they run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,11 +79,17 @@ impl MonotonicCounter for Fuses {
 
     fn raise(&mut self, to: u64) -> Result<(), Infallible> {
         self.0.update(|world| {
-            world.raised_early |= world.truths.iter().all(|truth| truth.active < to);
+            world.raised_early |= below(&world.truths, to);
             world.counter = world.counter.max(to);
         });
         Ok(())
     }
+}
+
+/// Whether the confirmed image has a lower counter in each case.
+fn below(truths: &[Truth], counter: u64) -> bool {
+    let mut cases = truths.iter();
+    cases.all(|truth| counter_of(truth.active) < counter)
 }
 
 /// Not SHA-256: what is explored is flash, not cryptography.
@@ -128,7 +139,8 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let images: Vec<_> = (0..=last).map(image).collect();
         let offer = |(sequence, image): (u64, &Vec<u8>)| {
             let size = Self::IMAGE_BYTES as u32;
-            let template = Template::new(sequence, KIND, sum(image), size, "iot:firmware");
+            let template = Template::new(sequence, KIND, sum(image), size, "iot:firmware")
+                .with_counter(counter_of(sequence));
             let envelope = template
                 .sign(&ToyKey::new(1), None, &mut Sum::default())
                 .unwrap_or_default();
@@ -176,7 +188,7 @@ impl<const W: usize, const E: usize> Updates<W, E> {
     pub(crate) fn factory(&self, mode: Mode) -> Option<(FlashImage<W, E>, World)> {
         let world = World {
             truths: vec![Truth::factory()],
-            counter: 1,
+            counter: counter_of(1),
             raised_early: false,
         };
         let cell = WorldCell::new(world.clone());
@@ -184,7 +196,8 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let layout = self.layout(Bank::A);
         let mut banks = OnFlash::open(flash, layout, Fuses(cell)).ok()?;
         banks.write(Bank::A, 0, &self.images[1]).ok()?;
-        let release = Release::new(1, sum(&self.images[1]), Self::IMAGE_BYTES as u32);
+        let release = Release::new(1, sum(&self.images[1]), Self::IMAGE_BYTES as u32)
+            .with_counter(counter_of(1));
         store(&mut banks, &BootRecord::factory(Bank::A, release)).ok()?;
         let mut flash = banks.into_parts().0;
         if self.way == Way::Overwrite {
@@ -248,7 +261,7 @@ impl<const W: usize, const E: usize> Updates<W, E> {
             )));
         }
         let (counter, early) = world.read(|world| (world.counter, world.raised_early));
-        if early || left.iter().all(|truth| truth.active < counter) {
+        if early || below(&left, counter) {
             return Err(Violation::new("the counter rose before the confirmation"));
         }
         world.update(|world| world.truths = left);

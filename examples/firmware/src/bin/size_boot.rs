@@ -68,7 +68,8 @@ fn run(memory: &mut [u8]) -> Option<usize> {
             .get_mut(..3 * PAGE as usize)?
             .fill(byte);
     }
-    let release = |number: u8| Release::new(number.into(), [0; 32], 3 * PAGE);
+    let release =
+        |number: u8| Release::new(number.into(), [0; 32], 3 * PAGE).with_counter(number.into());
     let mut banks = FlashBanks::open(RamFlash::new(memory), layout, Fuses).ok()?;
     let stage = BootEvent::Stage {
         candidate: release(2),

@@ -52,6 +52,8 @@ pub struct Template<'a> {
     pub uri: &'a str,
     /// Whether a boot loader is to start it; true unless changed.
     pub invoke: bool,
+    /// Its security counter; 0 unless changed.
+    pub counter: u64,
 }
 
 impl<'a> Template<'a> {
@@ -71,7 +73,14 @@ impl<'a> Template<'a> {
             size,
             uri,
             invoke: true,
+            counter: 0,
         }
+    }
+
+    /// Under that security counter: where it was confirmed, releases with a lower one never run again.
+    #[must_use]
+    pub const fn with_counter(self, counter: u64) -> Self {
+        Self { counter, ..self }
     }
 
     /// Writes the manifest and signs it; returns the envelope, tagged.
@@ -97,6 +106,10 @@ impl<'a> Template<'a> {
         let author = Author::new(self.sequence, &[self.device.component])
             .compatibility_check(0, self.device.vendor, self.device.class, Some(&image))
             .fetch_and_install(0, self.uri);
+        let author = match self.counter {
+            0 => author,
+            counter => author.security_counter(counter),
+        };
         if self.invoke {
             author.trusted_invocation(0)
         } else {

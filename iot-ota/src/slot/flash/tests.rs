@@ -22,7 +22,7 @@ fn image(release: u8) -> [u8; 700] {
 }
 
 fn release(number: u8) -> Release {
-    Release::new(number.into(), sha256(&image(number)), 700)
+    Release::new(number.into(), sha256(&image(number)), 700).with_counter(number.into())
 }
 
 fn layout() -> Layout {

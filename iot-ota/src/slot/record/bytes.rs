@@ -2,7 +2,7 @@
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 0 | version, 1 |
+//! | 0 | version, 2 |
 //! | 1–4 | generation, rising with every write |
 //! | 5 | active bank: 0 A, 1 B |
 //! | 6 | state: 0 confirmed, 1 staged, 2 on trial |
@@ -11,10 +11,14 @@
 //! | 9–16 | its sequence number, else 0 |
 //! | 17–60 | installed image: sequence number (8), size (4), SHA-256 (32) |
 //! | 61–104 | candidate likewise, else 0 |
-//! | 105–123 | 0 |
+//! | 105–112 | security counter of the installed image |
+//! | 113–120 | security counter of the candidate, else 0 |
+//! | 121–123 | 0 |
 //! | 124–127 | CRC-32 (IEEE 802.3) of bytes 0–123 |
 //!
-//! Numbers are big endian.
+//! Numbers are big endian. Version 1 has no security counters: whoever wrote it counted sequence numbers, so those are
+//! read for them. It is replaced by version 2 with the next write; a boot loader that reads only version 1 must be replaced
+//! before a firmware writes that.
 
 use crate::slot::crc::crc32;
 
@@ -24,10 +28,17 @@ use crate::slot::Bank;
 /// The size of a stored boot record in bytes.
 pub const RECORD_BYTES: usize = 128;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version in which sequence numbers were the security counters.
+const UNCOUNTED: u8 = 1;
 const CHECKED_BYTES: usize = RECORD_BYTES - 4;
+const NO_RELEASE: Release = Release::new(0, [0; 32], 0);
 
 pub(super) fn encode(record: &BootRecord, generation: u32) -> [u8; RECORD_BYTES] {
+    encode_as(VERSION, record, generation)
+}
+
+fn encode_as(version: u8, record: &BootRecord, generation: u32) -> [u8; RECORD_BYTES] {
     let (state, count, candidate) = match record.state {
         BootState::Confirmed => (0, 0, None),
         BootState::Staged { candidate, trials } => (1, trials, Some(candidate)),
@@ -39,13 +50,16 @@ pub(super) fn encode(record: &BootRecord, generation: u32) -> [u8; RECORD_BYTES]
     };
     let mut bytes = [0; RECORD_BYTES];
     let mut writer = Writer(&mut bytes);
-    writer.put(&[VERSION]);
+    writer.put(&[version]);
     writer.put(&generation.to_be_bytes());
     writer.put(&[u8::from(record.active == Bank::B), state, count, ended]);
     writer.put(&ended_sequence.to_be_bytes());
     writer.put_release(&record.installed);
-    if let Some(candidate) = candidate {
-        writer.put_release(&candidate);
+    let candidate = candidate.unwrap_or(NO_RELEASE);
+    writer.put_release(&candidate);
+    if version != UNCOUNTED {
+        writer.put(&record.installed.counter.to_be_bytes());
+        writer.put(&candidate.counter.to_be_bytes());
     }
     let sum = crc32(bytes.iter().take(CHECKED_BYTES));
     if let Some(place) = bytes.last_chunk_mut() {
@@ -56,14 +70,23 @@ pub(super) fn encode(record: &BootRecord, generation: u32) -> [u8; RECORD_BYTES]
 
 pub(in crate::slot) fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<(BootRecord, u32)> {
     let mut reader = Reader(bytes);
-    let [VERSION] = reader.take()? else {
+    let [version @ (UNCOUNTED | VERSION)] = reader.take()? else {
         return None;
     };
     let generation = u32::from_be_bytes(reader.take()?);
     let [active, state, count, ended] = reader.take()?;
     let ended_sequence = u64::from_be_bytes(reader.take()?);
-    let installed = reader.release()?;
-    let candidate = reader.release()?;
+    let (installed, candidate) = (reader.release()?, reader.release()?);
+    let (installed, candidate) = if version == UNCOUNTED {
+        let counted = |release: Release| release.with_counter(release.sequence);
+        (counted(installed), counted(candidate))
+    } else {
+        let mut counter = || reader.take().map(u64::from_be_bytes);
+        (
+            installed.with_counter(counter()?),
+            candidate.with_counter(counter()?),
+        )
+    };
     let record = BootRecord {
         active: if active == 0 { Bank::A } else { Bank::B },
         installed,
@@ -88,7 +111,7 @@ pub(in crate::slot) fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<(BootRecord,
         },
     };
     // One comparison checks the checksum and that every unused byte is zero.
-    (encode(&record, generation) == *bytes).then_some((record, generation))
+    (encode_as(version, &record, generation) == *bytes).then_some((record, generation))
 }
 
 const fn ended_code(how: EndedAs) -> u8 {
@@ -153,8 +176,11 @@ mod tests {
     use super::*;
 
     fn release() -> impl Strategy<Value = Release> {
-        (any::<u64>(), any::<[u8; 32]>(), any::<u32>())
-            .prop_map(|(sequence, digest, size)| Release::new(sequence, digest, size))
+        (any::<u64>(), any::<[u8; 32]>(), any::<u32>(), any::<u64>()).prop_map(
+            |(sequence, digest, size, counter)| {
+                Release::new(sequence, digest, size).with_counter(counter)
+            },
+        )
     }
 
     pub(in crate::slot::record) fn record() -> impl Strategy<Value = BootRecord> {
@@ -196,13 +222,29 @@ mod tests {
         }
 
         #[test]
+        fn what_counted_sequence_numbers_is_read_with_them_as_security_counters(record in record(), generation: u32) {
+            let bytes = encode_as(1, &record, generation);
+            let (found, read) = decode(&bytes).unwrap();
+            let counted = |release: Release| release.with_counter(release.sequence);
+            let state = match record.state {
+                BootState::Confirmed => BootState::Confirmed,
+                BootState::Staged { candidate, trials } => BootState::Staged { candidate: counted(candidate), trials },
+                BootState::Trial { candidate, left } => BootState::Trial { candidate: counted(candidate), left },
+            };
+            prop_assert_eq!(read, generation);
+            prop_assert_eq!(found, BootRecord { installed: counted(record.installed), state, ..record });
+        }
+
+        #[test]
         fn arbitrary_bytes_never_panic(bytes: [u8; 32]) {
             let mut whole = [0; RECORD_BYTES];
             for (to, from) in whole.iter_mut().zip(bytes.iter().cycle()) {
                 *to = *from;
             }
-            whole[0] = 1;
-            let _ = decode(&whole);
+            for version in 1..=2 {
+                whole[0] = version;
+                let _ = decode(&whole);
+            }
         }
     }
 }

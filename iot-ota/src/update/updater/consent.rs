@@ -8,6 +8,7 @@ use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::schedule::{Decision, Stage};
 use crate::slot::Banks;
+use crate::update::fetch::Checkpoint;
 use crate::update::report::Outcome;
 
 /// What was last said about each stage, and whether somebody has to agree.
@@ -112,10 +113,12 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
 
     pub(super) const fn awaits_approval(&self) -> Option<u64> {
         match (self.phase, self.pending) {
-            (Phase::Confirmed, Some(release)) if self.consent.asks => match self.consent.approved {
-                Some(sequence) if sequence == release.sequence => None,
-                _ => Some(release.sequence),
-            },
+            (Phase::Confirmed, Some(Checkpoint { release, .. })) if self.consent.asks => {
+                match self.consent.approved {
+                    Some(sequence) if sequence == release.sequence => None,
+                    _ => Some(release.sequence),
+                }
+            }
             _ => None,
         }
     }

@@ -27,11 +27,11 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
             Event::Record { key, value } if *key == self.settings.records => {
                 self.checkpoint = Checkpoint::decode(value);
             }
-            Event::Record { value, .. } => self.told.restore(value),
+            Event::Record { value, .. } => self.passed = self.told.restore(value),
             Event::Restored => self.restored(),
             Event::Message(message) if self.phase != Phase::Restoring => {
                 match ToDevice::decode(message.payload) {
-                    Ok(ToDevice::Offer { envelope }) => self.offered(envelope),
+                    Ok(ToDevice::Offer { envelope }) => self.offered(now.wall, envelope),
                     Ok(ToDevice::Block {
                         sequence,
                         offset,

@@ -6,7 +6,9 @@ use iot_core::time::Instant;
 
 use crate::update::report::{Outcome, Report};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// In place of an outcome where the service was told of none.
+const NONE: u8 = u8::MAX;
 
 /// The reports that are on their way, and the last end that arrived.
 ///
@@ -119,31 +121,35 @@ impl Told {
         }
     }
 
-    pub(super) fn encode(&self, out: &mut [u8]) -> Option<usize> {
+    /// Writes the record, with the highest sequence number that this device has gone back from.
+    pub(super) fn encode(&self, passed: u64, out: &mut [u8]) -> Option<usize> {
+        let known = self.known;
+        let (sequence, code) = known.map_or((0, NONE), |(sequence, how)| (sequence, how.code()));
         let mut writer = FlatWriter::new(out);
-        match self.known {
-            Some((sequence, outcome)) => {
-                writer.array(3, VERSION);
-                writer.uint(sequence);
-                writer.uint(outcome.code().into());
-            }
-            None => writer.array(1, VERSION),
-        }
+        writer.array(4, VERSION);
+        writer.uint(passed);
+        writer.uint(sequence);
+        writer.uint(code.into());
         writer.finish()
     }
 
-    /// A record that cannot be read costs a report that is sent twice.
-    pub(super) fn restore(&mut self, value: &[u8]) {
-        self.known = decode(value);
+    /// Takes the record in, and returns the highest sequence number that this device has gone back from. One that cannot
+    /// be read costs a report that is sent twice.
+    pub(super) fn restore(&mut self, value: &[u8]) -> u64 {
+        let (passed, known) = decode(value).unwrap_or((0, None));
+        self.known = known;
+        passed
     }
 }
 
-fn decode(value: &[u8]) -> Option<(u64, Outcome)> {
+fn decode(value: &[u8]) -> Option<(u64, Option<(u64, Outcome)>)> {
     let mut reader = FlatReader::new(value);
-    reader.array(3, VERSION);
-    let (sequence, code) = (reader.uint(), reader.uint());
-    let outcome = Outcome::of_code(u8::try_from(code).ok()?)?;
-    reader.is_empty().then_some((sequence, outcome))
+    reader.array(4, VERSION);
+    let (passed, sequence, code) = (reader.uint(), reader.uint(), reader.uint());
+    let outcome = Outcome::of_code(u8::try_from(code).ok()?);
+    reader
+        .is_empty()
+        .then_some((passed, outcome.map(|outcome| (sequence, outcome))))
 }
 
 const fn ending(report: &Report) -> Option<(u64, Outcome)> {
