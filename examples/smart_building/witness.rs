@@ -169,7 +169,8 @@ impl Witness {
         let ended = status.ended.map(|ended| (ended.sequence, ended.how));
         same("how the last update ended", &ended, &self.ended)?;
         let counter = board.counter().map_err(|error| error.to_string())?;
-        same("the security counter", &counter, &self.confirmed)?;
+        let least = self.release(self.confirmed).map(|release| release.counter);
+        same("the security counter", &Some(counter), &least)?;
         match (status.activity, self.trial, self.fetched) {
             (Activity::OnTrial, Some(_), _) | (Activity::Idle, None, None) => {}
             (Activity::Fetching { release, offset }, None, Some((known, before)))
