@@ -128,7 +128,8 @@ pub struct Releases {
     pub known: Arc<[Known]>,
     releases: Vec<Release>,
     factory: Known,
-    stock: Stock,
+    /// The pages of all flash that holds them.
+    pub stock: Stock,
 }
 
 impl Releases {

@@ -192,12 +192,15 @@ impl Witness {
         Ok(())
     }
 
+    /// It fetches a release, and has so many bytes.
+    pub const fn fetches(&mut self, release: Release, offset: u32) {
+        self.fetched = Some((release, offset));
+    }
+
     /// Takes in what a running device says that it does now.
     pub fn hear(&mut self, status: &Status, board: &Board) -> Result<(), Lie> {
         match status.activity {
-            Activity::Fetching { release, offset } => {
-                self.fetched = Some((release, offset));
-            }
+            Activity::Fetching { release, offset } => self.fetches(release, offset),
             Activity::Staged => {
                 let (release, _) = self.fetched.take().ok_or("nothing was fetched")?;
                 self.has(board, release, release.size)?;
