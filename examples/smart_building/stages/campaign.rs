@@ -59,6 +59,10 @@ pub async fn bad(
             figures.phase != Phase::Running && figures.progress.in_flight == 0
         })
         .await?;
+        let halted = figures(world).await?;
+        must(halted.why.is_some(), || {
+            format!("{}: {:?}", fault.words(), halted.taken)
+        })?;
         let old = |device: &Device| {
             let view = device.view();
             view.release == FACTORY && view.connected && view.idle
@@ -237,6 +241,7 @@ fn judge_flash(world: &World, findings: &mut Findings) -> Fallible<()> {
         compared += own;
     }
     findings.observe("statuses_compared_after_a_start", compared);
+    findings.observe("different_pages_of_flash", world.releases.stock.pages());
     Ok(())
 }
 
