@@ -41,7 +41,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Makes a key: in a new file (PKCS#8 in PEM, its public half beside it as `.pub.pem`), or in a token.
+    /// Makes a key: in a new file (PKCS#8 in PEM, its public half beside it as `.pub.pem`), or in a token. Nothing is
+    /// ever overwritten.
     New {
         /// The file, or a token as for `sign`.
         key: String,
@@ -66,7 +67,7 @@ pub(crate) enum Algorithm {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Create {
-    /// The description; files that it names are looked for beside it.
+    /// The description; files that it names are looked for beside it. What travels in the envelope must lie there.
     pub(crate) description: PathBuf,
     /// Where the envelope goes.
     #[arg(long, short)]
@@ -122,8 +123,12 @@ pub(crate) struct Verify {
     /// The envelope.
     pub(crate) envelope: PathBuf,
     /// A public key that is trusted (PEM), once for each: `FILE`, or `KEY-ID=FILE` for one with a name of its own.
+    /// Signatures must name it so, as devices that know several keys ask for.
     #[arg(long = "key", required = true)]
     pub(crate) keys: Vec<String>,
+    /// Take the one key under whatever name signatures give it, as devices do that know no other.
+    #[arg(long)]
+    pub(crate) any_key_id: bool,
     /// How many of the keys must have signed.
     #[arg(long, default_value_t = 1)]
     pub(crate) threshold: u8,

@@ -100,10 +100,16 @@ pub(crate) fn create(key: &str, algorithm: Algorithm) -> Result<(), Problem> {
         Algorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random),
     };
     let made = made.map_err(|_| Problem::new(key, "there is no randomness", "try again"))?;
+    let place = public_path(path);
+    // Before anything is written: another key may lie there.
+    if place.symlink_metadata().is_ok() {
+        let remedy =
+            "name a key whose public half has a place of its own: a key is never overwritten";
+        return Err(Problem::new(place.display(), "the file exists", remedy));
+    }
     files::write_secret(path, encode(key, "PRIVATE KEY", made.as_ref())?.as_bytes())?;
     let public = read_public(path)?;
-    let place = public_path(path);
-    files::write(&place, public_pem(key, &public)?.as_bytes())?;
+    files::write_new(&place, public_pem(key, &public)?.as_bytes())?;
     let id = hex(&key_id(&public));
     println!("{key}: keep it secret\n{}: key id {id}", place.display());
     Ok(())
@@ -142,7 +148,11 @@ fn encode(key: &str, label: &str, der: &[u8]) -> Result<String, Problem> {
         .map_err(|error| Problem::new(key, error, "make another key"))
 }
 
-/// `release.pem` has its public half in `release.pub.pem`.
+/// `release.pem` has its public half in `release.pub.pem`, and `release.key` in `release.key.pub.pem`.
 fn public_path(path: &Path) -> PathBuf {
-    path.with_extension("pub.pem")
+    if path.extension().is_some_and(|ending| ending == "pem") {
+        path.with_extension("pub.pem")
+    } else {
+        files::beside(path, "pub.pem")
+    }
 }

@@ -14,6 +14,8 @@
 
 mod args;
 mod backlog;
+mod board;
+mod chip;
 mod desk;
 mod device;
 mod door;
@@ -25,17 +27,21 @@ mod jobs;
 mod keeper;
 mod ledger;
 mod member;
+mod mishap;
 mod outcome;
 mod pack;
 mod pki;
 mod plant;
+mod power;
 mod report;
 mod sensor;
 mod service;
 mod stage;
 mod stages;
+mod transfers;
 mod weather;
 mod wired;
+mod witness;
 mod world;
 
 use std::process::ExitCode;
@@ -98,6 +104,11 @@ async fn run(args: &Args) -> ExitCode {
             )
         }
     };
+    if !args.json {
+        for taken in &findings.releases {
+            println!("{}", taken.line());
+        }
+    }
     let json = findings.to_json(&result);
     let written = write_report(args, &stages, &plots, &result, &json);
     if let Err(error) = &written {

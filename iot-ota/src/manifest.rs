@@ -38,7 +38,7 @@ pub use verify::{Floor, VerifyError};
 
 #[cfg(feature = "encrypt")]
 pub(crate) use author::cbor;
-pub(crate) use content::{INVOKE, LOAD, UNINSTALL, VALIDATE};
+pub(crate) use content::{COUNTER, INVOKE, LOAD, UNINSTALL, VALIDATE};
 pub(crate) use parameter::{digest_in, fits};
 
 use iot_core::codec::FlatReader;

@@ -50,7 +50,9 @@ fn update(envelope: &[u8], keys: &SigningKey<ToyKey>) -> Option<usize> {
         process.done(true);
     };
     let mut out = [0; 700];
-    let report = reporter.finish(&manifest, None, result, &mut out).ok()?;
+    let report = reporter
+        .finish(&manifest, Procedure::Update, None, result, &mut out)
+        .ok()?;
     result.is_ok().then_some(report.len())
 }
 

@@ -30,6 +30,8 @@ use keys::Sha256;
 
 const COMPONENTS: &[Component<'static>] =
     &[Component::new(&[b"firmware"]), Component::new(&[b"store"])];
+/// What the verifier asked with.
+const NONCE: &[u8] = b"fresh";
 const DEVICE: Capabilities<'static> =
     Capabilities::new(Identity::new([1; 16], [2; 16]), COMPONENTS);
 
@@ -88,7 +90,7 @@ fn report(
         assert_eq!(reporter.lost(), 0);
         let mut out = [0; 800];
         reporter
-            .finish(&manifest, Some(b"fresh"), result, &mut out)
+            .finish(&manifest, Procedure::Update, Some(NONCE), result, &mut out)
             .unwrap()
             .to_vec()
     }
@@ -97,7 +99,7 @@ fn report(
 
 fn replay(report: &[u8], manifest: Manifest<'_>) -> Result<(), FalseReport> {
     let report = Report::decode(report).unwrap();
-    report.replay(manifest, Procedure::Update, &DEVICE, |_| None)
+    report.replay(manifest, Procedure::Update, Some(NONCE), &DEVICE, |_| None)
 }
 
 fn is_slot(step: &Step<'_>, number: u64) -> bool {
@@ -188,7 +190,8 @@ fn every_altered_byte_of_a_record_is_found_and_the_first_false_record_is_named()
                 let Ok(report) = Report::decode(&lie) else {
                     continue;
                 };
-                let found = report.replay(manifest, Procedure::Update, &DEVICE, |_| None);
+                let found =
+                    report.replay(manifest, Procedure::Update, Some(NONCE), &DEVICE, |_| None);
                 match found {
                     Err(FalseReport::Record { index }) => {
                         // The outcome of a question is believed; what follows from it is not so.
@@ -240,10 +243,9 @@ fn taken(report: &[u8]) -> Vec<Taken> {
 
 /// The same report with other records.
 fn with(report: &[u8], records: &[Taken]) -> Vec<u8> {
-    let ends = record_ends(report);
-    let (start, end) = (ends[0], ends[ends.len() - 1]);
     let mut bytes = Vec::new();
     let mut encoder = minicbor::Encoder::new(&mut bytes);
+    encoder.array(records.len() as u64).unwrap();
     for record in records {
         encoder.array(5).unwrap();
         encoder.array(record.path.len() as u64).unwrap();
@@ -259,7 +261,7 @@ fn with(report: &[u8], records: &[Taken]) -> Vec<u8> {
             .bool(record.success)
             .unwrap();
     }
-    [&report[..start], &bytes, &report[end..]].concat()
+    with_value(report, 3, &bytes)
 }
 
 /// The ways in which one record can say something else: wherever a record is in any run, and nearby.
@@ -341,10 +343,98 @@ fn run(
         };
         assert_eq!(reporter.lost(), 0);
         let mut out = [0; 2_500];
-        let report = reporter.finish(&manifest, None, result, &mut out);
+        let report = reporter.finish(&manifest, procedure, Some(NONCE), result, &mut out);
         Some((report.unwrap().to_vec(), asked))
     }
     run(manifest, procedure, device, below, first)
+}
+
+/// Where the value of a key lies in a report, found without the crate's own decoder.
+fn value(report: &[u8], wanted: i32) -> core::ops::Range<usize> {
+    let mut decoder = minicbor::Decoder::new(report);
+    for _ in 0..decoder.map().unwrap().unwrap() {
+        let key = decoder.i32().unwrap();
+        let start = decoder.position();
+        decoder.skip().unwrap();
+        if key == wanted {
+            return start..decoder.position();
+        }
+    }
+    panic!("no {wanted}");
+}
+
+/// The same report with another value.
+fn with_value(report: &[u8], key: i32, new: &[u8]) -> Vec<u8> {
+    let place = value(report, key);
+    [&report[..place.start], new, &report[place.end..]].concat()
+}
+
+/// The ways in which a report can say something else than its records: procedure, nonce, manifest and result.
+fn lies_beside(truth: &[u8]) -> Vec<Vec<u8>> {
+    let mut lies: Vec<_> = (0..5).map(|n| with_value(truth, -257, &[n])).collect();
+    lies.push(with_value(truth, 2, b"\x45stale"));
+    lies.push(with_value(truth, 2, b"\x44fres"));
+    lies.push(with_value(truth, 2, b"\x40"));
+    let nonce = value(truth, 2);
+    let mut without = [&truth[..nonce.start - 1], &truth[nonce.end..]].concat();
+    without[0] -= 1;
+    lies.push(without);
+    let reference = value(truth, 99);
+    let mut other = truth.to_vec();
+    other[reference.end - 1] ^= 1;
+    lies.push(other);
+    lies.push(with_value(
+        truth,
+        99,
+        &[b"\x82\x61x", &truth[reference.end - 36..reference.end]].concat(),
+    ));
+    // Every result there is, with each of the records in it, and without one.
+    lies.push(with_value(truth, 4, &[0xf5]));
+    let ends = record_ends(truth);
+    let records = ends.windows(2).map(|span| &truth[span[0]..span[1]]);
+    let records: Vec<_> = records.map(Some).chain([None]).collect();
+    for code in [0, 1, 2, 3, 5, 11, 14, 15, 18, 21] {
+        for reason in 1..=12 {
+            for record in &records {
+                let mut result = vec![0xa2 + u8::from(record.is_some()), 5, code];
+                if let Some(record) = record {
+                    result.push(6);
+                    result.extend(*record);
+                }
+                result.extend([7, reason]);
+                lies.push(with_value(truth, 4, &result));
+            }
+        }
+    }
+    lies.retain(|lie| lie != truth);
+    lies
+}
+
+/// The records in another order, one too few or one too many.
+fn rows(records: &[Taken]) -> Vec<Vec<Taken>> {
+    let mut rows = Vec::new();
+    for from in 0..records.len() {
+        let mut fewer = records.to_vec();
+        let moved = fewer.remove(from);
+        rows.push(fewer.clone());
+        for to in 0..=records.len() {
+            let mut more = records.to_vec();
+            more.insert(to, moved.clone());
+            rows.push(more);
+            if to < records.len() {
+                let mut other = fewer.clone();
+                other.insert(to, moved.clone());
+                rows.push(other);
+                let mut swapped = records.to_vec();
+                swapped.swap(from, to);
+                rows.push(swapped);
+            }
+        }
+        rows.push(records[..from].to_vec());
+        rows.push(records[from..].to_vec());
+    }
+    rows.retain(|row| row != records);
+    rows
 }
 
 /// What a replay was shown, and what came of it.
@@ -352,6 +442,9 @@ fn run(
 struct Shown {
     truths: usize,
     lies: usize,
+    // Lies beside the records, and in their order and number.
+    beside: usize,
+    rows: usize,
     // Lies that are the report of another run: nobody can tell.
     other_truths: usize,
 }
@@ -382,7 +475,7 @@ impl Shown {
         }
         let replay = |bytes: &[u8]| {
             let report = Report::decode(bytes).unwrap();
-            report.replay(manifest, procedure, device, |_| below)
+            report.replay(manifest, procedure, Some(NONCE), device, |_| below)
         };
         let all = truths.iter().flat_map(|truth| taken(truth));
         let offsets = all.map(|record| record.offset).collect();
@@ -391,6 +484,20 @@ impl Shown {
             let records = taken(truth);
             assert!(with(truth, &records) == *truth, "{name}");
             self.truths += 1;
+            let mut told = |lie: &[u8]| {
+                let is_true = truths.contains(lie);
+                let result = Report::decode(lie).map(|_| replay(lie));
+                let accepted = result == Ok(Ok(()));
+                assert_eq!(accepted, is_true, "{name}: {lie:02x?} for {truth:02x?}");
+                self.other_truths += usize::from(is_true);
+                usize::from(!is_true)
+            };
+            for lie in lies_beside(truth) {
+                self.beside += told(&lie);
+            }
+            for row in rows(&records) {
+                self.rows += told(&with(truth, &row));
+            }
             for (place, record) in records.iter().enumerate() {
                 for lie in lies(record, &offsets) {
                     let mut altered = records.clone();
@@ -429,6 +536,7 @@ fn every_altered_record_of_every_way_an_update_can_go_is_found() {
     shown.every_run("dependency", above, Procedure::Update, &DEVICE, below);
     println!("reports: {shown:?}");
     assert!(shown.truths > 30 && shown.lies > 3_000, "{shown:?}");
+    assert!(shown.beside > 10_000 && shown.rows > 3_000, "{shown:?}");
     assert!(shown.other_truths * 20 < shown.lies, "{shown:?}");
 }
 
@@ -453,6 +561,7 @@ fn every_altered_record_of_the_vectors_reports_is_found() {
     }
     println!("reports of the vectors: {shown:?}");
     assert!(shown.truths > 100 && shown.lies > 10_000, "{shown:?}");
+    assert!(shown.beside > 10_000 && shown.rows > 1_000, "{shown:?}");
     assert!(shown.other_truths * 20 < shown.lies, "{shown:?}");
 }
 
@@ -520,13 +629,15 @@ fn dependency() -> (Vec<u8>, Vec<u8>) {
         .set(ParameterList::new().content(b"x"))
         .command(18, 15);
     let below = Author::new(1, &[&[b"firmware"]]).section(Element::Install, install);
+    let below = signed(&below);
+    let pin = ParameterList::new().digest(verify(&below).digest());
     let above = Author::new(1, &[&[b"firmware"]])
         .depending_on(1, &[b"store"])
         .section(
             Element::Install,
-            CommandList::new().choose(1).command(11, 15),
+            CommandList::new().choose(1).set(pin).command(11, 15),
         );
-    (signed(&above), signed(&below))
+    (signed(&above), below)
 }
 
 #[test]
@@ -536,7 +647,8 @@ fn records_of_a_dependency_carry_the_way_down_to_it() {
     let bytes = report(manifest, Some(dependency), |_| true);
     let report = Report::decode(&bytes).unwrap();
     assert_eq!(report.records(), 2);
-    let replay = |below| report.replay(manifest, Procedure::Update, &DEVICE, |_| below);
+    let replay =
+        |below| report.replay(manifest, Procedure::Update, Some(NONCE), &DEVICE, |_| below);
     assert_eq!(replay(Some(dependency)), Ok(()));
     assert_eq!(
         replay(None),
@@ -580,7 +692,7 @@ proptest::proptest! {
             lie[at] = byte;
         }
         if let Ok(report) = Report::decode(&lie) {
-            let _ = report.replay(manifest, Procedure::Update, &DEVICE, |_| None);
+            let _ = report.replay(manifest, Procedure::Update, Some(NONCE), &DEVICE, |_| None);
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod gaps;
 pub mod gate;
 #[cfg(feature = "alloc")]
 mod hand;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod layer;
 pub mod memory;
 #[cfg(any(feature = "mqtt", feature = "chip"))]

@@ -131,9 +131,9 @@ fn a_report_and_what_a_device_takes_are_as_described() {
     let device = Capabilities::new(Identity::new([1; 16], [2; 16]), &own);
     let envelope = envelope();
     let manifest = verify(&envelope);
-    for works in [true, false] {
+    for (works, bytes) in [(true, 400), (false, 400), (true, 40)] {
         let (mut room, mut out) = ([0; 400], [0; 600]);
-        let mut reporter = Reporter::new(&mut room);
+        let mut reporter = Reporter::new(&mut room[..bytes]);
         let process = Process::<32>::new(manifest, Procedure::Update, &device);
         let mut process = process.unwrap().recording();
         let result = loop {
@@ -148,13 +148,21 @@ fn a_report_and_what_a_device_takes_are_as_described() {
             }
         };
         assert!(reporter.records() > 1 && result.is_ok() == works);
+        assert_eq!(reporter.lost() > 0, bytes < 400);
         let report = reporter
-            .finish(&manifest, Some(b"nonce"), result, &mut out)
+            .finish(
+                &manifest,
+                Procedure::Update,
+                Some(b"nonce"),
+                result,
+                &mut out,
+            )
             .unwrap();
         holds_map(&REPORT, "suit-report", report);
     }
     let mut out = [0; 300];
-    let capabilities = capability_report(&device, &[-16, -9], &mut out).unwrap();
+    let capabilities =
+        capability_report(&device, &Limits::default(), 32, &[-16, -9], &mut out).unwrap();
     holds_map(&REPORT, "suit-capability-report", capabilities);
 }
 

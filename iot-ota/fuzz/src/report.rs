@@ -23,7 +23,9 @@ pub fn run(data: &[u8]) {
         let built = author.build(&mut Believer);
         let envelope = envelope_of(built.manifest()).expect("a small manifest");
         let manifest = verify(&envelope).expect("a good manifest");
-        let _ = report.replay(manifest, Procedure::Update, &DEVICE, |_| Some(manifest));
+        let _ = report.replay(manifest, Procedure::Update, report.nonce(), &DEVICE, |_| {
+            Some(manifest)
+        });
     }
 }
 
@@ -52,7 +54,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             }
         };
         let report = reporter
-            .finish(&manifest, None, result, &mut out)
+            .finish(&manifest, Procedure::Update, None, result, &mut out)
             .expect("room");
         seeds.push(report.to_vec());
     }

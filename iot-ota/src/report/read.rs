@@ -3,8 +3,12 @@
 use iot_core::codec::{self, CodecError, FlatReader, Limits};
 use iot_core::crypto::Sha256Digest;
 
-use super::{CAPABILITIES, CODE, NONCE, OUTCOME, REASON, RECORDS, REFERENCE, RESULT};
+use super::{
+    CAPABILITIES, CODE, FAILED, LOST, NONCE, OUTCOME, PROCEDURE, REASON, RECORDS, REFERENCE,
+    RESULT, procedure,
+};
 use crate::manifest::digest;
+use crate::process::Procedure;
 
 const LIMITS: Limits = Limits::new(65_536, 8, 16_384);
 
@@ -32,6 +36,10 @@ pub struct Report<'a> {
     records: &'a [u8],
     /// Nothing when it succeeded; otherwise code and reason.
     failure: Option<(i32, u8)>,
+    // The record of the command that failed, where the result has it.
+    failed: Option<Told<'a>>,
+    procedure: Option<Procedure>,
+    lost: u32,
 }
 
 /// What a report says about one command.
@@ -58,6 +66,7 @@ impl<'a> Report<'a> {
 
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let (mut reference, mut nonce, mut records, mut result) = (None, None, None, None);
+        let (mut named, mut lost) = (None, 0);
         let mut reader = FlatReader::new(bytes);
         for _ in 0..reader.map_len() {
             let (key, value) = (reader.i32(), reader.item());
@@ -68,6 +77,8 @@ impl<'a> Report<'a> {
                 RESULT => result = Some(value),
                 REFERENCE => reference = Some(value),
                 CAPABILITIES => {}
+                PROCEDURE => named = Some(procedure(value_reader.uint())?),
+                LOST => lost = Some(value_reader.u32()).filter(|lost| *lost > 0)?,
                 _ => return None,
             }
             value_reader.rest()?;
@@ -75,13 +86,17 @@ impl<'a> Report<'a> {
         reader.is_empty().then_some(())?;
         let mut reference = FlatReader::found(reference);
         let pair = reference.array_len() == 2;
-        let (uri, named) = (reference.text(), reference.item());
+        let (uri, manifest) = (reference.text(), reference.item());
+        let (failure, failed) = outcome(result?)?;
         let report = Self {
             uri,
-            manifest: digest(named).filter(|_| pair && reference.is_empty())?,
+            manifest: digest(manifest).filter(|_| pair && reference.is_empty())?,
             nonce,
             records: records?,
-            failure: failure(result?)?,
+            failure,
+            failed,
+            procedure: named,
+            lost,
         };
         let mut told = report.told();
         let whole = told.by_ref().all(|record| record.is_some());
@@ -106,7 +121,14 @@ impl<'a> Report<'a> {
         self.nonce
     }
 
-    /// Whether the procedure succeeded.
+    /// Which procedure of the manifest it is about; `None` where it does not say, and proves none.
+    #[must_use]
+    pub const fn procedure(&self) -> Option<Procedure> {
+        self.procedure
+    }
+
+    /// Whether the device says that the procedure succeeded. [`replay`](Self::replay) says what that is worth: a
+    /// staging that succeeded has installed nothing, and a manifest that matches no image may succeed with any.
     #[must_use]
     pub const fn succeeded(&self) -> bool {
         self.failure.is_none()
@@ -124,27 +146,49 @@ impl<'a> Report<'a> {
         FlatReader::new(self.records).array_len()
     }
 
+    /// How many further records the device had no room for: what came last is not told, and the report does not replay.
+    #[must_use]
+    pub const fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// The record of the command that failed, where the result has it.
+    pub(super) const fn failed(&self) -> Option<Told<'a>> {
+        self.failed
+    }
+
     pub(super) fn told(&self) -> impl Iterator<Item = Option<Told<'a>>> + use<'a> {
         let mut reader = FlatReader::new(self.records);
-        (0..reader.array_len()).map(move |_| told(reader.item()))
+        (0..reader.array_len()).map(move |_| told(reader.item(), true))
     }
 }
 
-/// `true`, or the code and the reason.
-fn failure(result: &[u8]) -> Option<Option<(i32, u8)>> {
+/// Code and reason of a failure, and the record of what failed.
+type Outcome<'a> = (Option<(i32, u8)>, Option<Told<'a>>);
+
+/// `true`, or the code, the record and the reason.
+fn outcome(result: &[u8]) -> Option<Outcome<'_>> {
     let mut reader = FlatReader::new(result);
     if reader.peek() == Some(7) {
-        return (reader.boolean() && reader.is_empty()).then_some(None);
+        return (reader.boolean() && reader.is_empty()).then_some((None, None));
     }
     let pairs = reader.map_len();
     let (code_key, code) = (reader.i32(), reader.i32());
-    let (reason_key, reason) = (reader.i32(), reader.u32());
-    let whole = pairs == 2 && code_key == CODE && reason_key == REASON && reader.is_empty();
-    let reason = u8::try_from(reason).ok()?;
-    (whole && (1..=12).contains(&reason)).then_some(Some((code, reason)))
+    let mut key = reader.i32();
+    let mut failed = None;
+    if key == FAILED {
+        let record = told(reader.item(), false);
+        failed = Some(record.filter(|record| !record.success)?);
+        key = reader.i32();
+    }
+    let reason = u8::try_from(reader.u32()).ok()?;
+    let whole = pairs == 2 + u32::from(failed.is_some()) && reader.is_empty();
+    let known = code_key == CODE && key == REASON && (1..=12).contains(&reason);
+    (whole && known).then_some((Some((code, reason)), failed))
 }
 
-fn told(record: &[u8]) -> Option<Told<'_>> {
+/// Reads a record. The one in a result may say what its command compared instead of how it ended, which is known.
+fn told(record: &[u8], says_outcome: bool) -> Option<Told<'_>> {
     let mut reader = FlatReader::new(record);
     let items = reader.array_len();
     let mut path = FlatReader::new(reader.item());
@@ -154,9 +198,22 @@ fn told(record: &[u8]) -> Option<Told<'_>> {
         path.uint();
     }
     let (section, offset, component) = (reader.i32(), reader.u32(), reader.u32());
-    let (properties, outcome, success) = (reader.map_len(), reader.i32(), reader.boolean());
-    let whole = items == 5 && properties == 1 && outcome == OUTCOME && path.is_empty();
-    (whole && reader.is_empty()).then_some(Told {
+    let (mut outcome, mut others) = (None, 0);
+    for _ in 0..reader.map_len() {
+        match reader.i32() {
+            OUTCOME => outcome = Some(reader.boolean()),
+            // Parameters, which have small numbers.
+            1..=30 => {
+                reader.item();
+                others += 1;
+            }
+            _ => return None,
+        }
+        reader.rest()?;
+    }
+    let fits = !says_outcome || (outcome.is_some() && others == 0);
+    let success = outcome.unwrap_or(false);
+    (items == 5 && fits && path.is_empty() && reader.is_empty()).then_some(Told {
         path: indices,
         section,
         offset,

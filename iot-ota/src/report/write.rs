@@ -3,9 +3,11 @@
 use iot_core::codec::{EncodeError, encode_into};
 use minicbor::encode::Write;
 
-use super::{CODE, NONCE, OUTCOME, REASON, RECORDS, REFERENCE, RESULT};
+use super::{
+    CODE, FAILED, LOST, NONCE, OUTCOME, PROCEDURE, REASON, RECORDS, REFERENCE, RESULT, number,
+};
 use crate::manifest::{Manifest, SHA256};
-use crate::process::{ProcessError, Record};
+use crate::process::{Procedure, ProcessError, Record};
 
 /// Why a procedure failed, by the numbers of the report draft.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -83,6 +85,9 @@ pub struct Reporter<'b> {
     used: usize,
     count: u32,
     lost: u32,
+    /// Where the newest record begins, and the section and the offset of its command if that failed.
+    newest: usize,
+    failed: Option<(i32, u32)>,
 }
 
 impl<'b> Reporter<'b> {
@@ -94,6 +99,8 @@ impl<'b> Reporter<'b> {
             used: 0,
             count: 0,
             lost: 0,
+            newest: 0,
+            failed: None,
         }
     }
 
@@ -103,15 +110,22 @@ impl<'b> Reporter<'b> {
         self.count
     }
 
-    /// How many records there was no room for: the report does not replay with any missing.
+    /// How many records there was no room for. The report says so, and does not replay: it proves how the procedure
+    /// began, and nothing of its end.
     #[must_use]
     pub const fn lost(&self) -> u32 {
         self.lost
     }
 
-    /// Takes a record in; one that does not fit is counted as lost.
+    /// Takes a record in; one that does not fit is counted as lost, and so is every one after it.
     pub fn push(&mut self, record: &Record<'_>) {
-        let free = self.room.get_mut(self.used..).unwrap_or(&mut []);
+        self.failed = None;
+        let from = match self.lost {
+            0 => self.used,
+            // A smaller one may fit, and would seem to follow what came before the lost one.
+            _ => self.room.len(),
+        };
+        let free = self.room.get_mut(from..).unwrap_or(&mut []);
         let written = encode_into(free, |writer| {
             writer.array(5)?;
             let path = record.path.indices();
@@ -125,28 +139,35 @@ impl<'b> Reporter<'b> {
         });
         match written.map(<[u8]>::len) {
             Ok(bytes) => {
+                self.newest = self.used;
                 self.used += bytes;
                 self.count += 1;
+                self.failed = (!record.success).then_some((record.section, record.offset));
             }
-            Err(_) => self.lost += 1,
+            Err(_) => self.lost = self.lost.saturating_add(1),
         }
     }
 
-    /// Writes the report on `manifest` to `out`: how its procedure ended, and the verifier's `nonce`, if any.
+    /// Writes the report on `manifest` to `out`: how that procedure of it ended, and the verifier's `nonce`, if any.
+    ///
+    /// Hand in what the process was made with: a report of another procedure than the one that a verifier has asked
+    /// for is refused.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] when `out` is too small: it needs the records and about 80 bytes.
+    /// [`EncodeError`] when `out` is too small: it needs the records, the manifest's reference URI, the nonce and 80
+    /// bytes; the records are kept, so that it can be tried again with more room.
     pub fn finish<'o>(
         &self,
         manifest: &Manifest<'_>,
+        procedure: Procedure,
         nonce: Option<&[u8]>,
         result: Result<(), ProcessError>,
         out: &'o mut [u8],
     ) -> Result<&'o [u8], EncodeError> {
         let records = self.room.get(..self.used).unwrap_or(&[]);
         encode_into(out, |writer| {
-            writer.map(if nonce.is_some() { 4 } else { 3 })?;
+            writer.map(4 + u64::from(nonce.is_some()) + u64::from(self.lost > 0))?;
             if let Some(nonce) = nonce {
                 writer.i32(NONCE)?.bytes(nonce)?;
             }
@@ -159,17 +180,35 @@ impl<'b> Reporter<'b> {
             match result {
                 Ok(()) => writer.bool(true)?,
                 Err(error) => {
-                    let code = match error {
-                        ProcessError::Failed { command, .. } => command.get(),
-                        _ => 0,
+                    let (code, place) = match error {
+                        ProcessError::Failed {
+                            command,
+                            section,
+                            offset,
+                        } => (command.get(), Some((section, offset))),
+                        _ => (0, None),
                     };
-                    writer.map(2)?.i32(CODE)?.i32(code)?;
+                    let record = self.room.get(self.newest..self.used);
+                    let record = record.filter(|_| place.is_some() && place == self.failed);
+                    writer.map(2 + u64::from(record.is_some()))?;
+                    writer.i32(CODE)?.i32(code)?;
+                    if let Some(record) = record {
+                        writer.i32(FAILED)?;
+                        let out = writer.writer_mut();
+                        out.write_all(record)
+                            .map_err(minicbor::encode::Error::write)?;
+                    }
                     writer.i32(REASON)?.u8(Reason::of(&error).number())?
                 }
             };
             writer.i32(REFERENCE)?.array(2)?;
             writer.str(manifest.reference_uri().unwrap_or(""))?;
-            writer.array(2)?.i32(SHA256)?.bytes(manifest.digest())?.ok()
+            writer.array(2)?.i32(SHA256)?.bytes(manifest.digest())?;
+            writer.i32(PROCEDURE)?.u8(number(procedure))?;
+            if self.lost > 0 {
+                writer.i32(LOST)?.u32(self.lost)?;
+            }
+            Ok(())
         })
     }
 }
