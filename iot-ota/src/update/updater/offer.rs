@@ -119,7 +119,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         }
         // An older checkpoint must be replaced durably before the bytes it counts are erased.
         self.end_fetch();
-        (self.room, self.form_bytes) = (room, form_bytes);
+        (self.room, self.form) = (room, 0..form_bytes);
         self.pending = Some(Checkpoint {
             release: plan.release,
             back,
