@@ -412,11 +412,13 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         pending.or_else(|| fetch.map(Fetch::release))
     }
 
+    #[inline(never)]
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
         let report = Report::new(sequence, outcome, self.running());
         self.told.queue(report);
     }
 
+    #[inline(never)]
     fn end_fetch(&mut self) {
         self.fetch = None;
         self.pending = None;
