@@ -19,7 +19,7 @@ fn image() -> Vec<u8> {
 }
 
 /// The blocks of that language in the chapter on the tool, in order.
-fn blocks(language: &str) -> Vec<String> {
+pub(crate) fn blocks(language: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../iot-ota/README.md");
     let text = fs::read_to_string(path).unwrap();
     let chapter = text
@@ -128,6 +128,38 @@ fn scalar(bench: &Bench) -> [u8; 32] {
     let head = [0x02, 0x01, 0x01, 0x04, 0x20];
     let at = der.windows(5).position(|window| window == head).unwrap() + 5;
     der[at..at + 32].try_into().unwrap()
+}
+
+#[test]
+fn a_firmwares_constants_are_the_key_and_the_name_that_signatures_give_it() {
+    let bench = Bench::new();
+    bench.write("firmware.bin", image());
+    bench.write("boiler.toml", &blocks("toml")[0]);
+    bench.ok("create boiler.toml -o boiler.suit");
+    for algorithm in ["es256", "ed25519"] {
+        let key = format!("{algorithm}.pem");
+        bench.ok(&format!("key new {key} --algorithm {algorithm}"));
+        let printed = bench.ok(&format!("key show {algorithm}.pub.pem --rust RELEASE"));
+        let constant = |name: &str| -> Vec<u8> {
+            let head = format!("pub const {name}: &[u8] = b\"");
+            let text = printed.split(&head).nth(1).unwrap();
+            let bytes = text.split('"').next().unwrap().split("\\x").skip(1);
+            bytes
+                .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+                .collect()
+        };
+        let public = bench.public(&format!("{algorithm}.pub.pem"));
+        assert_eq!(constant("RELEASE_KEY"), public.as_bytes());
+        bench.ok(&format!("sign boiler.suit --key {key}"));
+        let id = constant("RELEASE_ID");
+        assert_eq!(id.len(), 8);
+        let envelope = bench.read("boiler.suit");
+        assert!(envelope.windows(8).any(|window| window == id), "{printed}");
+    }
+    for prefix in ["release", "1", "A-B", ""] {
+        let output = bench.run(&["key", "show", "es256.pem", "--rust", prefix]);
+        assert_eq!(output.status.code(), Some(1), "{prefix}");
+    }
 }
 
 #[test]
