@@ -56,9 +56,13 @@ pub async fn bad(
         start(world, fault, plan).await?;
         wait(world, |figures| {
             running.at(done * wave + figures.reported());
-            matches!(figures.phase, Phase::Halted(_)) && figures.progress.in_flight == 0
+            figures.phase != Phase::Running && figures.progress.in_flight == 0
         })
         .await?;
+        let halted = figures(world).await?;
+        must(halted.why.is_some(), || {
+            format!("{}: {:?}", fault.words(), halted.taken)
+        })?;
         let old = |device: &Device| {
             let view = device.view();
             view.release == FACTORY && view.connected && view.idle
@@ -237,6 +241,7 @@ fn judge_flash(world: &World, findings: &mut Findings) -> Fallible<()> {
         compared += own;
     }
     findings.observe("statuses_compared_after_a_start", compared);
+    findings.observe("different_pages_of_flash", world.releases.stock.pages());
     Ok(())
 }
 

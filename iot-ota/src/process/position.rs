@@ -37,13 +37,9 @@ impl Position {
     pub const MAX_BYTES: usize = HEAD + ANSWERS / 8;
 
     pub(super) fn start(procedure: Procedure, digest: &[u8; 32]) -> Self {
-        let mut prefix = [0; 8];
-        for (to, from) in prefix.iter_mut().zip(digest) {
-            *to = *from;
-        }
         Self {
             procedure,
-            digest: prefix,
+            digest: digest.first_chunk().copied().unwrap_or_default(),
             count: 0,
             answers: [0; ANSWERS / 8],
         }
@@ -59,16 +55,19 @@ impl Position {
         self.count as usize <= ANSWERS
     }
 
-    pub(super) fn push(&mut self, success: bool) {
-        if let Some(byte) = self.answers.get_mut(usize::from(self.count / 8)) {
-            *byte |= u8::from(success) << (self.count % 8);
+    /// The answer of a step: as it was, or so from now on if it is the next one.
+    #[inline(never)]
+    pub(super) fn answer(&mut self, step: u16, new: Option<bool>) -> Option<bool> {
+        let byte = self.answers.get_mut(usize::from(step / 8));
+        if step < self.count {
+            return byte.map(|byte| *byte >> (step % 8) & 1 == 1);
         }
-        self.count = self.count.saturating_add(1);
-    }
-
-    pub(super) fn answer(&self, step: u16) -> Option<bool> {
-        let byte = self.answers.get(usize::from(step / 8))?;
-        (step < self.count).then_some(byte >> (step % 8) & 1 == 1)
+        let new = new?;
+        if let Some(byte) = byte {
+            *byte |= u8::from(new) << (step % 8);
+        }
+        self.count = step.saturating_add(1);
+        Some(new)
     }
 
     /// Writes it to the front of `room` and returns how many bytes that are; `None` when they do not fit.

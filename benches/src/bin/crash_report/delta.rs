@@ -7,6 +7,8 @@
 
 mod journal;
 
+use core::cell::RefCell;
+
 use iot_core::codec::FlatReader;
 use iot_core::crypto::{Digest, Sha256Digest};
 use iot_core::sim::SimFlash;
@@ -44,6 +46,17 @@ pub(crate) struct Patched {
     patch: Vec<u8>,
     declared: Declared,
     evidence: Rehearsed,
+    /// Of the journal that was looked at last: most operations change the memory alone.
+    known: RefCell<Option<Known>>,
+}
+
+/// What a journal says of the memory.
+struct Known {
+    of: (u128, u32),
+    /// What it means to later boots, and a second hash of that.
+    meaning: (u128, u64),
+    /// Which pages of the memory are still needed.
+    lives: Vec<bool>,
 }
 
 #[derive(Clone)]
@@ -71,11 +84,12 @@ impl Patched {
             .expect("room for both");
         let bytes = |all: &[u8]| all.len() as u32;
         Self {
-            declared: Declared::new(bytes(&old), bytes(&new), bytes(&patch)),
+            declared: Declared::new(bytes(&old), bytes(&new), bytes(&patch)).in_memory(size(pages)),
             evidence: rehearse::<WINDOW, _>(&old, &new, &patch, Sum::default(), Sum::default()),
             old,
             new,
             patch,
+            known: RefCell::default(),
         }
     }
 }
@@ -91,6 +105,33 @@ impl Patched {
         let mut flash = SimFlash::new(journal::PAGES as u16 + pages, mode);
         write_padded(&mut flash, journal::bytes::<E>(), &self.old).expect("a fresh flash");
         flash.into_image()
+    }
+
+    /// What these pages of the journal say of a memory of so many pages.
+    fn look<const W: usize, const E: usize>(
+        &self,
+        front: FlashImage<W, E>,
+        pages: usize,
+    ) -> Known {
+        let of = (front.hash(), front.unstable_units());
+        let readings: &[Reading] = match front.unstable_units() {
+            0 => &[Reading::Erased],
+            _ => &[Reading::Erased, Reading::Value],
+        };
+        let mut lives = vec![false; pages];
+        for reading in readings {
+            let saved = journal::look(&front, *reading);
+            for (at, lives) in lives.iter_mut().enumerate() {
+                *lives |= self.lives(saved.as_deref(), (at * E) as u32, E as u32);
+            }
+        }
+        let mut key = KeyHasher::new();
+        journal::add_meaning(front, &mut key);
+        Known {
+            of,
+            meaning: (key.key(), key.audit()),
+            lives,
+        }
     }
 
     /// Whether the page at `at` holds what is still needed when `saved` is resumed.
@@ -180,25 +221,22 @@ impl<const W: usize, const E: usize> Subject<W, E> for Patched {
     fn key(&self, flash: &mut SimFlash<W, E>, (): &(), key: &mut KeyHasher) {
         let image = flash.image();
         let front = image.front(journal::PAGES);
-        let readings: &[Reading] = match front.unstable_units() {
-            0 => &[Reading::Erased],
-            _ => &[Reading::Erased, Reading::Value],
-        };
         let pages = journal::PAGES..image.pages();
-        let mut lives = vec![false; pages.len()];
-        for reading in readings {
-            let saved = journal::look(&front, *reading);
-            for (at, lives) in lives.iter_mut().enumerate() {
-                *lives |= self.lives(saved.as_deref(), (at * E) as u32, E as u32);
-            }
-        }
-        for (page, lives) in pages.zip(lives) {
-            if lives {
+        let of = (front.hash(), front.unstable_units());
+        let mut last = self.known.borrow_mut();
+        let known = match last.take() {
+            Some(known) if known.of == of => known,
+            _ => self.look(front, pages.len()),
+        };
+        key.image(known.meaning.0);
+        key.word(known.meaning.1);
+        for (page, lives) in pages.zip(&known.lives) {
+            if *lives {
                 key.word(page as u64);
                 key.image(image.page_hash(page));
             }
         }
-        journal::add_meaning(front, key);
+        *last = Some(known);
     }
 }
 
