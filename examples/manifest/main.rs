@@ -24,6 +24,7 @@ mod keys;
 mod named;
 mod opened;
 mod payloads;
+mod plan;
 mod problem;
 mod render;
 mod sign;
