@@ -29,12 +29,9 @@ pub(crate) fn encrypt(options: &Encrypt) -> Result<(), Problem> {
     let encryptor = Encryptor::new(cipher, &audience, &mut SystemEntropy::new())
         .map_err(|error| Problem::new("--for", error, "check the keys"))?;
     let info = encryptor.info().to_vec();
-    let partial = files::beside(&options.output, "part");
-    let bytes = stream(encryptor, &options.image, &partial)?;
-    std::fs::rename(&partial, &options.output).map_err(|error| {
-        let remedy = "check that the folder may be written";
-        Problem::new(options.output.display(), error, remedy)
-    })?;
+    let (sink, partial) = files::begin(&options.output)?;
+    let bytes = stream(encryptor, &options.image, sink, &partial)?;
+    files::finish(&partial, &options.output)?;
     files::write(&options.info, &info)?;
     println!(
         "{}: {bytes} bytes for {} of the audience; name {} as encryption",
@@ -76,13 +73,13 @@ fn one_of_the_audience(text: &str) -> Result<Audience<'_>, Problem> {
 }
 
 /// Encrypts a file into another, a piece at a time; returns the length of the ciphertext.
-fn stream(mut encryptor: Encryptor, from: &Path, to: &Path) -> Result<u64, Problem> {
+fn stream(mut encryptor: Encryptor, from: &Path, sink: File, to: &Path) -> Result<u64, Problem> {
     let named = |path: &Path| {
         let name = path.display().to_string();
         move |error| Problem::new(&name, error, "check the path, and that there is room")
     };
     let mut source = BufReader::new(File::open(from).map_err(named(from))?);
-    let mut sink = BufWriter::new(File::create(to).map_err(named(to))?);
+    let mut sink = BufWriter::new(sink);
     let mut written = 0;
     let mut write = |bytes: &[u8]| {
         written += bytes.len() as u64;

@@ -5,8 +5,10 @@ use iot_ota::manifest::{Envelope, SigningKey};
 
 use crate::args::Sign;
 use crate::files;
+use crate::followed::is_for_devices;
 use crate::keys::{key_id, public_of, with_signer};
 use crate::opened::{decode, is_tagged, unverified};
+use crate::payloads;
 use crate::problem::Problem;
 use crate::values::segment;
 
@@ -14,8 +16,10 @@ pub(crate) fn sign(options: &Sign) -> Result<(), Problem> {
     let path = &options.envelope;
     let bytes = files::read(path)?;
     let signed = decode(path, &bytes)?;
-    // Nobody should sign what no device could read.
-    unverified(path, &signed)?;
+    // Nobody should sign what no device could follow, or what brings something else than it says.
+    let manifest = unverified(path, &signed)?;
+    is_for_devices(path, &bytes, &manifest)?;
+    payloads::check(path, &manifest)?;
     let mut envelope = Envelope::open(&signed, &mut Sha256::new()).ok_or_else(|| {
         let remedy = "write the envelope anew: manifest create";
         Problem::new(path.display(), "its parts cannot be told apart", remedy)

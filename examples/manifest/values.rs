@@ -54,6 +54,23 @@ pub(crate) fn segment(bytes: &[u8]) -> String {
     }
 }
 
+/// Text of somebody that nobody has verified, on one line: what moves the cursor, changes colours or turns the direction
+/// of writing is shown as its number.
+pub(crate) fn shown(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.chars() {
+        let hidden = matches!(c,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\\' => line.push_str("\\\\"),
+            _ if c.is_control() || hidden => line.extend(c.escape_unicode()),
+            _ => line.push(c),
+        }
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +94,13 @@ mod tests {
             class
         );
         assert!(uuid("vendor", "somebody", None).is_err(), "no domain");
+    }
+
+    #[test]
+    fn what_is_shown_stays_on_its_line_and_in_its_colour() {
+        let text = "a\nnot signed\u{1b}[31m\r\u{9b}2J\u{202e}\\n\u{7f}é";
+        let line = r"a\nnot signed\u{1b}[31m\u{d}\u{9b}2J\u{202e}\\n\u{7f}é";
+        assert_eq!(shown(text), line);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use iot_core::crypto::Digest;
 use iot_core::sim::SimFlash;
 use iot_core::sim::flash::{Mode, SimFlashError, Torn};
-use iot_ota::delta::{Declared, DeltaAuthor, InPlace, PatchError, Rehearsal};
+use iot_ota::delta::{Declared, Decoder, DeltaAuthor, InPlace, PatchError, Rehearsal};
 
 #[path = "support/files.rs"]
 mod files;
@@ -67,7 +67,8 @@ impl Case<'_> {
             old, new, patch, ..
         } = *self;
         let evidence = rehearse::<256, _>(old, new, patch, Sha256::default(), Sha256::default());
-        let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+        let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32)
+            .in_memory(u32::from(self.pages) * PAGE as u32);
         let mut flash: SimFlash<W, PAGE> = flash_with(self.pages, self.mode, old);
         let mut machine = InPlace::<256, PAGE>::new(evidence).unwrap();
         let mut journal: Option<Vec<u8>> = None;
@@ -201,7 +202,8 @@ fn a_patch_that_makes_another_image_is_found_out_before_anything_is_erased() {
     let (old, new) = small_pair();
     let patch = DeltaAuthor::new(&old, &new).in_place(512, 64).unwrap();
     let verdict = |patch: &[u8], expected: &[u8]| {
-        let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+        let declared =
+            Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32).in_memory(512);
         let mut digest = Sha256::default();
         digest.update(expected);
         let mut rehearsal = Rehearsal::<256, _>::new(declared, Sha256::default());
@@ -230,6 +232,36 @@ fn a_patch_that_makes_another_image_is_found_out_before_anything_is_erased() {
 }
 
 #[test]
+fn a_patch_moves_nothing_past_the_memory_that_was_declared() {
+    let (old, new) = small_pair();
+    // A good patch of the right image, laid out for more memory than there is.
+    let patch = DeltaAuthor::new(&old, &new).in_place(512, 64).unwrap();
+    let read = |at: u32, out: &mut [u8]| {
+        out.copy_from_slice(&old[at as usize..][..out.len()]);
+        Ok::<(), ()>(())
+    };
+    let unstated = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+    let rehearsed = |declared| {
+        let mut rehearsal = Rehearsal::<256, _>::new(declared, Sha256::default());
+        rehearsal.push(&patch, read)
+    };
+    for declared in [unstated, unstated.in_memory(448), unstated.in_memory(511)] {
+        assert_eq!(rehearsed(declared), Err(PatchError::Layout.into()));
+    }
+    assert_eq!(rehearsed(unstated.in_memory(512)), Ok(()));
+    // Nor does a decoder that goes on believe what it saved.
+    let mut decoder = Decoder::<256>::new(unstated.in_memory(512));
+    decoder
+        .decode(&mut &patch[..patch.len() / 2], &mut [0; 200], read)
+        .unwrap();
+    let mut saved = [0; Decoder::<256>::SAVED_BYTES];
+    let len = decoder.save(&mut saved).unwrap();
+    let restored =
+        |memory| Decoder::<256>::restore(unstated.in_memory(memory), &saved[..len]).is_some();
+    assert_eq!([512, 511, 0].map(restored), [true, false, false]);
+}
+
+#[test]
 fn segments_that_are_no_whole_pages_are_refused() {
     let (old, new) = small_pair();
     let patch = DeltaAuthor::new(&old, &new).in_place(480, 48).unwrap();
@@ -249,11 +281,13 @@ fn a_journal_of_something_else_is_not_resumed() {
     let mut room = [0; InPlace::<256, 64>::SAVED_BYTES];
     let len = machine.save(&mut room).unwrap();
     let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+    let declared = declared.in_memory(512);
     assert!(InPlace::<256, 64>::resume(declared, &room[..len]).is_some());
     for other in [
-        Declared::new(declared.old + 1, declared.new, declared.patch),
-        Declared::new(declared.old, declared.new - 1, declared.patch),
-        Declared::new(declared.old, declared.new, declared.patch + 1),
+        Declared::new(declared.old + 1, declared.new, declared.patch).in_memory(512),
+        Declared::new(declared.old, declared.new - 1, declared.patch).in_memory(512),
+        Declared::new(declared.old, declared.new, declared.patch + 1).in_memory(512),
+        declared.in_memory(511),
     ] {
         assert!(InPlace::<256, 64>::resume(other, &room[..len]).is_none());
     }

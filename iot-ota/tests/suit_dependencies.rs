@@ -270,14 +270,14 @@ fn a_payload_is_looked_for_in_the_envelope_of_the_manifest_that_has_set_its_name
         assert!(trace[1].starts_with("directive-fetch failed"), "{trace:?}");
     };
     let dependency = Forge::of(&[b"a"])
-        .section(INSTALL, &[here.clone()])
+        .section(INSTALL, core::slice::from_ref(&here))
         .carrying("#x", &[2]);
     let behind = [&down(1, &dependency)[..], &[choose(0), fetch.clone()]].concat();
     let run = Run::new().below(&[dependency.signed()]);
     failed(&run.follow(&above(&behind).carrying("#x", &[1])));
     // And downwards; an address from elsewhere means the same everywhere.
     let dependency = Forge::of(&[b"a"])
-        .section(INSTALL, &[fetch.clone()])
+        .section(INSTALL, core::slice::from_ref(&fetch))
         .carrying("#x", &[2]);
     let first = |uri: Line| {
         let commands = [&[choose(0), uri][..], &down(1, &dependency)].concat();

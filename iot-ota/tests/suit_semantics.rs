@@ -99,7 +99,10 @@ fn an_index_that_stands_for_nothing_is_found_before_anything_is_done() {
         run(&[choose(3)]),
         try_each(&[Some(&[choose(3)]), None]),
     ] {
-        let forge = three().section(INSTALL, &[&acts[..], &[command.clone()]].concat());
+        let forge = three().section(
+            INSTALL,
+            &[&acts[..], core::slice::from_ref(&command)].concat(),
+        );
         let error = ["refused: the manifest's component 3 is none of this device's"];
         assert_eq!(follow(&forge), error, "{command:?}");
         // A dependency is one that stands for something.
@@ -229,7 +232,13 @@ fn choosing_setting_and_copying_parameters_end_what_is_without_order() {
             source(2, 1),
             unordered.clone(),
         ];
-        let commands = [&start[..], &[written.clone()], between, &[copied.clone()]].concat();
+        let commands = [
+            &start[..],
+            core::slice::from_ref(&written),
+            between,
+            core::slice::from_ref(&copied),
+        ]
+        .concat();
         let run = Run::new().no("slot a 0").no("content b [1]");
         run.follow(&three().section(INSTALL, &commands))
     };
@@ -245,7 +254,11 @@ fn choosing_setting_and_copying_parameters_end_what_is_without_order() {
         (35, map(&[(1, array(&[uint(18)]))])),
     ] {
         let expected = [&start[..], &["copy a b", "content b [1]"]].concat();
-        assert_eq!(outcome(&[barrier.clone()]), expected, "{barrier:?}");
+        assert_eq!(
+            outcome(core::slice::from_ref(&barrier)),
+            expected,
+            "{barrier:?}"
+        );
     }
 }
 
@@ -298,9 +311,9 @@ fn counter_mode_brings_nothing_without_a_digest() {
         !trace[0].contains("failed")
     };
     for code in [21, 22, 31] {
-        assert!(!brought(code, &[counter.clone()]), "{code}");
+        assert!(!brought(code, core::slice::from_ref(&counter)), "{code}");
         assert!(brought(code, &[counter.clone(), digest.clone()]), "{code}");
-        assert!(brought(code, &[tagged.clone()]), "{code}");
+        assert!(brought(code, core::slice::from_ref(&tagged)), "{code}");
         // What is no such structure is not believed to have a tag.
         assert!(!brought(code, &[(19, wrapped(&[1, 2]))]), "{code}");
     }

@@ -92,7 +92,8 @@ impl<const WINDOW: usize, const PAGE: usize> InPlace<WINDOW, PAGE> {
     ///
     /// # Errors
     ///
-    /// [`PatchError::Layout`] when its segments are no whole pages; nothing was changed.
+    /// [`PatchError::Layout`] when its segments are no whole pages; nothing was changed. That it stays within the
+    /// [memory](Declared::in_memory), the rehearsal has seen.
     pub fn new(rehearsed: Rehearsed) -> Result<Self, PatchError> {
         let Rehearsed { declared, layout } = rehearsed;
         let pages = pages::<PAGE>(layout, declared)?;
@@ -100,7 +101,7 @@ impl<const WINDOW: usize, const PAGE: usize> InPlace<WINDOW, PAGE> {
     }
 
     /// Goes on with what was persisted last, or `None` when that is nothing that [`save`](Self::save) wrote for images
-    /// of these sizes.
+    /// of these sizes within a memory of that size.
     #[must_use]
     pub fn resume(declared: Declared, saved: &[u8]) -> Option<Self> {
         let mut reader = FlatReader::new(saved);

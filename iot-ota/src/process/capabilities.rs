@@ -136,6 +136,10 @@ impl CommandSet {
         Self(self.0 & !bit(command.get()))
     }
 
+    pub(super) const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether it is one of these.
     #[must_use]
     pub const fn contains(self, command: CommandCode) -> bool {

@@ -5,7 +5,7 @@ use iot_core::codec::{self, FlatReader};
 use super::capabilities::{Capabilities, CommandSet};
 use super::error::ProcessError;
 use super::flow::COMMON;
-use super::frame::{command_at, first_command, is_alone};
+use super::frame::{is_alone, offset};
 use crate::manifest::{
     CommandCode, Commands, ComponentId, Manifest, ParameterCode, Parameters, fits,
 };
@@ -31,7 +31,10 @@ pub(super) fn manifest(
     let mut check = Checker {
         manifest,
         capabilities,
+        allowed: capabilities.commands.common(SHARED),
         open: open.min(capabilities.nesting.min(NESTING) + 1),
+        depth: 0,
+        section: COMMON,
         fault: ProcessError::Structure,
     };
     match check.manifest(sections) {
@@ -44,6 +47,11 @@ pub(super) fn manifest(
 struct Checker<'c, 'a> {
     manifest: &'c Manifest<'a>,
     capabilities: &'c Capabilities<'c>,
+    // What the section that is being looked at may hold.
+    allowed: CommandSet,
+    section: i32,
+    // How deep in it a sequence lies, and how many may lie open.
+    depth: u8,
     open: u8,
     // What is wrong, if something is from here on.
     fault: ProcessError,
@@ -55,17 +63,15 @@ impl Checker<'_, '_> {
         for index in 0..manifest.component_count() {
             self.component(manifest.component(index), index)?;
         }
-        for (index, id) in manifest.dependencies() {
-            self.component(Some(id), u32::try_from(index).unwrap_or(u32::MAX))?;
+        // It stands in front of each section, and is looked at once.
+        if let Some(shared) = manifest.shared_bytes() {
+            self.sequence(shared)?;
         }
-        let mut shared = manifest.shared_bytes();
+        self.allowed = self.capabilities.commands;
         for key in sections {
+            self.section = *key;
             if let Some(section) = manifest.severable(*key) {
-                self.section(*key, section, CommandSet::ALL)?;
-                // It stands in front of each, and is looked at once.
-                if let Some(shared) = shared.take() {
-                    self.section(COMMON, shared, SHARED)?;
-                }
+                self.sequence(section)?;
             } else if manifest.part(*key).is_some() {
                 return self.fail(ProcessError::Severed { key: *key });
             }
@@ -93,28 +99,10 @@ impl Checker<'_, '_> {
         self.component(dependency.or_else(|| self.manifest.component(index)), index)
     }
 
-    /// A sequence that nothing is around.
-    #[inline(never)]
-    fn section(&mut self, section: i32, bytes: &[u8], allowed: CommandSet) -> Option<()> {
-        self.sequence(bytes, allowed, 0)?;
-        let (mut offset, _) = first_command(bytes, bytes);
-        while let Some((code, _, next)) = command_at(bytes, offset) {
-            // With several components it chooses first (§6.2); override-multiple names its own (update management).
-            if code == 12 || is_alone(self.manifest) {
-                break;
-            }
-            if code != 34 {
-                return self.fail(ProcessError::Index { section, offset });
-            }
-            offset = next;
-        }
-        Some(())
-    }
-
     /// One sequence and all within it. The recursion is as deep as the device follows, and no deeper.
     #[inline(never)]
-    fn sequence(&mut self, bytes: &[u8], allowed: CommandSet, depth: u8) -> Option<()> {
-        if depth >= self.open {
+    fn sequence(&mut self, bytes: &[u8]) -> Option<()> {
+        if self.depth >= self.open {
             return self.fail(ProcessError::Nesting);
         }
         let limits = self.manifest.limits();
@@ -127,24 +115,32 @@ impl Checker<'_, '_> {
             items.is_multiple_of(2)
                 && items / 2 <= u32::try_from(limits.commands).unwrap_or(u32::MAX),
         );
+        // With several components a section chooses first (§6.2); override-multiple names its own (update management).
+        let mut chosen = self.depth > 0 || is_alone(self.manifest);
         for _ in 0..items / 2 {
             self.fault = ProcessError::Structure;
+            let left = reader.rest()?.len();
             let (code, raw) = Commands::pair(&mut reader)?;
-            self.command(code, raw, allowed, depth)?;
+            chosen |= code == 12;
+            if !chosen && code != 34 {
+                return self.fail(ProcessError::Index {
+                    section: self.section,
+                    offset: offset(bytes.len() - left),
+                });
+            }
+            self.command(code, raw)?;
         }
         self.fault = ProcessError::Structure;
         reader.is_empty().then_some(())
     }
 
     #[inline(never)]
-    fn command(&mut self, code: i32, raw: &[u8], allowed: CommandSet, depth: u8) -> Option<()> {
+    fn command(&mut self, code: i32, raw: &[u8]) -> Option<()> {
         let command = CommandCode::new(code);
         self.fault = ProcessError::Command { command };
-        if !(self.capabilities.commands.contains(command) && allowed.contains(command)) {
+        if !self.allowed.contains(command) {
             return None;
         }
-        let wrong = ProcessError::Argument { command };
-        self.fault = wrong;
         let mut reader = FlatReader::new(raw);
         let kind = reader.peek();
         match code {
@@ -169,23 +165,21 @@ impl Checker<'_, '_> {
                     if branch == branches && reader.null() {
                         break;
                     }
-                    self.within(&mut reader, allowed, depth)?;
-                    self.fault = wrong;
+                    self.within(&mut reader)?;
                 }
             }
-            19 | 20 => return self.parameters(raw),
-            32 => self.within(&mut reader, allowed, depth)?,
+            19 | 20 => self.parameters(&mut reader)?,
+            32 => self.within(&mut reader)?,
             34 | 35 => {
                 for _ in 0..reader.map_len() {
                     self.index(&mut reader)?;
-                    self.fault = wrong;
-                    let value = reader.item();
                     if code == 34 {
-                        self.parameters(value)?;
-                        self.fault = wrong;
+                        self.parameters(&mut reader)?;
                     } else {
-                        let mut codes = FlatReader::new(value);
-                        numbers(&mut codes);
+                        let mut codes = FlatReader::new(reader.item());
+                        for _ in 0..codes.array_len() {
+                            codes.uint();
+                        }
                         reader.require(codes.is_empty());
                     }
                 }
@@ -195,51 +189,45 @@ impl Checker<'_, '_> {
                 reader.require(policy < 16);
             }
         }
-        self.fault = wrong;
+        self.fault = ProcessError::Argument { command };
         reader.is_empty().then_some(())
     }
 
-    /// A sequence that a command holds.
+    /// A sequence that a command holds; where there is none, the command is found to be wrong at its end.
     #[inline(never)]
-    fn within(
-        &mut self,
-        reader: &mut FlatReader<'_>,
-        allowed: CommandSet,
-        depth: u8,
-    ) -> Option<()> {
+    fn within(&mut self, reader: &mut FlatReader<'_>) -> Option<()> {
         let sequence = reader.bytes();
-        reader.rest()?;
-        self.sequence(sequence, allowed, depth + 1)
+        if reader.rest().is_some() {
+            self.depth += 1;
+            self.sequence(sequence)?;
+            self.depth -= 1;
+        }
+        Some(())
     }
 
+    /// Parameters that a command holds; where there are none, it is found to be wrong at its end.
     #[inline(never)]
-    fn parameters(&mut self, map: &[u8]) -> Option<()> {
-        let mut parameters = Parameters::of(map)?;
+    fn parameters(&mut self, reader: &mut FlatReader<'_>) -> Option<()> {
+        let Some(mut parameters) = Parameters::of(reader.item()) else {
+            reader.require(false);
+            return Some(());
+        };
         while let Some((code, value)) = parameters.pair() {
             let known = fits(code, value) == Some(true);
-            self.fault = ProcessError::Parameter {
-                code: ParameterCode::new(code),
-            };
+            let code = ParameterCode::new(code);
+            self.fault = ProcessError::Parameter { code };
             known.then_some(())?;
-            if code == 22 {
+            if code.get() == 22 {
                 self.index(&mut FlatReader::new(value))?;
             }
         }
         // One that cannot be read ends the row too.
-        self.fault = ProcessError::Structure;
-        parameters.is_whole().then_some(())
+        reader.require(parameters.is_whole());
+        Some(())
     }
 
     fn fail(&mut self, fault: ProcessError) -> Option<()> {
         self.fault = fault;
         None
-    }
-}
-
-/// An array of unsigned integers.
-#[inline(never)]
-fn numbers(reader: &mut FlatReader<'_>) {
-    for _ in 0..reader.array_len() {
-        reader.uint();
     }
 }

@@ -1,12 +1,14 @@
 //! From command to command: sequences that begin and end, failures that are taken softly, dependencies.
 
+use iot_core::codec::FlatReader;
+
 use super::check;
 use super::error::ProcessError;
 use super::execute::policy;
-use super::frame::{Choice, Frame, Kind, Select, command_at, first_command, is_alone};
+use super::frame::{Choice, Frame, Kind, Select, is_alone, offset_of};
 use super::machine::{FRAMES, Failed, Level, Part, Process};
 use super::step::Record;
-use crate::manifest::{CommandCode, Manifest};
+use crate::manifest::{CommandCode, Commands, Manifest};
 
 /// What the shared sequence is called in records and errors: the part that it lies in.
 pub(super) const COMMON: i32 = 3;
@@ -18,7 +20,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let Some(frame) = self.frame() else {
             return self.next_part();
         };
-        if frame.at >= frame.end {
+        if frame.rest.is_empty() {
             let kind = frame.kind;
             self.open -= 1;
             if kind != Kind::Section {
@@ -57,7 +59,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             frame.member += 1;
             if frame.member >= members {
                 frame.member = 0;
-                frame.at = next;
+                frame.rest = next;
             }
             return;
         }
@@ -98,10 +100,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     #[inline(never)]
     fn next_part(&mut self) -> Result<(), Failed> {
         let level = self.level();
-        let own = match level.part {
-            Part::Own => None,
-            _ => level.manifest.severable(level.key),
-        };
+        let own = level.manifest.severable(level.key);
         let (part, sequence) = match level.part {
             Part::Start if own.is_some() => (Part::Shared, level.manifest.shared_bytes()),
             Part::Shared => (Part::Own, own),
@@ -143,14 +142,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// Begins a sequence: a section, or one that a command holds.
     #[inline(never)]
     pub(super) fn enter(&mut self, sequence: &'a [u8], kind: Kind) -> Result<(), Failed> {
-        let (at, end) = first_command(self.level().bytes, sequence);
-        let mut frame = Frame::new(at, end, kind);
+        let mut reader = FlatReader::new(sequence);
+        reader.array_len();
+        let mut frame = Frame::new(reader, kind);
         if kind == Kind::Section {
             // With several components nothing is selected at first (§6.2).
             if is_alone(&self.level().manifest) {
                 frame.select = Select::One(0);
             }
-        } else if let Some(parent) = self.frame() {
+        } else {
+            let parent = self.top();
             frame.select = self.current().map_or(Select::Nothing, Select::One);
             if kind == Kind::Branch {
                 frame.choice = parent.choice;
@@ -184,14 +185,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let place = self.dependencies.get_mut(usize::from(self.depth));
         match place.filter(|_| self.depth < self.capabilities.dependencies) {
             Some(place) => {
-                let level = Level::new(*manifest, key);
                 // Each command that is counted makes it another number, and the first manifest has 0.
                 let owner = self.left.wrapping_add(1);
                 *place = Some(Level {
+                    manifest: *manifest,
                     path,
+                    key,
+                    part: Part::Start,
+                    bytes: &[],
                     above,
                     owner,
-                    ..level
                 });
                 self.table.owner = owner;
                 self.depth += 1;
@@ -239,13 +242,18 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     #[inline(never)]
     pub(super) fn offset(&self) -> u32 {
-        self.frame().map_or(0, |frame| frame.at)
+        offset_of(
+            self.level().bytes,
+            self.top().rest.rest().unwrap_or_default(),
+        )
     }
 
-    /// The command under way: its code, its argument, and where the next one begins.
+    /// The command under way: its code, its argument, and what follows it.
     #[inline(never)]
-    pub(super) fn command(&self) -> Option<(i32, &'a [u8], u32)> {
-        command_at(self.level().bytes, self.frame()?.at)
+    pub(super) fn command(&self) -> Option<(i32, &'a [u8], FlatReader<'a>)> {
+        let mut next = self.frame()?.rest;
+        let (code, raw) = Commands::pair(&mut next)?;
+        Some((code, raw, next))
     }
 
     /// The manifest that is being followed.
@@ -264,17 +272,21 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// The sequence under way; `None` between two of them.
     #[inline(never)]
-    pub(super) fn frame(&self) -> Option<&Frame> {
-        let top = self
-            .open
-            .checked_sub(1)
-            .filter(|top| *top >= self.level().above)?;
-        self.frames.get(usize::from(top))
+    pub(super) fn frame(&self) -> Option<&Frame<'a>> {
+        (self.open > self.level().above).then(|| self.top())
     }
 
-    /// The sequence under way, of which there is one.
+    /// The sequence under way, of which there is one; between two of them it is the last.
     #[inline(never)]
-    pub(super) fn frame_mut(&mut self) -> &mut Frame {
+    pub(super) fn top(&self) -> &Frame<'a> {
+        let below = usize::from(self.open).wrapping_sub(2);
+        let [first, rest @ ..] = &self.frames;
+        rest.get(below).unwrap_or(first)
+    }
+
+    /// The same to change it.
+    #[inline(never)]
+    pub(super) fn frame_mut(&mut self) -> &mut Frame<'a> {
         let below = usize::from(self.open).wrapping_sub(2);
         let [first, rest @ ..] = &mut self.frames;
         rest.get_mut(below).unwrap_or(first)

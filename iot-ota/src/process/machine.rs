@@ -1,5 +1,6 @@
 //! The processor's loop: levels of manifests, frames of sequences.
 
+use iot_core::codec::FlatReader;
 use iot_core::crypto::Sha256Digest;
 
 use super::capabilities::Capabilities;
@@ -9,7 +10,7 @@ use super::execute::PROCESS;
 use super::frame::{Frame, Kind};
 use super::parameters::Table;
 use super::position::Position;
-use super::step::{DependencyPath, Step};
+use super::step::{DependencyPath, Step, Target};
 use crate::image::digests_equal;
 use crate::manifest::{INVOKE, LOAD, Manifest, UNINSTALL, VALIDATE};
 
@@ -37,14 +38,17 @@ pub enum Procedure {
 
 impl Procedure {
     /// The keys of the sections, in the order in which they are followed.
-    pub(super) const fn sections(self) -> &'static [i32] {
-        match self {
-            Self::Update => &[15, 16, 18, 20, VALIDATE],
-            Self::Stage => &[15, 16],
-            Self::Install => &[18, 20, VALIDATE],
-            Self::Invoke => &[VALIDATE, LOAD, INVOKE],
-            Self::Uninstall => &[UNINSTALL],
-        }
+    #[inline(never)]
+    pub(super) fn sections(self) -> &'static [i32] {
+        static KEYS: [i32; 8] = [15, 16, 18, 20, VALIDATE, LOAD, INVOKE, UNINSTALL];
+        let own = match self {
+            Self::Update => 0..5,
+            Self::Stage => 0..2,
+            Self::Install => 2..5,
+            Self::Invoke => 4..7,
+            Self::Uninstall => 7..8,
+        };
+        KEYS.get(own).unwrap_or_default()
     }
 
     /// The procedure of a position, which is never an invocation.
@@ -109,14 +113,14 @@ pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
     pub(super) table: Table<'a, PARAMETERS>,
     pub(super) first: Level<'a>,
     pub(super) dependencies: [Option<Level<'a>>; DEPENDENCIES],
-    pub(super) frames: [Frame; FRAMES as usize],
+    pub(super) frames: [Frame<'a>; FRAMES as usize],
     pub(super) depth: u8,
     pub(super) open: u8,
     pub(super) left: u16,
     // Components that commands without order have read, and written.
     pub(super) sources: u32,
     pub(super) targets: u32,
-    pub(super) asked: Asked,
+    pub(super) asked: Option<Asked<'a>>,
     // The steps so far; what the position knows of an earlier run is gone through without a word.
     pub(super) replayed: u16,
     pub(super) position: Position,
@@ -142,20 +146,6 @@ pub(super) struct Level<'a> {
     pub(super) owner: u16,
 }
 
-impl<'a> Level<'a> {
-    pub(super) fn new(manifest: Manifest<'a>, key: i32) -> Self {
-        Self {
-            manifest,
-            path: DependencyPath::default(),
-            key,
-            part: Part::Start,
-            bytes: &[],
-            above: 0,
-            owner: 0,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Part {
     // Nothing is then all zeros for an optional level, and costs no copy.
@@ -164,12 +154,13 @@ pub(super) enum Part {
     Own,
 }
 
-/// What the step that was handed out needs for an answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Asked {
-    Nothing,
-    Answer,
-    Dependency,
+/// The command that only the device can go on from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) code: i32,
+    pub(super) target: Target<'a>,
+    // Whether it is about the manifest that is kept there.
+    pub(super) manifest: bool,
 }
 
 /// The process failed; why is in its `end`. It has no size, so that every way out is short.
@@ -192,15 +183,23 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         Ok(Self {
             capabilities,
             table: Table::EMPTY,
-            first: Level::new(manifest, sections.first().copied().unwrap_or(0)),
+            first: Level {
+                manifest,
+                path: DependencyPath::default(),
+                key: sections.first().copied().unwrap_or(0),
+                part: Part::Start,
+                bytes: &[],
+                above: 0,
+                owner: 0,
+            },
             dependencies: const { [const { None }; DEPENDENCIES] },
-            frames: const { [Frame::new(0, 0, Kind::Section); FRAMES as usize] },
+            frames: const { [Frame::new(FlatReader::found(None), Kind::Section); FRAMES as usize] },
             depth: 0,
             open: 0,
             left: capabilities.steps,
             sources: 0,
             targets: 0,
-            asked: Asked::Nothing,
+            asked: None,
             replayed: 0,
             position: Position::start(procedure, manifest.digest()),
             recorded: None,
@@ -267,20 +266,15 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             if let Some(end) = self.end {
                 return end.map(|()| Step::Finished);
             }
-            if self.asked != Asked::Nothing {
-                let asked = self.asked();
-                return asked.ok_or(ProcessError::Structure);
-            }
             // Whatever fails is the end, which is found above.
-            let _ = self.turn();
+            if let Some(asked) = self.asked {
+                if let Some(step) = self.ask(asked) {
+                    return Ok(step);
+                }
+            } else {
+                let _ = self.turn();
+            }
         }
-    }
-
-    /// What the device was asked.
-    fn asked(&self) -> Option<Step<'a>> {
-        let (code, ..) = self.command()?;
-        let (target, dependency) = self.at()?;
-        self.question(code, target, dependency)
     }
 
     /// Says how the step that was handed out went: whether the condition holds, or the effect has happened.
@@ -292,13 +286,9 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             return;
         }
         match self.asked {
-            Asked::Nothing => {}
-            Asked::Answer => {
-                self.asked = Asked::Nothing;
-                self.recall(success);
-                self.settle(success);
-            }
-            Asked::Dependency => self.dependency(None),
+            Some(asked) if asked.manifest => self.dependency(None),
+            Some(_) => self.answer(success),
+            None => {}
         }
     }
 
@@ -308,24 +298,38 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
     /// have one followed that it does not name; then the position remembers which one that was.
     /// Without such a step nothing happens.
     pub fn dependency(&mut self, manifest: Option<Manifest<'a>>) {
-        if self.asked != Asked::Dependency || self.recorded.is_some() {
+        let Some(asked) = self.asked.filter(|asked| asked.manifest) else {
+            return;
+        };
+        if self.recorded.is_some() {
             return;
         }
-        self.asked = Asked::Nothing;
-        let code = self.command().map_or(0, |(code, ..)| code);
-        let expected = self.expected_dependency();
+        let expected = self.digest();
         let mut success = false;
         if let Some(manifest) = &manifest {
             let own = manifest.digest();
-            let matches = expected.map(|expected| digests_equal(own, expected));
-            if code == PROCESS && matches.unwrap_or_else(|| self.remembers(own)) {
-                // Whatever fails is the end, which the next step finds.
-                let _ = self.descend(manifest);
+            // One condition asks for another manifest than that.
+            let same = expected.is_none_or(|expected| digests_equal(own, expected));
+            success = same != (asked.code == 25);
+            if success && asked.code == PROCESS {
+                self.asked = None;
+                self.recall(Some(true));
+                if expected.is_some() || self.remembers(own) {
+                    // Whatever fails is the end, which the next step finds.
+                    let _ = self.descend(manifest);
+                } else {
+                    self.settle(false);
+                }
                 return;
             }
-            success = matches == Some(code != 25);
         }
-        let success = code != PROCESS && self.recall(success);
+        self.answer(success);
+    }
+
+    /// Goes on with how the step under way ended.
+    fn answer(&mut self, success: bool) {
+        self.asked = None;
+        self.recall(Some(success));
         self.settle(success);
     }
 
@@ -335,18 +339,16 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             let byte = digest.get(usize::from(bit / 8)).copied().unwrap_or(0);
             byte >> (bit % 8) & 1 == 1
         });
-        bits.fold(true, |same, bit| same & (self.recall(bit) == bit))
+        bits.fold(true, |same, bit| {
+            same & (self.recall(Some(bit)) == Some(bit))
+        })
     }
 
-    /// How the step under way ended: so it is remembered, or was before.
-    #[inline(never)]
-    pub(super) fn recall(&mut self, success: bool) -> bool {
-        let known = self.position.answer(self.replayed);
-        if known.is_none() {
-            self.position.push(success);
-        }
+    /// How the step under way has ended: as it did before, where that is known, or so.
+    pub(super) fn recall(&mut self, success: Option<bool>) -> Option<bool> {
+        let answer = self.position.answer(self.replayed, success)?;
         self.replayed = self.replayed.saturating_add(1);
-        known.unwrap_or(success)
+        Some(answer)
     }
 
     /// Ends the process.

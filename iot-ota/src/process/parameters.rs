@@ -10,6 +10,8 @@ const SOURCE: u8 = 22;
 pub(super) struct Table<'a, const CAPACITY: usize> {
     // The manifest that sets and reads: a number that no other one has in the same process.
     pub(super) owner: u16,
+    // The component that they are set and read for.
+    pub(super) place: u8,
     // Those that are used come first.
     entries: [Entry<'a>; CAPACITY],
 }
@@ -34,6 +36,7 @@ impl Entry<'_> {
 impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
     pub(super) const EMPTY: Self = Self {
         owner: 0,
+        place: 0,
         entries: [Entry {
             place: 0,
             code: 0,
@@ -44,10 +47,10 @@ impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
 
     /// Sets a parameter, or replaces it; false when there is no room for another one.
     #[inline(never)]
-    pub(super) fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> bool {
-        let Ok(code) = u8::try_from(code) else {
-            return false;
-        };
+    pub(super) fn set(&mut self, code: i32, value: &'a [u8]) -> bool {
+        // No code that a manifest may set is longer.
+        let [code, ..] = code.to_le_bytes();
+        let place = self.place;
         for entry in &mut self.entries {
             if entry.value.is_none() || entry.place == place && entry.code == code {
                 *entry = Entry {
@@ -64,10 +67,10 @@ impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
 
     /// The value of a parameter, whichever manifest has set it, unless it has a meaning there alone.
     #[inline(never)]
-    pub(super) fn value(&self, place: u8, code: i32) -> Option<&'a [u8]> {
+    pub(super) fn value(&self, code: i32) -> Option<&'a [u8]> {
         let mut entries = self.entries.iter();
         entries
-            .find(|entry| entry.place == place && i32::from(entry.code) == code)
+            .find(|entry| entry.place == self.place && i32::from(entry.code) == code)
             .filter(|entry| entry.owner == self.owner || !entry.is_local())
             .and_then(|entry| entry.value)
     }

@@ -8,6 +8,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What updates may cost of a link that is paid for.
 ///
+/// Nothing is begun once they are spent. What is under way then may go over; that is spent of the days after, so that a
+/// budget is never overdrawn by more than one block.
+///
 /// A day is 24 hours of the device's running time. After a reboot a new one begins, with what the application says is
 /// [spent](Self::with_spent) of it: nothing here is on record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +45,7 @@ impl ByteBudget {
         self.spent = self.spent.saturating_add(bytes);
     }
 
-    /// What was spent of this day.
+    /// What was spent of this day, and of those after it.
     #[must_use]
     pub const fn spent(&self) -> u32 {
         self.spent
@@ -60,7 +63,7 @@ impl ByteBudget {
 
     const fn renew(&mut self, now: Instant) {
         if now.as_millis() >= self.renews.as_millis() {
-            self.spent = 0;
+            self.spent = self.spent.saturating_sub(self.per_day);
             self.renews = now.after(DAY);
         }
     }

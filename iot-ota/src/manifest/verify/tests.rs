@@ -373,7 +373,7 @@ fn what_this_processor_cannot_do_is_refused_by_name() {
     };
     // Nothing of it says which of the two it is about.
     let unchosen = ProcessError::Index {
-        section: 3,
+        section: 20,
         offset: 1,
     };
     assert_eq!(two.plan(), Err(PlanError::Process(unchosen)));
