@@ -71,7 +71,7 @@ impl Board {
             board.chip.write(board.place(Bank::A), image)?;
         }
         store(&mut memory, &BootRecord::factory(Bank::A, release))?;
-        memory.raise_counter(release.sequence)?;
+        memory.raise_counter(release.counter)?;
         Ok(board)
     }
 

@@ -23,6 +23,12 @@ type Whole = Arc<[u8; PAGE_BYTES]>;
 pub struct Stock(Arc<Mutex<HashSet<Whole>>>);
 
 impl Stock {
+    /// How many different ones there are, or have been.
+    pub fn pages(&self) -> usize {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len()
+    }
+
     fn share(&self, bytes: &[u8; PAGE_BYTES]) -> Whole {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(page) = known.get(bytes) {

@@ -23,6 +23,8 @@ pub const TRIALS: u8 = 2;
 /// What the factory put in, and the release that everybody has in the end.
 pub const FACTORY: u64 = 1;
 pub const GOOD: u64 = 6;
+/// The security counter of all releases: who confirms one never runs again what the factory put in.
+const NEXT: u64 = 2;
 /// Images end with what they do: it is all the code that they have.
 const CRASHES: &[u8] = b"this release crashes when it boots";
 const SICK: &[u8] = b"the self-test of this release fails";
@@ -102,10 +104,10 @@ pub struct Known {
 }
 
 impl Known {
-    fn new(sequence: u64, bytes: &[u8]) -> Fallible<Self> {
+    fn new(sequence: u64, bytes: &[u8], counter: u64) -> Fallible<Self> {
         let size = u32::try_from(bytes.len())?;
         Ok(Self {
-            release: Image::new(sequence, digest(bytes), size),
+            release: Image::new(sequence, digest(bytes), size).with_counter(counter),
             bytes: bytes.into(),
         })
     }
@@ -126,14 +128,15 @@ pub struct Releases {
     pub known: Arc<[Known]>,
     releases: Vec<Release>,
     factory: Known,
-    stock: Stock,
+    /// The pages of all flash that holds them.
+    pub stock: Stock,
 }
 
 impl Releases {
     /// Signs `image` as the good release, and the same with another end as each of the bad ones.
     pub fn sign(image: &[u8]) -> Fallible<Self> {
         let signer = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
-        let factory = Known::new(FACTORY, b"what the factory put in.")?;
+        let factory = Known::new(FACTORY, b"what the factory put in.", 1)?;
         let (mut known, mut releases) = (Vec::new(), Vec::new());
         for fault in Fault::BAD.into_iter().chain([Fault::None]) {
             let end = match fault {
@@ -144,7 +147,7 @@ impl Releases {
             };
             let of_its_own = if end == PLAIN { fault.words() } else { "" };
             let bytes = [image, of_its_own.as_bytes(), end].concat();
-            let signed = Known::new(fault.sequence(), &bytes)?;
+            let signed = Known::new(fault.sequence(), &bytes, NEXT)?;
             releases.push(release(fault, &signed, &signer)?);
             known.push(signed);
         }
@@ -177,9 +180,11 @@ fn release(fault: Fault, signed: &Known, signer: &SoftwareKey) -> Fallible<Relea
         sequence,
         digest,
         size,
+        counter,
         ..
     } = signed.release;
     let template = Template::new(sequence, DEVICE, digest, size, "iot:firmware");
+    let template = template.with_counter(counter);
     let envelope = template.sign(signer, None, &mut Sha256::new())?;
     let mut served = signed.bytes.to_vec();
     if fault == Fault::OtherBytes

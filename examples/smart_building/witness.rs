@@ -169,7 +169,8 @@ impl Witness {
         let ended = status.ended.map(|ended| (ended.sequence, ended.how));
         same("how the last update ended", &ended, &self.ended)?;
         let counter = board.counter().map_err(|error| error.to_string())?;
-        same("the security counter", &counter, &self.confirmed)?;
+        let least = self.release(self.confirmed).map(|release| release.counter);
+        same("the security counter", &Some(counter), &least)?;
         match (status.activity, self.trial, self.fetched) {
             (Activity::OnTrial, Some(_), _) | (Activity::Idle, None, None) => {}
             (Activity::Fetching { release, offset }, None, Some((known, before)))
@@ -191,12 +192,15 @@ impl Witness {
         Ok(())
     }
 
+    /// It fetches a release, and has so many bytes.
+    pub const fn fetches(&mut self, release: Release, offset: u32) {
+        self.fetched = Some((release, offset));
+    }
+
     /// Takes in what a running device says that it does now.
     pub fn hear(&mut self, status: &Status, board: &Board) -> Result<(), Lie> {
         match status.activity {
-            Activity::Fetching { release, offset } => {
-                self.fetched = Some((release, offset));
-            }
+            Activity::Fetching { release, offset } => self.fetches(release, offset),
             Activity::Staged => {
                 let (release, _) = self.fetched.take().ok_or("nothing was fetched")?;
                 self.has(board, release, release.size)?;

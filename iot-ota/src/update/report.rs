@@ -57,6 +57,12 @@ pub enum Outcome {
     /// A condition of the manifest does not hold on this device: it may be a patch to another image, or too late.
     #[error("refused: a condition of the manifest does not hold on this device")]
     NotApplicable,
+    /// What arrived cannot become an image: it is no patch to the one that runs, or not what was encrypted.
+    #[error("what arrived cannot become an image")]
+    BadPayload,
+    /// The image is encrypted, and for none of the device's keys.
+    #[error("refused: the image is encrypted for none of the device's keys")]
+    NoKey,
 }
 
 impl Outcome {
@@ -87,6 +93,8 @@ impl Outcome {
             Self::Cancelled => 16,
             Self::BelowCounter => 17,
             Self::NotApplicable => 18,
+            Self::BadPayload => 19,
+            Self::NoKey => 20,
         }
     }
 
@@ -111,6 +119,8 @@ impl Outcome {
             16 => Self::Cancelled,
             17 => Self::BelowCounter,
             18 => Self::NotApplicable,
+            19 => Self::BadPayload,
+            20 => Self::NoKey,
             _ => return None,
         })
     }

@@ -11,9 +11,12 @@ use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::slot::Banks;
 use crate::update::fetch::{Checkpoint, Fetch};
+use crate::update::payload::Payloads;
 use crate::update::wire::{FromDevice, ToDevice};
 
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, D> {
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
+    for Updater<'_, B, K, D, P>
+{
     fn handles(&self, channel: Channel) -> bool {
         channel == Channel::Update
     }
@@ -25,7 +28,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     fn input(&mut self, now: Now, event: &Event<'_>) {
         match event {
             Event::Record { key, value } if *key == self.settings.records => {
-                self.checkpoint = Checkpoint::decode(value);
+                self.restored = self.restore(value);
             }
             Event::Record { value, .. } => self.passed = self.told.restore(value),
             Event::Restored => self.restored(),
@@ -130,7 +133,15 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     }
 }
 
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
+    /// Keeps what a record says of a download until the boot record is read too.
+    fn restore(&mut self, value: &[u8]) -> Option<(Checkpoint, usize)> {
+        let (checkpoint, behind) = Checkpoint::decode(value)?;
+        let room = self.room.as_mut().get_mut(..behind.len())?;
+        room.copy_from_slice(behind);
+        Some((checkpoint, behind.len()))
+    }
+
     /// The driver's buffer is too small for the step: it is tried again later, as one that failed.
     fn unfit(&mut self, now: Now) -> Step<'static> {
         self.done(now, Done::Failed(Failure::Buffer));

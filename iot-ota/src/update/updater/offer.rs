@@ -6,16 +6,17 @@ use iot_core::time::TimeBounds;
 
 use super::{Phase, Trust, Updater};
 use crate::manifest::{
-    Floor, Limits, ManifestKeys, PlanError, SignedManifest, Situation, VerifyError,
+    Floor, Limits, ManifestKeys, Plan, PlanError, SignedManifest, Situation, VerifyError,
 };
 use crate::process::ProcessError;
-use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs, Release};
+use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs};
 use crate::update::fetch::Checkpoint;
+use crate::update::payload::{PayloadError, Payloads};
 use crate::update::report::Outcome;
 
 /// A release that this device could install.
-struct Offered {
-    release: Release,
+struct Offered<'a> {
+    plan: Plan<'a>,
     // Whether a signer with a right to the component may go back with it.
     may_go_back: bool,
 }
@@ -23,7 +24,7 @@ struct Offered {
 /// Why an offer is refused, and which, where that is known.
 type Refusal = (Option<u64>, Outcome);
 
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
     pub(super) fn offered(&mut self, wall: TimeBounds, envelope: &[u8]) {
         let Some(record) = self.boot else {
             self.refuse(None, Outcome::Memory);
@@ -36,12 +37,12 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
     }
 
     /// From the offer to the release that this device could install.
-    fn judge(
+    fn judge<'a>(
         &mut self,
         wall: TimeBounds,
-        envelope: &[u8],
+        envelope: &'a [u8],
         record: &BootRecord,
-    ) -> Result<Offered, Refusal> {
+    ) -> Result<Offered<'a>, Refusal> {
         let limits = Limits::default();
         let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
             .map_err(|_| (None, Outcome::NotAuthentic))?;
@@ -80,41 +81,56 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
         let plan = manifest
             .plan_in(device, &situation)
             .map_err(|error| refused(outcome_of(error)))?;
-        if plan.encryption.is_some() || plan.patch {
-            return Err(refused(Outcome::Unsupported));
-        }
         match plan.release {
             release if release.size > self.banks.capacity() => Err(refused(Outcome::TooLarge)),
             release if release.size == 0 => Err(refused(Outcome::Unsupported)),
-            release => Ok(Offered {
-                release,
+            _ => Ok(Offered {
+                plan,
                 may_go_back: manifest.may_go_back(device.roles),
             }),
         }
     }
 
-    fn take_up(&mut self, offered: &Offered, record: &BootRecord) {
+    fn take_up(&mut self, offered: &Offered<'_>, record: &BootRecord) {
+        let sequence = offered.plan.release.sequence;
         match self.answer(offered, record) {
-            Some(Err(outcome)) => self.refuse(Some(offered.release.sequence), outcome),
-            Some(Ok(checkpoint)) => {
-                if checkpoint.back {
-                    self.passed = self.highest(record);
+            Some(Ok(back)) => {
+                if let Err(error) = self.start(&offered.plan, back, record) {
+                    self.refuse(Some(sequence), error.outcome());
                 }
-                // An older checkpoint must be replaced durably before the bytes it counts are erased.
-                self.end_fetch();
-                self.pending = Some(checkpoint);
             }
+            Some(Err(outcome)) => self.refuse(Some(sequence), outcome),
             None => {}
         }
     }
 
-    /// What an offer leads to: a download, a word, or nothing where its end will be reported.
-    fn answer(
-        &self,
-        offered: &Offered,
+    /// Notes what is to be fetched, in place of what was.
+    fn start(
+        &mut self,
+        plan: &Plan<'_>,
+        back: bool,
         record: &BootRecord,
-    ) -> Option<Result<Checkpoint, Outcome>> {
-        let release = offered.release;
+    ) -> Result<(), PayloadError> {
+        // Not where the form of a download under way stands: this may be refused.
+        let mut room = P::ROOM;
+        let (bytes, form_bytes) = self.payloads.describe(plan, room.as_mut())?;
+        if back {
+            self.passed = self.highest(record);
+        }
+        // An older checkpoint must be replaced durably before the bytes it counts are erased.
+        self.end_fetch();
+        (self.room, self.form_bytes) = (room, form_bytes);
+        self.pending = Some(Checkpoint {
+            release: plan.release,
+            back,
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// What an offer leads to: a download, which may go back, a word, or nothing where its end will be reported.
+    fn answer(&self, offered: &Offered, record: &BootRecord) -> Option<Result<bool, Outcome>> {
+        let release = offered.plan.release;
         let sequence = release.sequence;
         match (self.phase, record.state) {
             (Phase::Confirmed, _) => {}
@@ -146,7 +162,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
             Some(fetched) if fetched.sequence == sequence => Some(Err(Outcome::SequenceReused)),
             // Nobody goes back behind a download: it can be called off.
             Some(fetched) if fetched.sequence > sequence => Some(Err(Outcome::TooOld)),
-            _ => Some(Ok(Checkpoint::start(release, back))),
+            _ => Some(Ok(back)),
         }
     }
 
