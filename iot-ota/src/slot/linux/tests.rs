@@ -253,6 +253,12 @@ fn an_environment_in_which_any_byte_was_changed_is_refused() {
 }
 
 #[test]
+fn the_last_bank_that_a_command_line_names_is_the_one_that_runs() {
+    assert_eq!(running_bank("iot.bank=a ro iot.bank=b"), Some(Bank::B));
+    assert_eq!(running_bank("iot.bank=b iot.bank=a"), Some(Bank::A));
+}
+
+#[test]
 fn nothing_is_read_or_written_past_a_bank() {
     let folder = tempfile::tempdir().unwrap();
     let mut banks = device(folder.path());
