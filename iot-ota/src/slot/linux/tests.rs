@@ -1,3 +1,5 @@
+mod durable;
+
 use std::fs;
 use std::path::Path;
 
