@@ -249,12 +249,16 @@ impl<const BYTES: usize> Register<BYTES> {
 
     /// The page that has to be written before the value may be believed.
     fn unsettled(&self) -> Option<usize> {
-        self.newest?;
-        let newest = self.newest_seen();
+        let seen = self.newest_seen();
+        // It may be gone at the next boot. Then the next best counts, which may have been told to somebody, even if its
+        // mark does not read now: so it is the third page that is given up.
+        if !matches!(seen, Seen::Marked(_)) {
+            return self.newest.and_then(|_| self.oldest());
+        }
         // It may read as anything at the next boot, unless its generation is outdone.
         let mut others = self.others();
         let unmarked = others.find(|(_, other)| match other.seen {
-            Seen::Marked(generation) => newest.generation() == Some(generation),
+            Seen::Marked(generation) => seen.generation() == Some(generation),
             Seen::Void | Seen::Doubtful(_) => true,
         });
         let page = unmarked.map(|(page, _)| page);
