@@ -1,86 +1,179 @@
-//! A device installs a signed release, and rolls back one that is no good.
+//! A device installs signed releases, and every kind of bad one ends with the reason for it.
 //! The service signs manifests; the device fetches each image, boots it on trial and says how that ended.
 
 use core::pin::pin;
+use core::time::Duration;
 
 use futures::executor::block_on;
 use futures::future::{Either, select};
 use iot_core::crypto::{Digest, SignatureAlgorithm};
 use iot_core::node::Node;
 use iot_core::port::Transport;
-use iot_core::sim::{Faults, SimClock, SimLink, SimNetwork};
+use iot_core::sim::flash::Mode;
+use iot_core::sim::{Faults, SimClock, SimCounter, SimFlash, SimLink, SimNetwork};
 use iot_core::storage::memory::MemoryRecords;
 use iot_core::{Channel, Event, Message};
 use iot_identity::key::PublicKey;
 use iot_identity::ring::{Sha256, SoftwareKey, SoftwareVerifier};
 use iot_ota::manifest::{Device, SigningKey, Template};
-use iot_ota::sim::MemoryBanks;
-use iot_ota::slot::{Release, RollBackReason};
-use iot_ota::update::{FromDevice, Outcome, Report, Source, ToDevice, Trust, Updater, Want};
+use iot_ota::slot::{Bank, Banks, BootRecord, FlashBanks, Layout, Release, RollBackReason};
+use iot_ota::slot::{boot, store};
+use iot_ota::update::{Activity, FromDevice, Outcome, Probation, Report, Source, ToDevice};
+use iot_ota::update::{Trust, Updater, Want};
 
 type Failed = Box<dyn core::error::Error>;
+/// Sequence number, envelope and image.
+type Offer<'a> = (u64, &'a [u8], &'a [u8]);
 
 const BOILER: Device<'static> = Device::new([0xfa; 16], [0x14; 16], &[b"firmware"]);
-const BAD: u64 = 3;
+const PUMP: Device<'static> = Device::new([0xfa; 16], [0x15; 16], &[b"firmware"]);
+const PAGE: u32 = 4_096;
+const PAGES: u32 = 25;
+/// How long a new firmware may take to find out whether it is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The progress of a firmware that is tried.
+const ON_TRIAL: u32 = u32::MAX;
+
+/// What is wrong with a release. An image begins with it: that is all its code does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fault {
+    Nothing,
+    /// The power fails in the middle of the download, and again in the first trial.
+    PowerFails,
+    FailsItsTest,
+    Hangs,
+    Crashes,
+    OtherBytes,
+    OtherSigner,
+    OtherDevice,
+}
+
+/// Sequence number, security counter, what is wrong with it, and how it has to end.
+const RELEASES: [(u64, u64, Fault, Outcome); 10] = {
+    use {Fault::*, Outcome as O, RollBackReason as R};
+    [
+        (2, 2, Nothing, O::Confirmed),
+        (3, 2, FailsItsTest, O::RolledBack(R::SelfTest)),
+        (4, 2, Hangs, O::RolledBack(R::Unconfirmed)),
+        (5, 2, Crashes, O::RolledBack(R::Unconfirmed)),
+        (6, 2, OtherBytes, O::BadImage),
+        (7, 2, OtherSigner, O::NotAuthentic),
+        (8, 2, OtherDevice, O::OtherDevice),
+        (9, 2, PowerFails, O::Confirmed),
+        (2, 2, Nothing, O::TooOld),
+        (10, 1, Nothing, O::BelowCounter),
+    ]
+};
 
 struct Board {
     publisher: PublicKey,
-    banks: MemoryBanks,
+    memory: FlashBanks<SimFlash<4, 4_096>, SimCounter>,
     records: MemoryRecords,
+    /// Places of its progress, the last one first.
+    power_fails_at: Vec<u32>,
 }
 
 fn main() -> Result<(), Failed> {
     let key = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
-    let factory = firmware(1);
-    let release = Release::new(1, sha256(&factory), u32::try_from(factory.len())?);
-    let mut board = Board {
-        publisher: PublicKey::of(&key)?,
-        banks: MemoryBanks::factory(128 << 10, 4_096, &factory, release),
-        records: MemoryRecords::new(),
-    };
-    let report = deliver(2, &key, &mut board)?;
-    assert_eq!(report.outcome, Outcome::Confirmed);
-    println!("release 2: {}", report.outcome);
-    let report = deliver(BAD, &key, &mut board)?;
-    let rolled_back = Outcome::RolledBack(RollBackReason::SelfTest);
-    assert_eq!(report.outcome, rolled_back);
-    assert_eq!(report.running.map(|running| running.sequence), Some(2));
-    println!("release 3: {}; release 2 runs", report.outcome);
-    println!("RESULT ok releases=2 confirmed=1 rolled_back=1");
+    let stranger = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
+    let mut board = factory(PublicKey::of(&key)?)?;
+    let (mut runs, mut confirmed) = (1, 0);
+    for (sequence, counter, fault, outcome) in RELEASES {
+        let (kind, signer) = match fault {
+            Fault::OtherDevice => (PUMP, &key),
+            Fault::OtherSigner => (BOILER, &stranger),
+            _ => (BOILER, &key),
+        };
+        let mut image = firmware(sequence, fault);
+        let (digest, size) = (sha256(&image), u32::try_from(image.len())?);
+        let template = Template::new(sequence, kind, digest, size, "iot:firmware");
+        let template = template.with_counter(counter);
+        let envelope = template.sign(signer, None, &mut Sha256::new())?;
+        match fault {
+            Fault::OtherBytes => image.reverse(),
+            Fault::PowerFails => board.power_fails_at = vec![ON_TRIAL, size / 2],
+            _ => {}
+        }
+        let report = deliver((sequence, &envelope, &image), &mut board)?;
+        if report.outcome == Outcome::Confirmed {
+            (runs, confirmed) = (sequence, confirmed + 1);
+        }
+        let ended = report.outcome;
+        println!("release {sequence}, {fault:?}: {ended}; release {runs} runs");
+        assert_eq!(ended, outcome);
+        assert_eq!(report.running.map(|running| running.sequence), Some(runs));
+        assert!(board.power_fails_at.is_empty());
+    }
+    let releases = RELEASES.len();
+    println!("RESULT ok releases={releases} confirmed={confirmed} running={runs}");
     Ok(())
 }
 
+/// A board whose images run at one place of its flash, where another place has to do with them: they are swapped.
+fn factory(publisher: PublicKey) -> Result<Board, Failed> {
+    let image = firmware(1, Fault::Nothing);
+    let (run, other) = (4 * PAGE, (4 + PAGES) * PAGE);
+    let layout = Layout::swap(0, 3 * PAGE, run, other, PAGES * PAGE);
+    let flash = SimFlash::new(2 * 25 + 5, Mode::WriteOnce);
+    let mut memory = FlashBanks::open(flash, layout, SimCounter::new(1))?;
+    memory.write(Bank::A, 0, &image)?;
+    let release = Release::new(1, sha256(&image), u32::try_from(image.len())?).with_counter(1);
+    store(&mut memory, &BootRecord::factory(Bank::A, release))?;
+    Ok(Board {
+        publisher,
+        memory,
+        records: MemoryRecords::new(),
+        power_fails_at: Vec::new(),
+    })
+}
+
 /// Offers one release and waits for the device's report.
-fn deliver(sequence: u64, key: &SoftwareKey, board: &mut Board) -> Result<Report, Failed> {
-    let image = firmware(sequence);
-    let (digest, size) = (sha256(&image), u32::try_from(image.len())?);
-    let template = Template::new(sequence, BOILER, digest, size, "iot:firmware");
-    let envelope = template.sign(key, None, &mut Sha256::new())?;
+fn deliver(offer: Offer<'_>, board: &mut Board) -> Result<Report, Failed> {
     let clock = SimClock::new();
     let (near, far) = SimNetwork::new(1, clock.clone(), Faults::NONE).link();
     let device = pin!(device(near, clock, board));
-    let service = pin!(service(far, &envelope, Source::new(sequence, &image)));
+    let service = pin!(service(far, offer));
     match block_on(select(device, service)) {
         Either::Left((stopped, _)) => Err(stopped.err().unwrap_or("the device stopped".into())),
         Either::Right((report, _)) => report,
     }
 }
 
-/// The firmware's main loop, once per boot.
+/// The boot loader, then the firmware's main loop, once per boot.
 async fn device(mut link: SimLink, clock: SimClock, board: &mut Board) -> Result<(), Failed> {
     let mut buffer = vec![0; 8_192];
     loop {
-        board.banks.reboot(&mut Sha256::new())?;
         link.reboot();
+        let bank = boot(&mut board.memory, &mut Sha256::new())?;
+        let mut code = [0];
+        board.memory.read(bank, 0, &mut code)?;
+        let does = |fault: Fault| code == [fault as u8];
+        if does(Fault::Crashes) {
+            continue;
+        }
         let key = SigningKey::new(SoftwareVerifier::new(board.publisher));
-        let mut update = Updater::new(&mut board.banks, Trust::new(key, Sha256::new(), BOILER));
+        let mut update = Updater::new(&mut board.memory, Trust::new(key, Sha256::new(), BOILER));
         let mut node = Node::new(&mut link, &mut board.records, clock.clone());
         let mut engines = (&mut update,);
         node.restore(&mut engines, &mut buffer).await?;
+        let mut probation = Probation::<1>::new(clock.instant() + PATIENCE);
         loop {
-            let running = engines.0.status().running.map(|release| release.sequence);
+            let progress = match engines.0.status().activity {
+                Activity::Fetching { offset, .. } => offset,
+                Activity::OnTrial => ON_TRIAL,
+                _ => 0,
+            };
+            if board.power_fails_at.pop_if(|at| progress >= *at).is_some() {
+                break;
+            }
             match engines.0.wants() {
-                Want::Confirm => engines.0.confirm(running != Some(BAD)),
+                Want::Confirm => {
+                    match does(Fault::Hangs) {
+                        true => clock.advance(PATIENCE),
+                        false => probation.report(0, !does(Fault::FailsItsTest)),
+                    }
+                    engines.0.conclude(probation.verdict(clock.instant()));
+                }
                 Want::Reboot => break,
                 _ => node.turn(&mut engines, &mut buffer).await?,
             }
@@ -88,7 +181,9 @@ async fn device(mut link: SimLink, clock: SimClock, board: &mut Board) -> Result
     }
 }
 
-async fn service(mut link: SimLink, envelope: &[u8], source: Source<'_>) -> Result<Report, Failed> {
+async fn service(mut link: SimLink, offer: Offer<'_>) -> Result<Report, Failed> {
+    let (sequence, envelope, image) = offer;
+    let source = Source::new(sequence, image);
     let (mut incoming, mut outgoing) = (vec![0; 256], vec![0; 8_192]);
     let offer = ToDevice::Offer { envelope }.encode(&mut outgoing)?;
     link.submit(&Message::new(Channel::Update, offer)).await?;
@@ -99,17 +194,20 @@ async fn service(mut link: SimLink, envelope: &[u8], source: Source<'_>) -> Resu
                     let block = source.answer(&request)?.encode(&mut outgoing)?;
                     link.submit(&Message::new(Channel::Update, block)).await?;
                 }
-                FromDevice::Report(report) => return Ok(report),
+                // What is not authentic has no number.
+                FromDevice::Report(report) if report.sequence.is_none_or(|of| of == sequence) => {
+                    return Ok(report);
+                }
                 _ => {}
             }
         }
     }
 }
 
-fn firmware(release: u64) -> Vec<u8> {
-    (0..100_000_u64)
-        .map(|n| (n.wrapping_mul(release + 6) >> 3).to_le_bytes()[0])
-        .collect()
+fn firmware(release: u64, fault: Fault) -> Vec<u8> {
+    let noise = |n: u64| (n.wrapping_mul(release + 6) >> 3).to_le_bytes()[0];
+    let code = core::iter::once(fault as u8);
+    code.chain((1..100_000).map(noise)).collect()
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

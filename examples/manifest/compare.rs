@@ -8,10 +8,11 @@ use crate::files;
 use crate::opened::{claims, decode, unverified};
 use crate::problem::Problem;
 use crate::render::lines;
+use crate::values::shown;
 
 /// Prints each line that only one of them has, with the part that it is in; true when there is one.
 pub(crate) fn compare(old: &Path, new: &Path) -> Result<bool, Problem> {
-    let (before, after) = (shown(old)?, shown(new)?);
+    let (before, after) = (page(old)?, page(new)?);
     let (before, after): (Vec<_>, Vec<_>) = (
         before.iter().map(String::as_str).collect(),
         after.iter().map(String::as_str).collect(),
@@ -32,7 +33,7 @@ pub(crate) fn compare(old: &Path, new: &Path) -> Result<bool, Problem> {
     Ok(differs)
 }
 
-fn shown(path: &Path) -> Result<Vec<String>, Problem> {
+fn page(path: &Path) -> Result<Vec<String>, Problem> {
     let bytes = files::read(path)?;
     let signed = decode(path, &bytes)?;
     let manifest = unverified(path, &signed)?;
@@ -40,6 +41,7 @@ fn shown(path: &Path) -> Result<Vec<String>, Problem> {
     let (mut all, mut payloads): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (name, payload) in manifest.integrated_payloads() {
         let digest = crate::values::hex(&crate::verify::sha256(payload));
+        let name = shown(name);
         payloads.push(format!("payload: {name} SHA-256 {digest}"));
     }
     for line in lines(&manifest)? {

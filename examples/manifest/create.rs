@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use iot_core::crypto::Digest;
 use iot_identity::ring::Sha256;
 use iot_ota::manifest::{
     Author, CommandList, Element, EncryptionInfo, Image, ParameterList, SlotImage, Text,
@@ -13,6 +12,7 @@ use crate::description::{Component, Description, Part};
 use crate::files;
 use crate::problem::Problem;
 use crate::values::{from_hex, hex, uuid};
+use crate::verify::sha256;
 
 pub(crate) fn create(options: &Create) -> Result<(), Problem> {
     let path = &options.description;
@@ -29,10 +29,12 @@ pub(crate) fn create(options: &Create) -> Result<(), Problem> {
     .author()?;
     let envelope = author.build(&mut Sha256::new());
     let bytes = envelope.encode();
-    // What no device could read must not be written.
+    // What no device could follow must not be written.
     let output = &options.output;
     let signed = crate::opened::decode(output, &bytes)?;
-    crate::opened::unverified(output, &signed)?;
+    let manifest = crate::opened::unverified(output, &signed)?;
+    crate::followed::is_for_devices(output, &bytes, &manifest)?;
+    crate::payloads::check(output, &manifest)?;
     files::write(output, &bytes)?;
     println!(
         "{}: {} bytes, sequence {}, manifest {}; not signed yet",
@@ -41,6 +43,7 @@ pub(crate) fn create(options: &Create) -> Result<(), Problem> {
         description.sequence,
         hex(envelope.digest())
     );
+    println!("{}", crate::plan::line(&manifest));
     Ok(())
 }
 
@@ -187,7 +190,11 @@ impl Creator<'_> {
             (Some(uri), None) => uri.clone(),
             (None, Some(payload)) => {
                 let name = format!("#{index}");
-                author = author.payload(&name, &files::read(&self.folder.join(payload))?);
+                let bytes = files::read_beside(self.folder, payload)?;
+                if component.encryption.is_none() {
+                    self.is_image(index, component, &bytes)?;
+                }
+                author = author.payload(&name, &bytes);
                 name
             }
             (None, None) if component.encryption.is_some() || component.staged => {
@@ -203,7 +210,7 @@ impl Creator<'_> {
         let mut parameters = ParameterList::new().uri(&uri);
         if let Some(info) = &component.encryption {
             let path = self.folder.join(info);
-            let bytes = files::read(&path)?;
+            let bytes = files::read_beside(self.folder, info)?;
             if EncryptionInfo::decode(&bytes).is_none() {
                 let cause = "not a COSE_Encrypt that devices understand";
                 let remedy = "take what this wrote: manifest encrypt --info FILE";
@@ -222,6 +229,22 @@ impl Creator<'_> {
             Element::Install
         };
         Ok(author.section(section, about.set(parameters).fetch().image_match()))
+    }
+
+    /// A payload that is not encrypted is the image itself.
+    fn is_image(&self, index: u64, component: &Component, payload: &[u8]) -> Result<(), Problem> {
+        let element = format!("component {index}, payload");
+        let (file, digest) = (component.image.as_deref(), component.digest.as_deref());
+        let image = self.image(&element, file, digest, component.size)?;
+        let size = payload.len() as u64;
+        if image.is_none_or(|image| {
+            image.digest == sha256(payload) && image.size.is_none_or(|own| own == size)
+        }) {
+            return Ok(());
+        }
+        let cause = "it is not the image, and there is no encryption that would make it one";
+        let remedy = "name the image's file as payload too, or the encryption = \"FILE\" of what it was encrypted to";
+        Err(Problem::new(element, cause, remedy))
     }
 
     fn slots(
@@ -285,12 +308,7 @@ impl Creator<'_> {
         };
         let path = self.folder.join(file);
         let bytes = files::read(&path)?;
-        let mut sha256 = Sha256::new();
-        sha256.update(&bytes);
-        let image = Image::new(
-            sha256.finish(),
-            u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-        );
+        let image = Image::new(sha256(&bytes), bytes.len() as u64);
         let differs = given.is_some_and(|digest| digest != image.digest)
             || size.is_some_and(|size| Some(size) != image.size);
         if differs {

@@ -40,12 +40,21 @@ pub(crate) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<SignedManifest<
     limits.codec = LIMITS;
     limits.components = 256;
     limits.commands = 1_024;
+    decode_within(bytes, limits).map_err(|error| envelope_problem(path, &error))
+}
+
+/// Decodes it within the limits that devices have unless they change them.
+pub(crate) fn as_devices_read(bytes: &[u8]) -> Result<SignedManifest<'_>, EnvelopeError> {
+    decode_within(bytes, Limits::default())
+}
+
+fn decode_within(bytes: &[u8], limits: Limits) -> Result<SignedManifest<'_>, EnvelopeError> {
     let tagged = if is_tagged(bytes) {
         Tagged::Required
     } else {
         Tagged::Absent
     };
-    SignedManifest::decode(bytes, tagged, limits).map_err(|error| envelope_problem(path, &error))
+    SignedManifest::decode(bytes, tagged, limits)
 }
 
 /// Reads the manifest without asking who has signed it; its digest, and those of its parts, must be right.

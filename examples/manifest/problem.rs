@@ -22,6 +22,20 @@ impl Problem {
             remedy: remedy.to_string(),
         }
     }
+
+    /// What went wrong, without the element and the remedy.
+    pub(crate) fn cause(&self) -> &str {
+        &self.cause
+    }
+}
+
+/// Says what may go wrong, and goes on.
+pub(crate) fn warn(
+    element: impl fmt::Display,
+    cause: impl fmt::Display,
+    remedy: impl fmt::Display,
+) {
+    eprintln!("warning: {element}: {cause}\nremedy: {remedy}");
 }
 
 impl fmt::Display for Problem {

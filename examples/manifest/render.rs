@@ -9,7 +9,7 @@ use minicbor::{Decoder, decode};
 
 use crate::opened::part_name;
 use crate::problem::Problem;
-use crate::values::{hex, segment, show_uuid};
+use crate::values::{hex, segment, show_uuid, shown};
 
 /// One line, and the part of the manifest that it is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -53,7 +53,8 @@ struct Page(Vec<Line>);
 
 impl Page {
     fn line(&mut self, part: &'static str, depth: usize, text: impl Into<String>) {
-        let text = text.into();
+        // Nobody has verified it.
+        let text = shown(&text.into());
         self.0.push(Line { part, depth, text });
     }
 

@@ -5,15 +5,17 @@ use std::path::Path;
 use iot_core::cose::Header;
 use iot_core::crypto::{Digest, Sha256Digest, Verifier};
 use iot_identity::ring::{Sha256, SoftwareVerifier};
-use iot_ota::manifest::{Element, Floor, Manifest, ManifestKeys, SignedManifest};
+use iot_ota::manifest::{Floor, Manifest, ManifestKeys, SignedManifest, SigningKey, VerifyError};
 
 use crate::args::Verify;
 use crate::files;
+use crate::followed::is_for_devices;
 use crate::keys::{key_id, read_public};
+use crate::named::{images, parameters};
 use crate::opened::{decode, is_tagged, verify_problem};
+use crate::payloads;
 use crate::problem::Problem;
-use crate::render::pairs;
-use crate::values::{hex, segment};
+use crate::values::{hex, key_id_of, segment};
 
 pub(crate) fn verify(options: &Verify) -> Result<(), Problem> {
     let path = &options.envelope;
@@ -27,32 +29,18 @@ pub(crate) fn verify(options: &Verify) -> Result<(), Problem> {
     let trusted = Trusted::read(options)?;
     let floor = Floor::new(options.sequence).with_counter(options.counter);
     let signers = trusted.signers(&signed);
-    let manifest = signed
-        .verify(&trusted, &mut Sha256::new(), floor)
-        .map_err(|error| {
-            let missing = usize::from(options.threshold).saturating_sub(signers.len());
-            match error {
-                iot_ota::manifest::VerifyError::Unauthenticated if missing > 0 => {
-                    let element = format!("{}, authentication-wrapper", path.display());
-                    let cause = format!(
-                        "{} of the {} signatures that are needed: {}",
-                        signers.len(),
-                        options.threshold,
-                        if signers.is_empty() {
-                            "none".to_owned()
-                        } else {
-                            signers.join(", ")
-                        }
-                    );
-                    let remedy = format!(
-                        "have {missing} more of the trusted keys sign: manifest sign {}",
-                        path.display()
-                    );
-                    Problem::new(element, cause, remedy)
-                }
+    let manifest =
+        signed
+            .verify(&trusted, &mut Sha256::new(), floor)
+            .map_err(|error| match error {
+                VerifyError::Unauthenticated => trusted.too_few(path, &signed, &signers),
                 error => verify_problem(path, &error),
-            }
-        })?;
+            })?;
+    is_for_devices(path, &bytes, &manifest)?;
+    for finding in payloads::check(path, &manifest)? {
+        println!("{finding}");
+    }
+    println!("{}", crate::plan::line(&manifest));
     for image in &options.image {
         names(&manifest, image)?;
     }
@@ -71,6 +59,7 @@ pub(crate) fn verify(options: &Verify) -> Result<(), Problem> {
 struct Trusted {
     keys: Vec<(Vec<u8>, SoftwareVerifier)>,
     threshold: u8,
+    any_key_id: bool,
 }
 
 impl Trusted {
@@ -79,7 +68,7 @@ impl Trusted {
         let mut seen = Vec::new();
         for text in &options.keys {
             let (id, file) = match text.split_once('=') {
-                Some((id, file)) => (Some(id.as_bytes().to_vec()), file),
+                Some((id, file)) => (Some(key_id_of(text, id)?), file),
                 None => (None, text.as_str()),
             };
             let public = read_public(Path::new(file))?;
@@ -103,19 +92,61 @@ impl Trusted {
             let remedy = "ask for at least one signature, and for no more than there are keys";
             return Err(Problem::new("--threshold", cause, remedy));
         }
+        if options.any_key_id && keys.len() > 1 {
+            let cause = "with several keys, the name says which one to try";
+            return Err(Problem::new(
+                "--any-key-id",
+                cause,
+                "leave it out, or give one key",
+            ));
+        }
         Ok(Self {
             keys,
             threshold: options.threshold,
+            any_key_id: options.any_key_id,
         })
     }
 
     fn place(&self, header: &Header<'_>) -> Option<usize> {
-        // With one key there is nothing to choose, whatever it is called.
-        if self.keys.len() == 1 {
+        if self.any_key_id {
             return Some(0);
         }
         let wanted = header.key_id?;
         self.keys.iter().position(|(id, _)| id == wanted)
+    }
+
+    /// Who is missing, and who has signed under a name that devices do not look for.
+    fn too_few(&self, path: &Path, signed: &SignedManifest<'_>, signers: &[String]) -> Problem {
+        let element = format!("{}, authentication-wrapper", path.display());
+        let mut cause = format!(
+            "{} of the {} signatures that are needed: {}",
+            signers.len(),
+            self.threshold,
+            if signers.is_empty() {
+                "none".to_owned()
+            } else {
+                signers.join(", ")
+            }
+        );
+        for (id, key) in &self.keys {
+            let name = segment(id);
+            let by_any_name = SigningKey::new(key);
+            let holds = signed.verify(&by_any_name, &mut Sha256::new(), 0).is_ok();
+            if holds && !signers.contains(&name) {
+                cause += &format!("; the key {name} has signed, under another name");
+                let remedy = format!(
+                    "sign with --key-id {name}, or verify with NAME=FILE if devices know the key by that name: manifest inspect {}",
+                    path.display()
+                );
+                return Problem::new(element, cause, remedy);
+            }
+        }
+        let missing = usize::from(self.threshold).saturating_sub(signers.len());
+        let remedy = format!(
+            "have {missing} more of the trusted keys sign: manifest sign {}",
+            path.display()
+        );
+        Problem::new(element, cause, remedy)
     }
 
     /// The names of those whose signatures hold.
@@ -166,14 +197,7 @@ impl ManifestKeys for One<'_> {
 fn names(manifest: &Manifest<'_>, path: &Path) -> Result<(), Problem> {
     let bytes = files::read(path)?;
     let (digest, size) = (sha256(&bytes), bytes.len() as u64);
-    let mut named = Vec::new();
-    let sections = Element::ALL
-        .into_iter()
-        .map(|element| manifest.section(element));
-    let others = [manifest.shared(), manifest.validate(), manifest.load()];
-    for sequence in sections.chain(others).flatten() {
-        images(sequence.as_bytes(), 12, &mut named);
-    }
+    let named = images(&parameters(manifest));
     let found = named.iter().find(|(own, _)| *own == digest);
     let Some((_, own)) = found else {
         let cause = format!("no component has the SHA-256 {}", hex(&digest));
@@ -191,53 +215,6 @@ fn names(manifest: &Manifest<'_>, path: &Path) -> Result<(), Problem> {
     }
     println!("{}: {size} bytes, named by the manifest", path.display());
     Ok(())
-}
-
-/// Digests and sizes that a sequence sets, and those within it.
-fn images(sequence: &[u8], depth: u8, named: &mut Vec<(Sha256Digest, Option<u64>)>) {
-    let Some(depth) = depth.checked_sub(1) else {
-        return;
-    };
-    for (code, argument) in pairs(sequence).unwrap_or_default() {
-        let mut decoder = minicbor::Decoder::new(argument);
-        match code {
-            19 | 20 => named.extend(image(argument)),
-            32 => images(decoder.bytes().unwrap_or(&[]), depth, named),
-            15 => {
-                for _ in 0..decoder.array().ok().flatten().unwrap_or(0) {
-                    let Ok(branch) = decoder.bytes() else { break };
-                    images(branch, depth, named);
-                }
-            }
-            34 => {
-                let of_each = pairs(argument).unwrap_or_default();
-                named.extend(
-                    of_each
-                        .iter()
-                        .filter_map(|(_, parameters)| image(parameters)),
-                );
-            }
-            _ => {}
-        }
-    }
-}
-
-fn image(parameters: &[u8]) -> Option<(Sha256Digest, Option<u64>)> {
-    let (mut digest, mut size) = (None, None);
-    for (code, value) in pairs(parameters).ok()? {
-        let mut decoder = minicbor::Decoder::new(value);
-        match code {
-            3 => {
-                let mut own = minicbor::Decoder::new(decoder.bytes().ok()?);
-                own.array().ok()?;
-                let known = own.i32().ok()? == -16;
-                digest = own.bytes().ok()?.try_into().ok().filter(|_| known);
-            }
-            14 => size = decoder.u64().ok(),
-            _ => {}
-        }
-    }
-    Some((digest?, size))
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> Sha256Digest {

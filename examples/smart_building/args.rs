@@ -11,7 +11,8 @@ Usage: smart_building [options]
   --seed N               decides everything that chance decides (1)
   --broker mqtt://H:P    put this broker behind the gate instead of the embedded hub
   --broker-restart       stop the hub in the middle of the telemetry and start it without its state
-  --firmware PATH        the image to roll out, at most 1 MiB (the first 256 KiB of this program)
+  --firmware PATH        the image to roll out, at most 1 MiB (the first 256 KiB of this program);
+                         at most 32 devices fetch it at once
   --report PATH          write a self-contained HTML report
   --json                 print one JSON object as the last line
   --help                 this text";

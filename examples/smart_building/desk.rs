@@ -7,19 +7,13 @@ use std::time::{Duration, Instant as Moment};
 use iot_core::{Channel, DeviceId, Instant, Now, Principal, Role, TenantId};
 use iot_identity::enrol::{Answer, Refusal, Registrar};
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
-use iot_ota::rollout::{Campaign, Decision, Event, Phase};
-use iot_ota::update::{FromDevice, Source, ToDevice};
+use iot_ota::rollout::{Campaign, Decision, Event, HaltReason, Phase};
+use iot_ota::update::{FromDevice, Outcome, Source, ToDevice};
 use rustls::pki_types::CertificateDer;
 
+use crate::firmware::Release;
 use crate::member::Post;
-
-/// A signed release and its image.
-#[derive(Clone, Debug)]
-pub struct Release {
-    pub sequence: u64,
-    pub envelope: Arc<[u8]>,
-    pub image: Arc<[u8]>,
-}
+use crate::transfers::Transfers;
 
 /// A campaign that runs, and what was counted of it.
 pub struct Running {
@@ -30,11 +24,11 @@ pub struct Running {
     pub curve: Vec<(f64, f64)>,
     /// How many devices were offered the release before the gate closed, and how many were still busy then.
     pub at_halt: Option<(usize, usize)>,
-    /// Devices that have an offer and have not reported, and the most there ever were.
-    busy: BTreeSet<DeviceId>,
-    pub most_busy: usize,
-    /// How often each outcome was reported, by its own words.
-    pub outcomes: BTreeMap<String, usize>,
+    pub why: Option<HaltReason>,
+    pub transfers: Transfers,
+    pub offered: BTreeSet<DeviceId>,
+    /// What each device said last: how it ended, and which release ran then.
+    pub said: BTreeMap<DeviceId, (Outcome, u64)>,
 }
 
 /// The service's desk.
@@ -133,10 +127,15 @@ impl Desk {
         };
         match message {
             FromDevice::Request(request) => {
-                let image = Arc::clone(&running.release.image);
+                let image = Arc::clone(&running.release.served);
                 let source = Source::new(running.release.sequence, &image);
-                if let Ok(answer) = source.answer(&request) {
+                if let Ok(answer) = source.answer(&request)
+                    && running.transfers.admit(device)
+                {
+                    let end = u64::from(request.offset) + u64::from(request.length);
+                    running.transfers.sent(device, end == image.len() as u64);
                     self.send(device, &answer);
+                    self.offer();
                 }
             }
             FromDevice::Report(report) => {
@@ -144,11 +143,9 @@ impl Desk {
                 let Some(event) = Event::of_report(device, release, &report) else {
                     return;
                 };
-                running.busy.remove(&device);
-                *running
-                    .outcomes
-                    .entry(report.outcome.to_string())
-                    .or_default() += 1;
+                running.transfers.ended(&device);
+                let runs = report.running.map_or(0, |running| running.sequence);
+                running.said.insert(device, (report.outcome, runs));
                 self.on(now, &event);
             }
             _ => {}
@@ -163,9 +160,10 @@ impl Desk {
             since: Moment::now(),
             curve: vec![(0.0, 0.0)],
             at_halt: None,
-            busy: BTreeSet::new(),
-            most_busy: 0,
-            outcomes: BTreeMap::new(),
+            why: None,
+            transfers: Transfers::default(),
+            offered: BTreeSet::new(),
+            said: BTreeMap::new(),
         });
         self.on(now, &Event::Tick);
         self.tick_at = Some(now.instant + TICK);
@@ -177,33 +175,35 @@ impl Desk {
         };
         // A report that comes after the end changes nothing.
         let decisions = running.campaign.on(now, event).unwrap_or_default();
-        let mut offers = Vec::new();
         for decision in decisions {
             match decision {
-                Decision::Offer(device) => offers.push(device),
-                Decision::Halt { .. } => {
+                Decision::Offer(device) => running.transfers.queue(device),
+                Decision::Halt { reason } => {
                     let progress = running.campaign.progress();
                     running.at_halt = Some((progress.exposed, progress.in_flight));
+                    running.why = Some(reason);
                 }
                 _ => {}
             }
         }
-        running.busy.extend(&offers);
-        running.most_busy = running.most_busy.max(running.busy.len());
         if matches!(event, Event::Succeeded(_)) {
             let confirmed = running.campaign.progress().succeeded;
             running
                 .curve
                 .push((running.since.elapsed().as_secs_f64(), confirmed as f64));
         }
-        let envelope = Arc::clone(&running.release.envelope);
-        for device in offers {
-            self.send(
-                device,
-                &ToDevice::Offer {
-                    envelope: &envelope,
-                },
-            );
+        self.offer();
+    }
+
+    /// Offers the release to whoever can fetch it now.
+    fn offer(&mut self) {
+        while let Some(running) = &mut self.running
+            && let Some(device) = running.transfers.next()
+        {
+            running.offered.insert(device);
+            let envelope = Arc::clone(&running.release.envelope);
+            let envelope = &*envelope;
+            self.send(device, &ToDevice::Offer { envelope });
         }
     }
 

@@ -3,24 +3,32 @@
 mod life;
 mod room;
 mod settings;
+mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iot_core::DeviceId;
 use iot_identity::key::PublicKey;
-use iot_ota::sim::MemoryBanks;
+use iot_ota::slot::EndedAs;
 use iot_twin::config::Ending;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::life::Life;
 use crate::backlog::Backlog;
-use crate::flash::Flash;
+use crate::board::Board;
+use crate::firmware::Known;
+use crate::mishap::Mishaps;
 use crate::pki::{Made, Pki};
 use crate::plant::{Parts, Plant};
+use crate::power::Power;
 use crate::sensor::Sensor;
 use crate::weather::Skies;
 use crate::wired::Wired;
+use crate::witness::{Lie, Witness};
+
+/// So much of an image is asked for at once.
+pub const BLOCK_BYTES: u32 = 16 * 1024;
 
 /// What every device of the building is given.
 pub struct Site {
@@ -29,6 +37,8 @@ pub struct Site {
     pub doors: [String; 3],
     pub skies: Arc<Skies>,
     pub release_key: PublicKey,
+    /// Every image that may run in the building.
+    pub known: Arc<[Known]>,
 }
 
 impl Site {
@@ -81,10 +91,14 @@ pub struct View {
     /// Certificates renewed, and whether the service said that it is revoked.
     pub renewed: u64,
     pub barred: bool,
-    /// The release that runs.
+    /// The release that runs, and whether nothing is to become of another one.
     pub release: u64,
+    pub idle: bool,
     /// How the last update ended.
-    pub ended: Option<String>,
+    pub ended: Option<(u64, EndedAs)>,
+    /// What it said about its firmware and is not so, and how often it was asked.
+    pub lie: Option<Lie>,
+    pub compared: u64,
     /// Why the last connection failed.
     pub refused: Option<String>,
     pub retired: bool,
@@ -95,7 +109,9 @@ pub struct View {
 pub struct Device {
     pub id: DeviceId,
     pub plant: Arc<Plant>,
-    pub flash: Flash,
+    pub power: Power,
+    pub board: Board,
+    pub mishaps: Arc<Mishaps>,
     view: Arc<Mutex<View>>,
     orders: mpsc::UnboundedSender<Order>,
     task: JoinHandle<()>,
@@ -106,7 +122,7 @@ impl Device {
     pub fn start(
         site: Arc<Site>,
         made: Made,
-        banks: MemoryBanks,
+        board: Board,
         sensor: Sensor,
         wired: Vec<Wired>,
     ) -> Self {
@@ -115,14 +131,17 @@ impl Device {
             Arc::new(Plant::default()),
             Arc::new(Mutex::new(View::default())),
         );
+        let mishaps = Arc::new(Mishaps::default());
         let life = Life {
-            site,
             plant: Arc::clone(&plant),
             view: Arc::clone(&view),
             renews: false,
             applies: false,
             returns: false,
-            banks,
+            witness: Witness::new(Arc::clone(&site.known)),
+            board: board.clone(),
+            mishaps: Arc::clone(&mishaps),
+            site,
             sensor,
             wired,
             backlog: Backlog::default(),
@@ -131,7 +150,9 @@ impl Device {
         Self {
             id: made.id,
             plant,
-            flash: made.flash,
+            power: made.flash.power,
+            board,
+            mishaps,
             view,
             orders,
             task: tokio::spawn(life.run(inbox)),

@@ -8,6 +8,8 @@ use embedded_storage_async::nor_flash::{
 use iot_core::storage::log::Config;
 use iot_core::storage::records::{FlashError, FlashRecords};
 
+use crate::power::Power;
+
 const PAGES: usize = 6;
 const PAGE_BYTES: usize = 4_096;
 const WORD_BYTES: usize = 4;
@@ -18,21 +20,10 @@ pub type Storage = FlashRecords<Flash, PAGES, KEYS>;
 
 /// A flash whose words are programmed once between two erases; copies are the same chip.
 #[derive(Clone, Debug)]
-pub struct Flash(Arc<Mutex<Chip>>);
-
-#[derive(Debug)]
-struct Chip {
-    bytes: Vec<u8>,
-    power: Power,
-    cuts: u64,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Power {
-    On,
-    /// For so many operations, and half of the one behind them.
-    For(u32),
-    Off,
+pub struct Flash {
+    chip: Arc<Mutex<Vec<u8>>>,
+    /// The device's: its other flash falls silent with this one.
+    pub power: Power,
 }
 
 /// Why the flash did not do what it was asked.
@@ -58,11 +49,10 @@ impl NorFlashError for Broken {
 impl Flash {
     /// An erased chip.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Chip {
-            bytes: vec![0xFF; PAGES * PAGE_BYTES],
-            power: Power::On,
-            cuts: 0,
-        })))
+        Self {
+            chip: Arc::new(Mutex::new(vec![0xFF; PAGES * PAGE_BYTES])),
+            power: Power::default(),
+        }
     }
 
     /// Opens the records, or makes them.
@@ -71,56 +61,22 @@ impl Flash {
         Storage::open(self.clone(), 0..end, Config::new()).await
     }
 
-    /// Lets the power fail in the middle of the operation behind so many.
-    pub fn cut_after(&self, operations: u32) {
-        self.chip().power = Power::For(operations);
+    fn chip(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.chip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Turns the power on again; says whether it was off.
-    pub fn power_on(&self) -> bool {
-        let mut chip = self.chip();
-        let was_off = chip.power == Power::Off;
-        if was_off {
-            chip.power = Power::On;
-        }
-        was_off
-    }
-
-    /// How often the power failed.
-    pub fn cuts(&self) -> u64 {
-        self.chip().cuts
-    }
-
-    fn chip(&self) -> MutexGuard<'_, Chip> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Chip {
     /// Does one operation on `len` bytes, or half of it when the power fails.
     fn operate(
-        &mut self,
+        &self,
+        chip: &mut [u8],
         at: usize,
         len: usize,
         change: impl Fn(&mut [u8]) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
-        let fails = match &mut self.power {
-            Power::Off => return Err(Broken::Off),
-            Power::For(0) => true,
-            Power::For(left) => {
-                *left -= 1;
-                false
-            }
-            Power::On => false,
-        };
+        let fails = self.power.draw(1).ok_or(Broken::Off)? == 0;
         let done = if fails { len / 2 } else { len };
-        let place = self.bytes.get_mut(at..at + done).ok_or(Broken::Outside)?;
-        change(place)?;
-        if fails {
-            (self.power, self.cuts) = (Power::Off, self.cuts + 1);
-            return Err(Broken::Off);
-        }
-        Ok(())
+        change(chip.get_mut(at..at + done).ok_or(Broken::Outside)?)?;
+        if fails { Err(Broken::Off) } else { Ok(()) }
     }
 }
 
@@ -132,12 +88,12 @@ impl ReadNorFlash for Flash {
     const READ_SIZE: usize = 1;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Broken> {
-        let chip = self.chip();
-        if chip.power == Power::Off {
+        if self.power.is_off() {
             return Err(Broken::Off);
         }
+        let chip = self.chip();
         let from = offset as usize;
-        let place = chip.bytes.get(from..from + bytes.len());
+        let place = chip.get(from..from + bytes.len());
         bytes.copy_from_slice(place.ok_or(Broken::Outside)?);
         Ok(())
     }
@@ -154,7 +110,7 @@ impl NorFlash for Flash {
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), Broken> {
         let mut chip = self.chip();
         for at in (from as usize..to as usize).step_by(PAGE_BYTES) {
-            chip.operate(at, PAGE_BYTES, |page| {
+            self.operate(&mut chip, at, PAGE_BYTES, |page| {
                 page.fill(0xFF);
                 Ok(())
             })?;
@@ -166,7 +122,7 @@ impl NorFlash for Flash {
         let mut chip = self.chip();
         let places = (offset as usize..).step_by(WORD_BYTES);
         for (at, word) in places.zip(bytes.chunks(WORD_BYTES)) {
-            chip.operate(at, word.len(), |place| {
+            self.operate(&mut chip, at, word.len(), |place| {
                 if place.iter().any(|byte| *byte != 0xFF) {
                     return Err(Broken::ProgrammedTwice);
                 }

@@ -14,6 +14,8 @@
 
 mod args;
 mod backlog;
+mod board;
+mod chip;
 mod desk;
 mod device;
 mod door;
@@ -25,23 +27,27 @@ mod jobs;
 mod keeper;
 mod ledger;
 mod member;
+mod mishap;
 mod outcome;
 mod pack;
 mod pki;
 mod plant;
+mod power;
 mod report;
 mod sensor;
 mod service;
 mod stage;
 mod stages;
+mod transfers;
 mod weather;
 mod wired;
+mod witness;
 mod world;
 
 use std::process::ExitCode;
 
 use args::Args;
-use outcome::Findings;
+use outcome::{Findings, Taken};
 use pki::Fallible;
 use report::Plots;
 use stage::Stages;
@@ -98,6 +104,12 @@ async fn run(args: &Args) -> ExitCode {
             )
         }
     };
+    plots.releases = findings.releases.iter().map(Taken::line).collect();
+    if !args.json {
+        for line in &plots.releases {
+            println!("{line}");
+        }
+    }
     let json = findings.to_json(&result);
     let written = write_report(args, &stages, &plots, &result, &json);
     if let Err(error) = &written {

@@ -36,8 +36,8 @@ pub async fn live(
     work::commands(&world, stages, findings).await?;
     settings::settle(&world, stages, findings).await?;
     partition::part(&world, stages, findings).await?;
-    campaign::bad(&world, stages, findings, plots).await?;
-    campaign::good(&world, stages, findings, plots).await?;
+    campaign::bad(&world, args, stages, findings, plots).await?;
+    campaign::good(&world, args, stages, findings, plots).await?;
     renew::renew(&world, args, stages, findings).await?;
     leave::revoke(&world, args, stages, findings).await?;
     back::readmit(&world, args, stages, findings).await?;

@@ -130,6 +130,7 @@ impl World {
             doors: [address, passage.address.clone(), nowhere],
             skies: Arc::default(),
             release_key: releases.key,
+            known: Arc::clone(&releases.known),
             pki,
         });
         Ok(Self {
@@ -155,7 +156,7 @@ impl World {
         let mut random = SimEntropy::new(self.seed);
         for (index, made) in self.made.iter().enumerate() {
             let sensor = Sensor::new(random.fork());
-            let banks = self.releases.factory()?;
+            let board = self.releases.board(index, made.flash.power.clone())?;
             let wires = if index == 0 { WIRED } else { 0 };
             let wired = (1..=wires)
                 .map(|number| Wired::new(number, random.fork()))
@@ -163,7 +164,7 @@ impl World {
             self.devices.push(Device::start(
                 Arc::clone(&self.site),
                 made.clone(),
-                banks,
+                board,
                 sensor,
                 wired,
             ));
@@ -198,6 +199,7 @@ impl World {
                 .filter(|device| condition(device))
                 .count();
             progress(counted);
+            self.believe()?;
             if counted >= total {
                 return Ok(());
             }
@@ -213,6 +215,16 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Fails when a device has said something about its firmware that is not so.
+    pub fn believe(&self) -> Fallible<()> {
+        for device in &self.devices {
+            if let Some(lie) = device.view().lie {
+                return Err(format!("{} says what is not so: {lie}", device.id).into());
+            }
+        }
+        Ok(())
     }
 
     /// Waits until `condition` holds for one device.

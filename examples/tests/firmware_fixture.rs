@@ -121,19 +121,29 @@ fn the_deny_list_is_what_its_writer_writes() {
 
 #[test]
 fn the_manifest_is_what_the_author_writes() {
+    release_of("manifest.suit", fixture::IMAGE_BYTES, fixture::MANIFEST);
+    release_of(
+        "small.suit",
+        fixture::SMALL_IMAGE_BYTES,
+        fixture::SMALL_MANIFEST,
+    );
+}
+
+/// Checks the manifest of an image of so many bytes.
+fn release_of(name: &str, image_bytes: u32, checked_in: &[u8]) {
     let mut digest = Sha256::new();
-    for offset in 0..fixture::IMAGE_BYTES {
+    for offset in 0..image_bytes {
         digest.update(&[fixture::image_byte(offset)]);
     }
     let template = Template::new(
         fixture::SEQUENCE,
         fixture::DEVICE,
         digest.finish(),
-        fixture::IMAGE_BYTES,
+        image_bytes,
         fixture::URI,
     );
     let envelope = template.sign(&release_key(), None, &mut digest).unwrap();
-    check("manifest.suit", &envelope, fixture::MANIFEST);
+    check(name, &envelope, checked_in);
 
     let verifier = P256Verifier::new(&PublicKey::of(&release_key()).unwrap()).unwrap();
     let received = SignedManifest::decode(&envelope, Tagged::Required, Limits::default()).unwrap();
@@ -142,7 +152,7 @@ fn the_manifest_is_what_the_author_writes() {
         .unwrap();
     assert_eq!(
         manifest.plan(&fixture::DEVICE).unwrap().release.size,
-        fixture::IMAGE_BYTES
+        image_bytes
     );
 }
 

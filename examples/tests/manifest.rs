@@ -15,6 +15,8 @@ extern crate alloc;
 mod bench;
 #[path = "manifest/errors.rs"]
 mod errors;
+#[path = "manifest/hostile.rs"]
+mod hostile;
 #[path = "manifest/newcomer.rs"]
 mod newcomer;
 #[path = "manifest/peers.rs"]

@@ -186,6 +186,31 @@ fn a_critical_header_and_a_doubled_algorithm_are_refused() {
     assert!(Sign1::decode(&untagged, Tagged::Absent).is_ok());
 }
 
+#[test]
+fn a_key_id_in_both_headers_is_refused() {
+    // {1: -9} or {1: -9, 4: id}, and {} or {4: id} beside it.
+    let protected = |id: Option<u8>| match id {
+        None => vec![0x43, 0xa1, 0x01, 0x28],
+        Some(id) => vec![0x46, 0xa2, 0x01, 0x28, 0x04, 0x41, id],
+    };
+    let beside = |id: Option<u8>| match id {
+        None => vec![0xa0],
+        Some(id) => vec![0xa1, 0x04, 0x41, id],
+    };
+    let id_of = |signed: Option<u8>, unsigned: Option<u8>| {
+        let head = [&[0xd2, 0x84][..], &protected(signed), &beside(unsigned)].concat();
+        let message = [&head[..], &[0x40, 0x40]].concat();
+        let read = Sign1::decode(&message, Tagged::Required)?;
+        Ok(read.header().key_id.map(<[u8]>::to_vec))
+    };
+    assert_eq!(id_of(None, None), Ok(None));
+    assert_eq!(id_of(Some(7), None), Ok(Some(vec![7])));
+    assert_eq!(id_of(None, Some(8)), Ok(Some(vec![8])));
+    // Which of the two is meant, nobody can say; nor when they are the same (RFC 9052 section 3).
+    assert_eq!(id_of(Some(7), Some(8)), Err(CoseError::Structure));
+    assert_eq!(id_of(Some(7), Some(7)), Err(CoseError::Structure));
+}
+
 struct Ring(signature::EcdsaKeyPair);
 
 impl Signer for Ring {

@@ -17,7 +17,8 @@
 //! byte after that has seven more.
 //!
 //! **Nothing in a patch is believed.** Each length is held against what the signed manifest declares before it is used,
-//! each read of the old image against what is left of it. Whether the result is the right image, only its digest tells.
+//! the layout of an in-place patch against the [memory](Declared::in_memory) that it may use, each read of the old image
+//! against what is left of it. Whether the result is the right image, only its digest tells.
 //!
 //! An in-place patch destroys what it reads from, so it is [rehearsed](Rehearsal) first: all of it is decoded and its
 //! digest compared before the first page is erased. [`InPlace`] can then be interrupted anywhere.

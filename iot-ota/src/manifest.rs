@@ -22,8 +22,8 @@ mod author;
 
 #[cfg(feature = "author")]
 pub use author::{
-    Author, AuthorError, CommandList, Envelope, Image, ParameterList, RECORD_ALWAYS,
-    RECORD_FAILURE, SlotImage, Template, Text, sign_key_set,
+    Author, AuthorError, CommandList, Envelope, Image, Origin, ParameterList, PatchFrom,
+    RECORD_ALWAYS, RECORD_FAILURE, SlotImage, Template, Text, sign_key_set,
 };
 pub use command::{Argument, Command, CommandCode, CommandError, Commands, Sequence};
 pub use content::Manifest;
@@ -32,7 +32,7 @@ pub use envelope::{Element, EnvelopeError, Limits, SignedManifest};
 pub use keys::{KeyList, ManifestKeys, SharedSecret, SigningKey};
 pub use keyset::{KeyEntry, KeySet};
 pub use parameter::{ComponentId, Parameter, ParameterCode, Parameters};
-pub use plan::{Device, Plan, PlanError};
+pub use plan::{Device, Plan, PlanError, Situation};
 pub use roles::{Role, Roles};
 pub use verify::{Floor, VerifyError};
 

@@ -8,12 +8,18 @@
 //! The messages are CBOR and begin with a version number; `update.cddl` beside this module defines them.
 
 mod fetch;
+mod payload;
 mod probation;
 mod report;
 mod source;
 mod updater;
 mod wire;
 
+pub use payload::{
+    Download, ImageDownload, ImageOrPatch, Images, Patched, Payload, PayloadError, Payloads,
+};
+#[cfg(feature = "decrypt")]
+pub use payload::{Sealed, SealedPayload};
 pub use probation::{Probation, Verdict};
 pub use report::{Outcome, Report, Running};
 pub use source::{AnswerError, Source};

@@ -9,7 +9,7 @@
     reason = "a test may fail loudly, and its numbers are small"
 )]
 
-use iot_ota::delta::{DeltaAuthor, PatchError};
+use iot_ota::delta::{Declared, DecodeError, Decoder, DeltaAuthor, PatchError};
 
 #[path = "support/pieces.rs"]
 #[allow(dead_code, reason = "each test file uses a part")]
@@ -321,4 +321,32 @@ fn runs_of_nothing_come_to_an_end() {
         moved.extend(number(value));
     }
     assert_eq!(verdict(&moved), Ok(b"23456789".to_vec()));
+}
+
+#[test]
+fn after_a_read_error_a_patch_is_not_called_whole_and_goes_on_from_what_was_saved() {
+    // Two pieces of the old image: the second one is not read at first.
+    let old = [5; 128];
+    let good = DeltaAuthor::new(&old, &old).sequential().unwrap();
+    let mut decoder = Decoder::<256>::new(Declared::new(128, 128, good.len() as u32));
+    let mut saved = [0; Decoder::<256>::SAVED_BYTES];
+    let len = decoder.save(&mut saved).unwrap();
+    let (mut out, mut rest, mut reads) = ([0; 128], &good[..], 0);
+    let disturbed = decoder.decode(&mut rest, &mut out, |_, out: &mut [u8]| {
+        reads += 1;
+        out.fill(5);
+        if reads == 2 { Err("disturbed") } else { Ok(()) }
+    });
+    assert_eq!(disturbed, Err(DecodeError::Old("disturbed")));
+    let mut read = |_: u32, out: &mut [u8]| {
+        out.fill(5);
+        Ok::<(), &str>(())
+    };
+    let later = decoder.decode(&mut rest, &mut out, &mut read);
+    assert_eq!(later, Err(PatchError::Unread.into()));
+    assert_eq!(decoder.finish(), Err(PatchError::Unread));
+    let mut decoder = Decoder::<256>::restore(decoder.declared(), &saved[..len]).unwrap();
+    let given = decoder.decode(&mut &good[..], &mut out, read);
+    assert_eq!((given, decoder.finish()), (Ok(128), Ok(())));
+    assert_eq!(out, old);
 }

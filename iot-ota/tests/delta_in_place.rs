@@ -11,10 +11,11 @@
     reason = "a test may fail loudly, and its numbers are small"
 )]
 
+use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::crypto::Digest;
 use iot_core::sim::SimFlash;
 use iot_core::sim::flash::{Mode, SimFlashError, Torn};
-use iot_ota::delta::{Declared, DeltaAuthor, InPlace, PatchError, Rehearsal};
+use iot_ota::delta::{Declared, Decoder, DeltaAuthor, InPlace, PatchError, Rehearsal};
 
 #[path = "support/files.rs"]
 mod files;
@@ -67,7 +68,8 @@ impl Case<'_> {
             old, new, patch, ..
         } = *self;
         let evidence = rehearse::<256, _>(old, new, patch, Sha256::default(), Sha256::default());
-        let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+        let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32)
+            .in_memory(u32::from(self.pages) * PAGE as u32);
         let mut flash: SimFlash<W, PAGE> = flash_with(self.pages, self.mode, old);
         let mut machine = InPlace::<256, PAGE>::new(evidence).unwrap();
         let mut journal: Option<Vec<u8>> = None;
@@ -91,9 +93,17 @@ impl Case<'_> {
             flash.cut_after(1 + dice.below(2 * mean) as u32, kind);
             loop {
                 let kept = &mut journal;
-                match turn(&mut machine, &mut flash, patch, self.piece, |bytes| {
-                    *kept = Some(bytes.to_vec());
-                }) {
+                match turn(
+                    &mut machine,
+                    &mut flash,
+                    0,
+                    patch,
+                    self.piece,
+                    |_, bytes| {
+                        *kept = Some(bytes.to_vec());
+                        Ok(())
+                    },
+                ) {
                     Ok(false) => {}
                     Ok(true) => break 'boots,
                     Err(Stopped::Flash(SimFlashError::Cut)) => break,
@@ -189,11 +199,84 @@ fn small_pair() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
+fn a_small_image_is_patched_over_itself_whenever_the_power_fails() {
+    let (old, new) = small_pair();
+    // One page is free, so the old image moves by one: each page is needed until the next one is on record.
+    let patch = DeltaAuthor::new(&old, &new).in_place(320, 64).unwrap();
+    let (mut cuts, mut dice) = (Cuts::default(), Dice(11));
+    for round in 0..60 {
+        let case = Case {
+            old: &old,
+            new: &new,
+            patch: &patch,
+            pages: 5,
+            mode: [Mode::Rewritable, Mode::Multiwrite, Mode::WriteOnce][round % 3],
+            piece: 1 + dice.below(40) as usize,
+        };
+        // A page has 16 words, and one is moved or written between two persisted states.
+        case.apply::<64, 4>(24, &mut dice, &mut cuts);
+    }
+    assert!(cuts.made > 60, "{cuts:?}");
+}
+
+#[test]
+fn a_journal_that_stands_inside_a_segment_is_not_resumed() {
+    let (old, new) = small_pair();
+    let patch = DeltaAuthor::new(&old, &new).in_place(512, 64).unwrap();
+    let evidence = rehearse::<256, _>(&old, &new, &patch, Sha256::default(), Sha256::default());
+    let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+    let mut flash: SimFlash<4, 64> = flash_with(8, Mode::Rewritable, &old);
+    let mut machine = InPlace::<256, 64>::new(evidence).unwrap();
+    let mut journals: Vec<Vec<u8>> = Vec::new();
+    while !turn(&mut machine, &mut flash, 0, &patch, 9, |_, bytes| {
+        journals.push(bytes.to_vec());
+        Ok(())
+    })
+    .unwrap()
+    {}
+    let resumed =
+        |journal: &[u8]| InPlace::<256, 64>::resume(declared.in_memory(512), journal).is_some();
+    let (mut moved, mut inside) = (0, 0);
+    for journal in &journals {
+        assert!(resumed(journal));
+        // The fifth number of the decoder's state: how much is written.
+        let Some(altered) = altered(journal, 4, |written| written.checked_sub(8)) else {
+            moved += 1;
+            continue;
+        };
+        inside += 1;
+        assert!(!resumed(&altered));
+    }
+    assert!(moved >= 2 && inside >= 4, "{moved} {inside}");
+}
+
+/// A journal of which one number of the decoder's state is another one.
+fn altered(journal: &[u8], at: usize, to: impl Fn(u32) -> Option<u32>) -> Option<Vec<u8>> {
+    let (mut reader, mut room) = (FlatReader::new(journal), [0; 1_024]);
+    let mut writer = FlatWriter::new(&mut room);
+    reader.array(6, 1);
+    writer.array(6, 1);
+    (0..4).for_each(|_| writer.uint(reader.u32().into()));
+    reader.array(19, 1);
+    writer.array(19, 1);
+    for number in 0..16 {
+        let value = reader.u32();
+        let value = if number == at { to(value)? } else { value };
+        writer.uint(value.into());
+    }
+    writer.bytes(reader.bytes());
+    writer.bytes(reader.bytes());
+    let len = writer.finish()?;
+    Some(room[..len].to_vec())
+}
+
+#[test]
 fn a_patch_that_makes_another_image_is_found_out_before_anything_is_erased() {
     let (old, new) = small_pair();
     let patch = DeltaAuthor::new(&old, &new).in_place(512, 64).unwrap();
     let verdict = |patch: &[u8], expected: &[u8]| {
-        let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+        let declared =
+            Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32).in_memory(512);
         let mut digest = Sha256::default();
         digest.update(expected);
         let mut rehearsal = Rehearsal::<256, _>::new(declared, Sha256::default());
@@ -222,6 +305,36 @@ fn a_patch_that_makes_another_image_is_found_out_before_anything_is_erased() {
 }
 
 #[test]
+fn a_patch_moves_nothing_past_the_memory_that_was_declared() {
+    let (old, new) = small_pair();
+    // A good patch of the right image, laid out for more memory than there is.
+    let patch = DeltaAuthor::new(&old, &new).in_place(512, 64).unwrap();
+    let read = |at: u32, out: &mut [u8]| {
+        out.copy_from_slice(&old[at as usize..][..out.len()]);
+        Ok::<(), ()>(())
+    };
+    let unstated = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+    let rehearsed = |declared| {
+        let mut rehearsal = Rehearsal::<256, _>::new(declared, Sha256::default());
+        rehearsal.push(&patch, read)
+    };
+    for declared in [unstated, unstated.in_memory(448), unstated.in_memory(511)] {
+        assert_eq!(rehearsed(declared), Err(PatchError::Layout.into()));
+    }
+    assert_eq!(rehearsed(unstated.in_memory(512)), Ok(()));
+    // Nor does a decoder that goes on believe what it saved.
+    let mut decoder = Decoder::<256>::new(unstated.in_memory(512));
+    decoder
+        .decode(&mut &patch[..patch.len() / 2], &mut [0; 200], read)
+        .unwrap();
+    let mut saved = [0; Decoder::<256>::SAVED_BYTES];
+    let len = decoder.save(&mut saved).unwrap();
+    let restored =
+        |memory| Decoder::<256>::restore(unstated.in_memory(memory), &saved[..len]).is_some();
+    assert_eq!([512, 511, 0].map(restored), [true, false, false]);
+}
+
+#[test]
 fn segments_that_are_no_whole_pages_are_refused() {
     let (old, new) = small_pair();
     let patch = DeltaAuthor::new(&old, &new).in_place(480, 48).unwrap();
@@ -241,11 +354,13 @@ fn a_journal_of_something_else_is_not_resumed() {
     let mut room = [0; InPlace::<256, 64>::SAVED_BYTES];
     let len = machine.save(&mut room).unwrap();
     let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+    let declared = declared.in_memory(512);
     assert!(InPlace::<256, 64>::resume(declared, &room[..len]).is_some());
     for other in [
-        Declared::new(declared.old + 1, declared.new, declared.patch),
-        Declared::new(declared.old, declared.new - 1, declared.patch),
-        Declared::new(declared.old, declared.new, declared.patch + 1),
+        Declared::new(declared.old + 1, declared.new, declared.patch).in_memory(512),
+        Declared::new(declared.old, declared.new - 1, declared.patch).in_memory(512),
+        Declared::new(declared.old, declared.new, declared.patch + 1).in_memory(512),
+        declared.in_memory(511),
     ] {
         assert!(InPlace::<256, 64>::resume(other, &room[..len]).is_none());
     }

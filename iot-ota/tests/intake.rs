@@ -287,6 +287,58 @@ fn a_payload_that_becomes_more_than_was_declared_is_not_written() {
 }
 
 #[test]
+fn an_interruption_after_the_last_block_costs_no_more_than_its_page() {
+    // The last page is full, or a part of one.
+    for len in [4 * PAGE, 4 * PAGE + 1, 5 * PAGE - 1] {
+        let case = plain(len);
+        let mut banks = case.banks();
+        let mut intake: Taking<Plain> =
+            Intake::begin(Plain::new(), Sha256::default(), case.expected(), &mut banks).unwrap();
+        intake.push(&mut banks, 0, &case.payload).unwrap();
+        let mut room = [0; 64];
+        let saved = intake.checkpoint(&mut room).unwrap();
+        let mut intake: Taking<Plain> = Intake::resume(
+            Plain::new(),
+            Sha256::default(),
+            case.expected(),
+            &mut banks,
+            &room[..saved],
+        )
+        .unwrap();
+        let from = intake.received();
+        assert!(
+            case.payload.len() - (from as usize) < PAGE,
+            "{from} of {len}"
+        );
+        let rest = &case.payload[from as usize..];
+        intake.push(&mut banks, from, rest).unwrap();
+        assert_eq!(intake.finish(&mut banks), Ok(()));
+        assert!(banks.bytes(Bank::B) == case.new);
+    }
+}
+
+#[test]
+fn a_piece_that_was_there_already_is_nothing_new() {
+    let case = plain(1_000);
+    let mut banks = case.banks();
+    let mut intake: Taking<Plain> =
+        Intake::begin(Plain::new(), Sha256::default(), case.expected(), &mut banks).unwrap();
+    intake.push(&mut banks, 0, &case.payload[..600]).unwrap();
+    for (from, to) in [(0, 600), (0, 1), (599, 600), (100, 400)] {
+        let again = intake.push(&mut banks, from as u32, &case.payload[from..to]);
+        assert_eq!((again, intake.received()), (Ok(()), 600));
+    }
+    // A piece of which only a part was there must come in its place.
+    assert_eq!(
+        intake.push(&mut banks, 500, &case.payload[500..700]),
+        Err(IntakeError::Gap { expected: 600 })
+    );
+    intake.push(&mut banks, 600, &case.payload[600..]).unwrap();
+    assert_eq!(intake.finish(&mut banks), Ok(()));
+    assert!(banks.bytes(Bank::B) == case.new);
+}
+
+#[test]
 fn what_is_missing_or_another_image_is_never_finished() {
     let case = plain(1_000);
     let finished = |bytes: &[u8]| {
@@ -494,6 +546,38 @@ proptest! {
         }
         prop_assert_eq!(out, payload);
     }
+}
+
+#[test]
+fn blocks_go_on_where_they_were_interrupted_and_nothing_is_skipped() {
+    let payload = b"abcdefghijklmnopqr";
+    let hashes = payload.chunks(4).flat_map(sha256).collect::<Vec<u8>>();
+    let begin = || Reorder::<_, 4, 2>::new(Sha256::default(), &hashes, 18).unwrap();
+    let missing = |blocks: &Reorder<'_, Sha256, 4, 2>| blocks.missing().collect::<Vec<_>>();
+    // In the middle of a block, that block is the next one.
+    for (offset, next) in [(0, 0), (3, 0), (4, 4), (7, 4), (17, 16)] {
+        let blocks = begin().resume(offset);
+        assert_eq!(missing(&blocks).first(), Some(&next), "from {offset}");
+    }
+    assert_eq!(
+        missing(&begin().resume(16)),
+        [16],
+        "there is none behind the last"
+    );
+    assert_eq!(missing(&begin().resume(99)), [16]);
+
+    let mut blocks = begin().resume(8);
+    // What is not there is not dealt with.
+    blocks.release();
+    assert_eq!(missing(&blocks), [8, 12]);
+    blocks.accept(12, b"mnop").unwrap();
+    blocks.release();
+    assert_eq!((blocks.ready(), missing(&blocks)), (None, vec![8]));
+    // What was handed on before is nothing new, and takes no place.
+    blocks.accept(0, b"abcd").unwrap();
+    assert_eq!((blocks.ready(), missing(&blocks)), (None, vec![8]));
+    blocks.accept(8, b"ijkl").unwrap();
+    assert_eq!(blocks.ready(), Some((8, &b"ijkl"[..])));
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn the_drafts_examples_are_rebuilt_from_their_parameters_bit_for_bit() {
     for (number, name) in (0..).zip(["0", "1", "2B", "3", "4", "5"]) {
         let bytes = vectors::libcsuit(name);
         let signed = SignedManifest::decode(&bytes, Tagged::Required, Limits::default()).unwrap();
-        let theirs = Envelope::open(&signed).unwrap();
+        let theirs = Envelope::open(&signed, &mut Sha256::default()).unwrap();
         let ours = example(number).build(&mut Sha256::default());
         assert_eq!(ours.manifest(), theirs.manifest(), "example {number}");
         assert_eq!(ours.digest(), theirs.digest(), "example {number}");
@@ -135,7 +135,9 @@ fn the_drafts_examples_are_rebuilt_from_their_parameters_bit_for_bit() {
         SignedManifest::decode(&reference, Tagged::Required, Limits::default()).unwrap();
     assert_eq!(
         short.manifest(),
-        Envelope::open(&reference).unwrap().manifest()
+        Envelope::open(&reference, &mut Sha256::default())
+            .unwrap()
+            .manifest()
     );
 }
 
@@ -166,7 +168,7 @@ fn every_envelope_taken_apart_and_built_again_is_the_same_byte_for_byte() {
             .trim_end_matches(".suit");
         let tagged = vectors::tagged(short);
         let signed = SignedManifest::decode(&bytes, tagged, Limits::default()).unwrap();
-        let envelope = Envelope::open(&signed).unwrap();
+        let envelope = Envelope::open(&signed, &mut Sha256::default()).unwrap();
         let again = if tagged == Tagged::Required {
             envelope.encode()
         } else {
@@ -199,7 +201,7 @@ fn a_signature_is_added_to_a_finished_envelope_and_the_manifest_stays() {
     };
     assert_eq!(verify(&bytes), Err(VerifyError::Unauthenticated));
     let signed = SignedManifest::decode(&bytes, Tagged::Required, Limits::default()).unwrap();
-    let mut again = Envelope::open(&signed).unwrap();
+    let mut again = Envelope::open(&signed, &mut Sha256::default()).unwrap();
     again.sign(&two, Some(b"two")).unwrap();
     assert_eq!(
         (again.proofs(), verify(&again.encode())),
@@ -211,6 +213,26 @@ fn a_signature_is_added_to_a_finished_envelope_and_the_manifest_stays() {
         .sign_together(&[(&one, Some(b"one")), (&two, Some(b"two"))])
         .unwrap();
     assert_eq!(verify(&together.encode()), Ok(*envelope.digest()));
+}
+
+#[test]
+fn an_envelope_is_opened_for_a_signature_only_with_its_manifests_own_digest() {
+    let build = |component: &[u8]| {
+        let author = Author::new(1, &[&[component]]).matched(0);
+        author.build(&mut Sha256::default())
+    };
+    let (shown, meant) = (build(b"a"), build(b"b"));
+    let decode = |bytes: &[u8]| {
+        let signed = SignedManifest::decode(bytes, Tagged::Required, Limits::default()).unwrap();
+        Envelope::open(&signed, &mut Sha256::default())
+    };
+    assert_eq!(decode(&shown.encode()), Some(shown.clone()));
+    // Whoever signed for the manifest that is shown would sign for the other one.
+    let mut trap = shown.encode();
+    let at = trap.windows(32).position(|window| window == shown.digest());
+    let at = at.unwrap();
+    trap[at..at + 32].copy_from_slice(meant.digest());
+    assert_eq!(decode(&trap), None);
 }
 
 #[test]
@@ -283,7 +305,7 @@ fn every_part_an_author_can_write_is_read_as_it_was_written() {
     let again = Author::of(&manifest).unwrap().build(&mut Sha256::default());
     assert_eq!(again.digest(), manifest.digest());
     // Severed, it is still the same manifest; what was cut off is said to be.
-    let mut short = Envelope::open(&signed).unwrap();
+    let mut short = Envelope::open(&signed, &mut Sha256::default()).unwrap();
     short.sever(Element::Text);
     let bytes = short.encode();
     let signed = SignedManifest::decode(&bytes, Tagged::Required, Limits::default()).unwrap();

@@ -33,7 +33,9 @@ use iot_core::crypto::{
     BadSignature, Digest, Mac, Sha256Digest, SignatureAlgorithm, Tag, Verifier,
 };
 use iot_ota::manifest::{Limits, Manifest, ManifestKeys, SignedManifest};
-use iot_ota::process::{Capabilities, Component, Identity, Procedure, Process, ProcessError, Step};
+use iot_ota::process::{
+    Capabilities, Component, Identity, Position, Procedure, Process, ProcessError, Step,
+};
 use iot_ota::report::{Report, Reporter};
 use scripted::Scripted;
 
@@ -54,7 +56,7 @@ const PROCEDURES: [Procedure; 5] = [
 ];
 
 /// Believes every proof, and finds one digest for everything: as if the signer had gone mad.
-struct Believer;
+struct Believer(u8);
 
 impl Verifier for Believer {
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -86,13 +88,13 @@ impl ManifestKeys for Believer {
 impl Digest for Believer {
     fn update(&mut self, _: &[u8]) {}
     fn finish(&mut self) -> Sha256Digest {
-        [0; 32]
+        [self.0; 32]
     }
 }
 
-/// An envelope around these bytes, which the believer takes for signed.
-fn believed(manifest: &[u8]) -> Vec<u8> {
-    let digest = [&[0x82, 0x2f, 0x58, 32][..], &[0; 32]].concat();
+/// An envelope around these bytes, which the believer in that digest takes for signed.
+fn believed(manifest: &[u8], digest: u8) -> Vec<u8> {
+    let digest = [&[0x82, 0x2f, 0x58, 32][..], &[digest; 32]].concat();
     let proof = [0xd2, 0x84, 0x43, 0xa1, 0x01, 0x28, 0xa0, 0xf6, 0x40];
     let wrapper = forge::array(&[forge::wrapped(&digest), forge::wrapped(&proof)]);
     let map = forge::map(&[(2, forge::wrapped(&wrapper)), (3, forge::wrapped(manifest))]);
@@ -131,15 +133,17 @@ struct Tally {
     finished: u64,
     failed: u64,
     replayed: u64,
+    resumed: u64,
+    not_resumed: u64,
     most_steps: u32,
 }
 
 impl Tally {
-    /// From the envelope to the last step of each procedure.
+    /// From the envelope to the last step of each procedure. `other` is another manifest with another digest.
     fn take(
         &mut self,
         device: &Capabilities<'_>,
-        envelope: &[u8],
+        (envelope, other): (&[u8], &[u8]),
         tagged: Tagged,
         random: &mut Random,
         is_told: bool,
@@ -148,14 +152,60 @@ impl Tally {
         let Ok(signed) = SignedManifest::decode(envelope, tagged, Limits::default()) else {
             return;
         };
-        let Ok(manifest) = signed.verify(&Believer, &mut Believer, 0) else {
+        let Ok(manifest) = signed.verify(&Believer(0), &mut Believer(0), 0) else {
             return;
         };
         self.verified += 1;
+        let other = SignedManifest::decode(other, Tagged::Required, Limits::default())
+            .ok()
+            .and_then(|other| other.verify(&Believer(1), &mut Believer(1), 0).ok());
         // Some devices follow less than what there is.
         let device = &device.with_steps(random.of(&[300, 300, 300, 6]));
         for procedure in PROCEDURES {
             self.follow(device, manifest, procedure, random, is_told);
+            self.cut(device, manifest, other, procedure, random);
+        }
+    }
+
+    /// Whatever has become of its dependencies since, a process that was cut asks for the same step or ends.
+    fn cut(
+        &mut self,
+        device: &Capabilities<'_>,
+        manifest: Manifest<'_>,
+        other: Option<Manifest<'_>>,
+        procedure: Procedure,
+        random: &mut Random,
+    ) {
+        let Ok(mut process) = Process::<24>::new(manifest, procedure, device) else {
+            return;
+        };
+        let stored = [None, Some(manifest), Some(manifest), other];
+        let (before, after) = (random.of(&stored), random.of(&stored));
+        for _ in 0..random.below(20) {
+            match process.step() {
+                Err(_) | Ok(Step::Finished) => break,
+                Ok(Step::Dependency { .. }) => process.dependency(before),
+                Ok(_) => process.done(!random.one_in(4)),
+            }
+        }
+        let (next, Some(position)) = (process.step(), process.position()) else {
+            return;
+        };
+        let mut room = [0; Position::MAX_BYTES];
+        let used = position.encode(&mut room).unwrap();
+        let position = Position::decode(&room[..used]).unwrap();
+        let mut process = Process::<24>::resume(manifest, &position, device).unwrap();
+        while let Ok(Step::Dependency { .. }) = process.step()
+            && process.step() != next
+        {
+            process.dependency(after);
+        }
+        match process.step() {
+            Err(_) => self.not_resumed += 1,
+            step => {
+                assert_eq!(step, next, "before {before:?}, after {after:?}");
+                self.resumed += 1;
+            }
         }
     }
 
@@ -235,6 +285,7 @@ fn no_generated_manifest_makes_a_device_panic_or_run_for_ever() {
     let tally = on_a_small_stack("generated", move || {
         let mut tally = Tally::default();
         let device = device(Identity::new([1; 16], [2; 16]), COMPONENTS);
+        let mut other = Vec::new();
         for seed in 0..inputs {
             let mut random = Random::new(seed);
             let (mut manifest, mut is_told) = generate::manifest(&mut random);
@@ -242,8 +293,10 @@ fn no_generated_manifest_makes_a_device_panic_or_run_for_ever() {
                 generate::damage(&mut manifest, &mut random);
                 is_told = false;
             }
-            let envelope = believed(&manifest);
-            tally.take(&device, &envelope, Tagged::Required, &mut random, is_told);
+            let envelope = believed(&manifest, 0);
+            let pair = (&envelope[..], &other[..]);
+            tally.take(&device, pair, Tagged::Required, &mut random, is_told);
+            other = believed(&manifest, 1);
         }
         tally
     });
@@ -257,6 +310,10 @@ fn no_generated_manifest_makes_a_device_panic_or_run_for_ever() {
         "{tally:?}"
     );
     assert!(tally.most_steps > 20, "{tally:?}");
+    assert!(
+        tally.resumed > inputs / 2 && tally.not_resumed > inputs / 40,
+        "{tally:?}"
+    );
 }
 
 #[test]
@@ -280,9 +337,9 @@ fn no_damaged_vector_makes_a_device_panic_or_run_for_ever() {
             } else {
                 let mut manifest = content(&bytes).to_vec();
                 generate::damage(&mut manifest, &mut random);
-                (bytes, tagged) = (believed(&manifest), Tagged::Required);
+                (bytes, tagged) = (believed(&manifest, 0), Tagged::Required);
             }
-            tally.take(&device, &bytes, tagged, &mut random, false);
+            tally.take(&device, (&bytes, &[]), tagged, &mut random, false);
         }
         tally
     });

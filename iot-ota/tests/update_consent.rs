@@ -62,6 +62,25 @@ fn nothing_is_fetched_before_somebody_has_agreed() {
 }
 
 #[test]
+fn who_agreed_to_one_release_has_not_agreed_to_the_next() {
+    let world = World::new();
+    let newer = device::image(3, 300);
+    let newer_offer = device::offer(&world.key, 3, device::KIND, &newer);
+    let mut rig = asking(&world);
+    rig.talk(&world.offer, &world.source()).unwrap();
+    assert!(rig.updater().approve(2));
+    rig.run().unwrap();
+    let asked = rig.requests.len();
+    let source = Source::new(3, &newer);
+    assert_eq!(rig.talk(&newer_offer, &source), Ok(Want::Approve));
+    assert_eq!(rig.requests.len(), asked, "something of it was fetched");
+    // Nor is it on record: a reboot brings no download of it.
+    rig.reboot();
+    assert_eq!(rig.run().unwrap(), []);
+    assert_eq!(rig.updater().status().activity, Activity::Idle);
+}
+
+#[test]
 fn a_reboot_does_not_agree_to_anything() {
     let world = World::new();
     let mut rig = asking(&world);

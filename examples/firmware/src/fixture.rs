@@ -19,6 +19,9 @@ pub const DEVICE: Device<'static> = Device::new(VENDOR, CLASS, COMPONENT);
 pub const SEQUENCE: u64 = 7;
 /// The size of its image in bytes.
 pub const IMAGE_BYTES: u32 = 4_096;
+/// The size in bytes of an image that takes three pages of [`cut::PAGE`](crate::cut::PAGE), so that each operation of its
+/// update can be cut.
+pub const SMALL_IMAGE_BYTES: u32 = 1_536;
 /// Where its image is.
 pub const URI: &str = "iot:firmware";
 /// Who issues the commands.
@@ -28,6 +31,8 @@ pub const ISSUER: u32 = 1;
 pub static RELEASE_KEY: &[u8] = include_bytes!("../fixture/release-key.bin");
 /// The signed manifest of release [`SEQUENCE`].
 pub static MANIFEST: &[u8] = include_bytes!("../fixture/manifest.suit");
+/// A signed manifest of release [`SEQUENCE`] whose image has only [`SMALL_IMAGE_BYTES`].
+pub static SMALL_MANIFEST: &[u8] = include_bytes!("../fixture/small.suit");
 /// A signed manifest of release [`SEQUENCE`] whose sequences lie within each other as deep as devices follow.
 pub static DEEP_MANIFEST: &[u8] = include_bytes!("../fixture/deep.suit");
 /// A signature of [`SIGNED`] under the release key.

@@ -11,28 +11,30 @@ use iot_identity::ring::{Sha256, SoftwareKeys, SoftwareVerifier};
 use iot_identity::rotate::{Identity, Standing};
 use iot_identity::tls::DeviceCredentials;
 use iot_ota::manifest::SigningKey;
-use iot_ota::sim::MemoryBanks;
-use iot_ota::slot::running_release;
-use iot_ota::update::{Trust, Updater, Want};
+use iot_ota::slot::{load, running_release};
+use iot_ota::update::{Activity, Trust, Updater};
 use iot_transport::TokioTimer;
 use iot_twin::sync::Timing;
 use tokio::sync::mpsc;
 
 use super::settings::{self, Then};
-use super::{Order, Site, View, room};
+use super::trial::Trial;
+use super::{BLOCK_BYTES, Order, Site, View, room};
 use crate::backlog::Backlog;
-use crate::firmware;
+use crate::board::{Board, Memory};
+use crate::firmware::{self, Conduct, TRIALS};
 use crate::flash::Storage;
 use crate::identity;
 use crate::jobs::{ISSUER, Job, RoomTwin, SETUP, SETUP_RECORDS, SetupTwin};
+use crate::mishap::Mishaps;
 use crate::pki::{Fallible, Made, OPERATIONAL};
 use crate::plant::{Moment, Plant};
 use crate::sensor::Sensor;
 use crate::weather::Weather;
 use crate::wired::Wired;
+use crate::witness::{Lie, Witness};
 
 const BUFFER_BYTES: usize = 20 * 1024;
-const BLOCK_BYTES: u32 = 16 * 1024;
 /// How long its twins wait for an answer.
 const TIMING: Timing = Timing::new(Duration::from_secs(1), Duration::from_secs(900));
 
@@ -54,7 +56,10 @@ pub struct Life {
     pub applies: bool,
     // It was revoked, and the service has not spoken of a quarantine since.
     pub returns: bool,
-    pub banks: MemoryBanks,
+    pub board: Board,
+    /// Who knows what befell the device, and what is to befall it.
+    pub witness: Witness,
+    pub mishaps: Arc<Mishaps>,
     pub sensor: Sensor,
     /// On the gateway's wires; nobody else has any.
     pub wired: Vec<Wired>,
@@ -71,7 +76,7 @@ impl Life {
             let end = match self.boot(&mut orders).await {
                 Ok(end) => end,
                 // Whatever it was about to do, the power has failed.
-                Err(_) if self.made.flash.power_on() => End::Boot,
+                Err(_) if self.made.flash.power.is_off() => End::Boot,
                 Err(error) => {
                     self.see(|view| view.ended_with = Some(error.to_string()));
                     End::Off
@@ -81,6 +86,7 @@ impl Life {
                 self.see(|view| view.connected = false);
                 return;
             }
+            self.made.flash.power.restore();
         }
     }
 
@@ -89,16 +95,37 @@ impl Life {
     }
 
     async fn boot(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Fallible<End> {
-        self.banks.reboot(&mut Sha256::new())?;
+        let (memory, conduct) = self.start()?;
+        if conduct == Conduct::Crashes {
+            return Ok(End::Boot);
+        }
         let mut storage = self.made.flash.open().await?;
         let credentials = identity::credentials(&self.made, &mut storage).await?;
         let is_enrolled = credentials.identity() != Identity::Factory;
         self.see(|view| view.enrolled = is_enrolled);
         if is_enrolled && !self.applies {
-            self.work(&credentials, storage, orders).await
+            self.work(&credentials, (storage, memory, conduct), orders)
+                .await
         } else {
             self.enrol(&credentials, storage, orders).await
         }
+    }
+
+    /// What happens before a firmware's first instruction.
+    fn start(&mut self) -> Fallible<(Memory, Conduct)> {
+        let power = &self.made.flash.power;
+        if self.witness.is_staged()
+            && let Some(operations) = self.mishaps.in_boot()
+        {
+            power.cut_after(operations);
+        }
+        let memory = self.board.boot();
+        if power.is_off() {
+            self.witness.boot_failed();
+        }
+        let memory = memory?;
+        let conduct = believe(&self.view, self.witness.booted(&self.board))?;
+        Ok((memory, conduct))
     }
 
     /// Does nothing but enrol, until there is an operational identity that the service has taken.
@@ -150,14 +177,13 @@ impl Life {
     async fn work(
         &mut self,
         credentials: &DeviceCredentials<SoftwareKeys>,
-        storage: Storage,
+        (storage, mut memory, conduct): (Storage, Memory, Conduct),
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Fallible<End> {
         let (client, door) = identity::client(&self.site, credentials)?;
         let client = Weather::new(client, Arc::clone(&self.site.skies), self.sensor.chance());
-        let well = firmware::self_test(&mut self.banks);
-        let running = iot_ota::slot::load(&mut self.banks)?
-            .and_then(|record| running_release(&self.banks, &record))
+        let running = load(&mut memory)?
+            .and_then(|record| running_release(&memory, &record))
             .map_or(0, |release| release.sequence);
         let mut twin = RoomTwin::new().with_timing(TIMING);
         twin.report(|room| {
@@ -169,7 +195,8 @@ impl Life {
         jobs.allow(ISSUER)?;
         let key = SoftwareVerifier::new(self.site.release_key);
         let trust = Trust::new(SigningKey::new(key), Sha256::new(), firmware::DEVICE);
-        let mut update = Updater::new(&mut self.banks, trust)
+        let mut update = Updater::new(memory, trust)
+            .with_trials(TRIALS)
             .with_block_bytes(BLOCK_BYTES)
             .with_timeout(Duration::from_secs(3));
         let mut renewal = credentials.renewal();
@@ -188,6 +215,12 @@ impl Life {
             &mut config,
         );
         node.restore(&mut engines, &mut buffer).await?;
+        if self.made.flash.power.is_off() {
+            return Ok(End::Boot);
+        }
+        let compared = self.witness.compare(&engines.2.status(), &self.board);
+        believe(&self.view, compared)?;
+        let mut probes = Trial::begin(conduct, node.timer().now().instant);
         // Somebody may have turned something while the power was off.
         let mut looks = true;
         if self.renews {
@@ -226,6 +259,7 @@ impl Life {
             change(&self.view, |view| (view.parts, view.trial) = (parts, trial));
             tokio::select! {
                 turned = node.turn(&mut engines, &mut buffer) => turned?,
+                () = probes.is_over() => {}
                 order = orders.recv() => match order {
                     None | Some(Order::Stop) => return Ok(End::Off),
                     Some(Order::Look) => looks = true,
@@ -290,12 +324,6 @@ impl Life {
                 }
                 engines.1.finish(job.id, Outcome::DONE)?;
             }
-            match engines.2.wants() {
-                Want::Confirm => engines.2.confirm(well),
-                Want::Reboot => return Ok(End::Boot),
-                _ => {}
-            }
-            let status = engines.2.status();
             let (connected, refused) = {
                 let client = node.transport().inner();
                 (
@@ -303,6 +331,15 @@ impl Life {
                     client.last_error().map(ToString::to_string),
                 )
             };
+            let power = &self.made.flash.power;
+            let (witness, board) = (&mut self.witness, &self.board);
+            let told = probes.hear(engines.2, witness, board, &self.mishaps, power);
+            believe(&self.view, told)?;
+            probes.report(connected);
+            if probes.ends_boot(engines.2, witness, &self.mishaps, power, now.instant) {
+                return Ok(End::Boot);
+            }
+            let status = engines.2.status();
             let has_key = |slot: &SlotId| self.made.keys.signer(*slot).is_ok();
             let keys = OPERATIONAL.iter().filter(|slot| has_key(slot)).count();
             change(&self.view, |view| {
@@ -314,7 +351,9 @@ impl Life {
                 view.waiting = engines.3.waiting();
                 view.resent = engines.3.resent;
                 view.release = status.running.map_or(0, |release| release.sequence);
-                view.ended = status.ended.map(|ended| format!("{ended:?}"));
+                view.idle = status.activity == Activity::Idle;
+                view.ended = status.ended.map(|ended| (ended.sequence, ended.how));
+                view.compared = self.witness.compared;
             });
         }
     }
@@ -329,6 +368,11 @@ fn take(backlog: &mut Backlog, pack: Option<Vec<u8>>, view: &Mutex<View>) {
     if let Some(pack) = pack {
         backlog.push(pack);
     }
+}
+
+/// A device that says what is not so has nothing more to say.
+fn believe<T>(view: &Mutex<View>, told: Result<T, Lie>) -> Fallible<T> {
+    Ok(told.inspect_err(|lie| change(view, |view| view.lie = Some(lie.clone())))?)
 }
 
 fn change(view: &Mutex<View>, change: impl FnOnce(&mut View)) {

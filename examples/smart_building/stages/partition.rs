@@ -128,7 +128,7 @@ pub async fn part(world: &World, stages: &mut Stages, findings: &mut Findings) -
     // By hand, where nobody hears of it; some lose power while it is written.
     for (index, device) in numbered().filter(|(index, _)| east(index)) {
         if let Some(words) = cut_in_write(index) {
-            device.flash.cut_after(words);
+            device.power.cut_after(words);
         }
         set_by_hand(index, device);
         if cut_when_obeyed(index) {
@@ -205,7 +205,7 @@ pub async fn part(world: &World, stages: &mut Stages, findings: &mut Findings) -
     must(lost > 0 && doubled > 0, || {
         format!("{lost} messages lost, {doubled} doubled")
     })?;
-    let torn: u64 = world.devices.iter().map(|device| device.flash.cuts()).sum();
+    let torn: u64 = world.devices.iter().map(|device| device.power.cuts()).sum();
     let planned = (0..total)
         .filter(|index| cut_in_write(*index).is_some())
         .count();

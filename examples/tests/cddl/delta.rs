@@ -30,7 +30,7 @@ fn what_a_decoder_saves_is_as_described() {
         author.sequential().unwrap(),
         author.in_place(256, 32).unwrap(),
     ] {
-        let declared = Declared::new(200, 180, patch.len().try_into().unwrap());
+        let declared = Declared::new(200, 180, patch.len().try_into().unwrap()).in_memory(256);
         for end in [0, 1, 3, patch.len() / 2, patch.len()] {
             let mut decoder = Decoder::<32>::new(declared);
             let mut room = [0; 180];
@@ -49,7 +49,7 @@ fn what_a_decoder_saves_is_as_described() {
 fn what_an_in_place_patch_persists_is_as_described() {
     let (old, new) = ([1; 200], [2; 180]);
     let patch = DeltaAuthor::new(&old, &new).in_place(256, 32).unwrap();
-    let declared = Declared::new(200, 180, patch.len().try_into().unwrap());
+    let declared = Declared::new(200, 180, patch.len().try_into().unwrap()).in_memory(256);
     let mut rehearsal = Rehearsal::<256, _>::new(declared, Nothing);
     rehearsal
         .push(&patch, |at, out| read(&old, at, out))

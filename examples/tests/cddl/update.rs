@@ -59,6 +59,9 @@ fn messages_of_a_device_are_as_described() {
         Outcome::TooSlow,
         Outcome::Cancelled,
         Outcome::BelowCounter,
+        Outcome::NotApplicable,
+        Outcome::BadPayload,
+        Outcome::NoKey,
     ];
     let reports = outcomes.into_iter().flat_map(|outcome| {
         let running = Some(Running::new(u64::MAX, digest));

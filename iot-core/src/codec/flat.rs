@@ -59,7 +59,8 @@ impl<'b> FlatReader<'b> {
     }
 
     /// Reads an unsigned integer; 0 when there is none.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn uint(&mut self) -> u64 {
         self.head(UNSIGNED)
     }
@@ -75,7 +76,8 @@ impl<'b> FlatReader<'b> {
     }
 
     /// Reads an integer of either sign and up to 63 bits; 0 when there is none.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn int(&mut self) -> i64 {
         let negative = self.peek() == Some(1);
         let argument = i64::try_from(self.head(if negative { NEGATIVE } else { UNSIGNED }));
@@ -85,7 +87,8 @@ impl<'b> FlatReader<'b> {
     }
 
     /// Reads a byte string; an empty one when there is none.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn bytes(&mut self) -> &'b [u8] {
         let len = self.head(BYTES);
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
@@ -107,7 +110,8 @@ impl<'b> FlatReader<'b> {
     }
 
     /// Reads an integer of either sign and up to 31 bits; 0 when there is none.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn i32(&mut self) -> i32 {
         let value = i32::try_from(self.int());
         self.require(value.is_ok());
@@ -115,13 +119,15 @@ impl<'b> FlatReader<'b> {
     }
 
     /// Reads the head of an array and returns how many items follow; 0 when there is none.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn array_len(&mut self) -> u32 {
         self.len(ARRAY)
     }
 
     /// Reads the head of a map and returns how many pairs follow; 0 when there is none.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn map_len(&mut self) -> u32 {
         self.len(MAP)
     }
@@ -165,6 +171,18 @@ impl<'b> FlatReader<'b> {
     /// ```
     #[inline(never)]
     pub fn item(&mut self) -> &'b [u8] {
+        let whole = self.rest.unwrap_or(&[]);
+        // A chip has room for one way alone, and a host wants the short one.
+        if cfg!(target_pointer_width = "64")
+            && let Some((item, rest)) = short(whole).and_then(|len| whole.split_at_checked(len))
+        {
+            self.rest = Some(rest);
+            return item;
+        }
+        self.any_item()
+    }
+
+    fn any_item(&mut self) -> &'b [u8] {
         let whole = self.rest.unwrap_or(&[]);
         let mut left = 1_u64;
         while left > 0
@@ -227,7 +245,8 @@ impl<'b> FlatReader<'b> {
         len.unwrap_or(0)
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn head(&mut self, major: u8) -> u64 {
         let Some((first, rest)) = self.rest.and_then(<[u8]>::split_first) else {
             self.rest = None;
@@ -249,12 +268,27 @@ impl<'b> FlatReader<'b> {
         if shortest { argument } else { 0 }
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn take(&mut self, len: usize) -> &'b [u8] {
         let split = self.rest.and_then(|rest| rest.split_at_checked(len));
         self.rest = split.map(|(_, rest)| rest);
         split.map_or(&[], |(taken, _)| taken)
     }
+}
+
+/// The length of the item in front if its head says it: a small number or a string that is not long.
+fn short(bytes: &[u8]) -> Option<usize> {
+    let [first, second, ..] = bytes else {
+        return None;
+    };
+    Some(match first {
+        0x00..=0x17 | 0x20..=0x37 => 1,
+        0x18 | 0x38 if *second >= 24 => 2,
+        0x40..=0x57 | 0x60..=0x77 => 1 + usize::from(first & 0x1f),
+        0x58 | 0x78 if *second >= 24 => 2 + usize::from(*second),
+        _ => return None,
+    })
 }
 
 /// Fills a buffer.
@@ -284,7 +318,8 @@ impl<'b> FlatWriter<'b> {
     }
 
     /// Writes an unsigned integer.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn uint(&mut self, value: u64) {
         self.head(UNSIGNED, value);
     }
@@ -362,5 +397,28 @@ impl Write for Sink<'_, '_> {
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
         self.0.put(bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_over_an_item_is_the_long_one() {
+        for (first, second) in (0..=u16::MAX).map(u16::to_be_bytes).map(<(u8, u8)>::from) {
+            let mut bytes = [7; 300];
+            bytes[..2].copy_from_slice(&[first, second]);
+            for len in [0, 1, 2, 25, 300] {
+                let bytes = &bytes[..len];
+                let (mut short, mut long) = (FlatReader::new(bytes), FlatReader::new(bytes));
+                assert_eq!(
+                    short.item(),
+                    long.any_item(),
+                    "{first:#x} {second:#x} {len}"
+                );
+                assert_eq!(short.rest(), long.rest(), "{first:#x} {second:#x} {len}");
+            }
+        }
     }
 }

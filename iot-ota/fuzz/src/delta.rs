@@ -6,6 +6,7 @@ use iot_ota::delta::{Declared, Decoder, DeltaAuthor};
 
 const OLD: u32 = 300;
 const NEW: u32 = 280;
+const MEMORY: u32 = 4_096;
 
 fn old() -> Vec<u8> {
     (0..OLD).map(|at| (at * at / 11) as u8).collect()
@@ -25,12 +26,14 @@ pub fn run(data: &[u8]) {
         return;
     };
     let piece = usize::from(piece).max(1);
-    let declared = Declared::new(OLD, NEW, data.len() as u32);
+    let declared = Declared::new(OLD, NEW, data.len() as u32).in_memory(MEMORY);
     let whole = apply(Decoder::new(declared), data, piece, false);
     // Whether it is interrupted changes nothing.
     assert_eq!(whole, apply(Decoder::new(declared), data, piece, true));
     // The same bytes as a state.
-    if let Some(decoder) = Decoder::<256>::restore(Declared::new(OLD, NEW, 600), data) {
+    if let Some(decoder) =
+        Decoder::<256>::restore(Declared::new(OLD, NEW, 600).in_memory(MEMORY), data)
+    {
         let mut saved = [0; Decoder::<256>::SAVED_BYTES];
         let len = decoder.save(&mut saved).expect("room");
         assert_eq!(&saved[..len], data);
@@ -61,6 +64,11 @@ fn apply(
                 return Err(given);
             };
             given.extend_from_slice(&room[..bytes]);
+            assert!(
+                decoder
+                    .layout()
+                    .is_none_or(|layout| layout.memory <= MEMORY)
+            );
             assert!(
                 given.len() as u32 + begun == decoder.written()
                     && decoder.written() <= declared.new

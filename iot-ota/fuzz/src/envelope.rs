@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
         };
         let strange = signed.verify(&SigningKey::new(Nobody), &mut Believer, 0);
         assert!(strange.is_err(), "nobody has that key");
-        if let Some(envelope) = Envelope::open(&signed) {
+        if let Some(envelope) = Envelope::open(&signed, &mut Believer) {
             let again = match tagged {
                 Tagged::Required => envelope.encode(),
                 _ => envelope.encode_untagged(),

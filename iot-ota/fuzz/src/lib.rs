@@ -50,6 +50,16 @@ pub fn plant(seeds: &[Vec<u8>]) {
 /// Believes every signature, and finds one digest for everything: as if the signer had gone mad.
 pub(crate) struct Believer;
 
+/// Finds another one, of that byte.
+struct Finds(u8);
+
+impl Digest for Finds {
+    fn update(&mut self, _: &[u8]) {}
+    fn finish(&mut self) -> Sha256Digest {
+        [self.0; 32]
+    }
+}
+
 impl Verifier for Believer {
     fn algorithm(&self) -> SignatureAlgorithm {
         SignatureAlgorithm::EcdsaP256Sha256
@@ -78,10 +88,15 @@ fn bytes(content: &[u8]) -> Vec<u8> {
 
 /// An envelope around these bytes, which the believer takes for signed; `None` when they are too many.
 pub(crate) fn envelope_of(manifest: &[u8]) -> Option<Vec<u8>> {
+    envelope_with(manifest, 0)
+}
+
+/// The same with a digest of that byte.
+pub(crate) fn envelope_with(manifest: &[u8], digest: u8) -> Option<Vec<u8>> {
     if manifest.len() > 60_000 {
         return None;
     }
-    let digest = [&[0x82, 0x2f, 0x58, 32][..], &[0; 32]].concat();
+    let digest = [&[0x82, 0x2f, 0x58, 32][..], &[digest; 32]].concat();
     let proof = [0xd2, 0x84, 0x43, 0xa1, 0x01, 0x28, 0xa0, 0xf6, 0x40];
     let wrapper = [&[0x82][..], &bytes(&digest), &bytes(&proof)].concat();
     let map = [
@@ -94,9 +109,14 @@ pub(crate) fn envelope_of(manifest: &[u8]) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn verify(envelope: &[u8]) -> Option<Manifest<'_>> {
+    verify_with(envelope, 0)
+}
+
+/// The same for a digest of that byte.
+pub(crate) fn verify_with(envelope: &[u8], digest: u8) -> Option<Manifest<'_>> {
     let signed = SignedManifest::decode(envelope, Tagged::Required, Limits::default()).ok()?;
     signed
-        .verify(&SigningKey::new(Believer), &mut Believer, 0)
+        .verify(&SigningKey::new(Believer), &mut Finds(digest), 0)
         .ok()
 }
 
@@ -127,6 +147,18 @@ pub(crate) fn authors() -> Vec<Author> {
         .command(4, 15)
         .command(26, 15)
         .command(27, 15);
+    let brought = CommandList::new()
+        .choose(1)
+        .set(ParameterList::new().digest(&[0; 32]).uri("iot:d"))
+        .try_each(&[
+            CommandList::new().dependency_integrity(),
+            CommandList::new().fetch(),
+        ])
+        .choose(0)
+        .set(ParameterList::new().content(b"x"))
+        .write()
+        .choose(1)
+        .process_dependency();
     vec![
         Author::new(1, one)
             .compatibility_check(0, [1; 16], [2; 16], Some(&image))
@@ -146,5 +178,15 @@ pub(crate) fn authors() -> Vec<Author> {
                     .process_dependency(),
             )
             .uninstall(CommandList::new().choose(0).command(33, 2)),
+        Author::new(1, one)
+            .depending_on(1, &[b"c"])
+            .section(Element::Install, brought)
+            .uninstall(
+                CommandList::new()
+                    .choose(1)
+                    .process_dependency()
+                    .choose(0)
+                    .command(33, 2),
+            ),
     ]
 }

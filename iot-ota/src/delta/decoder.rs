@@ -108,7 +108,8 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
     /// # Errors
     ///
     /// [`DecodeError::Patch`]: what was given must not be used, and the same error comes from then on.
-    /// [`DecodeError::Old`]: the old image was not read, and what was given in this call is lost.
+    /// [`DecodeError::Old`]: the old image was not read, and what was given in this call is lost. When that was anything,
+    /// [`PatchError::Unread`] comes from then on: [restore](Self::restore) what was saved before.
     pub fn decode<E>(
         &mut self,
         patch: &mut &[u8],
@@ -126,7 +127,7 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
         old: &mut impl FnMut(u32, &mut [u8]) -> Result<(), E>,
         stops: bool,
     ) -> Result<usize, DecodeError<E>> {
-        let before = patch.len();
+        let (before, written) = (patch.len(), self.written);
         let room = self.declared.patch - self.consumed;
         let result = if usize::try_from(room).is_ok_and(|room| before > room) {
             Err(PatchError::Trailing.into())
@@ -136,8 +137,14 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
         // No more than was declared, so it fits.
         let taken = u32::try_from(before - patch.len()).unwrap_or(0);
         self.consumed = self.consumed.saturating_add(taken);
-        if let Err(DecodeError::Patch(error)) = &result {
-            self.field = Field::Broken(*error);
+        match &result {
+            Ok(_) => {}
+            Err(DecodeError::Patch(error)) => self.field = Field::Broken(*error),
+            // Without what is lost, whatever came after it would be called whole.
+            Err(DecodeError::Old(_)) if self.written > written => {
+                self.field = Field::Broken(PatchError::Unread);
+            }
+            Err(DecodeError::Old(_)) => {}
         }
         result
     }

@@ -35,8 +35,8 @@ pub enum PatchError {
     /// It is for an image of another size, or makes one.
     #[error("the patch is not for images of the declared sizes")]
     Sizes,
-    /// The memory, segments and shift of an in-place patch do not fit each other.
-    #[error("the in-place patch has an impossible layout")]
+    /// The memory, segments and shift of an in-place patch do not fit each other, or more memory than was declared.
+    #[error("the in-place patch has an impossible layout, or needs more than the declared memory")]
     Layout,
     /// A number does not fit into 32 bits, or must not be negative.
     #[error("a number in the patch is out of range")]
@@ -59,6 +59,9 @@ pub enum PatchError {
     /// Bytes are missing.
     #[error("the patch ends early")]
     Incomplete,
+    /// The old image could not be read, and what was given in that call is lost.
+    #[error("the old image could not be read before: resume from what was saved")]
+    Unread,
     /// What came out is not the image that was declared.
     #[error("the patch makes another image than the declared one")]
     Digest,
@@ -72,7 +75,8 @@ pub enum DecodeError<E> {
     /// The patch is bad.
     #[error("the patch is bad")]
     Patch(#[from] PatchError),
-    /// The old image could not be read: call again with the rest of the piece, or end.
+    /// The old image could not be read, and what was given in this call is lost: resume from what was saved. Only when
+    /// that was nothing does calling again with the rest of the piece help.
     #[error("the old image could not be read")]
     Old(E),
 }

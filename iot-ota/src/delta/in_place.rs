@@ -1,5 +1,8 @@
 //! An in-place patch, applied so that it may be interrupted anywhere.
 
+#[cfg(feature = "sim")]
+mod meaning;
+
 use iot_core::codec::{FlatReader, FlatWriter};
 
 use super::decoder::Decoder;
@@ -89,7 +92,8 @@ impl<const WINDOW: usize, const PAGE: usize> InPlace<WINDOW, PAGE> {
     ///
     /// # Errors
     ///
-    /// [`PatchError::Layout`] when its segments are no whole pages; nothing was changed.
+    /// [`PatchError::Layout`] when its segments are no whole pages; nothing was changed. That it stays within the
+    /// [memory](Declared::in_memory), the rehearsal has seen.
     pub fn new(rehearsed: Rehearsed) -> Result<Self, PatchError> {
         let Rehearsed { declared, layout } = rehearsed;
         let pages = pages::<PAGE>(layout, declared)?;
@@ -97,7 +101,7 @@ impl<const WINDOW: usize, const PAGE: usize> InPlace<WINDOW, PAGE> {
     }
 
     /// Goes on with what was persisted last, or `None` when that is nothing that [`save`](Self::save) wrote for images
-    /// of these sizes.
+    /// of these sizes within a memory of that size.
     #[must_use]
     pub fn resume(declared: Declared, saved: &[u8]) -> Option<Self> {
         let mut reader = FlatReader::new(saved);
@@ -113,7 +117,12 @@ impl<const WINDOW: usize, const PAGE: usize> InPlace<WINDOW, PAGE> {
         let possible = left <= pages::<PAGE>(layout, declared).ok()?
             && (left == 0 || decoder.consumed() == 0)
             && decoder.layout().is_none_or(|its| its == layout)
-            && (decoder.is_between_segments() || decoder.consumed() == 0);
+            && (decoder.is_between_segments() || decoder.consumed() == 0)
+            // Pages are erased from where it stands.
+            && match decoder.is_complete() {
+                true => decoder.written() == declared.new,
+                false => decoder.written().checked_rem(layout.segment) == Some(0),
+            };
         (reader.is_empty() && possible).then(|| Self::at(decoder, layout, left))
     }
 

@@ -2,7 +2,8 @@
 
 use super::error::PatchError;
 
-/// What is known of a patch from elsewhere, in bytes: from the signed manifest, and from what is installed.
+/// What is known of a patch from elsewhere, in bytes: from the signed manifest, from what is installed, and from whoever
+/// owns the memory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -13,13 +14,39 @@ pub struct Declared {
     pub new: u32,
     /// The size of the patch.
     pub patch: u32,
+    /// The size of the memory that an in-place patch may use, from its start. Nobody signs how a patch lays it out.
+    pub memory: u32,
 }
 
 impl Declared {
     /// States the sizes of the old image, the new image and the patch, in bytes.
+    ///
+    /// There is no memory for an in-place patch then, which is refused: [`in_memory`](Self::in_memory) states it.
     #[must_use]
     pub const fn new(old: u32, new: u32, patch: u32) -> Self {
-        Self { old, new, patch }
+        Self {
+            old,
+            new,
+            patch,
+            memory: 0,
+        }
+    }
+
+    /// States the size of the memory that an in-place patch may erase and write, in bytes from where the old image
+    /// begins.
+    ///
+    /// ```
+    /// use iot_ota::delta::Declared;
+    /// // A patch of 900 bytes, in a bank of 64 KiB.
+    /// let declared = Declared::new(40_000, 41_000, 900).in_memory(65_536);
+    /// assert_eq!(declared.memory, 65_536);
+    /// ```
+    #[must_use]
+    pub const fn in_memory(self, bytes: u32) -> Self {
+        Self {
+            memory: bytes,
+            ..self
+        }
     }
 }
 
@@ -31,7 +58,7 @@ impl Declared {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Layout {
-    /// The size of the memory, whole segments.
+    /// The size of the memory, whole segments and no more than was declared.
     pub memory: u32,
     /// What is erased and written at a time, whole pages of the memory.
     pub segment: u32,
@@ -47,7 +74,8 @@ impl Layout {
             shift,
         } = self;
         let whole = |bytes: u32| bytes.checked_rem(segment) == Some(0);
-        if whole(memory) && whole(shift) && shift > 0 && shift < memory && declared.new <= memory {
+        let fits = memory <= declared.memory && declared.new <= memory;
+        if fits && whole(memory) && whole(shift) && shift > 0 && shift < memory {
             Ok(self)
         } else {
             Err(PatchError::Layout)

@@ -25,7 +25,9 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
     pub fn save(&self, out: &mut [u8]) -> Option<usize> {
         let mut writer = FlatWriter::new(out);
         writer.array(ITEMS, VERSION);
-        let Declared { old, new, patch } = self.declared;
+        let Declared {
+            old, new, patch, ..
+        } = self.declared;
         let Layout {
             memory,
             segment,
@@ -72,7 +74,7 @@ impl<const WINDOW: usize> Decoder<WINDOW> {
         let mut reader = FlatReader::new(saved);
         reader.array(ITEMS, VERSION);
         let mut next = || reader.u32();
-        let found = Declared::new(next(), next(), next());
+        let found = Declared::new(next(), next(), next()).in_memory(declared.memory);
         let (consumed, written, end) = (next(), next(), next());
         let field = field(next())?;
         let parts = [next(), next()];

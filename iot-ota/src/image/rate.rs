@@ -30,6 +30,8 @@ pub struct MinimumRate {
     until: Instant,
     seen: u32,
     stalled: bool,
+    // Nothing was asked for since it was last looked at.
+    idle: bool,
 }
 
 /// Whether a download is fast enough.
@@ -57,6 +59,7 @@ impl MinimumRate {
             until: now + span,
             seen: 0,
             stalled: false,
+            idle: false,
         }
     }
 
@@ -68,6 +71,7 @@ impl MinimumRate {
 
     /// Looks at the time.
     pub fn look(&mut self, now: Instant) -> Verdict {
+        self.idle = false;
         if now >= self.until {
             self.stalled |= self.seen < self.bytes;
             self.seen = 0;
@@ -91,9 +95,15 @@ impl MinimumRate {
         self.until
     }
 
-    /// Time that does not count, because nothing was asked for: the span begins anew.
+    /// Time that does not count, because nothing is asked for: the span begins anew.
+    ///
+    /// Call it when asking ends, and again when it goes on, with no [`look`](Self::look) in between. A span that was
+    /// over before asking ended still counts.
     pub fn pause(&mut self, now: Instant) {
-        (self.seen, self.until) = (0, now + self.span);
+        if !self.idle {
+            self.look(now);
+        }
+        (self.seen, self.until, self.idle) = (0, now + self.span, true);
     }
 }
 
@@ -114,6 +124,15 @@ mod tests {
         assert_eq!(rate.look(at(10)), Verdict::Stalled);
         rate.progress(at(11), 100);
         assert_eq!(rate.look(at(12)), Verdict::Stalled);
+        // Nor by the next span, which has enough.
+        assert_eq!(rate.look(at(20)), Verdict::Stalled);
+    }
+
+    #[test]
+    fn as_many_bytes_as_are_asked_for_are_enough() {
+        let mut rate = MinimumRate::new(10, SPAN, at(0));
+        rate.progress(at(9), 10);
+        assert_eq!(rate.look(at(10)), Verdict::OnTime { until: at(20) });
     }
 
     #[test]
@@ -131,5 +150,23 @@ mod tests {
         assert_eq!(rate.look(at(18)), Verdict::OnTime { until: at(19) });
         rate.progress(at(18), 10);
         assert_eq!(rate.look(at(40)), Verdict::Stalled);
+        // However long it lasts.
+        let mut rate = MinimumRate::new(10, SPAN, at(0));
+        rate.pause(at(9));
+        rate.pause(at(500));
+        assert_eq!(rate.look(at(509)), Verdict::OnTime { until: at(510) });
+    }
+
+    #[test]
+    fn a_pause_forgives_no_span_that_was_over_before() {
+        let mut rate = MinimumRate::new(10, SPAN, at(0));
+        rate.progress(at(9), 9);
+        rate.pause(at(10));
+        assert_eq!(rate.look(at(11)), Verdict::Stalled);
+        let mut rate = MinimumRate::new(10, SPAN, at(0));
+        rate.pause(at(5));
+        assert_eq!(rate.look(at(14)), Verdict::OnTime { until: at(15) });
+        rate.pause(at(15));
+        assert_eq!(rate.look(at(16)), Verdict::Stalled);
     }
 }

@@ -11,6 +11,9 @@ use super::roles::Role;
 use super::verify::{VerifyError, authenticate};
 
 const FORMAT: u64 = 1;
+/// As many as a [`Roles`](super::Roles) tells apart by its bits.
+const MAX_KEYS: usize = 32;
+const MAX_ROLES: usize = 31;
 
 /// Keys and roles that replace a device's, for as long as no later set does: how keys are rotated, and how a part of
 /// the rights is delegated to others. See `keyset.cddl` for its bytes.
@@ -49,12 +52,15 @@ impl<'a> KeyEntry<'a> {
 impl<'a> KeySet<'a> {
     /// Verifies a set that `keys` have signed in the role of bit `role`, and reads it.
     ///
-    /// Its version must be higher than `current`: an old set would bring keys back that were taken away.
+    /// Its version must be higher than `current`: an old set would bring keys back that were taken away. And it must be
+    /// one that a device can go on with: at most 32 keys, each with an id of its own and there once, for a key under two
+    /// ids would fill two of two; and 1 to 31 roles, each of which its keys can fill.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Unauthenticated`] when the role is not filled, [`VerifyError::TooOld`], or
-    /// [`VerifyError::Structure`]; nothing of the set may be used.
+    /// [`VerifyError::Unauthenticated`] when the role is not filled, [`VerifyError::TooOld`],
+    /// [`VerifyError::KeySet`] for one that no device could go on with, or [`VerifyError::Codec`] and
+    /// [`VerifyError::Structure`] for bytes that are none; the device keeps the keys that it has.
     pub fn verify(
         signed: &'a [u8],
         keys: &(impl ManifestKeys + ?Sized),
@@ -72,6 +78,9 @@ impl<'a> KeySet<'a> {
         }
         codec::check(content, Limits::default().codec)?;
         let set = Self::read(content).ok_or(VerifyError::Structure)?;
+        if !set.is_usable() {
+            return Err(VerifyError::KeySet);
+        }
         if set.version <= current {
             return Err(VerifyError::TooOld {
                 found: set.version,
@@ -81,7 +90,25 @@ impl<'a> KeySet<'a> {
         Ok(set)
     }
 
-    fn read(content: &'a [u8]) -> Option<Self> {
+    /// Whether a device that takes it up can still be updated, and counts its keys rightly.
+    pub(super) fn is_usable(&self) -> bool {
+        let mut present = 0_u32;
+        for (place, entry) in self.keys().flatten().enumerate() {
+            let mut before = self.keys().flatten().take(place);
+            let twice = before.any(|other| {
+                other.id == entry.id || (other.algorithm, other.key) == (entry.algorithm, entry.key)
+            });
+            if twice || place >= MAX_KEYS {
+                return false;
+            }
+            present = present << 1 | 1;
+        }
+        let mut roles = self.roles().flatten();
+        let filled = |role: Role| (role.keys & present).count_ones() >= u32::from(role.threshold);
+        (1..=MAX_ROLES).contains(&self.roles().count()) && roles.all(filled)
+    }
+
+    pub(super) fn read(content: &'a [u8]) -> Option<Self> {
         let mut reader = FlatReader::new(content);
         let known = reader.array_len() == 4 && reader.uint() == FORMAT;
         let set = Self {

@@ -138,7 +138,7 @@ impl<'a> Reading<'_, 'a> {
     fn common(&mut self, common: &'a [u8]) -> Option<()> {
         self.check(common)?;
         let mut reader = FlatReader::new(common);
-        let mut components = 0;
+        let (mut components, mut least) = (0, u64::MAX);
         for _ in 0..reader.map_len() {
             let key = reader.i32();
             let whole = reader.item();
@@ -150,7 +150,7 @@ impl<'a> Reading<'_, 'a> {
                     let count = value.map_len();
                     components += count;
                     for _ in 0..count {
-                        value.uint();
+                        least = least.min(value.uint());
                         prefix(value.item())?;
                     }
                 }
@@ -158,6 +158,8 @@ impl<'a> Reading<'_, 'a> {
                     self.manifest.components = Some(whole);
                     let count = value.array_len();
                     components += count;
+                    // An index stands for one place. Dependencies came before: that is the order of keys.
+                    value.require(u64::from(count) <= least);
                     for _ in 0..count {
                         ComponentId::decode(&mut value)?;
                     }

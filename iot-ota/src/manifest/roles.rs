@@ -63,8 +63,8 @@ impl Role {
 
 /// Keys under their ids, at most 32, and the roles that they fill, at most 31.
 ///
-/// A manifest is accepted when its signers fill at least one role. How often one key has signed, and under how many
-/// of several equal ids, makes no difference: it counts once. Which of a device's
+/// A manifest is accepted when its signers fill at least one role. How often one key has signed makes no difference: it
+/// counts once, as long as the list holds it once. Which of a device's
 /// [components](crate::process::Component) a manifest may name depends on the roles that are filled: role n of the list
 /// is bit n there.
 ///
@@ -89,6 +89,10 @@ pub struct Roles<'k, V> {
 impl<'k, V: Verifier> Roles<'k, V> {
     /// Accepts what fills one of `roles` now. A role that ends at some time is not filled by anybody while it is
     /// not proved that the time has not come.
+    ///
+    /// `keys` must hold each key once and each id once: a key under two ids counts as two keys, and of two keys under one
+    /// id only the first is ever tried. Verifiers cannot be compared, so nobody checks it here; a
+    /// [`KeySet`](super::KeySet) is checked. Keys beyond 32, roles beyond 31 and bits that no key has count for nothing.
     #[must_use]
     pub const fn new(keys: &'k [(&'k [u8], V)], roles: &'k [Role], now: TimeBounds) -> Self {
         Self {

@@ -64,6 +64,12 @@ pub enum VerifyError {
         /// How many are allowed.
         limit: usize,
     },
+    /// A key set that would lock the device out, or count a key twice; see
+    /// [`KeySet::verify`](super::KeySet::verify).
+    #[error(
+        "the key set has a key or an id twice, too many keys or roles, no role, or one that nobody can fill"
+    )]
+    KeySet,
     /// A severed part is not the one that was signed.
     #[error("the severed part {element:?} is not the one that was signed")]
     Severed {

@@ -1,5 +1,6 @@
 //! What a device has, and takes.
 
+use super::check::NESTING;
 use crate::manifest::{CommandCode, ComponentId};
 
 /// Who a device is (§8.4.8.2): UUIDs that a manifest's conditions are compared with.
@@ -135,6 +136,10 @@ impl CommandSet {
         Self(self.0 & !bit(command.get()))
     }
 
+    pub(super) const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether it is one of these.
     #[must_use]
     pub const fn contains(self, command: CommandCode) -> bool {
@@ -168,6 +173,9 @@ pub struct Capabilities<'d> {
     /// The commands it takes; all of them unless changed.
     pub commands: CommandSet,
     /// How deep sequences may lie within sequences, at most 8; 4 unless changed.
+    ///
+    /// In all manifests that are being followed at a time, 16 sections and sequences within them lie open at most. A
+    /// dependency that needs more than those above it have left is refused before anything of it is done.
     pub nesting: u8,
     /// How deep manifests may lie below the first one, at most 3; 1 unless changed.
     pub dependencies: u8,
@@ -195,15 +203,17 @@ impl<'d> Capabilities<'d> {
         Self { commands, ..self }
     }
 
-    /// Follows sequences so deep within sequences, at most 8.
+    /// Follows sequences so deep within sequences; more than 8 are 8.
     #[must_use]
     pub const fn with_nesting(self, nesting: u8) -> Self {
+        let nesting = if nesting > NESTING { NESTING } else { nesting };
         Self { nesting, ..self }
     }
 
-    /// Follows manifests so deep below the first one, at most 3.
+    /// Follows manifests so deep below the first one; more than 3 are 3.
     #[must_use]
     pub const fn with_dependencies(self, dependencies: u8) -> Self {
+        let dependencies = if dependencies > 3 { 3 } else { dependencies };
         Self {
             dependencies,
             ..self

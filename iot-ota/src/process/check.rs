@@ -4,6 +4,8 @@ use iot_core::codec::{self, FlatReader};
 
 use super::capabilities::{Capabilities, CommandSet};
 use super::error::ProcessError;
+use super::flow::COMMON;
+use super::frame::{is_alone, offset};
 use crate::manifest::{
     CommandCode, Commands, ComponentId, Manifest, ParameterCode, Parameters, fits,
 };
@@ -14,15 +16,25 @@ const SHARED: CommandSet = CommandSet::of(&[
     1, 2, 3, 4, 5, 6, 7, 8, 12, 14, 15, 19, 20, 24, 25, 26, 27, 28, 32, 34, 35,
 ]);
 
+/// How deep sequences may lie within sequences, whatever a device says.
+pub(super) const NESTING: u8 = 8;
+
 /// Refuses whatever a device does not have or take, in these sections of a manifest and the shared sequence in front.
+///
+/// So many sequences may lie open in it, one within the other.
 pub(super) fn manifest(
     manifest: &Manifest<'_>,
     sections: &[i32],
     capabilities: &Capabilities<'_>,
+    open: u8,
 ) -> Result<(), ProcessError> {
     let mut check = Checker {
         manifest,
         capabilities,
+        allowed: capabilities.commands.common(SHARED),
+        open: open.min(capabilities.nesting.min(NESTING) + 1),
+        depth: 0,
+        section: COMMON,
         fault: ProcessError::Structure,
     };
     match check.manifest(sections) {
@@ -35,6 +47,12 @@ pub(super) fn manifest(
 struct Checker<'c, 'a> {
     manifest: &'c Manifest<'a>,
     capabilities: &'c Capabilities<'c>,
+    // What the section that is being looked at may hold.
+    allowed: CommandSet,
+    section: i32,
+    // How deep in it a sequence lies, and how many may lie open.
+    depth: u8,
+    open: u8,
     // What is wrong, if something is from here on.
     fault: ProcessError,
 }
@@ -45,17 +63,15 @@ impl Checker<'_, '_> {
         for index in 0..manifest.component_count() {
             self.component(manifest.component(index), index)?;
         }
-        for (index, id) in manifest.dependencies() {
-            self.component(Some(id), u32::try_from(index).unwrap_or(u32::MAX))?;
+        // It stands in front of each section, and is looked at once.
+        if let Some(shared) = manifest.shared_bytes() {
+            self.sequence(shared)?;
         }
-        let mut shared = manifest.shared_bytes();
+        self.allowed = self.capabilities.commands;
         for key in sections {
+            self.section = *key;
             if let Some(section) = manifest.severable(*key) {
-                self.sequence(section, CommandSet::ALL, 0)?;
-                // It stands in front of each, and is looked at once.
-                if let Some(shared) = shared.take() {
-                    self.sequence(shared, SHARED, 0)?;
-                }
+                self.sequence(section)?;
             } else if manifest.part(*key).is_some() {
                 return self.fail(ProcessError::Severed { key: *key });
             }
@@ -75,10 +91,18 @@ impl Checker<'_, '_> {
         Some(())
     }
 
+    /// Refuses an index that stands for nothing.
+    #[inline(never)]
+    fn index(&mut self, reader: &mut FlatReader<'_>) -> Option<()> {
+        let index = reader.u32();
+        let dependency = self.manifest.dependency(index);
+        self.component(dependency.or_else(|| self.manifest.component(index)), index)
+    }
+
     /// One sequence and all within it. The recursion is as deep as the device follows, and no deeper.
     #[inline(never)]
-    fn sequence(&mut self, bytes: &[u8], allowed: CommandSet, depth: u8) -> Option<()> {
-        if depth > self.capabilities.nesting {
+    fn sequence(&mut self, bytes: &[u8]) -> Option<()> {
+        if self.depth >= self.open {
             return self.fail(ProcessError::Nesting);
         }
         let limits = self.manifest.limits();
@@ -91,24 +115,32 @@ impl Checker<'_, '_> {
             items.is_multiple_of(2)
                 && items / 2 <= u32::try_from(limits.commands).unwrap_or(u32::MAX),
         );
+        // With several components a section chooses first (§6.2); override-multiple names its own (update management).
+        let mut chosen = self.depth > 0 || is_alone(self.manifest);
         for _ in 0..items / 2 {
             self.fault = ProcessError::Structure;
+            let left = reader.rest()?.len();
             let (code, raw) = Commands::pair(&mut reader)?;
-            self.command(code, raw, allowed, depth)?;
+            chosen |= code == 12;
+            if !chosen && code != 34 {
+                return self.fail(ProcessError::Index {
+                    section: self.section,
+                    offset: offset(bytes.len() - left),
+                });
+            }
+            self.command(code, raw)?;
         }
         self.fault = ProcessError::Structure;
         reader.is_empty().then_some(())
     }
 
     #[inline(never)]
-    fn command(&mut self, code: i32, raw: &[u8], allowed: CommandSet, depth: u8) -> Option<()> {
+    fn command(&mut self, code: i32, raw: &[u8]) -> Option<()> {
         let command = CommandCode::new(code);
         self.fault = ProcessError::Command { command };
-        if !(self.capabilities.commands.contains(command) && allowed.contains(command)) {
+        if !self.allowed.contains(command) {
             return None;
         }
-        let wrong = ProcessError::Argument { command };
-        self.fault = wrong;
         let mut reader = FlatReader::new(raw);
         let kind = reader.peek();
         match code {
@@ -117,10 +149,14 @@ impl Checker<'_, '_> {
                 let every = reader.boolean();
                 reader.require(every);
             }
-            12 if kind == Some(4) => numbers(&mut reader),
-            12 => {
-                reader.uint();
+            12 if kind == Some(4) => {
+                let indices = reader.array_len();
+                reader.require(indices > 0);
+                for _ in 0..indices {
+                    self.index(&mut reader)?;
+                }
             }
+            12 => self.index(&mut reader)?,
             15 => {
                 let branches = reader.array_len();
                 // At least two sequences; nil may stand at the end for one that always succeeds (§8.4.10.2).
@@ -129,22 +165,21 @@ impl Checker<'_, '_> {
                     if branch == branches && reader.null() {
                         break;
                     }
-                    self.within(&mut reader, allowed, depth)?;
-                    self.fault = wrong;
+                    self.within(&mut reader)?;
                 }
             }
-            19 | 20 => return self.parameters(raw),
-            32 => self.within(&mut reader, allowed, depth)?,
+            19 | 20 => self.parameters(&mut reader)?,
+            32 => self.within(&mut reader)?,
             34 | 35 => {
                 for _ in 0..reader.map_len() {
-                    reader.uint();
-                    let value = reader.item();
+                    self.index(&mut reader)?;
                     if code == 34 {
-                        self.parameters(value)?;
-                        self.fault = wrong;
+                        self.parameters(&mut reader)?;
                     } else {
-                        let mut codes = FlatReader::new(value);
-                        numbers(&mut codes);
+                        let mut codes = FlatReader::new(reader.item());
+                        for _ in 0..codes.array_len() {
+                            codes.uint();
+                        }
                         reader.require(codes.is_empty());
                     }
                 }
@@ -154,47 +189,45 @@ impl Checker<'_, '_> {
                 reader.require(policy < 16);
             }
         }
-        self.fault = wrong;
+        self.fault = ProcessError::Argument { command };
         reader.is_empty().then_some(())
     }
 
-    /// A sequence that a command holds.
+    /// A sequence that a command holds; where there is none, the command is found to be wrong at its end.
     #[inline(never)]
-    fn within(
-        &mut self,
-        reader: &mut FlatReader<'_>,
-        allowed: CommandSet,
-        depth: u8,
-    ) -> Option<()> {
+    fn within(&mut self, reader: &mut FlatReader<'_>) -> Option<()> {
         let sequence = reader.bytes();
-        reader.rest()?;
-        self.sequence(sequence, allowed, depth + 1)
+        if reader.rest().is_some() {
+            self.depth += 1;
+            self.sequence(sequence)?;
+            self.depth -= 1;
+        }
+        Some(())
     }
 
+    /// Parameters that a command holds; where there are none, it is found to be wrong at its end.
     #[inline(never)]
-    fn parameters(&mut self, map: &[u8]) -> Option<()> {
-        let mut parameters = Parameters::of(map)?;
+    fn parameters(&mut self, reader: &mut FlatReader<'_>) -> Option<()> {
+        let Some(mut parameters) = Parameters::of(reader.item()) else {
+            reader.require(false);
+            return Some(());
+        };
         while let Some((code, value)) = parameters.pair() {
             let known = fits(code, value) == Some(true);
             let code = ParameterCode::new(code);
             self.fault = ProcessError::Parameter { code };
             known.then_some(())?;
+            if code.get() == 22 {
+                self.index(&mut FlatReader::new(value))?;
+            }
         }
         // One that cannot be read ends the row too.
-        self.fault = ProcessError::Structure;
-        parameters.is_whole().then_some(())
+        reader.require(parameters.is_whole());
+        Some(())
     }
 
     fn fail(&mut self, fault: ProcessError) -> Option<()> {
         self.fault = fault;
         None
-    }
-}
-
-/// An array of unsigned integers.
-#[inline(never)]
-fn numbers(reader: &mut FlatReader<'_>) {
-    for _ in 0..reader.array_len() {
-        reader.uint();
     }
 }

@@ -5,12 +5,13 @@ use iot_core::crypto::Sha256Digest;
 
 use super::capabilities::Identity;
 use super::error::ProcessError;
-use super::frame::{Choice, Kind, Select, offset_of};
-use super::machine::{Asked, Failed, Process};
+use super::frame::{Choice, Kind, Select};
+use super::machine::{Asked, Failed, Procedure, Process};
 use super::step::{Check, Details, Effect, Fetch, Source, Step, Target};
 use super::version::VersionMatch;
 use crate::manifest::{Parameters, digest_in};
 
+pub(super) const PROCESS: i32 = 11;
 const VENDOR: i32 = 1;
 const CLASS: i32 = 2;
 const DIGEST: i32 = 3;
@@ -46,14 +47,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             self.sources = 0;
             self.targets = 0;
         }
-        let choice = self.frame().map_or(Choice::Free, |frame| frame.choice);
+        let frame = self.frame_mut();
+        frame.next = next;
+        let choice = frame.choice;
         match code {
             12 => self.select(choice, raw)?,
             _ if choice == Choice::First => return self.fail_index(),
             34 => self.override_multiple(raw)?,
             _ => return self.for_component(code, raw),
         }
-        self.frame_mut().at = next;
+        self.frame_mut().rest = next;
         Ok(())
     }
 
@@ -62,82 +65,108 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let Some((target, dependency)) = self.at() else {
             return self.fail_index();
         };
-        let place = number(target.place);
+        self.table.place = number(target);
         let success = match code {
-            1 => self.is_vendor(place),
-            2 => self.is(place, CLASS, Some(&self.identity(place).class)),
-            24 => self.is(place, DEVICE, self.identity(place).device.as_ref()),
+            1 => self.is_vendor(),
+            2 => self.is(CLASS, Some(&self.identity().class)),
+            24 => self.is(DEVICE, self.identity().device.as_ref()),
             8 => dependency,
             15 => return self.branch(raw),
             32 => return self.enter(FlatReader::new(raw).bytes(), Kind::Run),
-            19 | 20 => self.parameters(place, raw, code == 19)?,
-            35 => self.copy_parameters(place, raw)?,
-            // What is compared, or used, may never have been set (§8.4.9).
-            _ => match self.question(code, target, dependency) {
-                Some(Step::Dependency { .. }) => {
-                    self.asked = Asked::Dependency;
-                    return Ok(());
-                }
-                Some(step) => {
-                    if matches!(step, Step::Perform { .. }) {
-                        self.unordered(code, place)?;
-                    }
-                    match self.position.answer(self.replayed) {
-                        Some(answer) => {
-                            self.replayed = self.replayed.saturating_add(1);
-                            answer
-                        }
-                        None => {
-                            self.asked = Asked::Answer;
-                            return Ok(());
-                        }
-                    }
-                }
-                None => false,
-            },
+            19 | 20 => {
+                self.parameters(raw, code == 19)?;
+                true
+            }
+            35 => self.copy_parameters(raw)?,
+            // Only the device knows.
+            _ => {
+                let manifest = dependency && matches!(code, 3 | 7 | PROCESS | 25);
+                self.asked = Some(Asked {
+                    code,
+                    target,
+                    manifest,
+                });
+                return Ok(());
+            }
         };
         self.settle(success);
         Ok(())
     }
 
-    /// What the device is asked for a command; `None` for abort, for what only a dependency can pass, and where a
-    /// parameter is missing.
+    /// What the device is asked; `None` when the command has ended without a question.
+    pub(super) fn ask(&mut self, asked: Asked<'a>) -> Option<Step<'a>> {
+        let step = self.question(&asked);
+        let answer = match step {
+            // What is compared, or used, may never have been set (§8.4.9).
+            None => false,
+            Some(step) => {
+                if matches!(step, Step::Perform { .. }) && self.unordered(asked.code).is_err() {
+                    return None;
+                }
+                // Whether a dependency was there is an answer like any other: it may have come since. Only who goes
+                // down needs its manifest again.
+                match self.position.answer(self.replayed, None) {
+                    Some(known) if !known || asked.code != PROCESS => {
+                        self.replayed = self.replayed.saturating_add(1);
+                        known
+                    }
+                    _ => return Some(step),
+                }
+            }
+        };
+        self.asked = None;
+        self.settle(answer);
+        None
+    }
+
+    /// The question of a command; `None` for abort, for what only a dependency can pass, and where a parameter is
+    /// missing.
     #[inline(never)]
-    pub(super) fn question(
-        &self,
-        code: i32,
-        target: Target<'a>,
-        dependency: bool,
-    ) -> Option<Step<'a>> {
-        let place = number(target.place);
+    fn question(&self, asked: &Asked<'a>) -> Option<Step<'a>> {
+        let (code, target) = (asked.code, asked.target);
+        if asked.manifest {
+            // Without a digest any manifest that verifies would do. Only uninstalling takes what is there, as the
+            // draft's own example does.
+            if code != PROCESS || self.position.procedure != Procedure::Uninstall {
+                self.digest()?;
+            }
+            return Some(Step::Dependency { target });
+        }
         Some(match code {
-            3 | 7 | 11 | 25 if dependency => Step::Dependency { target },
-            7 | 11 | 14 => return None,
+            7 | PROCESS | 14 => return None,
             3..=6 | 25..=28 => Step::Check {
                 target,
-                check: self.condition(code, place)?,
+                check: self.condition(code)?,
             },
-            _ => Step::Perform {
-                target,
-                effect: self.effect(code, place)?,
-                details: Details {
-                    encryption: self.bytes(place, ENCRYPTION),
-                    metadata: self.bytes(place, METADATA),
-                },
-            },
+            _ => {
+                let encryption = self.bytes(ENCRYPTION);
+                // Counter mode has no protected header and no tag: whoever brings the payload turns bits of it at will,
+                // and only a digest tells (firmware encryption). What is written is signed itself.
+                if matches!(code, 21 | 22 | 31) && encryption.is_some_and(|info| !is_tagged(info)) {
+                    self.digest()?;
+                }
+                Step::Perform {
+                    target,
+                    effect: self.effect(code)?,
+                    details: Details {
+                        encryption,
+                        metadata: self.bytes(METADATA),
+                    },
+                }
+            }
         })
     }
 
-    fn condition(&self, code: i32, place: u8) -> Option<Check<'a>> {
+    fn condition(&self, code: i32) -> Option<Check<'a>> {
         let own = match code {
             25 => DIGEST,
             6 => CONTENT,
             code => code,
         };
-        let mut value = self.value(place, own);
+        let mut value = self.value(own);
         let check = match code {
             3 | 25 => {
-                let (digest, size) = (digest_in(&mut value)?, self.size(place));
+                let (digest, size) = (digest_in(&mut value)?, self.size());
                 if code == 3 {
                     Check::Image { digest, size }
                 } else {
@@ -155,22 +184,22 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         value.rest().map(|_| check)
     }
 
-    fn effect(&self, code: i32, place: u8) -> Option<Effect<'a>> {
+    fn effect(&self, code: i32) -> Option<Effect<'a>> {
         let own = match code {
             31 => SOURCE,
             // These two need nothing.
-            23 => return Some(Effect::Invoke(self.bytes(place, ARGUMENTS))),
+            23 => return Some(Effect::Invoke(self.bytes(ARGUMENTS))),
             33 => return Some(Effect::Unlink),
             code => code,
         };
-        let mut value = self.value(place, own);
+        let mut value = self.value(own);
         let effect = match code {
             18 => Effect::Write(value.bytes()),
             21 => Effect::Fetch(Fetch {
-                source: self.source(place)?,
-                arguments: self.bytes(place, FETCH_ARGUMENTS),
-                digest: self.digest(place),
-                size: self.size(place),
+                source: self.source()?,
+                arguments: self.bytes(FETCH_ARGUMENTS),
+                digest: self.digest(),
+                size: self.size(),
             }),
             22 | 31 => {
                 let (other, _) = self.target(value.u32())?;
@@ -186,8 +215,8 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     }
 
     /// Where to fetch from; a name such as `#image` is that of a payload in the envelope.
-    fn source(&self, place: u8) -> Option<Source<'a>> {
-        let uri = self.value(place, URI).text();
+    fn source(&self) -> Option<Source<'a>> {
+        let uri = self.value(URI).text();
         if uri.starts_with('#') {
             let payload = self.level().manifest.integrated_payload(uri);
             payload.map(Source::Integrated)
@@ -196,57 +225,52 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         }
     }
 
-    fn is_vendor(&self, place: u8) -> bool {
-        let own = self.identity(place);
-        let mut value = self.value(place, VENDOR);
+    fn is_vendor(&self) -> bool {
+        let own = self.identity();
+        let mut value = self.value(VENDOR);
         if value.peek() == Some(6) {
             value.tag();
-            own.enterprise == Some(value.bytes())
+            own.enterprise.is_some_and(|own| value.bytes() == own)
         } else {
-            self.is(place, VENDOR, Some(&own.vendor))
+            self.is(VENDOR, Some(&own.vendor))
         }
     }
 
     #[inline(never)]
-    fn is(&self, place: u8, code: i32, own: Option<&[u8; 16]>) -> bool {
-        own.is_some_and(|own| self.bytes(place, code) == Some(own))
+    fn is(&self, code: i32, own: Option<&[u8; 16]>) -> bool {
+        own.is_some_and(|own| self.bytes(code) == Some(own))
     }
 
     #[inline(never)]
-    fn identity(&self, place: u8) -> &Identity<'_> {
-        let own = self.capabilities.components.get(usize::from(place));
+    fn identity(&self) -> &Identity<'_> {
+        let place = usize::from(self.table.place);
+        let own = self.capabilities.components.get(place);
         let own = own.and_then(|component| component.identity.as_ref());
         own.unwrap_or(&self.capabilities.identity)
     }
 
     #[inline(never)]
-    fn value(&self, place: u8, code: i32) -> FlatReader<'a> {
-        FlatReader::found(self.table.value(place, code))
+    fn value(&self, code: i32) -> FlatReader<'a> {
+        FlatReader::found(self.table.value(code))
     }
 
     #[inline(never)]
-    fn bytes(&self, place: u8, code: i32) -> Option<&'a [u8]> {
-        let mut value = self.value(place, code);
+    fn bytes(&self, code: i32) -> Option<&'a [u8]> {
+        let mut value = self.value(code);
         let bytes = value.bytes();
         value.rest().map(|_| bytes)
     }
 
     #[inline(never)]
-    fn size(&self, place: u8) -> Option<u64> {
-        let mut value = self.value(place, SIZE);
+    fn size(&self) -> Option<u64> {
+        let mut value = self.value(SIZE);
         let size = value.uint();
         value.rest().map(|_| size)
     }
 
     #[inline(never)]
-    fn digest(&self, place: u8) -> Option<&'a Sha256Digest> {
-        digest_in(&mut self.value(place, DIGEST))
-    }
-
-    /// The digest that the dependency under way must have.
-    pub(super) fn expected_dependency(&self) -> Option<&'a Sha256Digest> {
-        let (target, _) = self.at()?;
-        self.digest(number(target.place))
+    pub(super) fn digest(&self) -> Option<&'a Sha256Digest> {
+        digest_in(&mut self.value(DIGEST))
     }
 
     #[inline(never)]
@@ -254,7 +278,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let mut reader = FlatReader::new(raw);
         let select = match reader.peek() {
             Some(7) => Select::Every,
-            Some(4) => Select::List(offset_of(self.level().bytes, raw)),
+            Some(4) => Select::List(raw),
             _ => match u8::try_from(reader.uint()) {
                 Ok(index) => Select::One(index),
                 // No component has an index that does not fit.
@@ -277,9 +301,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// How many components the command under way is executed for.
     #[inline(never)]
     pub(super) fn members(&self) -> u8 {
-        let count = match self.frame().map(|frame| frame.select) {
-            Some(Select::Every) => self.level().manifest.component_count(),
-            Some(Select::List(at)) => self.list(at).array_len(),
+        let count = match self.top().select {
+            Select::Every => self.level().manifest.component_count(),
+            Select::List(all) => FlatReader::new(all).array_len(),
             _ => 1,
         };
         u8::try_from(count).unwrap_or(u8::MAX)
@@ -288,24 +312,17 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// The index of the component that the command under way is at.
     #[inline(never)]
     pub(super) fn current(&self) -> Option<u8> {
-        let frame = self.frame()?;
+        let frame = self.top();
         match frame.select {
             Select::Nothing => None,
             Select::One(index) => Some(index),
             Select::Every => Some(frame.member),
-            Select::List(at) => {
-                let mut reader = self.list(at);
-                reader.array_len();
-                for _ in 0..frame.member {
-                    reader.item();
-                }
+            Select::List(all) => {
+                let mut reader = FlatReader::new(all);
+                skip(&mut reader, frame.member);
                 u8::try_from(reader.uint()).ok()
             }
         }
-    }
-
-    fn list(&self, at: u32) -> FlatReader<'a> {
-        FlatReader::new(self.level().bytes.get(at as usize..).unwrap_or(&[]))
     }
 
     /// The component of an index, and whether it is a dependency.
@@ -324,9 +341,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         self.target(self.current()?.into())
     }
 
-    /// Sets parameters, and says that it did.
+    /// Sets parameters.
     #[inline(never)]
-    fn parameters(&mut self, place: u8, raw: &'a [u8], if_unset: bool) -> Result<bool, Failed> {
+    fn parameters(&mut self, raw: &'a [u8], if_unset: bool) -> Result<(), Failed> {
         let Some(mut parameters) = Parameters::of(raw) else {
             return self.fail(ProcessError::Structure);
         };
@@ -339,16 +356,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
                     return self.fail_index();
                 }
                 SOFT_FAILURE => self.frame_mut().soft = reader.boolean(),
-                _ if if_unset && self.table.value(place, code).is_some() => {}
-                _ => self.set(place, code, value)?,
+                _ if if_unset && self.table.value(code).is_some() => {}
+                _ => self.set(code, value)?,
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     #[inline(never)]
-    fn set(&mut self, place: u8, code: i32, value: &'a [u8]) -> Result<(), Failed> {
-        if self.table.set(place, code, value) {
+    fn set(&mut self, code: i32, value: &'a [u8]) -> Result<(), Failed> {
+        if self.table.set(code, value) {
             return Ok(());
         }
         let capacity = PARAMETERS;
@@ -361,23 +378,27 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let mut reader = FlatReader::new(raw);
         for _ in 0..reader.map_len() {
             let (index, parameters) = (reader.u32(), reader.item());
-            let place = self.place(index)?;
-            self.parameters(place, parameters, false)?;
+            self.table.place = self.place(index)?;
+            self.parameters(parameters, false)?;
         }
         Ok(())
     }
 
     /// Parameters of other components (update management); false when one of them is not set.
     #[inline(never)]
-    fn copy_parameters(&mut self, place: u8, raw: &'a [u8]) -> Result<bool, Failed> {
+    fn copy_parameters(&mut self, raw: &'a [u8]) -> Result<bool, Failed> {
+        let own = self.table.place;
         let mut reader = FlatReader::new(raw);
         for _ in 0..reader.map_len() {
             let (index, mut codes) = (reader.u32(), FlatReader::new(reader.item()));
             let source = self.place(index)?;
             for _ in 0..codes.array_len() {
                 let code = codes.i32();
-                match self.table.value(source, code) {
-                    Some(value) => self.set(place, code, value)?,
+                self.table.place = source;
+                let value = self.table.value(code);
+                self.table.place = own;
+                match value {
+                    Some(value) => self.set(code, value)?,
                     None => return Ok(false),
                 }
             }
@@ -389,22 +410,22 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     #[inline(never)]
     fn place(&mut self, index: u32) -> Result<u8, Failed> {
         match self.target(index) {
-            Some((target, _)) => Ok(number(target.place)),
+            Some((target, _)) => Ok(number(target)),
             None => self.fail_index(),
         }
     }
 
     /// Without order nothing may be read that is written, or the other way round (§6.7).
     #[inline(never)]
-    fn unordered(&mut self, code: i32, place: u8) -> Result<(), Failed> {
-        if !self.frame().is_some_and(|frame| frame.unordered) {
+    fn unordered(&mut self, code: i32) -> Result<(), Failed> {
+        if !self.top().unordered {
             return Ok(());
         }
-        self.targets |= bit(place);
+        self.targets |= bit(self.table.place);
         if matches!(code, 22 | 31)
-            && let Some((source, _)) = self.target(self.value(place, SOURCE).u32())
+            && let Some((source, _)) = self.target(self.value(SOURCE).u32())
         {
-            self.sources |= bit(number(source.place));
+            self.sources |= bit(number(source));
         }
         if self.sources & self.targets != 0 {
             let index = self.current().unwrap_or(0).into();
@@ -415,12 +436,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// The sequence of a try-each that is next: none is left, or nil, which always succeeds.
     fn branch(&mut self, raw: &'a [u8]) -> Result<(), Failed> {
-        let branch = self.frame().map_or(0, |frame| frame.branch);
+        let branch = self.top().branch;
         let mut reader = FlatReader::new(raw);
-        let none = u32::from(branch) >= reader.array_len();
-        for _ in 0..branch {
-            reader.item();
-        }
+        let none = !skip(&mut reader, branch);
         if none || reader.null() {
             self.settle(!none);
             return Ok(());
@@ -435,9 +453,28 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     }
 }
 
+/// Goes to an item of an array, and says whether it has one there.
+#[inline(never)]
+fn skip(reader: &mut FlatReader<'_>, items: u8) -> bool {
+    let all = reader.array_len();
+    for _ in 0..items {
+        reader.item();
+    }
+    u32::from(items) < all
+}
+
+/// Whether a `COSE_Encrypt` names its algorithm where a tag protects it.
+fn is_tagged(info: &[u8]) -> bool {
+    let mut reader = FlatReader::new(info);
+    reader.tag();
+    reader.array_len();
+    !reader.bytes().is_empty()
+}
+
 /// There are at most 32 places.
-fn number(place: usize) -> u8 {
-    u8::try_from(place).unwrap_or(u8::MAX)
+fn number(target: Target<'_>) -> u8 {
+    let [low, ..] = target.place.to_le_bytes();
+    low
 }
 
 fn bit(place: u8) -> u32 {

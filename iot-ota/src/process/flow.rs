@@ -1,15 +1,17 @@
 //! From command to command: sequences that begin and end, failures that are taken softly, dependencies.
 
+use iot_core::codec::FlatReader;
+
 use super::check;
 use super::error::ProcessError;
 use super::execute::policy;
-use super::frame::{Choice, Frame, Kind, Select, command_at, first_command};
-use super::machine::{Failed, Level, Part, Process};
+use super::frame::{Choice, Frame, Kind, Select, is_alone, offset_of};
+use super::machine::{FRAMES, Failed, Level, Part, Process};
 use super::step::Record;
-use crate::manifest::{CommandCode, Manifest};
+use crate::manifest::{CommandCode, Commands, Manifest};
 
 /// What the shared sequence is called in records and errors: the part that it lies in.
-const COMMON: i32 = 3;
+pub(super) const COMMON: i32 = 3;
 
 impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// Goes on by one command, or by one sequence that begins or ends.
@@ -18,7 +20,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let Some(frame) = self.frame() else {
             return self.next_part();
         };
-        if frame.at >= frame.end {
+        if frame.rest.is_empty() {
             let kind = frame.kind;
             self.open -= 1;
             if kind != Kind::Section {
@@ -47,9 +49,6 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// On from the command under way: to the next component or command, or out of the sequence.
     #[inline(never)]
     pub(super) fn advance(&mut self, success: bool) {
-        let Some((code, _, next)) = self.command() else {
-            return;
-        };
         if success {
             let members = self.members();
             let frame = self.frame_mut();
@@ -57,10 +56,13 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             frame.member += 1;
             if frame.member >= members {
                 frame.member = 0;
-                frame.at = next;
+                frame.rest = frame.next;
             }
             return;
         }
+        let Some((code, ..)) = self.command() else {
+            return;
+        };
         let error = ProcessError::Failed {
             command: CommandCode::new(code),
             section: self.section(),
@@ -97,20 +99,20 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// The next part of a section, the next section, or the way back to the manifest above.
     #[inline(never)]
     fn next_part(&mut self) -> Result<(), Failed> {
-        let level = self.level();
-        let own = match level.part {
-            Part::Own => None,
-            _ => level.manifest.severable(level.key),
-        };
+        let level = self.level_mut();
         let (part, sequence) = match level.part {
-            Part::Start if own.is_some() => (Part::Shared, level.manifest.shared_bytes()),
-            Part::Shared => (Part::Own, own),
-            _ => {
+            Part::Start => {
+                level.own = level.manifest.severable(level.key);
+                // Where there is no section there is nothing to stand in front of.
+                let shared = level.own.and_then(|_| level.manifest.shared_bytes());
+                (Part::Shared, shared)
+            }
+            Part::Shared => (Part::Own, level.own),
+            Part::Own => {
                 self.end_section();
                 return Ok(());
             }
         };
-        let level = self.level_mut();
         level.part = part;
         match sequence {
             Some(sequence) => {
@@ -124,6 +126,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     fn end_section(&mut self) {
         if let Some(above) = self.depth.checked_sub(1) {
             self.depth = above;
+            self.table.owner = self.level().owner;
             self.settle(true);
             return;
         }
@@ -142,15 +145,16 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// Begins a sequence: a section, or one that a command holds.
     #[inline(never)]
     pub(super) fn enter(&mut self, sequence: &'a [u8], kind: Kind) -> Result<(), Failed> {
-        let (at, end) = first_command(self.level().bytes, sequence);
-        let mut frame = Frame::new(at, end, kind);
+        let mut reader = FlatReader::new(sequence);
+        reader.array_len();
+        let mut frame = Frame::new(reader, kind);
         if kind == Kind::Section {
             // With several components nothing is selected at first (§6.2).
-            let manifest = &self.level().manifest;
-            if manifest.component_count() == 1 && !manifest.has_dependencies() {
+            if is_alone(&self.level().manifest) {
                 frame.select = Select::One(0);
             }
-        } else if let Some(parent) = self.frame() {
+        } else {
+            let parent = self.top();
             frame.select = self.current().map_or(Select::Nothing, Select::One);
             if kind == Kind::Branch {
                 frame.choice = parent.choice;
@@ -174,7 +178,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     #[inline(never)]
     pub(super) fn descend(&mut self, manifest: &Manifest<'a>) -> Result<(), Failed> {
         let (key, mut path) = (self.level().key, self.level().path);
-        if let Err(error) = check::manifest(manifest, &[key], self.capabilities) {
+        // Whether there is room for its sequences is known before its first effect.
+        let room = FRAMES - self.open;
+        if let Err(error) = check::manifest(manifest, &[key], self.capabilities, room) {
             return self.fail(error);
         }
         path.push(self.current().unwrap_or(u8::MAX));
@@ -182,12 +188,19 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
         let place = self.dependencies.get_mut(usize::from(self.depth));
         match place.filter(|_| self.depth < self.capabilities.dependencies) {
             Some(place) => {
-                let level = Level::new(*manifest, key);
+                // Each command that is counted makes it another number, and the first manifest has 0.
+                let owner = self.left.wrapping_add(1);
                 *place = Some(Level {
+                    manifest: *manifest,
                     path,
+                    key,
+                    part: Part::Start,
+                    bytes: &[],
+                    own: None,
                     above,
-                    ..level
+                    owner,
                 });
+                self.table.owner = owner;
                 self.depth += 1;
                 Ok(())
             }
@@ -233,13 +246,18 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     #[inline(never)]
     pub(super) fn offset(&self) -> u32 {
-        self.frame().map_or(0, |frame| frame.at)
+        offset_of(
+            self.level().bytes,
+            self.top().rest.rest().unwrap_or_default(),
+        )
     }
 
-    /// The command under way: its code, its argument, and where the next one begins.
+    /// The command under way: its code, its argument, and what follows it.
     #[inline(never)]
-    pub(super) fn command(&self) -> Option<(i32, &'a [u8], u32)> {
-        command_at(self.level().bytes, self.frame()?.at)
+    pub(super) fn command(&self) -> Option<(i32, &'a [u8], FlatReader<'a>)> {
+        let mut next = self.frame()?.rest;
+        let (code, raw) = Commands::pair(&mut next)?;
+        Some((code, raw, next))
     }
 
     /// The manifest that is being followed.
@@ -258,17 +276,21 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
 
     /// The sequence under way; `None` between two of them.
     #[inline(never)]
-    pub(super) fn frame(&self) -> Option<&Frame> {
-        let top = self
-            .open
-            .checked_sub(1)
-            .filter(|top| *top >= self.level().above)?;
-        self.frames.get(usize::from(top))
+    pub(super) fn frame(&self) -> Option<&Frame<'a>> {
+        (self.open > self.level().above).then(|| self.top())
     }
 
-    /// The sequence under way, of which there is one.
+    /// The sequence under way, of which there is one; between two of them it is the last.
     #[inline(never)]
-    pub(super) fn frame_mut(&mut self) -> &mut Frame {
+    pub(super) fn top(&self) -> &Frame<'a> {
+        let below = usize::from(self.open).wrapping_sub(2);
+        let [first, rest @ ..] = &self.frames;
+        rest.get(below).unwrap_or(first)
+    }
+
+    /// The same to change it.
+    #[inline(never)]
+    pub(super) fn frame_mut(&mut self) -> &mut Frame<'a> {
         let below = usize::from(self.open).wrapping_sub(2);
         let [first, rest @ ..] = &mut self.frames;
         rest.get_mut(below).unwrap_or(first)

@@ -2,15 +2,16 @@
 
 use iot_core::codec::FlatReader;
 
-use crate::manifest::Commands;
+use crate::manifest::Manifest;
 
-/// Where in a sequence a process is. Offsets are from the beginning of the section.
+/// Where in a sequence a process is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    // The command that is next, or under way.
-    pub(super) at: u32,
-    pub(super) end: u32,
-    pub(super) select: Select,
+pub(super) struct Frame<'a> {
+    // From the command that is next, or under way, to the end of the sequence.
+    pub(super) rest: FlatReader<'a>,
+    // What follows that command.
+    pub(super) next: FlatReader<'a>,
+    pub(super) select: Select<'a>,
     // Which of the selected components the command is executed for.
     pub(super) member: u8,
     // Which of a try-each's sequences is next.
@@ -23,13 +24,13 @@ pub(super) struct Frame {
 
 /// The component index (§6.5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Select {
+pub(super) enum Select<'a> {
     // With several components nothing is chosen at first (§6.2).
     Nothing,
     One(u8),
     Every,
-    // The array of indices that begins there.
-    List(u32),
+    // This array of indices.
+    List(&'a [u8]),
 }
 
 /// What a sequence belongs to.
@@ -49,11 +50,11 @@ pub(super) enum Choice {
     Never,
 }
 
-impl Frame {
-    pub(super) const fn new(at: u32, end: u32, kind: Kind) -> Self {
+impl<'a> Frame<'a> {
+    pub(super) const fn new(rest: FlatReader<'a>, kind: Kind) -> Self {
         Self {
-            at,
-            end,
+            rest,
+            next: rest,
             select: Select::Nothing,
             member: 0,
             branch: 0,
@@ -65,24 +66,10 @@ impl Frame {
     }
 }
 
-/// The command at an offset of a section: its code, its argument, and where the next one begins.
+/// Whether a manifest has one component and nothing else, which is chosen without a word (§6.2).
 #[inline(never)]
-pub(super) fn command_at(section: &[u8], at: u32) -> Option<(i32, &[u8], u32)> {
-    let mut reader = FlatReader::new(section.get(at as usize..)?);
-    let (code, raw) = Commands::pair(&mut reader)?;
-    let left = reader.rest()?.len();
-    Some((code, raw, offset(section.len() - left)))
-}
-
-/// The offset of the first command of a sequence that lies within a section.
-#[inline(never)]
-pub(super) fn first_command(section: &[u8], sequence: &[u8]) -> (u32, u32) {
-    let start = offset_of(section, sequence);
-    let mut reader = FlatReader::new(sequence);
-    reader.array_len();
-    let head = sequence.len() - reader.rest().map_or(0, <[u8]>::len);
-    let end = start.saturating_add(offset(sequence.len()));
-    (start.saturating_add(offset(head)), end)
+pub(super) fn is_alone(manifest: &Manifest<'_>) -> bool {
+    manifest.component_count() == 1 && !manifest.has_dependencies()
 }
 
 /// Where a part of a section begins.

@@ -1,18 +1,23 @@
 //! The processor's loop: levels of manifests, frames of sequences.
 
+use iot_core::codec::FlatReader;
+use iot_core::crypto::Sha256Digest;
+
 use super::capabilities::Capabilities;
 use super::check;
 use super::error::ProcessError;
+use super::execute::PROCESS;
 use super::frame::{Frame, Kind};
 use super::parameters::Table;
 use super::position::Position;
-use super::step::{DependencyPath, Step};
+use super::step::{DependencyPath, Step, Target};
 use crate::image::digests_equal;
 use crate::manifest::{INVOKE, LOAD, Manifest, UNINSTALL, VALIDATE};
 
 // How deep manifests may lie below the first one.
 const DEPENDENCIES: usize = 3;
-const FRAMES: usize = 16;
+/// How many sequences may lie open in all manifests together.
+pub(super) const FRAMES: u8 = 16;
 
 /// What a manifest is followed for (§6.4, and trust domains).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,22 +38,25 @@ pub enum Procedure {
 
 impl Procedure {
     /// The keys of the sections, in the order in which they are followed.
-    pub(super) const fn sections(self) -> &'static [i32] {
-        match self {
-            Self::Update => &[15, 16, 18, 20, VALIDATE],
-            Self::Stage => &[15, 16],
-            Self::Install => &[18, 20, VALIDATE],
-            Self::Invoke => &[VALIDATE, LOAD, INVOKE],
-            Self::Uninstall => &[UNINSTALL],
-        }
+    #[inline(never)]
+    pub(super) fn sections(self) -> &'static [i32] {
+        static KEYS: [i32; 8] = [15, 16, 18, 20, VALIDATE, LOAD, INVOKE, UNINSTALL];
+        let own = match self {
+            Self::Update => 0..5,
+            Self::Stage => 0..2,
+            Self::Install => 2..5,
+            Self::Invoke => 4..7,
+            Self::Uninstall => 7..8,
+        };
+        KEYS.get(own).unwrap_or_default()
     }
 
+    /// The procedure of a position, which is never an invocation.
     pub(super) const fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             0 => Self::Update,
             1 => Self::Stage,
             2 => Self::Install,
-            3 => Self::Invoke,
             4 => Self::Uninstall,
             _ => return None,
         })
@@ -61,7 +69,9 @@ impl Procedure {
 ///
 /// Ask [`step`](Self::step) what is next, do it, and tell [`done`](Self::done); until then `step` says the same again.
 /// Effects are in strict order: a manifest's leave to do otherwise (§6.7) is checked, and not made use of.
-/// A sequence's choice of components, soft failure and strict order end with it.
+/// A sequence's choice of components, soft failure and strict order end with it. Parameters stay: what a dependency
+/// sets is set for its dependent too, as trust domains want it, but for a source component and the name of a payload in
+/// the envelope, which mean nothing in another manifest and count there as unset.
 ///
 /// ```
 /// # #[cfg(all(feature = "author", feature = "sim"))] {
@@ -103,14 +113,14 @@ pub struct Process<'a, 'd, const PARAMETERS: usize = 48> {
     pub(super) table: Table<'a, PARAMETERS>,
     pub(super) first: Level<'a>,
     pub(super) dependencies: [Option<Level<'a>>; DEPENDENCIES],
-    pub(super) frames: [Frame; FRAMES],
+    pub(super) frames: [Frame<'a>; FRAMES as usize],
     pub(super) depth: u8,
     pub(super) open: u8,
     pub(super) left: u16,
     // Components that commands without order have read, and written.
     pub(super) sources: u32,
     pub(super) targets: u32,
-    pub(super) asked: Asked,
+    pub(super) asked: Option<Asked<'a>>,
     // The steps so far; what the position knows of an earlier run is gone through without a word.
     pub(super) replayed: u16,
     pub(super) position: Position,
@@ -128,23 +138,13 @@ pub(super) struct Level<'a> {
     // Which section, and which part of it.
     pub(super) key: i32,
     pub(super) part: Part,
-    // The sequence under way.
+    // The sequence under way, and the section's own, which is next once the shared one has ended.
     pub(super) bytes: &'a [u8],
+    pub(super) own: Option<&'a [u8]>,
     // How many frames belong to the levels above.
     pub(super) above: u8,
-}
-
-impl<'a> Level<'a> {
-    pub(super) fn new(manifest: Manifest<'a>, key: i32) -> Self {
-        Self {
-            manifest,
-            path: DependencyPath::default(),
-            key,
-            part: Part::Start,
-            bytes: &[],
-            above: 0,
-        }
-    }
+    // How many commands were left when it began: no other level has that number.
+    pub(super) owner: u16,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -155,12 +155,13 @@ pub(super) enum Part {
     Own,
 }
 
-/// What the step that was handed out needs for an answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Asked {
-    Nothing,
-    Answer,
-    Dependency,
+/// The command that only the device can go on from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) code: i32,
+    pub(super) target: Target<'a>,
+    // Whether it is about the manifest that is kept there.
+    pub(super) manifest: bool,
 }
 
 /// The process failed; why is in its `end`. It has no size, so that every way out is short.
@@ -179,19 +180,28 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         capabilities: &'d Capabilities<'d>,
     ) -> Result<Self, ProcessError> {
         let sections = procedure.sections();
-        check::manifest(&manifest, sections, capabilities)?;
+        check::manifest(&manifest, sections, capabilities, FRAMES)?;
         Ok(Self {
             capabilities,
             table: Table::EMPTY,
-            first: Level::new(manifest, sections.first().copied().unwrap_or(0)),
+            first: Level {
+                manifest,
+                path: DependencyPath::default(),
+                key: sections.first().copied().unwrap_or(0),
+                part: Part::Start,
+                bytes: &[],
+                own: None,
+                above: 0,
+                owner: 0,
+            },
             dependencies: const { [const { None }; DEPENDENCIES] },
-            frames: const { [Frame::new(0, 0, Kind::Section); FRAMES] },
+            frames: const { [Frame::new(FlatReader::found(None), Kind::Section); FRAMES as usize] },
             depth: 0,
             open: 0,
             left: capabilities.steps,
             sources: 0,
             targets: 0,
-            asked: Asked::Nothing,
+            asked: None,
             replayed: 0,
             position: Position::start(procedure, manifest.digest()),
             recorded: None,
@@ -202,7 +212,9 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
 
     /// Stands where another process over the same manifest stood when it was asked for its position.
     ///
-    /// The steps before are not asked for again; only dependencies are, because their manifests are needed.
+    /// The steps before are not asked for again, neither effects nor checks: whoever can write a position can say that
+    /// an image was matched, so it must be kept where only trusted code can write. Of a dependency only what is
+    /// followed is asked for again, because its manifest is needed: the one that it was, or the process fails.
     ///
     /// # Errors
     ///
@@ -232,10 +244,13 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         self.records = true;
     }
 
-    /// Where it is; `None` after more than 256 steps, when it can only be begun again.
+    /// Where it is; `None` after more than 256 [answers](Position::steps), when it can only be begun again.
+    ///
+    /// An invocation has none: nothing in it must not happen twice, and what starts must have been matched just now.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.position.is_whole().then_some(self.position)
+        let told = self.position.is_whole() && self.position.procedure != Procedure::Invoke;
+        told.then_some(self.position)
     }
 
     /// What is next. The same again until it is told that it is done.
@@ -253,20 +268,15 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             if let Some(end) = self.end {
                 return end.map(|()| Step::Finished);
             }
-            if self.asked != Asked::Nothing {
-                let asked = self.asked();
-                return asked.ok_or(ProcessError::Structure);
-            }
             // Whatever fails is the end, which is found above.
-            let _ = self.turn();
+            if let Some(asked) = self.asked {
+                if let Some(step) = self.ask(asked) {
+                    return Ok(step);
+                }
+            } else {
+                let _ = self.turn();
+            }
         }
-    }
-
-    /// What the device was asked.
-    fn asked(&self) -> Option<Step<'a>> {
-        let (code, ..) = self.command()?;
-        let (target, dependency) = self.at()?;
-        self.question(code, target, dependency)
     }
 
     /// Says how the step that was handed out went: whether the condition holds, or the effect has happened.
@@ -278,40 +288,71 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             return;
         }
         match self.asked {
-            Asked::Nothing => {}
-            Asked::Answer => {
-                self.asked = Asked::Nothing;
-                self.position.push(success);
-                self.replayed = self.replayed.saturating_add(1);
-                self.settle(success);
-            }
-            Asked::Dependency => self.dependency(None),
+            Some(asked) if asked.manifest => self.dependency(None),
+            Some(_) => self.answer(success),
+            None => {}
         }
     }
 
     /// Hands in the verified manifest of a [`Step::Dependency`]; `None` when there is none that verifies.
     ///
+    /// It is followed, or matches, only if it is the one whose digest the manifest names. To uninstall, a manifest may
+    /// have one followed that it does not name; then the position remembers which one that was.
     /// Without such a step nothing happens.
     pub fn dependency(&mut self, manifest: Option<Manifest<'a>>) {
-        if self.asked != Asked::Dependency || self.recorded.is_some() {
+        let Some(asked) = self.asked.filter(|asked| asked.manifest) else {
+            return;
+        };
+        if self.recorded.is_some() {
             return;
         }
-        self.asked = Asked::Nothing;
-        let code = self.command().map(|(code, ..)| code);
-        let expected = self.expected_dependency();
-        let success = match manifest {
-            None => false,
-            Some(manifest) => {
-                let matches = expected.map(|expected| digests_equal(manifest.digest(), expected));
-                if code == Some(11) && matches != Some(false) {
-                    let _ = self.descend(&manifest);
-                    return;
+        let expected = self.digest();
+        let mut success = false;
+        if let Some(manifest) = &manifest {
+            let own = manifest.digest();
+            // One condition asks for another manifest than that.
+            let same = expected.is_none_or(|expected| digests_equal(own, expected));
+            success = same != (asked.code == 25);
+            if success && asked.code == PROCESS {
+                self.asked = None;
+                self.recall(true);
+                if expected.is_some() || self.remembers(own) {
+                    // Whatever fails is the end, which the next step finds.
+                    let _ = self.descend(manifest);
+                } else {
+                    self.settle(false);
                 }
-                // Without a digest there is nothing that it could match.
-                matches == Some(code != Some(25)) && code != Some(11)
+                return;
             }
-        };
+        }
+        self.answer(success);
+    }
+
+    /// Goes on with how the step under way ended.
+    fn answer(&mut self, success: bool) {
+        self.asked = None;
+        self.recall(success);
         self.settle(success);
+    }
+
+    /// Whether this is the manifest that was followed here before, where that is known: its first 8 bytes are answers.
+    fn remembers(&mut self, digest: &Sha256Digest) -> bool {
+        let mut same = true;
+        for byte in digest.iter().take(8) {
+            for bit in 0..8 {
+                let own = byte >> bit & 1 == 1;
+                same &= self.recall(own) == own;
+            }
+        }
+        same
+    }
+
+    /// How the step under way has ended: as it did before, where that is known, or so.
+    #[inline(never)]
+    fn recall(&mut self, success: bool) -> bool {
+        let answer = self.position.answer(self.replayed, Some(success));
+        self.replayed = self.replayed.saturating_add(1);
+        answer.unwrap_or(success)
     }
 
     /// Ends the process.

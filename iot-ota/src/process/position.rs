@@ -2,7 +2,7 @@
 
 use super::machine::Procedure;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEAD: usize = 12;
 const ANSWERS: usize = 256;
 
@@ -10,8 +10,12 @@ const ANSWERS: usize = 256;
 ///
 /// Store it after each step whose effect must not happen twice. A process that
 /// [resumes](super::Process::resume) from it goes through the manifest again, without a word, up to the step that
-/// was next. As bytes it is `version 1 ‖ procedure ‖ 8 bytes of the manifest's digest ‖ count, big-endian, 2 bytes ‖
-/// one bit per step`, the first in the lowest bit.
+/// was next. As bytes it is `version 2 ‖ procedure ‖ 8 bytes of the manifest's digest ‖ count, big-endian, 2 bytes ‖
+/// one bit per answer`, the first in the lowest bit. Each step has one, whether it succeeded; a dependency that is
+/// followed and that no digest names has 64 more, the first bits of its own digest.
+///
+/// It is not signed: keep it as safe as the code that reads it. Nor does it name the device: resume with the same
+/// [`Capabilities`](super::Capabilities).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Position {
@@ -33,19 +37,15 @@ impl Position {
     pub const MAX_BYTES: usize = HEAD + ANSWERS / 8;
 
     pub(super) fn start(procedure: Procedure, digest: &[u8; 32]) -> Self {
-        let mut prefix = [0; 8];
-        for (to, from) in prefix.iter_mut().zip(digest) {
-            *to = *from;
-        }
         Self {
             procedure,
-            digest: prefix,
+            digest: digest.first_chunk().copied().unwrap_or_default(),
             count: 0,
             answers: [0; ANSWERS / 8],
         }
     }
 
-    /// How many steps are behind it; at most 256 can be told.
+    /// How many answers are in it; at most 256 can be told.
     #[must_use]
     pub const fn steps(&self) -> u16 {
         self.count
@@ -55,16 +55,19 @@ impl Position {
         self.count as usize <= ANSWERS
     }
 
-    pub(super) fn push(&mut self, success: bool) {
-        if let Some(byte) = self.answers.get_mut(usize::from(self.count / 8)) {
-            *byte |= u8::from(success) << (self.count % 8);
+    /// The answer of a step: as it was, or so from now on if it is the next one.
+    #[inline(never)]
+    pub(super) fn answer(&mut self, step: u16, new: Option<bool>) -> Option<bool> {
+        let byte = self.answers.get_mut(usize::from(step / 8));
+        if step < self.count {
+            return byte.map(|byte| *byte >> (step % 8) & 1 == 1);
         }
-        self.count = self.count.saturating_add(1);
-    }
-
-    pub(super) fn answer(&self, step: u16) -> Option<bool> {
-        let byte = self.answers.get(usize::from(step / 8))?;
-        (step < self.count).then_some(byte >> (step % 8) & 1 == 1)
+        let new = new?;
+        if let Some(byte) = byte {
+            *byte |= u8::from(new) << (step % 8);
+        }
+        self.count = step.saturating_add(1);
+        Some(new)
     }
 
     /// Writes it to the front of `room` and returns how many bytes that are; `None` when they do not fit.

@@ -4,9 +4,13 @@ use core::time::Duration;
 
 use iot_core::Instant;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY_MS: u64 = 86_400_000;
+const DAY: Duration = Duration::from_millis(DAY_MS);
 
 /// What updates may cost of a link that is paid for.
+///
+/// Nothing is begun once they are spent. What is under way then may go over; that is spent of the days after, so that a
+/// budget is never overdrawn by more than one block.
 ///
 /// A day is 24 hours of the device's running time. After a reboot a new one begins, with what the application says is
 /// [spent](Self::with_spent) of it: nothing here is on record.
@@ -37,19 +41,19 @@ impl ByteBudget {
     }
 
     /// So many bytes went over the link.
-    pub const fn spend(&mut self, now: Instant, bytes: u32) {
+    pub fn spend(&mut self, now: Instant, bytes: u32) {
         self.renew(now);
         self.spent = self.spent.saturating_add(bytes);
     }
 
-    /// What was spent of this day.
+    /// What was spent of this day, and of those after it.
     #[must_use]
     pub const fn spent(&self) -> u32 {
         self.spent
     }
 
     /// When there will be something left again; `None` when there is now.
-    pub(super) const fn exhausted_until(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn exhausted_until(&mut self, now: Instant) -> Option<Instant> {
         self.renew(now);
         if self.spent < self.per_day {
             None
@@ -58,9 +62,11 @@ impl ByteBudget {
         }
     }
 
-    const fn renew(&mut self, now: Instant) {
-        if now.as_millis() >= self.renews.as_millis() {
-            self.spent = 0;
+    fn renew(&mut self, now: Instant) {
+        if let Some(late) = now.as_millis().checked_sub(self.renews.as_millis()) {
+            // Those in which nobody asked are paid back, too.
+            let days = u32::try_from(1 + late / DAY_MS).unwrap_or(u32::MAX);
+            self.spent = self.spent.saturating_sub(self.per_day.saturating_mul(days));
             self.renews = now.after(DAY);
         }
     }

@@ -7,6 +7,9 @@ use iot_core::{Instant, Now};
 use super::budget::ByteBudget;
 use super::window::Window;
 
+/// Everybody's turn comes so long before a window closes: devices ask now and then, not all the time.
+const LAST_CALL_MS: u64 = 60_000;
+
 /// What is about to happen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -23,7 +26,7 @@ pub enum Stage {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Conditions {
-    /// How full the battery is, of 100; `None` without one.
+    /// How full the battery is, of 100; `None` without one, and where it cannot be told.
     pub battery_percent: Option<u8>,
     /// Whether it has power from outside.
     pub is_powered: bool,
@@ -140,7 +143,9 @@ pub struct Schedule<const WINDOWS: usize> {
     battery_percent: u8,
     unmetered: bool,
     budget: Option<ByteBudget>,
-    delay: Duration,
+    // Of 2^32.
+    share: u64,
+    spread_ms: u64,
     since: Option<Instant>,
     deferred: Option<Instant>,
     deadline: Option<Instant>,
@@ -155,14 +160,15 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
             battery_percent: 0,
             unmetered: false,
             budget: None,
-            delay: Duration::ZERO,
+            share: 0,
+            spread_ms: 0,
             since: None,
             deferred: None,
             deadline: None,
         }
     }
 
-    /// Without power from outside, the battery must be so full, of 100. A device that cannot tell has none.
+    /// Without power from outside, the battery must be so full, of 100. A device that cannot tell waits for power.
     #[must_use]
     pub const fn battery_at_least(mut self, percent: u8) -> Self {
         self.battery_percent = percent;
@@ -176,16 +182,23 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
         self
     }
 
-    /// Fetches no more than this over a link that costs money.
+    /// Begins nothing over a link that costs money once this is spent; see [`ByteBudget`].
     #[must_use]
     pub const fn budget(mut self, budget: ByteBudget) -> Self {
         self.budget = Some(budget);
         self
     }
 
-    /// Spreads a fleet over `spread`: this device waits its part of it, in each window and at each release.
+    /// Spreads a fleet over `spread` (at most 49 days): this device waits its part of it, in each window and at each
+    /// release.
     ///
-    /// `seed` is this device's own and never changes, such as a hash of its name: so a reboot does not change its turn.
+    /// When a window has less room than that, it is spread over what there is: everybody's turn comes a minute before
+    /// the window closes, in one of less than four minutes a quarter of it before, whatever the doubt about the time.
+    ///
+    /// `seed` is this device's own and never changes, such as a hash of its name: so a reboot does not change its turn in
+    /// a window. A device whose turn is over when a release comes, or that reboots then, gets another one in the rest of
+    /// it. Without windows the wait begins anew with each [`begin`](Self::begin): devices have to be up for longer than
+    /// `spread`.
     #[must_use]
     pub const fn jitter(mut self, seed: u64, spread: Duration) -> Self {
         // Seeds that are near each other must not give turns that are (Stafford's finaliser).
@@ -193,8 +206,12 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        let seconds = spread.as_secs();
-        self.delay = Duration::from_secs(if seconds == 0 { 0 } else { mixed % seconds });
+        self.share = mixed >> 32;
+        let millis = spread.as_secs().saturating_mul(1_000);
+        let millis = millis.saturating_add(spread.subsec_millis() as u64);
+        // So that a part of it is worked out in 64 bits.
+        let most = u32::MAX as u64;
+        self.spread_ms = if millis < most { millis } else { most };
         self
     }
 
@@ -221,7 +238,7 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
     }
 
     /// So many bytes were fetched under these conditions.
-    pub const fn fetched(&mut self, now: Instant, bytes: u32, conditions: &Conditions) {
+    pub fn fetched(&mut self, now: Instant, bytes: u32, conditions: &Conditions) {
         if let Some(budget) = &mut self.budget
             && conditions.is_metered
         {
@@ -232,7 +249,7 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
     /// Whether `stage` may happen now, and else why not.
     pub fn may(&mut self, now: Now, stage: Stage, conditions: &Conditions) -> Decision {
         let at = now.instant;
-        let low = conditions.battery_percent.unwrap_or(100) < self.battery_percent;
+        let low = conditions.battery_percent.unwrap_or(0) < self.battery_percent;
         if low && !conditions.is_powered {
             return wait(Why::Battery, None);
         }
@@ -281,7 +298,9 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
         let at = now.instant;
         let mut windows = self.windows.iter().flatten().peekable();
         if windows.peek().is_none() {
-            let turn = self.since?.after(self.delay);
+            let turn = self
+                .since?
+                .after(Duration::from_millis(self.part_of(u64::MAX)));
             return (at < turn).then(|| wait(Why::Jitter, Some(turn)));
         }
         if now.wall.not_after().is_none() {
@@ -296,18 +315,43 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
                 until = earlier(until, opens);
                 continue;
             }
-            let open = window.since_start(now.wall.not_before());
-            // Everybody's turn comes before the window closes.
-            let delay = self.delay.as_secs().checked_rem(window.length_s());
-            match open.and_then(|open| delay?.checked_sub(open)) {
-                None | Some(0) => return None,
-                Some(left) => {
+            match self.turn_in(window, now) {
+                Duration::ZERO => return None,
+                left => {
                     why = Why::Jitter;
-                    until = earlier(until, Some(at.after(Duration::from_secs(left))));
+                    until = earlier(until, Some(at.after(left)));
                 }
             }
         }
         Some(wait(why, until))
+    }
+
+    /// How long it is to this device's turn in a window that is open; zero when it has come.
+    fn turn_in(&self, window: &Window, now: Now) -> Duration {
+        let (first, length) = (now.wall.not_before(), window.length_ms());
+        let open = window.since_start_ms(first).unwrap_or(length);
+        let latest = now.wall.not_after().unwrap_or(first);
+        let doubt = latest.as_millis().saturating_sub(first.as_millis());
+        let end = length.saturating_sub(doubt.saturating_add(LAST_CALL_MS.min(length / 4)));
+        // How far into the window the release came; before it, that is zero.
+        let released = self.since.map_or(0, |since| {
+            let age = now.instant.as_millis().saturating_sub(since.as_millis());
+            open.saturating_sub(age)
+        });
+        let mut turn = self.part_of(end);
+        if turn < released {
+            // All whose turn is over would go at once.
+            turn = match end.checked_sub(released) {
+                None | Some(0) => length,
+                Some(rest) => released + self.part_of(rest),
+            };
+        }
+        Duration::from_millis(turn.saturating_sub(open))
+    }
+
+    /// This device's part of the spread, or of so many milliseconds if that is less, in milliseconds.
+    fn part_of(&self, room_ms: u64) -> u64 {
+        (self.share * self.spread_ms.min(room_ms)) >> 32
     }
 }
 

@@ -86,13 +86,21 @@ impl Window {
         let Some(latest) = now.not_after() else {
             return false;
         };
-        let open = |at: Timestamp| self.since_start(at).filter(|since| *since < self.length_s);
-        let (Some(first), Some(last)) = (open(now.not_before()), open(latest)) else {
-            return false;
-        };
-        // Both ends in one and the same opening.
-        let apart = latest.as_secs().saturating_sub(now.not_before().as_secs());
-        first.checked_add(apart) == Some(last)
+        // Both ends in one and the same opening, or in openings that touch, as those of whole days do.
+        let mut from = now.not_before().as_secs();
+        for _ in 0..8 {
+            let since = self.since_start(Timestamp::from_secs(from));
+            let left = since.and_then(|since| self.length_s.checked_sub(since));
+            let Some(left) = left.filter(|&left| left > 0) else {
+                return false;
+            };
+            from = from.saturating_add(left);
+            if latest.as_secs() < from {
+                return true;
+            }
+        }
+        // A week of them is always open.
+        true
     }
 
     /// How long until it is next open, from the earliest that it may be now; `None` when it never is.
@@ -118,12 +126,17 @@ impl Window {
             .map(Duration::from_secs)
     }
 
-    pub(super) const fn length_s(&self) -> u64 {
-        self.length_s
+    pub(super) const fn length_ms(&self) -> u64 {
+        self.length_s * 1_000
     }
 
-    /// How long ago it last opened in the week before, in seconds.
-    pub(super) fn since_start(&self, at: Timestamp) -> Option<u64> {
+    /// How long ago it last opened in the week before, in milliseconds.
+    pub(super) fn since_start_ms(&self, at: Timestamp) -> Option<u64> {
+        Some(self.since_start(at)? * 1_000 + at.as_millis() % 1_000)
+    }
+
+    /// The same in seconds.
+    fn since_start(&self, at: Timestamp) -> Option<u64> {
         let second = self.second_of_week(at);
         let starts = (0..7).filter(|day| self.days.0 >> day & 1 == 1);
         starts
@@ -171,9 +184,39 @@ mod tests {
         assert!(window.is_open(between(3_600, 7_199)));
         assert!(!window.is_open(between(3_599, 7_199)));
         assert!(!window.is_open(between(3_600, 7_200)));
-        // In today's and in tomorrow's is not in one.
+        // In today's and in tomorrow's is not in one: they do not touch.
         assert!(!window.is_open(between(3_600, 86_400 + 3_600)));
         assert!(!window.is_open(TimeBounds::at_least(Timestamp::from_secs(MONDAY_S + 3_600))));
+    }
+
+    #[test]
+    fn west_of_greenwich_the_day_begins_later() {
+        // Mondays from 22:00 to midnight in New York's winter are Tuesdays from 03:00.
+        let window = Window::new(Days::of(&[0]), 22 * 60, Duration::from_secs(2 * 3_600));
+        let window = window.east_of_utc(-300);
+        let open = |hours: u64| window.is_open(at(MONDAY_S + hours * 3_600));
+        let found: alloc::vec::Vec<u64> = (0..168).filter(|&hours| open(hours)).collect();
+        assert_eq!(found, [27, 28]);
+    }
+
+    #[test]
+    fn openings_of_whole_days_touch_whatever_the_doubt_about_the_time() {
+        let around = |middle: u64, doubt: u64| {
+            let moment = |seconds| Timestamp::from_secs(seconds);
+            TimeBounds::between(moment(middle - doubt), moment(middle + doubt)).unwrap()
+        };
+        let whole_days = |days| Window::new(days, 0, Duration::from_secs(DAY_S));
+        for doubt in [1, 300, DAY_S, 10 * WEEK_S] {
+            assert!(whole_days(Days::ALL).is_open(around(MONDAY_S, doubt)));
+        }
+        // From Monday to Friday there are four midnights that are in it, and two ends that are not.
+        let working = whole_days(Days::WORKING);
+        assert!(working.is_open(around(MONDAY_S + 5 * DAY_S / 2, 5 * DAY_S / 2 - 1)));
+        assert!(!working.is_open(around(MONDAY_S, 1)));
+        assert!(!working.is_open(around(MONDAY_S + 5 * DAY_S, 1)));
+        // A second less, and they do not touch.
+        let nearly = Window::new(Days::ALL, 0, Duration::from_secs(DAY_S - 1));
+        assert!(!nearly.is_open(around(MONDAY_S, 1)));
     }
 
     proptest! {

@@ -107,7 +107,7 @@ pub trait Banks {
     /// The memory's error; the bank's content is then unspecified.
     fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error>;
 
-    /// Writes to cleared memory.
+    /// Writes to cleared memory; durable when this returns, since a checkpoint may count it then.
     ///
     /// # Errors
     ///

@@ -2,38 +2,46 @@
 //!
 //! The boot environment is a small text file on a file system that both systems and the boot stage mount. It is
 //! replaced as a whole (written beside, synced, renamed, directory synced), so after a power cut it is the old or the
-//! new one. `boot` is called by an early program, for example in an initramfs, which then starts the bank that it is
-//! given; the lines before the record are for scripts that only look.
+//! new one. Then its spare, the file of that name and `.spare`, is replaced too: it counts when the first one is damaged
+//! or gone, which it can be after a power cut where renaming over a file is no single step, as on vfat. A link is
+//! followed, and the file behind it replaced.
+//!
+//! `boot` is called by an early program, for example in an initramfs, which then starts the bank that it is given; the
+//! lines before the record are for scripts that only look.
 //!
 //! | line | content |
 //! |---|---|
 //! | `iot_version=1` | the format's version |
 //! | `iot_active=a` | the confirmed bank, `a` or `b` |
-//! | `iot_boots=b` | the bank that was booted last |
+//! | `iot_boots=b` | the bank that this record boots: the other one on trial, else the confirmed one, also while a rejected one still runs |
 //! | `iot_counter=7` | the security counter, decimal |
 //! | `iot_record=…` | the boot record, 256 hexadecimal digits, or `-` for none |
 //! | `iot_sum=…` | CRC-32 (IEEE 802.3) of all bytes before this line, 8 hexadecimal digits |
 
 mod environment;
+mod place;
 #[cfg(test)]
 mod tests;
 
-use alloc::borrow::ToOwned;
-use alloc::vec::Vec;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use environment::{Environment, MAX_BYTES};
+use environment::Environment;
+use place::Place;
 
 use super::banks::{Bank, Banks, RecordCopy};
 use super::record::RECORD_BYTES;
 
 /// Banks in two files or partitions, and their boot environment.
 ///
-/// What was written to a bank is synced before a record can name it. The security counter is kept in the environment:
-/// against somebody who can write the disk it is worth nothing.
+/// One process at a time has them: they are locked from [`open`](Self::open) on, until this is dropped or the process
+/// ends. So nobody takes back what another one has staged or confirmed, and the counter does not fall. A daemon that
+/// leaves them to others in between drops this, and opens them again.
+///
+/// What was written to a bank is durable at once. The security counter is kept in the environment: against somebody who
+/// can write the disk it is worth nothing.
 ///
 /// ```
 /// use iot_ota::slot::linux::FileBanks;
@@ -53,7 +61,7 @@ use super::record::RECORD_BYTES;
 #[derive(Debug)]
 pub struct FileBanks {
     banks: [File; 2],
-    path: PathBuf,
+    place: Place,
     environment: Environment,
     capacity: u32,
     running: Bank,
@@ -66,11 +74,17 @@ pub enum FileBanksError {
     /// The file system refused.
     #[error("the file system refused")]
     Io(#[from] io::Error),
-    /// The boot environment does not hold what was written there.
+    /// Neither the boot environment nor its spare holds what was written there.
     #[error(
-        "the boot environment is damaged: restore it, or remove it and write the factory record again"
+        "the boot environment and its spare are damaged: restore one, or remove both and write the factory record again"
     )]
     Corrupt,
+    /// Another process, or another part of this one, has the banks, or both are one file. Nothing was changed.
+    #[error("the banks are in use: wait until their owner has ended, and name two files")]
+    InUse,
+    /// Somebody who does not heed the lock has changed the boot environment. Nothing was changed by this.
+    #[error("the boot environment was changed by somebody else: open the banks again")]
+    Changed,
     /// The access ends past the bank. Nothing was changed.
     #[error("the access ends past the bank")]
     OutOfRange,
@@ -91,25 +105,27 @@ impl FileBanks {
     ) -> Result<Self, FileBanksError> {
         let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
         let [a, b] = banks;
-        let mut files = Self {
-            banks: [open(a)?, open(b)?],
-            path: environment.to_owned(),
-            environment: Environment::EMPTY,
+        let banks = [open(a)?, open(b)?];
+        // The lock goes with the process, however that ends. It is on the banks, which nobody replaces by renaming.
+        for bank in &banks {
+            match fs4::FileExt::try_lock(bank) {
+                Ok(()) => {}
+                Err(fs4::TryLockError::WouldBlock) => return Err(FileBanksError::InUse),
+                Err(fs4::TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+        let place = Place::of(environment)?;
+        // A name may be visible and not durable yet, because whoever gave it lost its power before the sync.
+        place.sync()?;
+        let environment = place.read()?;
+        place.settle(&environment);
+        Ok(Self {
+            banks,
+            place,
+            environment,
             capacity,
             running,
-        };
-        // A name may be visible and not durable yet, because whoever gave it lost its power before the sync.
-        files.sync_folder()?;
-        match File::open(environment) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-                files.environment = Environment::decode(&bytes).ok_or(FileBanksError::Corrupt)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(files)
+        })
     }
 
     fn file(&self, bank: Bank) -> &File {
@@ -121,23 +137,15 @@ impl FileBanks {
     }
 
     fn replace(&mut self, environment: Environment) -> Result<(), FileBanksError> {
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".tmp");
-        let mut file = File::create(&beside)?;
-        file.write_all(environment.encode().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)?;
-        self.environment = environment;
-        self.sync_folder()?;
-        Ok(())
-    }
-
-    fn sync_folder(&self) -> io::Result<()> {
-        let parent = self
-            .path
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        // Not everybody heeds a lock, and what they wrote would be undone.
+        if self.place.read()? != self.environment {
+            return Err(FileBanksError::Changed);
+        }
+        let replaced = self.place.replace_first(&environment);
+        // Whichever it is that stands now.
+        self.environment = self.place.read()?;
+        replaced?;
+        Ok(self.place.replace_spare(&environment)?)
     }
 
     fn checked(&self, offset: u32, len: usize) -> Result<u64, FileBanksError> {
@@ -189,7 +197,9 @@ impl Banks for FileBanks {
 
     fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), FileBanksError> {
         let offset = self.checked(offset, bytes.len())?;
-        Ok(self.file(bank).write_all_at(bytes, offset)?)
+        let file = self.file(bank);
+        file.write_all_at(bytes, offset)?;
+        Ok(file.sync_data()?)
     }
 
     fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), FileBanksError> {
@@ -212,7 +222,7 @@ impl Banks for FileBanks {
         _: RecordCopy,
         bytes: &[u8; RECORD_BYTES],
     ) -> Result<(), FileBanksError> {
-        // The record may name what was written to a bank just now.
+        // The record may name what another program has written to a bank just now.
         for bank in [Bank::A, Bank::B] {
             self.file(bank).sync_all()?;
         }

@@ -99,7 +99,8 @@ pub enum Flag {
     Unset,
     /// As MCUboot writes it.
     Set,
-    /// Anything else: a write that was cut short. MCUboot takes it for neither.
+    /// Anything else: a write that was cut short. MCUboot takes it for neither, so it no longer swaps an image back whose
+    /// image OK is that.
     Bad,
 }
 

@@ -1,132 +1,127 @@
 //! One download: what was asked for, what came, and where to go on after a power cut.
 
-use core::time::Duration;
-
 use iot_core::codec::{FlatReader, FlatWriter};
-use iot_core::crypto::Digest;
 use iot_core::time::Instant;
 
+use super::payload::{Download, PayloadError};
 use super::wire::Request;
-use crate::image::{FinishError, PushError, Pushed, Stream};
 use crate::slot::{Banks, Release};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Doubling stops after so many silent attempts.
 const MAX_DOUBLINGS: u32 = 5;
+/// In place of the progress of a download that would begin again: null.
+const NOTHING: u8 = 0xf6;
 
-/// The durable trace of a download.
+/// The durable trace of a download: what is to come. What form it has, and how far it is, stands behind it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Checkpoint {
     pub(super) release: Release,
-    /// So many bytes are in the bank.
-    pub(super) offset: u32,
     /// Whether it goes back, by the right of a signer.
     pub(super) back: bool,
+    /// How many bytes the payload has.
+    pub(super) bytes: u32,
 }
 
 impl Checkpoint {
-    pub(super) const fn start(release: Release, back: bool) -> Self {
-        Self {
-            release,
-            offset: 0,
-            back,
-        }
-    }
-
-    pub(super) fn encode(self, out: &mut [u8]) -> Option<usize> {
+    pub(super) fn encode(
+        self,
+        form: &[u8],
+        progress: impl FnOnce(&mut [u8]) -> Option<usize>,
+        out: &mut [u8],
+    ) -> Option<usize> {
         let mut writer = FlatWriter::new(out);
-        writer.array(7, VERSION);
+        writer.array(9, VERSION);
         writer.uint(self.release.sequence);
         writer.uint(self.release.size.into());
         writer.bytes(&self.release.digest);
-        writer.uint(self.offset.into());
         writer.uint(self.release.counter);
         writer.uint(self.back.into());
-        writer.finish()
+        writer.uint(self.bytes.into());
+        writer.bytes(form);
+        let head = writer.finish()?;
+        let room = out.get_mut(head..)?;
+        let written = match progress(room) {
+            Some(written) => written,
+            None => {
+                *room.first_mut()? = NOTHING;
+                1
+            }
+        };
+        head.checked_add(written)
     }
 
-    /// `None` for anything but a whole checkpoint of this version: the download then starts afresh.
-    pub(super) fn decode(value: &[u8]) -> Option<Self> {
+    /// With the form and the progress, as they stand; `None` for anything but a checkpoint of this version: the
+    /// download then starts afresh.
+    pub(super) fn decode(value: &[u8]) -> Option<(Self, &[u8])> {
         let mut reader = FlatReader::new(value);
-        reader.array(7, VERSION);
+        reader.array(9, VERSION);
         let (sequence, size) = (reader.uint(), reader.u32());
         let digest = reader.bytes().try_into().ok()?;
-        let (offset, counter, back) = (reader.u32(), reader.uint(), reader.uint());
-        (reader.is_empty() && offset <= size && back <= 1).then_some(Self {
-            release: Release::new(sequence, digest, size).with_counter(counter),
-            offset,
-            back: back == 1,
-        })
+        let (counter, back, bytes) = (reader.uint(), reader.uint(), reader.u32());
+        let behind = reader.rest().filter(|_| back <= 1)?;
+        let mut whole = FlatReader::new(behind);
+        whole.bytes();
+        whole.item();
+        whole.is_empty().then_some((
+            Self {
+                release: Release::new(sequence, digest, size).with_counter(counter),
+                back: back == 1,
+                bytes,
+            },
+            behind,
+        ))
     }
 }
 
 /// One download.
 #[derive(Clone, Debug)]
-pub(super) struct Fetch<D> {
-    release: Release,
-    stream: Stream<D>,
+pub(super) struct Fetch<W> {
+    checkpoint: Checkpoint,
+    download: W,
     // When to ask for the next block; `None` for at once.
     ask_at: Option<Instant>,
     attempts: u32,
-    back: bool,
 }
 
-impl<D: Digest> Fetch<D> {
-    /// Goes on where the spare bank can be written again, at or below the checkpoint; clears it to begin.
-    pub(super) fn resume<B: Banks>(
-        banks: &mut B,
-        digest: D,
-        checkpoint: Checkpoint,
-    ) -> Result<Self, B::Error> {
-        let Checkpoint {
-            release,
-            offset,
-            back,
-        } = checkpoint;
-        let spare = banks.running().other();
-        // Bytes above the checkpoint may have been written before the power failed: they are erased, since
-        // no word of flash may be programmed twice.
-        let offset = banks.clear(spare, offset)?;
-        let mut stream = Stream::new(digest, release.size, release.digest);
-        crate::slot::read_through(banks, spare, offset, |bytes| {
-            // Cannot fail: a checkpoint never lies past the size.
-            let _ = stream.resume(bytes);
-        })?;
-        Ok(Self {
-            release,
-            stream,
+impl<W: Download> Fetch<W> {
+    pub(super) const fn new(checkpoint: Checkpoint, download: W) -> Self {
+        Self {
+            checkpoint,
+            download,
             ask_at: None,
             attempts: 0,
-            back,
-        })
+        }
     }
 
     pub(super) const fn release(&self) -> Release {
-        self.release
+        self.checkpoint.release
     }
 
-    pub(super) const fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            release: self.release,
-            offset: self.stream.offset(),
-            back: self.back,
-        }
+    /// How many bytes of the payload are there.
+    pub(super) fn received(&self) -> u32 {
+        self.download.received()
+    }
+
+    pub(super) fn encode(&self, form: &[u8], out: &mut [u8]) -> Option<usize> {
+        let progress = |out: &mut [u8]| self.download.progress(out);
+        self.checkpoint.encode(form, progress, out)
     }
 
     /// The request that is due now, if one is.
     pub(super) fn request(&self, now: Instant, block_bytes: u32) -> Option<Request> {
-        let due = self.ask_at.is_none_or(|at| now >= at) && !self.stream.is_complete();
+        let due = self.ask_at.is_none_or(|at| now >= at) && !self.is_complete();
         due.then(|| {
             let (offset, length) = self.wanted(block_bytes);
-            Request::new(self.release.sequence, offset, length)
+            Request::new(self.release().sequence, offset, length)
         })
     }
 
     /// The request was sent, or could not be: it is repeated after `timeout`, later each time.
-    pub(super) fn asked(&mut self, now: Instant, timeout: Duration) {
-        let factor = 1_u32 << self.attempts.min(MAX_DOUBLINGS);
+    pub(super) fn asked(&mut self, now: Instant, timeout_ms: u32) {
+        let doublings = self.attempts.min(MAX_DOUBLINGS);
         self.attempts = self.attempts.saturating_add(1);
-        self.ask_at = Some(now + timeout.saturating_mul(factor));
+        self.ask_at = Some(later(now, timeout_ms, doublings));
     }
 
     /// The link is up: no reason to wait any longer.
@@ -139,73 +134,91 @@ impl<D: Digest> Fetch<D> {
         self.ask_at
     }
 
-    /// Takes the block that was asked for, and no other: true when it was written.
+    /// Takes the block that was asked for, and no other: true when it was taken.
     pub(super) fn block<B: Banks>(
         &mut self,
         banks: &mut B,
         offset: u32,
         bytes: &[u8],
         block_bytes: u32,
-    ) -> Result<bool, B::Error> {
+    ) -> Result<bool, PayloadError> {
         // A block of another length would leave the bank between two words of flash.
-        if (offset, u32::try_from(bytes.len())) != {
-            let (offset, length) = self.wanted(block_bytes);
-            (offset, Ok(length))
-        } {
+        let (wanted, length) = self.wanted(block_bytes);
+        if (offset, u32::try_from(bytes.len())) != (wanted, Ok(length)) || bytes.is_empty() {
             return Ok(false);
         }
-        let spare = banks.running().other();
-        let pushed = self.stream.push(offset, bytes, |offset, bytes| {
-            banks.write(spare, offset, bytes)
-        });
-        match pushed {
-            Ok(Pushed::Written) => {
-                self.ask_again();
-                Ok(true)
-            }
-            Err(PushError::Bank(error)) => Err(error),
-            Ok(Pushed::Duplicate) | Err(_) => Ok(false),
-        }
+        self.download.push(banks, offset, bytes)?;
+        self.ask_again();
+        Ok(true)
     }
 
-    pub(super) const fn is_complete(&self) -> bool {
-        self.stream.is_complete()
+    pub(super) fn is_complete(&self) -> bool {
+        self.received() >= self.checkpoint.bytes
     }
 
     /// Says whether the image is the one that was signed for.
-    pub(super) fn finish(self) -> Result<Release, FinishError> {
-        self.stream.finish().map(|()| self.release)
+    pub(super) fn finish<B: Banks>(self, banks: &mut B) -> Result<Release, PayloadError> {
+        self.download.finish(banks)?;
+        Ok(self.checkpoint.release)
     }
 
     fn wanted(&self, block_bytes: u32) -> (u32, u32) {
-        let offset = self.stream.offset();
+        let offset = self.received();
         // Blocks keep to their grid even when a resumed download begins between two of them.
         let to_grid = block_bytes - offset % block_bytes;
-        (offset, to_grid.min(self.release.size - offset))
+        let left = self.checkpoint.bytes.saturating_sub(offset);
+        (offset, to_grid.min(left))
     }
+}
+
+/// So many milliseconds after `now`, doubled so often.
+pub(super) const fn later(now: Instant, ms: u32, doublings: u32) -> Instant {
+    // Fewer than 32 doublings of 32 bits: nothing is lost. Durations cost a chip six times as much.
+    let span = (ms as u64) << doublings;
+    Instant::from_millis(now.as_millis().saturating_add(span))
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
         #[test]
-        fn a_checkpoint_is_read_as_it_was_written(sequence: u64, digest: [u8; 32], size: u32, counter: u64, back: bool, part: prop::sample::Index) {
-            let offset = u32::try_from(part.index(usize::try_from(size).unwrap() + 1)).unwrap();
+        fn a_checkpoint_is_read_as_it_was_written(
+            sequence: u64, digest: [u8; 32], size: u32, counter: u64, back: bool, bytes: u32,
+            form in proptest::collection::vec(any::<u8>(), 0..300),
+            there in proptest::option::of(any::<u32>()),
+        ) {
             let release = Release::new(sequence, digest, size).with_counter(counter);
-            let checkpoint = Checkpoint { release, offset, back };
-            let mut out = [0; 80];
-            let len = checkpoint.encode(&mut out).unwrap();
-            prop_assert_eq!(Checkpoint::decode(&out[..len]), Some(checkpoint));
+            let checkpoint = Checkpoint { release, back, bytes };
+            let progress = |out: &mut [u8]| {
+                let mut writer = FlatWriter::new(out);
+                writer.uint(there?.into());
+                writer.finish()
+            };
+            let mut out = [0; 400];
+            let len = checkpoint.encode(&form, progress, &mut out).unwrap();
+            let (read, behind) = Checkpoint::decode(&out[..len]).unwrap();
+            prop_assert_eq!(read, checkpoint);
+            let mut reader = FlatReader::new(behind);
+            prop_assert_eq!(reader.bytes(), form);
+            match there {
+                Some(there) => prop_assert_eq!(reader.u32(), there),
+                None => prop_assert!(reader.null()),
+            }
             prop_assert_eq!(Checkpoint::decode(&out[..len - 1]), None);
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = Checkpoint::decode(&value);
+            let mut same: Vec<u8> = [0x89, VERSION].to_vec();
+            same.extend(value);
+            let _ = Checkpoint::decode(&same);
         }
     }
 }

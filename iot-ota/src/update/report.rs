@@ -54,6 +54,15 @@ pub enum Outcome {
     /// The manifest's security counter is lower than the device's.
     #[error("refused: the release's security counter is lower than the device's")]
     BelowCounter,
+    /// A condition of the manifest does not hold on this device: it may be a patch to another image, or too late.
+    #[error("refused: a condition of the manifest does not hold on this device")]
+    NotApplicable,
+    /// What arrived cannot become an image: it is no patch to the one that runs, or not what was encrypted.
+    #[error("what arrived cannot become an image")]
+    BadPayload,
+    /// The image is encrypted, and for none of the device's keys.
+    #[error("refused: the image is encrypted for none of the device's keys")]
+    NoKey,
 }
 
 impl Outcome {
@@ -83,6 +92,9 @@ impl Outcome {
             Self::TooSlow => 15,
             Self::Cancelled => 16,
             Self::BelowCounter => 17,
+            Self::NotApplicable => 18,
+            Self::BadPayload => 19,
+            Self::NoKey => 20,
         }
     }
 
@@ -106,6 +118,9 @@ impl Outcome {
             15 => Self::TooSlow,
             16 => Self::Cancelled,
             17 => Self::BelowCounter,
+            18 => Self::NotApplicable,
+            19 => Self::BadPayload,
+            20 => Self::NoKey,
             _ => return None,
         })
     }

@@ -1,12 +1,15 @@
 //! The device's half.
 
+use core::ops::Range;
 use core::time::Duration;
 
+use iot_core::codec::FlatReader;
 use iot_core::crypto::Digest;
 use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::{Instant, Step};
 
 use super::fetch::{Checkpoint, Fetch};
+use super::payload::{Images, Payload, Payloads};
 use super::probation::Verdict;
 use super::report::{Outcome, Report, Running};
 use super::wire::MAX_BLOCK_BYTES;
@@ -63,7 +66,11 @@ use told::Told;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Updater<'d, B, K, D> {
+pub struct Updater<'d, B, K, D, P = Images>
+where
+    D: Digest,
+    P: Payloads<D>,
+{
     banks: B,
     trust: Trust<'d, K, D>,
     settings: Settings,
@@ -71,8 +78,13 @@ pub struct Updater<'d, B, K, D> {
     boot: Option<BootRecord>,
     // Taken up; its download begins when the record that names it is durable.
     pending: Option<Checkpoint>,
-    fetch: Option<Fetch<D>>,
-    checkpoint: Option<Checkpoint>,
+    fetch: Option<Fetch<P::Download>>,
+    // From the records, until all of them are there; so many bytes of `room` belong to it.
+    restored: Option<(Checkpoint, usize)>,
+    payloads: P,
+    // The form of what is pending or fetched stands there.
+    room: P::Room,
+    form: Range<usize>,
     told: Told,
     // The highest sequence number that it has gone back from: what was left behind comes back under a new one only.
     passed: u64,
@@ -93,7 +105,7 @@ pub struct Updater<'d, B, K, D> {
 struct Settings {
     records: RecordKey,
     block_bytes: u32,
-    timeout: Duration,
+    timeout_ms: u32,
     trials: u8,
     minimum_rate: Option<(u32, Duration)>,
 }
@@ -121,7 +133,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     /// The record that its own two begin at, unless told otherwise.
     pub const RECORDS: RecordKey = RecordKey::new(0x0007_0000);
 
-    /// An updater with blocks of 4 KiB, asked for again after 10 s, and three trial boots.
+    /// An updater for images as they are, in blocks of 4 KiB, asked for again after 10 s, and three trial boots.
     pub const fn new(banks: B, trust: Trust<'d, K, D>) -> Self {
         Self {
             banks,
@@ -129,7 +141,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             settings: Settings {
                 records: Self::RECORDS,
                 block_bytes: 4_096,
-                timeout: Duration::from_secs(10),
+                timeout_ms: 10_000,
                 trials: 3,
                 minimum_rate: None,
             },
@@ -137,7 +149,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             boot: None,
             pending: None,
             fetch: None,
-            checkpoint: None,
+            restored: None,
+            payloads: Images,
+            room: [0; 8],
+            form: 0..0,
             told: Told::new(),
             passed: 0,
             change: 0,
@@ -147,6 +162,46 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             consent: Consent::NOT_ASKED,
             rate: None,
             shown: None,
+        }
+    }
+}
+
+impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'d, B, K, D, P> {
+    /// Takes the payloads that `payloads` takes; to be called before it is given its records.
+    ///
+    /// The driver's buffer for steps has to hold 80 bytes and the room of `payloads`.
+    ///
+    /// ```no_run
+    /// # use iot_core::crypto::Digest;
+    /// # use iot_ota::{manifest::ManifestKeys, slot::Banks};
+    /// use iot_ota::update::{Patched, Trust, Updater};
+    /// # fn make<'d, B: Banks, K: ManifestKeys, D: Digest + Clone>(banks: B, trust: Trust<'d, K, D>) {
+    /// let update = Updater::new(banks, trust).with_payloads(Patched::<4096, 256, 384, 416>::new());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_payloads<Q: Payloads<D>>(self, payloads: Q) -> Updater<'d, B, K, D, Q> {
+        Updater {
+            banks: self.banks,
+            trust: self.trust,
+            settings: self.settings,
+            phase: self.phase,
+            boot: self.boot,
+            pending: None,
+            fetch: None,
+            restored: None,
+            payloads,
+            room: Q::ROOM,
+            form: 0..0,
+            told: self.told,
+            passed: self.passed,
+            change: self.change,
+            durable: self.durable,
+            hold: self.hold,
+            issued: self.issued,
+            consent: self.consent,
+            rate: self.rate,
+            shown: self.shown,
         }
     }
 
@@ -161,10 +216,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         self
     }
 
-    /// Waits so long for a block before it asks again; twice as long each time, up to 32 times.
+    /// Waits so long for a block before it asks again, at most 49 days; twice as long each time, up to 32 times.
     #[must_use]
-    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = timeout;
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         self
     }
 
@@ -245,7 +300,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             },
             (Phase::Confirmed, Some(fetch)) => Activity::Fetching {
                 release: fetch.release(),
-                offset: fetch.checkpoint().offset,
+                offset: fetch.received(),
             },
             (Phase::Staged, _) => Activity::Staged,
             (Phase::OnTrial, _) => Activity::OnTrial,
@@ -305,12 +360,23 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             return;
         };
         self.adopt(record);
-        let Some(checkpoint) = self.checkpoint.take() else {
+        let Some((checkpoint, behind)) = self.restored.take() else {
             return;
         };
         if self.still_wants(&checkpoint, &record) {
+            let room = self.room.as_ref().get(..behind).unwrap_or(&[]);
+            let mut reader = FlatReader::new(room);
+            let form = reader.bytes();
+            let progress = reader.rest().unwrap_or(&[]);
+            let (bytes, start) = (form.len(), room.len() - progress.len() - form.len());
+            let payload = payload_of(&checkpoint, form, record.installed);
             let digest = self.trust.digest.clone();
-            self.fetch = Fetch::resume(&mut self.banks, digest, checkpoint).ok();
+            let download = self
+                .payloads
+                .open(&payload, digest, &mut self.banks, progress);
+            let download = download.ok();
+            self.fetch = download.map(|download| Fetch::new(checkpoint, download));
+            self.form = start..start + bytes;
         }
         // What the record says is now told by the fetch, or out of date.
         self.change = self.change.wrapping_add(1);
@@ -325,11 +391,18 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         let Some(pending) = self.pending.take_if(|pending| agreed(pending)) else {
             return;
         };
+        let Some(installed) = self.boot.map(|record| record.installed) else {
+            return;
+        };
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
+        let payload = payload_of(&pending, form, installed);
         let digest = self.trust.digest.clone();
-        self.fetch = Fetch::resume(&mut self.banks, digest, pending).ok();
-        if self.fetch.is_none() {
-            self.end_fetch();
-            self.refuse(Some(pending.release.sequence), Outcome::Memory);
+        match self.payloads.open(&payload, digest, &mut self.banks, &[]) {
+            Ok(download) => self.fetch = Some(Fetch::new(pending, download)),
+            Err(error) => {
+                self.end_fetch();
+                self.refuse(Some(pending.release.sequence), error.outcome());
+            }
         }
     }
 
@@ -339,11 +412,13 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         pending.or_else(|| fetch.map(Fetch::release))
     }
 
+    #[inline(never)]
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
         let report = Report::new(sequence, outcome, self.running());
         self.told.queue(report);
     }
 
+    #[inline(never)]
     fn end_fetch(&mut self) {
         self.fetch = None;
         self.pending = None;
@@ -368,9 +443,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
                     self.complete(sequence);
                 }
             }
-            Err(_) => {
+            Err(error) => {
                 self.end_fetch();
-                self.refuse(Some(sequence), Outcome::Memory);
+                self.refuse(Some(sequence), error.outcome());
             }
         }
     }
@@ -379,9 +454,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     fn complete(&mut self, sequence: u64) {
         let fetch = self.fetch.take();
         self.end_fetch();
-        let Some(Ok(candidate)) = fetch.map(Fetch::finish) else {
-            self.refuse(Some(sequence), Outcome::BadImage);
-            return;
+        let candidate = match fetch.map(|fetch| fetch.finish(&mut self.banks)) {
+            Some(Ok(candidate)) => candidate,
+            Some(Err(error)) => return self.refuse(Some(sequence), error.outcome()),
+            None => return,
         };
         let stage = BootEvent::Stage {
             candidate,
@@ -410,13 +486,17 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
         let first = self.settings.records;
         // What nobody has agreed to must not be fetched after a reboot.
         let agreed = |pending: &Checkpoint| self.consent.has_agreed(pending.release.sequence);
-        match self
-            .pending
-            .filter(agreed)
-            .or_else(|| self.fetch.as_ref().map(Fetch::checkpoint))
-        {
-            Some(checkpoint) => writer.put_with(first, |out| checkpoint.encode(out)).ok()?,
-            None => writer.remove(first).ok()?,
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
+        match (self.pending.filter(agreed), &self.fetch) {
+            (Some(pending), _) => {
+                let encode = |out: &mut [u8]| pending.encode(form, |_| None, out);
+                writer.put_with(first, encode).ok()?;
+            }
+            (None, Some(fetch)) => {
+                let encode = |out: &mut [u8]| fetch.encode(form, out);
+                writer.put_with(first, encode).ok()?;
+            }
+            (None, None) => writer.remove(first).ok()?,
         }
         if let Some(key) = first.offset(1) {
             writer
@@ -424,5 +504,14 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
                 .ok()?;
         }
         Some(Step::Persist(writer.finish()))
+    }
+}
+
+fn payload_of<'f>(checkpoint: &Checkpoint, form: &'f [u8], running: Release) -> Payload<'f> {
+    Payload {
+        bytes: checkpoint.bytes,
+        form,
+        image: checkpoint.release,
+        running,
     }
 }

@@ -294,7 +294,7 @@ mod tests {
         for code in 0..=u8::MAX {
             match Outcome::of_code(code) {
                 Some(outcome) => assert_eq!(outcome.code(), code),
-                None => assert!(code > 17),
+                None => assert!(code > 20),
             }
         }
     }

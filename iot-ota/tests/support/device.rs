@@ -10,7 +10,9 @@ use iot_core::{Channel, Engine, Event, Instant, Message, Now, Step, Ticket};
 use iot_ota::manifest::{Device, Role, Roles, Template};
 use iot_ota::sim::MemoryBanks;
 use iot_ota::slot::{Banks, Release};
-use iot_ota::update::{FromDevice, Report, Request, Source, ToDevice, Trust, Updater, Want};
+use iot_ota::update::{
+    FromDevice, Images, Payloads, Report, Request, Source, ToDevice, Trust, Updater, Want,
+};
 
 use crate::keys::{P256Key, P256Public, Sha256, sha256};
 
@@ -19,7 +21,8 @@ pub(crate) const SECTOR: u32 = 64;
 pub(crate) const BLOCK: u32 = 96;
 pub(crate) const TRIALS: u8 = 4;
 
-pub(crate) type TestUpdater = Updater<'static, MemoryBanks, Roles<'static, P256Public>, Sha256>;
+pub(crate) type TestUpdater<P = Images> =
+    Updater<'static, MemoryBanks, Roles<'static, P256Public>, Sha256, P>;
 
 /// Bytes that differ from release to release.
 pub(crate) fn image(release: u64, len: usize) -> Vec<u8> {
@@ -60,8 +63,9 @@ pub(crate) fn believing(trusted: P256Public, roles: Vec<Role>) -> Roles<'static,
 }
 
 /// Steps by hand what a node does, so that every step can be the last.
-pub(crate) struct Rig {
-    pub(crate) updater: Option<TestUpdater>,
+pub(crate) struct Rig<P: Payloads<Sha256> = Images> {
+    pub(crate) updater: Option<TestUpdater<P>>,
+    payloads: P,
     pub(crate) records: BTreeMap<RecordKey, Vec<u8>>,
     pub(crate) trusted: Roles<'static, P256Public>,
     pub(crate) kind: Device<'static>,
@@ -92,13 +96,29 @@ impl Rig {
         release: Release,
     ) -> Self {
         let old = image(release.sequence, 200);
+        Self::running(trusted, role, capacity, release, &old, Images::default())
+    }
+}
+
+impl<P: Payloads<Sha256> + Clone> Rig<P> {
+    /// With that image, and what it makes of payloads.
+    pub(crate) fn running(
+        trusted: P256Public,
+        role: Role,
+        capacity: u32,
+        release: Release,
+        old: &[u8],
+        payloads: P,
+    ) -> Self {
+        let size = u32::try_from(old.len()).unwrap();
         let Release {
             sequence, counter, ..
         } = release;
-        let release = Release::new(sequence, sha256(&old), 200).with_counter(counter);
+        let release = Release::new(sequence, sha256(old), size).with_counter(counter);
         let trusted = believing(trusted, vec![role]);
         let mut rig = Self {
             updater: None,
+            payloads,
             records: BTreeMap::new(),
             trusted,
             kind: KIND,
@@ -109,7 +129,7 @@ impl Rig {
             fate: Fate::Delivered,
             tickets: 0,
         };
-        rig.start(MemoryBanks::factory(capacity, SECTOR, &old, release));
+        rig.start(MemoryBanks::factory(capacity, SECTOR, old, release));
         rig
     }
 
@@ -117,7 +137,7 @@ impl Rig {
         Now::new(Instant::from_millis(self.now_ms), TimeBounds::UNKNOWN)
     }
 
-    pub(crate) fn updater(&mut self) -> &mut TestUpdater {
+    pub(crate) fn updater(&mut self) -> &mut TestUpdater<P> {
         self.updater.as_mut().unwrap()
     }
 
@@ -129,6 +149,7 @@ impl Rig {
     pub(crate) fn start(&mut self, banks: MemoryBanks) {
         let keys = self.trusted.clone();
         let mut updater = Updater::new(banks, Trust::new(keys, Sha256::default(), self.kind))
+            .with_payloads(self.payloads.clone())
             .with_block_bytes(BLOCK)
             .with_trials(TRIALS);
         let (now, range) = (self.now(), updater.records());
@@ -192,7 +213,7 @@ impl Rig {
             if !self.banks().is_powered() {
                 return Err(PowerCut);
             }
-            let (now, mut buffer) = (self.now(), [0; 256]);
+            let (now, mut buffer) = (self.now(), [0; 1_200]);
             let step = self.updater().step(now, &mut buffer);
             match step {
                 Step::Idle => match settle.pop_front() {
@@ -267,7 +288,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let (key, image) = (P256Key::generate(), image(2, SIZE));
-        let offer = offer(&key, 2, KIND, &image);
+        // Its counter rises too, so that the power may fail there.
+        let offer = offer_of(&key, &template(2, KIND, &image).with_counter(7));
         Self { key, image, offer }
     }
 

@@ -82,6 +82,8 @@ pub(crate) struct Forge {
     pub(crate) shared: Option<Vec<u8>>,
     /// Further entries of the manifest.
     pub(crate) parts: Vec<(i64, Vec<u8>)>,
+    /// What travels in the envelope, by name.
+    pub(crate) integrated: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Forge {
@@ -104,12 +106,18 @@ impl Forge {
     }
 
     pub(crate) fn part(mut self, key: i64, value: Vec<u8>) -> Self {
+        self.parts.retain(|(own, _)| *own != key);
         self.parts.push((key, value));
         self
     }
 
     pub(crate) fn depends_on(mut self, index: u64, place: &'static [u8]) -> Self {
         self.dependencies.push((index, place));
+        self
+    }
+
+    pub(crate) fn carrying(mut self, name: &'static str, payload: &[u8]) -> Self {
+        self.integrated.push((name, payload.to_vec()));
         self
     }
 
@@ -139,7 +147,14 @@ impl Forge {
 
     pub(crate) fn signed(&self) -> Vec<u8> {
         let manifest = self.manifest();
-        envelope(&manifest, &[block(&manifest, ToyKey::new(1), None)])
+        let mut bytes = envelope(&manifest, &[block(&manifest, ToyKey::new(1), None)]);
+        for (name, payload) in &self.integrated {
+            // One pair more behind the tag.
+            bytes[2] += 1;
+            bytes.extend(text(name));
+            bytes.extend(wrapped(payload));
+        }
+        bytes
     }
 }
 

@@ -6,7 +6,7 @@ use iot_ota::delta::{Declared, DecodeError, Decoder, PatchError};
 
 pub(crate) fn declared(old: &[u8], patch: &[u8], new: usize) -> Declared {
     let size = |bytes: usize| u32::try_from(bytes).unwrap();
-    Declared::new(size(old.len()), size(new), size(patch.len()))
+    Declared::new(size(old.len()), size(new), size(patch.len())).in_memory(u32::MAX)
 }
 
 /// The new image; asserts that nothing is read outside of the old one, and no more given than declared.

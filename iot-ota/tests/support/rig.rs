@@ -1,6 +1,6 @@
 //! An in-place patch on simulated flash: does the steps, and keeps what was to be persisted.
 //!
-//! The journal is kept beside the flash and changes as a whole, as a record does; that records do is shown elsewhere.
+//! Its user keeps the journal: beside the flash, as one value that changes as a whole, or in records on the same flash.
 #![allow(dead_code, reason = "each user needs a part")]
 
 use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
@@ -75,7 +75,8 @@ pub(crate) fn rehearse<const WINDOW: usize, D: iot_core::crypto::Digest>(
     again: D,
 ) -> Rehearsed {
     let size = |bytes: &[u8]| bytes.len() as u32;
-    let declared = Declared::new(size(old), size(new), size(patch));
+    // A simulated flash says by itself when it is left.
+    let declared = Declared::new(size(old), size(new), size(patch)).in_memory(u32::MAX);
     digest.update(new);
     let mut rehearsal = Rehearsal::<WINDOW, D>::new(declared, again);
     rehearsal
@@ -87,32 +88,36 @@ pub(crate) fn rehearse<const WINDOW: usize, D: iot_core::crypto::Digest>(
     rehearsal.finish(&digest.finish()).expect("the image")
 }
 
-/// Does the next step; true at the end. `persist` is told what to keep.
+/// Does the next step on the memory that begins at `base`; true at the end. `persist` is told what to keep.
 pub(crate) fn turn<const WINDOW: usize, const PAGE: usize, const W: usize, const E: usize>(
     machine: &mut InPlace<WINDOW, PAGE>,
     flash: &mut SimFlash<W, E>,
+    base: u32,
     patch: &[u8],
     piece: usize,
-    persist: impl FnOnce(&[u8]),
+    persist: impl FnOnce(&mut SimFlash<W, E>, &[u8]) -> Result<(), Stopped>,
 ) -> Result<bool, Stopped> {
     match machine.step() {
         InPlaceStep::Persist => {
             let mut room = [0; 1_024];
             let len = machine.save(&mut room).ok_or(Stopped::Broken("save"))?;
-            persist(&room[..len]);
+            persist(flash, &room[..len])?;
         }
-        InPlaceStep::Erase { at } => block_on(flash.erase(at, at + PAGE as u32))?,
+        InPlaceStep::Erase { at } => {
+            let at = base + at;
+            block_on(flash.erase(at, at + PAGE as u32))?;
+        }
         InPlaceStep::Copy { from, to, bytes } => {
             let mut page = vec![0; bytes as usize];
-            read_any(flash, from, &mut page)?;
-            write_padded(flash, to, &page)?;
+            read_any(flash, base + from, &mut page)?;
+            write_padded(flash, base + to, &page)?;
         }
-        InPlaceStep::Write { at, bytes } => write_padded(flash, at, bytes)?,
+        InPlaceStep::Write { at, bytes } => write_padded(flash, base + at, bytes)?,
         InPlaceStep::Patch { at } => {
             let from = at as usize;
             let mut next = &patch[from..(from + piece).min(patch.len())];
             machine
-                .patch(&mut next, |at, out| read_any(flash, at, out))
+                .patch(&mut next, |at, out| read_any(flash, base + at, out))
                 .map_err(|error| match error {
                     DecodeError::Old(error) => Stopped::Flash(error),
                     _ => Stopped::Broken("patch"),

@@ -1,18 +1,23 @@
 //! An in-place patch on flash under the explorer: the old image becomes the new one, whatever is cut.
 //!
-//! The journal is the world: it changes as a whole, as a record does, and what records are worth is explored elsewhere.
-//! Pages that a cut left behind are taken as they are, in every torn state. At the end the image must be the new one, to
-//! the byte; a machine that is stuck, or that finds its patch or its journal broken, is a violation.
+//! The journal is records on the same flash, in front of the memory that is patched: so a cut while it is written is
+//! explored like any other. Whoever writes it opens the records anew, as a driver does that lends its flash. Pages that a
+//! cut left behind are taken as they are, in every torn state. At the end the image must be the new one, to the byte; a
+//! machine that is stuck, or that finds its patch or its journal broken, is a violation.
+
+mod journal;
+
+use core::cell::RefCell;
 
 use iot_core::codec::FlatReader;
 use iot_core::crypto::{Digest, Sha256Digest};
 use iot_core::sim::SimFlash;
-use iot_core::sim::flash::{FlashImage, Mode};
+use iot_core::sim::flash::{FlashImage, Mode, Reading};
 use iot_core::sim::power::{Config, Explorer, KeyHasher, Subject, Violation, WorldCell};
 use iot_ota::delta::{Declared, DeltaAuthor, InPlace, Rehearsed};
 
 use crate::entry::{Effort, Entry, Outcome};
-use crate::rig::{Stopped, flash_with, read_any, rehearse, turn};
+use crate::rig::{Stopped, read_any, rehearse, turn, write_padded};
 
 const WINDOW: usize = 16;
 /// Bytes of the patch in one step: few, so that pieces end everywhere.
@@ -41,6 +46,17 @@ pub(crate) struct Patched {
     patch: Vec<u8>,
     declared: Declared,
     evidence: Rehearsed,
+    /// Of the journal that was looked at last: most operations change the memory alone.
+    known: RefCell<Option<Known>>,
+}
+
+/// What a journal says of the memory.
+struct Known {
+    of: (u128, u32),
+    /// What it means to later boots, and a second hash of that.
+    meaning: (u128, u64),
+    /// Which pages of the memory are still needed.
+    lives: Vec<bool>,
 }
 
 #[derive(Clone)]
@@ -68,16 +84,52 @@ impl Patched {
             .expect("room for both");
         let bytes = |all: &[u8]| all.len() as u32;
         Self {
-            declared: Declared::new(bytes(&old), bytes(&new), bytes(&patch)),
+            declared: Declared::new(bytes(&old), bytes(&new), bytes(&patch)).in_memory(size(pages)),
             evidence: rehearse::<WINDOW, _>(&old, &new, &patch, Sum::default(), Sum::default()),
             old,
             new,
             patch,
+            known: RefCell::default(),
         }
     }
 }
 
 impl Patched {
+    /// The old image in the memory, in front of it a journal that nobody has opened yet.
+    #[allow(clippy::expect_used, reason = "what it is made of is good")]
+    fn delivered<const W: usize, const E: usize>(
+        &self,
+        pages: u16,
+        mode: Mode,
+    ) -> FlashImage<W, E> {
+        let mut flash = SimFlash::new(journal::PAGES as u16 + pages, mode);
+        write_padded(&mut flash, journal::bytes::<E>(), &self.old).expect("a fresh flash");
+        flash.into_image()
+    }
+
+    /// What these pages of the journal say of a memory of so many pages.
+    fn look<const W: usize, const E: usize>(&self, front: FlashImage<W, E>, pages: usize) -> Known {
+        let of = (front.hash(), front.unstable_units());
+        let readings: &[Reading] = match front.unstable_units() {
+            0 => &[Reading::Erased],
+            _ => &[Reading::Erased, Reading::Value],
+        };
+        let mut lives = vec![false; pages];
+        for reading in readings {
+            let saved = journal::look(&front, *reading);
+            for (at, lives) in lives.iter_mut().enumerate() {
+                *lives |= self.lives(saved.as_deref(), (at * E) as u32, E as u32);
+            }
+        }
+        let mut key = KeyHasher::new();
+        journal::add_meaning(front, &mut key);
+        Known {
+            of,
+            meaning: (key.key(), key.audit()),
+            lives,
+        }
+    }
+
     /// Whether the page at `at` holds what is still needed when `saved` is resumed.
     fn lives(&self, saved: Option<&[u8]>, at: u32, page: u32) -> bool {
         let layout = self.evidence.layout();
@@ -102,16 +154,16 @@ impl Patched {
 }
 
 impl<const W: usize, const E: usize> Subject<W, E> for Patched {
-    /// What was persisted last.
-    type World = Option<Vec<u8>>;
+    /// Nothing outside knows anything: what counts is the image in the end.
+    type World = ();
     type Session = Running<W, E>;
 
     fn boot(
         &self,
-        flash: SimFlash<W, E>,
-        world: &WorldCell<Self::World>,
+        mut flash: SimFlash<W, E>,
+        _: &WorldCell<()>,
     ) -> Result<Self::Session, Violation> {
-        let machine = match world.read(Clone::clone) {
+        let machine = match journal::read(&mut flash).map_err(Violation::new)? {
             None => InPlace::new(self.evidence).map_err(Violation::new)?,
             Some(saved) => InPlace::resume(self.declared, &saved)
                 .ok_or_else(|| Violation::new("what was persisted is not resumed"))?,
@@ -123,7 +175,7 @@ impl<const W: usize, const E: usize> Subject<W, E> for Patched {
         })
     }
 
-    fn choices(&self, session: &Self::Session, _: &Self::World) -> usize {
+    fn choices(&self, session: &Self::Session, (): &()) -> usize {
         usize::from(!session.finished)
     }
 
@@ -131,17 +183,18 @@ impl<const W: usize, const E: usize> Subject<W, E> for Patched {
         &self,
         _: usize,
         session: &mut Self::Session,
-        world: &WorldCell<Self::World>,
+        _: &WorldCell<()>,
     ) -> Result<(), Violation> {
         let Running { flash, machine, .. } = session;
-        let persist = |saved: &[u8]| world.update(|world| *world = Some(saved.to_vec()));
-        let turned: Result<bool, Stopped> = turn(machine, flash, &self.patch, PIECE, persist);
+        let memory = journal::bytes::<E>();
+        let turned: Result<bool, Stopped> =
+            turn(machine, flash, memory, &self.patch, PIECE, journal::write);
         if !turned.map_err(Violation::new)? {
             return Ok(());
         }
         session.finished = true;
         let mut found = vec![0; self.new.len()];
-        read_any(&mut session.flash, 0, &mut found).map_err(Violation::new)?;
+        read_any(&mut session.flash, memory, &mut found).map_err(Violation::new)?;
         if found == self.new {
             return Ok(());
         }
@@ -155,19 +208,31 @@ impl<const W: usize, const E: usize> Subject<W, E> for Patched {
 
     fn session_key(&self, session: &Self::Session, key: &mut KeyHasher) {
         key.word(u64::from(session.finished));
-        key.bytes(format!("{:?}", session.machine).as_bytes());
+        session.machine.add_session::<{ journal::ROOM }>(key);
     }
 
-    /// Pages that are erased before anybody reads them mean nothing: what was moved or written after the last persisted
-    /// state is moved or written again.
-    fn key(&self, flash: &mut SimFlash<W, E>, world: &Self::World, key: &mut KeyHasher) {
+    /// What the journal means; and of the memory the pages that are still needed from what it says, under either reading
+    /// of its doubtful words. Pages that are erased before anybody reads them mean nothing: what was moved or written
+    /// after the last persisted state is moved or written again.
+    fn key(&self, flash: &mut SimFlash<W, E>, (): &(), key: &mut KeyHasher) {
         let image = flash.image();
-        for page in 0..image.pages() {
-            if self.lives(world.as_deref(), (page * E) as u32, E as u32) {
+        let front = image.front(journal::PAGES);
+        let pages = journal::PAGES..image.pages();
+        let of = (front.hash(), front.unstable_units());
+        let mut last = self.known.borrow_mut();
+        let known = match last.take() {
+            Some(known) if known.of == of => known,
+            _ => self.look(front, pages.len()),
+        };
+        key.image(known.meaning.0);
+        key.word(known.meaning.1);
+        for (page, lives) in pages.zip(&known.lives) {
+            if *lives {
                 key.word(page as u64);
                 key.image(image.page_hash(page));
             }
         }
+        *last = Some(known);
     }
 }
 
@@ -188,13 +253,14 @@ macro_rules! patched {
     };
 }
 
-/// One page free, several, and segments of two pages.
-pub(crate) const DELTA: [Entry; 15] = patched!(
-    (4, 32, 5, 1, 0),
-    (4, 32, 8, 2, 0),
-    (8, 64, 7, 1, 0),
-    (32, 128, 5, 1, 0),
-    (4, 32, 5, 1, 1)
+/// One page free, several, and segments of two pages. With one unstable unit, the fewest pages.
+pub(crate) const DELTA: [Entry; 18] = patched!(
+    (4, 256, 5, 1, 0),
+    (4, 256, 8, 2, 0),
+    (8, 256, 7, 1, 0),
+    (32, 544, 5, 1, 0),
+    (4, 256, 5, 1, 1),
+    (32, 544, 5, 1, 1)
 );
 
 fn apply<const W: usize, const E: usize>(
@@ -205,7 +271,7 @@ fn apply<const W: usize, const E: usize>(
     unstable: u32,
 ) -> Outcome {
     let subject = Patched::new(E, pages, segment);
-    let start: FlashImage<W, E> = flash_with(pages, mode, &subject.old).into_image();
+    let start = subject.delivered::<W, E>(pages, mode);
     let mut config = match unstable {
         0 => Config::STABLE,
         _ => Config::UNSTABLE,
@@ -213,17 +279,23 @@ fn apply<const W: usize, const E: usize>(
     config.torn.reordered = 6;
     config.audit = effort == Effort::Full;
     config.merged_samples = 100;
-    config.states = 20_000_000;
-    let cuts = match effort {
-        Effort::Quick => 500,
-        Effort::Full => 50_000,
+    config.filter_bits = 22;
+    let (cuts, states) = match effort {
+        Effort::Quick if unstable > 0 => (500, 1_000),
+        Effort::Quick => (500, 20_000_000),
+        Effort::Full => (50_000, 20_000_000),
     };
+    config.states = states;
     let erased = crate::entry::erases(&subject, SimFlash::from_image(start.clone()));
     // Each page that is moved, and each that is written.
     let least = u64::from(pages.min(7));
-    Outcome::of(Explorer::new(subject, start, None, config), cuts).with_pages(
-        pages.into(),
-        erased,
-        least,
-    )
+    let outcome = Outcome::of(Explorer::new(subject, start, (), config), cuts);
+    let scope = format!("journal_pages={} segment={segment}", journal::PAGES);
+    let outcome = outcome
+        .with_pages(pages.into(), erased, least)
+        .with_scope(scope);
+    match effort {
+        Effort::Quick if unstable > 0 => outcome.may_stay_open(),
+        _ => outcome,
+    }
 }

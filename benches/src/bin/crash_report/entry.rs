@@ -42,6 +42,8 @@ pub(crate) struct Outcome {
     pages: usize,
     /// How many pages the script retired without a cut, and how many it must.
     retired: (u64, u64),
+    /// What the script does, in the words of its line.
+    scope: String,
 }
 
 impl Outcome {
@@ -63,6 +65,7 @@ impl Outcome {
             limit: false,
             pages: 0,
             retired: (0, 0),
+            scope: String::new(),
         }
     }
 
@@ -83,6 +86,12 @@ impl Outcome {
     pub(crate) const fn with_pages(mut self, pages: usize, retired: u64, least: u64) -> Self {
         self.pages = pages;
         self.retired = (retired, least);
+        self
+    }
+
+    /// States what the script does, in `name=value` pairs for its line.
+    pub(crate) fn with_scope(mut self, scope: String) -> Self {
+        self.scope = scope;
         self
     }
 
@@ -109,6 +118,9 @@ impl Outcome {
         if self.pages > 0 {
             let (pages, retired) = (self.pages, self.retired.0);
             lines.push_str(&format!(" pages={pages} pages_retired={retired}"));
+        }
+        if !self.scope.is_empty() {
+            lines.push_str(&format!(" {}", self.scope));
         }
         if self.limit {
             lines.push_str(" limit=documented");

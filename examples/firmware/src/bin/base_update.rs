@@ -1,5 +1,5 @@
-//! What an updater stands on: a manifest verified and planned, without cryptography. The size of the update engine is
-//! what its image has more, so the harness is in both.
+//! What an updater stands on: a manifest verified, and followed by the processor, without cryptography. The size of the
+//! update engine is what its image has more, so the harness is in both.
 #![no_std]
 #![no_main]
 
@@ -7,8 +7,9 @@ use cortex_m_rt::entry;
 use iot_core::cose::Tagged;
 use iot_firmware::believer::Believer;
 use iot_firmware::board::{Board, exit, opaque};
-use iot_firmware::fixture::{DEVICE, MANIFEST, SEQUENCE};
+use iot_firmware::fixture::{CLASS, COMPONENT, MANIFEST, SEQUENCE, VENDOR};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey};
+use iot_ota::process::{Capabilities, Component, Effect, Identity, Procedure, Process, Step};
 use iot_ota::update::ToDevice;
 
 #[entry]
@@ -18,7 +19,7 @@ fn main() -> ! {
     };
     match size_of_image() {
         Some(bytes) => board.finish(Ok(&[("image", bytes)])),
-        None => board.finish(Err("plan")),
+        None => board.finish(Err("process")),
     }
 }
 
@@ -30,8 +31,22 @@ fn size_of_image() -> Option<usize> {
     let manifest = signed
         .verify(&keys, &mut Believer(MANIFEST), current)
         .ok()?;
-    let device = opaque(DEVICE);
-    let plan = manifest.plan(&device).ok()?;
+    let own = [Component::new(COMPONENT)];
+    let capabilities = opaque(Capabilities::new(Identity::new(VENDOR, CLASS), &own));
+    let mut process = Process::<32>::new(manifest, opaque(Procedure::Update), &capabilities);
+    let process = process.as_mut().ok()?;
+    let mut size = None;
+    loop {
+        match opaque(process.step().ok()?) {
+            Step::Finished => break,
+            Step::Perform {
+                effect: Effect::Fetch(fetch),
+                ..
+            } => size = fetch.size,
+            _ => {}
+        }
+        process.done(opaque(true));
+    }
     // What the image of the engine does in its service's place.
     let (mut room, image) = ([0; 1_100], [opaque(0); 1_024]);
     for message in [
@@ -44,6 +59,5 @@ fn size_of_image() -> Option<usize> {
     ] {
         opaque(message.encode(&mut room).ok()?);
     }
-    opaque(plan.release.digest);
-    usize::try_from(plan.release.size).ok()
+    usize::try_from(size?).ok()
 }

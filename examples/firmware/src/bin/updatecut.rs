@@ -13,7 +13,9 @@ use iot_core::time::TimeBounds;
 use iot_core::{Channel, Instant, Message, Now, Ticket};
 use iot_firmware::board::{Board, argument, decimal, exit, print};
 use iot_firmware::cut::{FileCounter, FileFlash, PAGE, Supply};
-use iot_firmware::fixture::{DEVICE, IMAGE_BYTES, MANIFEST, RELEASE_KEY, SEQUENCE, image_byte};
+use iot_firmware::fixture::{
+    DEVICE, RELEASE_KEY, SEQUENCE, SMALL_IMAGE_BYTES as IMAGE_BYTES, SMALL_MANIFEST, image_byte,
+};
 use iot_identity::key::PublicKey;
 use iot_identity::rustcrypto::{P256Verifier, Sha256};
 use iot_ota::manifest::SigningKey;
@@ -50,10 +52,10 @@ fn main() -> ! {
     };
     let (well, supply) = (argument() % 2 == 0, Supply::new(argument() / 2));
     match live(&supply, well) {
-        Ok(End::Over) => board.finish(Ok(&[(
-            "release",
-            if well { SEQUENCE } else { FIRST } as usize,
-        )])),
+        Ok(End::Over) => board.finish(Ok(&[
+            ("release", if well { SEQUENCE } else { FIRST } as usize),
+            ("operations", supply.used() as usize),
+        ])),
         Ok(End::Reboot) => {
             let mut room = [0; 10];
             let used = decimal(supply.used() as usize, &mut room);
@@ -156,7 +158,12 @@ fn right_image(supply: &Supply, release: u64) -> Option<()> {
 
 /// The offer, and the blocks that are asked for.
 fn install(updater: &mut Firmware<'_>) -> Option<()> {
-    hear(updater, &ToDevice::Offer { envelope: MANIFEST })?;
+    hear(
+        updater,
+        &ToDevice::Offer {
+            envelope: SMALL_MANIFEST,
+        },
+    )?;
     while let Activity::Fetching { release, offset } = updater.status().activity {
         let block = block_of(SEQUENCE, offset);
         let block = ToDevice::Block {

@@ -139,6 +139,25 @@ impl<const WRITE: usize, const ERASE: usize> FlashImage<WRITE, ERASE> {
         self.slots.get(page).map_or(0, |slot| slot.hash)
     }
 
+    /// The first pages alone, as many as there are of them: what a subject sees that has only a part of the flash.
+    ///
+    /// ```
+    /// use iot_core::sim::flash::{FlashImage, Mode};
+    /// let image = FlashImage::<4, 256>::new(5, Mode::WriteOnce);
+    /// assert_eq!(image.front(3).pages(), 3);
+    /// ```
+    #[must_use]
+    pub fn front(&self, pages: usize) -> Self {
+        let slots: Vec<_> = self.slots.iter().take(pages).cloned().collect();
+        Self {
+            mode: self.mode,
+            hash: slots.iter().fold(0, |hash, slot| hash ^ slot.hash),
+            units: slots.iter().map(Slot::units).sum(),
+            slots,
+            blank: self.blank.clone(),
+        }
+    }
+
     /// Independent instabilities: one for each unstable word, and one for each page a marginal erase left behind.
     #[must_use]
     pub const fn unstable_units(&self) -> u32 {

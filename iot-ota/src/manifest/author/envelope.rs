@@ -22,6 +22,11 @@ pub enum AuthorError {
     /// It could not be signed.
     #[error("the manifest could not be signed: {0}")]
     Cose(#[from] CoseError),
+    /// Devices would refuse the key set: they could not go on with it.
+    #[error(
+        "the key set has a key or an id twice, too many keys or roles, no role, or one that nobody can fill"
+    )]
+    KeySet,
 }
 
 /// A manifest that was built and hashed: to be signed, severed, and sent.
@@ -60,13 +65,19 @@ impl Envelope {
         }
     }
 
-    /// Opens an envelope again, to add a signature or to sever a part. Nothing in it is verified; `None` when it is
-    /// not whole.
+    /// Opens an envelope again, to add a signature or to sever a part. `None` when it is not whole, or when the digest
+    /// in it is not that of the manifest in it.
+    ///
+    /// What is signed is the digest, and whoever signs looks at the manifest: if they could differ, anybody could have
+    /// anything signed. Nothing else is verified: not who has signed it, nor whether a device could read it, nor the parts
+    /// beside the manifest. [`SignedManifest::verify`] does that.
     #[must_use]
-    pub fn open(signed: &SignedManifest<'_>) -> Option<Self> {
+    pub fn open(signed: &SignedManifest<'_>, digest: &mut (impl Digest + ?Sized)) -> Option<Self> {
+        digest.update(signed.manifest);
+        let own = digest.finish();
         let mut wrapper = FlatReader::new(signed.authentication);
         let count = wrapper.array_len().checked_sub(1)?;
-        let digest = wrapper.bytes();
+        let named = wrapper.bytes();
         let mut proofs = Vec::new();
         for _ in 0..count {
             proofs.push(wrapper.bytes().to_vec());
@@ -78,8 +89,8 @@ impl Envelope {
         let payloads = signed.payloads();
         Some(Self {
             manifest: FlatReader::new(signed.manifest).bytes().to_vec(),
-            digest: digest.to_vec(),
-            own: *super::super::digest(digest)?,
+            own: *super::super::digest(named).filter(|named| **named == own)?,
+            digest: named.to_vec(),
             proofs,
             beside: beside
                 .map(|(element, whole)| (element.key(), whole.to_vec()))

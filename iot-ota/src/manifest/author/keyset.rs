@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use iot_core::cose::{Algorithm, Content, sign1};
 use iot_core::crypto::Signer;
 
-use super::super::keyset::KeyEntry;
+use super::super::keyset::{KeyEntry, KeySet};
 use super::super::roles::Role;
 use super::cbor;
 use super::envelope::AuthorError;
@@ -17,6 +17,7 @@ const PROOF_BYTES: usize = 200;
 ///
 /// # Errors
 ///
+/// [`AuthorError::KeySet`] for keys and roles that no device takes up, see [`KeySet::verify`]: nothing was signed.
 /// [`AuthorError::Cose`] when a key cannot sign.
 ///
 /// ```
@@ -69,6 +70,9 @@ pub fn sign_key_set(
         cbor::array(&keys),
         cbor::array(&roles),
     ]);
+    if !KeySet::read(&set).is_some_and(|set| set.is_usable()) {
+        return Err(AuthorError::KeySet);
+    }
     let mut items = alloc::vec![cbor::bytes(&set)];
     for (signer, key_id) in signers {
         let mut room = alloc::vec![0; PROOF_BYTES + key_id.map_or(0, <[u8]>::len)];

@@ -7,6 +7,7 @@ use iot_core::crypto::{Digest, Sha256Digest, Signer};
 use super::super::plan::Device;
 use super::builder::Author;
 use super::envelope::AuthorError;
+use super::patch::{Origin, PatchFrom};
 use super::templates::Image;
 
 /// One image for one kind of device: the templates for compatibility check, download and secure boot (§7).
@@ -54,6 +55,10 @@ pub struct Template<'a> {
     pub invoke: bool,
     /// Its security counter; 0 unless changed.
     pub counter: u64,
+    /// How what is at `uri` is encrypted, as CBOR: a `SUIT_Encryption_Info`. `None` where it is not.
+    pub encryption: Option<&'a [u8]>,
+    /// Patches to it, for devices that have a component for them; none unless changed.
+    pub patches: &'a [PatchFrom<'a>],
 }
 
 impl<'a> Template<'a> {
@@ -74,6 +79,8 @@ impl<'a> Template<'a> {
             uri,
             invoke: true,
             counter: 0,
+            encryption: None,
+            patches: &[],
         }
     }
 
@@ -81,6 +88,22 @@ impl<'a> Template<'a> {
     #[must_use]
     pub const fn with_counter(self, counter: u64) -> Self {
         Self { counter, ..self }
+    }
+
+    /// What is at its URI is encrypted in that way.
+    #[must_use]
+    pub const fn encrypted(self, info: &'a [u8]) -> Self {
+        Self {
+            encryption: Some(info),
+            ..self
+        }
+    }
+
+    /// Devices that run one of the old images of `patches` fetch that patch in its place: those with a
+    /// [component for patches](Device::with_patches), which the manifest then names.
+    #[must_use]
+    pub const fn with_patches(self, patches: &'a [PatchFrom<'a>]) -> Self {
+        Self { patches, ..self }
     }
 
     /// Writes the manifest and signs it; returns the envelope, tagged.
@@ -103,9 +126,23 @@ impl<'a> Template<'a> {
     #[must_use]
     pub fn author(&self) -> Author {
         let image = Image::new(self.digest, self.size.into());
-        let author = Author::new(self.sequence, &[self.device.component])
-            .compatibility_check(0, self.device.vendor, self.device.class, Some(&image))
-            .fetch_and_install(0, self.uri);
+        let Device {
+            vendor,
+            class,
+            component,
+            ..
+        } = self.device;
+        let origin = Origin {
+            uri: self.uri,
+            encryption: self.encryption,
+        };
+        let (components, patches) = match self.device.patch {
+            Some(patch) if !self.patches.is_empty() => (&[component, patch][..], self.patches),
+            _ => (&[component][..], &[][..]),
+        };
+        let author = Author::new(self.sequence, components)
+            .compatibility_check(0, vendor, class, Some(&image))
+            .patched_or_whole(0, 1, &image, patches, &origin);
         let author = match self.counter {
             0 => author,
             counter => author.security_counter(counter),

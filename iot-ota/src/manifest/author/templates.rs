@@ -41,7 +41,7 @@ impl Image {
         Self { digest, size: None }
     }
 
-    fn on(&self, parameters: ParameterList) -> ParameterList {
+    pub(super) fn on(&self, parameters: ParameterList) -> ParameterList {
         let parameters = parameters.digest(&self.digest);
         match self.size {
             Some(size) => parameters.size(size),

@@ -7,11 +7,11 @@ use minicbor::Encoder;
 use minicbor::data::Tag;
 use proptest::prelude::*;
 
-use super::super::command::CommandError;
 use super::super::envelope::{Element, EnvelopeError, Limits, SignedManifest};
 use super::super::keys::{KeyList, SigningKey};
 use super::super::plan::{Device, PlanError};
 use super::*;
+use crate::process::ProcessError;
 use crate::testing::{Sha256, sha256};
 
 const KEY: ToyKey = ToyKey::new(1);
@@ -274,9 +274,7 @@ fn a_severed_part_is_used_only_with_the_digest_that_was_signed() {
     assert_eq!(with(&[(20, content.clone())]), Ok(Ok(5)));
     assert_eq!(
         with(&[]),
-        Ok(Err(PlanError::Part {
-            element: Element::Install
-        }))
+        Ok(Err(PlanError::Process(ProcessError::Severed { key: 20 })))
     );
     let wrong = Err(VerifyError::Severed {
         element: Element::Install,
@@ -319,14 +317,24 @@ fn an_envelope_of_the_wrong_kind_is_refused() {
 fn what_this_processor_cannot_do_is_refused_by_name() {
     for (code, name) in [
         (5, "condition-component-slot"),
-        (14, "condition-abort"),
         (18, "directive-write"),
         (22, "directive-copy"),
         (26, "condition-minimum-battery"),
+        (28, "condition-version"),
         (31, "directive-swap"),
+        (33, "directive-unlink"),
     ] {
+        // What each of them asks about, or uses.
+        let version = [0x82, 0x03, 0x81, 0x01];
+        let set = parameters(&[
+            (5, number(1)),
+            (18, wrapped(b"x")),
+            (22, number(0)),
+            (26, number(1)),
+            (28, wrapped(&version)),
+        ]);
         let parts = Parts {
-            validate: sequence(&[(3, number(15)), (code, number(0))]),
+            validate: sequence(&[(3, number(15)), (20, set), (code, number(0))]),
             ..Parts::good()
         };
         let error = parts.plan().unwrap_err();
@@ -335,33 +343,39 @@ fn what_this_processor_cannot_do_is_refused_by_name() {
         );
         assert!(std::format!("{error}").starts_with(name), "{error}");
     }
-    let nested = cbor(|w| w.bytes(&sequence(&[]))?.ok());
-    let parts = Parts {
-        validate: sequence(&[(32, nested)]),
-        ..Parts::good()
-    };
-    assert!(matches!(parts.plan(), Err(PlanError::Unsupported { .. })));
     let unknown = Parts {
         validate: sequence(&[(99, number(0))]),
         ..Parts::good()
     };
     assert!(matches!(
         unknown.plan(),
-        Err(PlanError::Command(CommandError::Unknown { .. }))
+        Err(PlanError::Unsupported { command }) if command.get() == 99
     ));
-    let encrypted = parameters(&[(19, wrapped(b"x"))]);
-    let parts = Parts {
-        validate: sequence(&[(20, encrypted), (3, number(15))]),
-        ..Parts::good()
-    };
-    assert!(
-        matches!(parts.plan(), Err(PlanError::UnsupportedParameter { code }) if code.get() == 19)
-    );
+    for code in [25, 30] {
+        let mut parts = Parts::good();
+        let uri = cbor(|w| w.str("iot:x")?.ok());
+        let value = if code == 25 {
+            wrapped(b"x")
+        } else {
+            wrapped(&[0xa0])
+        };
+        let set = parameters(&[(21, uri), (code, value)]);
+        parts.install = wrapped(&sequence(&[(20, set), (21, number(2))]));
+        assert!(
+            matches!(parts.plan(), Err(PlanError::UnsupportedParameter { code: found }) if found.get() == i32::from(code)),
+            "{code} {:?}",
+            parts.plan()
+        );
+    }
     let two = Parts {
         components: 2,
         ..Parts::good()
     };
-    assert_eq!(two.plan(), Err(PlanError::OtherComponent));
+    // Nothing of it says which of the two it is about.
+    assert!(matches!(
+        two.plan(),
+        Err(PlanError::Process(ProcessError::Index { .. }))
+    ));
 }
 
 #[test]
@@ -400,7 +414,7 @@ fn a_manifest_that_does_not_protect_the_device_makes_no_plan() {
     short[0].1 = wrapped(&[1; 15]);
     assert!(matches!(
         plan(&[(20, parameters(&short))]),
-        Err(PlanError::Command(CommandError::Parameter { .. }))
+        Err(PlanError::Process(ProcessError::Parameter { .. }))
     ));
     let unvalidated = Parts {
         validate: sequence(&[]),
@@ -409,6 +423,7 @@ fn a_manifest_that_does_not_protect_the_device_makes_no_plan() {
     assert_eq!(unvalidated.plan(), Err(PlanError::Unmatched));
     let unfetched = Parts {
         install: wrapped(&sequence(&[])),
+        validate: sequence(&[]),
         ..Parts::good()
     };
     assert_eq!(unfetched.plan(), Err(PlanError::Fetch));
@@ -443,7 +458,7 @@ fn limits_on_components_and_commands_are_exact() {
     assert_eq!(matches(64).plan(), Ok(5));
     assert_eq!(
         matches(65).plan(),
-        Err(PlanError::Command(CommandError::TooMany { limit: 64 }))
+        Err(PlanError::Process(ProcessError::Structure))
     );
 }
 

@@ -44,6 +44,11 @@ fn a_low_battery_holds_everything_up_even_after_the_deadline() {
     }
     let charging = low.battery(29, true);
     assert_eq!(schedule.may(at(0), Stage::Restart, &charging), Decision::Go);
+    // Nor does one that cannot tell pass as full.
+    assert_eq!(
+        schedule.may(at(0), Stage::Restart, &Conditions::default()),
+        wait(Why::Battery, None)
+    );
     let enough = low.battery(30, false);
     assert_eq!(schedule.may(at(0), Stage::Restart, &enough), Decision::Go);
 }
@@ -122,8 +127,34 @@ fn a_day_has_so_many_bytes_and_the_next_one_as_many_again() {
     assert_eq!(schedule.may(at(23), Stage::Fetch, &metered), spent);
     assert_eq!(schedule.may(at(23), Stage::Fetch, &IDEAL), Decision::Go);
     assert_eq!(schedule.may(at(24), Stage::Fetch, &metered), Decision::Go);
+    // Nor is the second day without an end.
+    schedule.fetched(instant(25), 1_000, &metered);
+    let spent = wait(Why::Budget, Some(instant(48)));
+    assert_eq!(schedule.may(at(26), Stage::Fetch, &metered), spent);
+    assert_eq!(schedule.may(at(48), Stage::Fetch, &metered), Decision::Go);
     let spent = always().budget(ByteBudget::per_day(10, instant(0)).with_spent(10));
     assert_ne!({ spent }.may(at(1), Stage::Fetch, &metered), Decision::Go);
+}
+
+#[test]
+fn what_a_block_overdrew_is_paid_back_on_the_days_after() {
+    let metered = IDEAL.metered(true);
+    let mut schedule = always().budget(ByteBudget::per_day(1_000, instant(0)));
+    let (mut spent, mut blocks) = (0, 0);
+    for hours in 0..40 * 24 {
+        if schedule.may(at(hours), Stage::Fetch, &metered) == Decision::Go {
+            schedule.fetched(instant(hours), 4_096, &metered);
+            (spent, blocks) = (spent + 4_096, blocks + 1);
+        }
+        assert!(spent <= (hours / 24 + 1) * 1_000 + 4_095, "{spent} {hours}");
+    }
+    assert_eq!(blocks, 10);
+    // By days in which nobody asked, too.
+    let mut schedule = always().budget(ByteBudget::per_day(1_000, instant(0)));
+    schedule.fetched(instant(0), 4_096, &metered);
+    let asked = |hours| { schedule }.may(at(hours), Stage::Fetch, &metered);
+    assert_eq!(asked(95), wait(Why::Budget, Some(instant(95 + 24))));
+    assert_eq!(asked(96), Decision::Go);
 }
 
 #[test]
@@ -163,6 +194,96 @@ fn a_spread_that_is_longer_than_the_window_leaves_nobody_out() {
         let now = Now::new(instant(4), TimeBounds::exact(last));
         assert_eq!(schedule.may(now, Stage::Fetch, &IDEAL), Decision::Go);
     }
+}
+
+/// When each of a fleet's devices first gets its turn, in seconds of that Monday; `step_s` apart they ask.
+fn turns(
+    window: Window,
+    spread: Duration,
+    [released_s, doubt_s, step_s]: [u64; 3],
+) -> [Option<u64>; 500] {
+    core::array::from_fn(|device| {
+        let mut schedule = Schedule::new([Some(window)]).jitter(device.try_into().unwrap(), spread);
+        schedule.begin(Instant::from_millis(released_s * 1_000), None);
+        let mut asked = (released_s..86_400).step_by(step_s.try_into().unwrap());
+        asked.find(|&second| {
+            let wall = |second| Timestamp::from_secs(MONDAY_S + second);
+            let wall = TimeBounds::between(wall(second - doubt_s), wall(second + doubt_s)).unwrap();
+            let now = Now::new(Instant::from_millis(second * 1_000), wall);
+            schedule.may(now, Stage::Fetch, &IDEAL) == Decision::Go
+        })
+    })
+}
+
+/// The most of them in any ten minutes.
+fn crowd(turns: &[Option<u64>]) -> usize {
+    let in_tens = |from| move |turn: &&Option<u64>| turn.is_some_and(|turn| turn / 600 == from);
+    let crowds = (0..144).map(|from| turns.iter().filter(in_tens(from)).count());
+    crowds.max().unwrap()
+}
+
+#[test]
+fn everybodys_turn_comes_whatever_the_doubt_about_the_time() {
+    let window = Window::new(Days::ALL, 60, HOUR);
+    for doubt_s in [0, 1, 300, 1_500] {
+        // Asked once a minute.
+        let turns = turns(window, HOUR, [3_000, doubt_s, 59]);
+        assert!(
+            turns
+                .iter()
+                .all(|turn| turn.is_some_and(|turn| turn < 7_200))
+        );
+        if doubt_s <= 300 {
+            assert!(crowd(&turns) < 150, "{}", crowd(&turns));
+        }
+    }
+}
+
+#[test]
+fn a_release_in_the_middle_of_a_window_starts_no_herd() {
+    let window = Window::new(Days::ALL, 60, 4 * HOUR);
+    // Most turns of this window are over.
+    let late = turns(window, HOUR, [4 * 3_600, 0, 10]);
+    assert!(
+        late.iter()
+            .all(|turn| turn.is_some_and(|turn| turn < 5 * 3_600))
+    );
+    assert!(crowd(&late) < 120, "{}", crowd(&late));
+    // None is, and some are: who still has one keeps it.
+    let (early, midst) = (
+        turns(window, HOUR, [3_000, 0, 10]),
+        turns(window, HOUR, [5_400, 0, 10]),
+    );
+    assert!(
+        midst
+            .iter()
+            .all(|turn| turn.is_some_and(|turn| turn < 3 * 3_600))
+    );
+    for (early, midst) in early.iter().zip(&midst) {
+        assert!(early == midst || early.is_some_and(|early| early <= 5_400));
+    }
+    assert!(crowd(&midst) < 200, "{}", crowd(&midst));
+    // In the last minute of a window there is no room for a fleet.
+    let over = turns(window, HOUR, [5 * 3_600 - 30, 0, 10]);
+    assert!(over.iter().all(Option::is_none));
+}
+
+#[test]
+fn a_spread_of_less_than_a_second_is_one() {
+    let turns = [1, 2, 3].map(|device| {
+        let mut schedule = always().jitter(device, Duration::from_millis(900));
+        schedule.begin(instant(0), None);
+        match schedule.may(at(0), Stage::Fetch, &IDEAL) {
+            Decision::Wait { until, .. } => until,
+            other => panic!("{other:?}"),
+        }
+    });
+    assert!(
+        turns
+            .iter()
+            .all(|turn| *turn < Some(Instant::from_millis(900)))
+    );
+    assert!(turns[0] != turns[1] && turns[1] != turns[2]);
 }
 
 #[test]

@@ -39,19 +39,25 @@ pub enum McubootError<E> {
     #[error("the flash failed")]
     Flash(E),
     /// A field was written before, or its writing was cut short. Nothing was changed: erase the slot and write the
-    /// image again, or, of the running image, let MCUboot roll back.
+    /// image again.
     #[error("a field of the trailer is not erased: erase the slot first")]
     NotErased,
+    /// The image that runs is on trial, and the other slot is its way back. Nothing was changed.
+    #[error("the image that runs is on trial: confirm it first, or let MCUboot roll back")]
+    OnTrial,
     /// Only a trial or a permanent swap can be asked for. Nothing was changed.
     #[error("MCUboot decides this itself: ask for a trial or for a permanent swap")]
     NotForUs,
 }
 
 impl<F: NorFlash> McubootSlots<F> {
-    /// Slots that end before these bytes of the flash; `None` when the flash writes more at once than a field has.
+    /// Slots that end before these bytes of the flash; `None` when the flash writes more at once than a field has, or a
+    /// slot ends before a trailer has room.
     pub fn new(flash: F, primary_end: u32, secondary_end: u32, align: Align) -> Option<Self> {
         let fits = align.bytes().is_multiple_of(F::WRITE_SIZE);
-        fits.then_some(Self {
+        let room = usize::try_from(primary_end.min(secondary_end));
+        let has_room = room.is_ok_and(|room| room >= align.trailer_bytes());
+        (fits && has_room).then_some(Self {
             flash,
             primary_end,
             secondary_end,
@@ -88,7 +94,8 @@ impl<F: NorFlash> McubootSlots<F> {
 
     /// Asks for a swap at the next boot: a trial, or for good. What is asked for already stays.
     ///
-    /// Cut short it asks for nothing: the magic, which makes a trailer count, is written last.
+    /// Cut short it asks for nothing: the magic, which makes a trailer count, is written last. While an image is on
+    /// trial nothing is asked for: it would become what one rolls back to, without ever being confirmed.
     ///
     /// # Errors
     ///
@@ -101,6 +108,9 @@ impl<F: NorFlash> McubootSlots<F> {
         let found = self.secondary()?;
         if found == wanted {
             return Ok(());
+        }
+        if next_swap(&self.primary()?, &found) == Swap::Revert {
+            return Err(McubootError::OnTrial);
         }
         if found != Trailer::ERASED {
             return Err(McubootError::NotErased);
@@ -122,15 +132,16 @@ impl<F: NorFlash> McubootSlots<F> {
 
     /// Confirms the image that runs: MCUboot does not swap it back. Without a trial nothing happens.
     ///
+    /// A confirmation that was cut short is one, and is no error: MCUboot swaps back only an image whose field is still
+    /// erased.
+    ///
     /// # Errors
     ///
-    /// [`McubootError::Flash`], after which it is confirmed or not, and [`McubootError::NotErased`].
+    /// [`McubootError::Flash`], after which it is confirmed or not.
     pub fn confirm(&mut self) -> Result<(), McubootError<F::Error>> {
         let found = self.primary()?;
-        match (found.magic, found.image_ok) {
-            (Flag::Set, Flag::Unset) => {}
-            (Flag::Set, Flag::Bad) => return Err(McubootError::NotErased),
-            _ => return Ok(()),
+        if (found.magic, found.image_ok) != (Flag::Set, Flag::Unset) {
+            return Ok(());
         }
         let mut bytes = [0; Trailer::MAX_BYTES];
         let bytes = Trailer::ERASED.confirmed().encode(self.align, &mut bytes);

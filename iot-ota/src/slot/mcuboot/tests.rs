@@ -108,12 +108,9 @@ fn a_request_that_is_cut_short_asks_for_nothing_and_one_that_is_done_stays() {
     }
 }
 
-#[test]
-fn only_an_image_on_trial_is_confirmed_and_no_word_is_written_twice() {
-    let mut slots = slots(Mode::WriteOnce);
-    slots.confirm().unwrap();
-    assert_eq!(slots.primary(), Ok(Trailer::ERASED));
-    // What MCUboot leaves after the swap.
+/// What MCUboot leaves after the swap.
+fn on_trial(mode: Mode) -> McubootSlots<SimFlash<8, 512>> {
+    let mut slots = slots(mode);
     let mut bytes = [0; Trailer::MAX_BYTES];
     let bytes = Trailer::request(Swap::Test)
         .copied()
@@ -123,6 +120,51 @@ fn only_an_image_on_trial_is_confirmed_and_no_word_is_written_twice() {
             NorFlash::write(&mut slots.flash, at, word).unwrap();
         }
     }
+    slots
+}
+
+#[test]
+fn a_slot_without_room_for_a_trailer_is_none() {
+    let fits = |primary, secondary| {
+        let flash = SimFlash::<8, 512>::new(4, Mode::WriteOnce);
+        McubootSlots::new(flash, primary, secondary, Align::Eight).is_some()
+    };
+    assert!(fits(48, 96));
+    assert!(!fits(47, 96) && !fits(96, 47));
+}
+
+#[test]
+fn nothing_is_asked_for_while_an_image_is_on_trial() {
+    let mut slots = on_trial(Mode::WriteOnce);
+    for swap in [Swap::Test, Swap::Permanent] {
+        assert_eq!(slots.request(swap), Err(McubootError::OnTrial));
+        assert_eq!(slots.next_swap(), Ok(Swap::Revert));
+    }
+    slots.confirm().unwrap();
+    slots.request(Swap::Test).unwrap();
+    assert_eq!(slots.next_swap(), Ok(Swap::Test));
+}
+
+#[test]
+fn a_confirmation_that_was_cut_short_is_one_and_no_error() {
+    // Of the first byte, some bits were cleared, and not all that should be.
+    for torn in [0x00, 0x41, 0x7f] {
+        let mut slots = on_trial(Mode::Rewritable);
+        let field = [torn, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        NorFlash::write(&mut slots.flash, SLOT - 24, &field).unwrap();
+        assert_eq!(slots.primary().unwrap().image_ok, Flag::Bad);
+        assert_eq!(slots.next_swap(), Ok(Swap::None));
+        assert_eq!(slots.confirm(), Ok(()));
+        assert_eq!(slots.next_swap(), Ok(Swap::None));
+    }
+}
+
+#[test]
+fn only_an_image_on_trial_is_confirmed_and_no_word_is_written_twice() {
+    let mut slots = slots(Mode::WriteOnce);
+    slots.confirm().unwrap();
+    assert_eq!(slots.primary(), Ok(Trailer::ERASED));
+    let mut slots = on_trial(Mode::WriteOnce);
     assert_eq!(slots.next_swap(), Ok(Swap::Revert));
     slots.confirm().unwrap();
     slots.confirm().unwrap();

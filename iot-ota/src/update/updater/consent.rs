@@ -9,6 +9,7 @@ use crate::manifest::ManifestKeys;
 use crate::schedule::{Decision, Stage};
 use crate::slot::Banks;
 use crate::update::fetch::Checkpoint;
+use crate::update::payload::Payloads;
 use crate::update::report::Outcome;
 
 /// What was last said about each stage, and whether somebody has to agree.
@@ -50,7 +51,7 @@ impl Consent {
     }
 }
 
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
     /// Fetches nothing before somebody has [agreed](Self::approve) to it; it [`wants`](Self::wants) that.
     ///
     /// A release that nobody has agreed to is forgotten with a reboot; the service offers it again.

@@ -10,10 +10,13 @@ use super::{Issued, Phase, Updater};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::slot::Banks;
-use crate::update::fetch::{Checkpoint, Fetch};
+use crate::update::fetch::{Checkpoint, Fetch, later};
+use crate::update::payload::Payloads;
 use crate::update::wire::{FromDevice, ToDevice};
 
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, D> {
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
+    for Updater<'_, B, K, D, P>
+{
     fn handles(&self, channel: Channel) -> bool {
         channel == Channel::Update
     }
@@ -25,13 +28,13 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     fn input(&mut self, now: Now, event: &Event<'_>) {
         match event {
             Event::Record { key, value } if *key == self.settings.records => {
-                self.checkpoint = Checkpoint::decode(value);
+                self.restored = self.restore(value);
             }
             Event::Record { value, .. } => self.passed = self.told.restore(value),
             Event::Restored => self.restored(),
             Event::Message(message) if self.phase != Phase::Restoring => {
                 match ToDevice::decode(message.payload) {
-                    Ok(ToDevice::Offer { envelope }) => self.offered(envelope),
+                    Ok(ToDevice::Offer { envelope }) => self.offered(now.wall, envelope),
                     Ok(ToDevice::Block {
                         sequence,
                         offset,
@@ -42,7 +45,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
                 }
             }
             Event::Settled { ticket, fate } => {
-                let retry_at = now.instant + self.settings.timeout;
+                let retry_at = later(now.instant, self.settings.timeout_ms, 0);
                 let delivered = *fate == Fate::Delivered;
                 if self.told.settled(*ticket, delivered, retry_at) {
                     self.change = self.change.wrapping_add(1);
@@ -97,19 +100,20 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     }
 
     fn done(&mut self, now: Now, done: Done<'_>) {
-        let timeout = self.settings.timeout;
+        let timeout_ms = self.settings.timeout_ms;
+        let retry_at = later(now.instant, timeout_ms, 0);
         match (self.issued.take(), done) {
             (Some(Issued::Persist { change }), Done::Persisted) => {
                 self.durable = change;
                 self.hold = None;
                 self.begin();
             }
-            (Some(Issued::Persist { .. }), _) => self.hold = Some(now.instant + timeout),
+            (Some(Issued::Persist { .. }), _) => self.hold = Some(retry_at),
             (Some(Issued::Report), Done::Sent(ticket)) => self.told.sent(ticket),
-            (Some(Issued::Report), _) => self.told.send_at(now.instant + timeout),
+            (Some(Issued::Report), _) => self.told.send_at(retry_at),
             (Some(Issued::Request), _) => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.asked(now.instant, timeout);
+                    fetch.asked(now.instant, timeout_ms);
                     self.count_rate(now.instant);
                 }
             }
@@ -130,7 +134,15 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Engine for Updater<'_, B, K, 
     }
 }
 
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
+    /// Keeps what a record says of a download until the boot record is read too.
+    fn restore(&mut self, value: &[u8]) -> Option<(Checkpoint, usize)> {
+        let (checkpoint, behind) = Checkpoint::decode(value)?;
+        let room = self.room.as_mut().get_mut(..behind.len())?;
+        room.copy_from_slice(behind);
+        Some((checkpoint, behind.len()))
+    }
+
     /// The driver's buffer is too small for the step: it is tried again later, as one that failed.
     fn unfit(&mut self, now: Now) -> Step<'static> {
         self.done(now, Done::Failed(Failure::Buffer));

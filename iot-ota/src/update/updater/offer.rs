@@ -2,16 +2,21 @@
 
 use iot_core::cose::Tagged;
 use iot_core::crypto::Digest;
+use iot_core::time::TimeBounds;
 
 use super::{Phase, Trust, Updater};
-use crate::manifest::{Floor, Limits, ManifestKeys, PlanError, SignedManifest, VerifyError};
-use crate::slot::{Banks, BootRecord, BootState, EndedAs, Release};
+use crate::manifest::{
+    Floor, Limits, ManifestKeys, Plan, PlanError, SignedManifest, Situation, VerifyError,
+};
+use crate::process::ProcessError;
+use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs};
 use crate::update::fetch::Checkpoint;
+use crate::update::payload::{PayloadError, Payloads};
 use crate::update::report::Outcome;
 
 /// A release that this device could install.
-struct Offered {
-    release: Release,
+struct Offered<'a> {
+    plan: Plan<'a>,
     // Whether a signer with a right to the component may go back with it.
     may_go_back: bool,
 }
@@ -19,20 +24,26 @@ struct Offered {
 /// Why an offer is refused, and which, where that is known.
 type Refusal = (Option<u64>, Outcome);
 
-impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
-    pub(super) fn offered(&mut self, envelope: &[u8]) {
+impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
+    pub(super) fn offered(&mut self, wall: TimeBounds, envelope: &[u8]) {
         let Some(record) = self.boot else {
             self.refuse(None, Outcome::Memory);
             return;
         };
-        match self.judge(envelope, &record) {
+        match self.judge(wall, envelope, &record) {
             Ok(offered) => self.take_up(&offered, &record),
             Err((sequence, outcome)) => self.refuse(sequence, outcome),
         }
     }
 
     /// From the offer to the release that this device could install.
-    fn judge(&mut self, envelope: &[u8], record: &BootRecord) -> Result<Offered, Refusal> {
+    #[inline(never)]
+    fn judge<'a>(
+        &mut self,
+        wall: TimeBounds,
+        envelope: &'a [u8],
+        record: &BootRecord,
+    ) -> Result<Offered<'a>, Refusal> {
         let limits = Limits::default();
         let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
             .map_err(|_| (None, Outcome::NotAuthentic))?;
@@ -58,45 +69,71 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
             Ok(_) => {}
             Err(_) => return Err(refused(Outcome::Memory)),
         }
-        let plan = manifest.plan(device).map_err(|error| {
-            refused(match error {
-                PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
-                PlanError::TooLarge { .. } => Outcome::TooLarge,
-                _ => Outcome::Unsupported,
-            })
-        })?;
+        let installed = record.installed;
+        // While an image is on trial nothing is fetched, so what runs is what is installed.
+        let spare = match self.banks.running().other() {
+            Bank::A => 0,
+            Bank::B => 1,
+        };
+        let slot = device.slots.and_then(|slots| slots.get(spare).copied());
+        let situation = Situation::new(wall)
+            .running(installed.digest, installed.size)
+            .in_slot(slot);
+        let plan = manifest
+            .plan_in(device, &situation)
+            .map_err(|error| refused(outcome_of(error)))?;
         match plan.release {
             release if release.size > self.banks.capacity() => Err(refused(Outcome::TooLarge)),
             release if release.size == 0 => Err(refused(Outcome::Unsupported)),
-            release => Ok(Offered {
-                release,
+            _ => Ok(Offered {
+                plan,
                 may_go_back: manifest.may_go_back(device.roles),
             }),
         }
     }
 
-    fn take_up(&mut self, offered: &Offered, record: &BootRecord) {
+    fn take_up(&mut self, offered: &Offered<'_>, record: &BootRecord) {
+        let sequence = offered.plan.release.sequence;
         match self.answer(offered, record) {
-            Some(Err(outcome)) => self.refuse(Some(offered.release.sequence), outcome),
-            Some(Ok(checkpoint)) => {
-                if checkpoint.back {
-                    self.passed = self.highest(record);
+            Some(Ok(back)) => {
+                if let Err(error) = self.start(&offered.plan, back, record) {
+                    self.refuse(Some(sequence), error.outcome());
                 }
-                // An older checkpoint must be replaced durably before the bytes it counts are erased.
-                self.end_fetch();
-                self.pending = Some(checkpoint);
             }
+            Some(Err(outcome)) => self.refuse(Some(sequence), outcome),
             None => {}
         }
     }
 
-    /// What an offer leads to: a download, a word, or nothing where its end will be reported.
-    fn answer(
-        &self,
-        offered: &Offered,
+    /// Notes what is to be fetched, in place of what was.
+    #[inline(never)]
+    fn start(
+        &mut self,
+        plan: &Plan<'_>,
+        back: bool,
         record: &BootRecord,
-    ) -> Option<Result<Checkpoint, Outcome>> {
-        let release = offered.release;
+    ) -> Result<(), PayloadError> {
+        // Not where the form of a download under way stands: this may be refused.
+        let mut room = P::ROOM;
+        let (bytes, form_bytes) = self.payloads.describe(plan, room.as_mut())?;
+        if back {
+            self.passed = self.highest(record);
+        }
+        // An older checkpoint must be replaced durably before the bytes it counts are erased.
+        self.end_fetch();
+        (self.room, self.form) = (room, 0..form_bytes);
+        self.pending = Some(Checkpoint {
+            release: plan.release,
+            back,
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// What an offer leads to: a download, which may go back, a word, or nothing where its end will be reported.
+    #[inline(never)]
+    fn answer(&self, offered: &Offered, record: &BootRecord) -> Option<Result<bool, Outcome>> {
+        let release = offered.plan.release;
         let sequence = release.sequence;
         match (self.phase, record.state) {
             (Phase::Confirmed, _) => {}
@@ -128,7 +165,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
             Some(fetched) if fetched.sequence == sequence => Some(Err(Outcome::SequenceReused)),
             // Nobody goes back behind a download: it can be called off.
             Some(fetched) if fetched.sequence > sequence => Some(Err(Outcome::TooOld)),
-            _ => Some(Ok(Checkpoint::start(release, back))),
+            _ => Some(Ok(back)),
         }
     }
 
@@ -146,9 +183,20 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'_, B, K, D> {
 
     /// The highest sequence number of all that this device has had, as far as it remembers: the boot record keeps the
     /// last end alone.
+    #[inline(never)]
     fn highest(&self, record: &BootRecord) -> u64 {
         let ended = record.ended.map_or(0, |ended| ended.sequence);
         self.passed.max(record.installed.sequence).max(ended)
+    }
+}
+
+/// What the service is told of a manifest that this device does not follow.
+const fn outcome_of(error: PlanError) -> Outcome {
+    match error {
+        PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
+        PlanError::Process(ProcessError::Failed { .. }) => Outcome::NotApplicable,
+        PlanError::TooLarge { .. } => Outcome::TooLarge,
+        _ => Outcome::Unsupported,
     }
 }
 

@@ -13,37 +13,43 @@ const UPDATES: Depths = [bounded(2, 0, 400), closed(2, 0)];
 const ON_LONG_WORDS: Depths = [closed(1, 0), closed(2, 0)];
 /// A swap has sixteen times the states, for each copy is one.
 const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
-const SWAPPED_ONCE: Depths = [bounded(1, 0, 500), closed(1, 0)];
-const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(1, 0)];
-const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 300_000)];
+const SWAPPED_ONCE: Depths = [bounded(1, 0, 500), closed(2, 0)];
+const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
+const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(1, 0)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
 
-const DIRECT: [Entry; 12] = on_every_flash!(
+const DIRECT: [Entry; 18] = on_every_flash!(
     "boot-direct",
     direct,
     (4, 148, 9, 0, Config::STABLE, UPDATES),
     (8, 152, 9, 0, Config::STABLE, UPDATES),
     (32, 192, 9, 0, Config::STABLE, ON_LONG_WORDS),
+    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE),
+    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE),
     (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
 );
 
-const SWAP: [Entry; 12] = on_every_flash!(
+const SWAP: [Entry; 18] = on_every_flash!(
     "boot-swap",
     swap,
     (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (32, 192, 11, 0, Config::STABLE, SWAPPED),
+    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
+    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
     (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
 );
 
-const OVERWRITE: [Entry; 12] = on_every_flash!(
+const OVERWRITE: [Entry; 18] = on_every_flash!(
     "boot-overwrite",
     overwrite,
     (4, 148, 12, 0, Config::STABLE, UPDATES),
     (8, 152, 12, 0, Config::STABLE, UPDATES),
     (32, 192, 12, 0, Config::STABLE, ON_LONG_WORDS),
+    (4, 148, 12, 1, Config::UNSTABLE, UNSTABLE),
+    (8, 152, 12, 1, Config::UNSTABLE, UNSTABLE),
     (32, 192, 12, 1, Config::UNSTABLE, UNSTABLE)
 );
 
@@ -79,14 +85,16 @@ fn update<const W: usize, const E: usize>(
     way: Way,
     effort: Effort,
     mode: Mode,
-    config: Config,
+    mut config: Config,
     depths: Depths,
 ) -> Outcome {
+    config.filter_bits = 22;
     let depth = depths[effort as usize];
     let subject = Updates::<W, E>::new(way, depth.batches);
     let start = subject
         .factory(mode)
         .expect("no power is cut in the factory");
     let pages = (subject.pages(), 0);
-    explore_from(subject, start, pages, effort, config, depth)
+    let scope = format!("image_pages={} updates={}", super::PAGES, depth.batches);
+    explore_from(subject, start, pages, effort, config, depth).with_scope(scope)
 }

@@ -1,0 +1,87 @@
+//! Payloads that are images.
+
+use iot_core::codec::{FlatReader, FlatWriter};
+use iot_core::crypto::Digest;
+
+use super::{Download, Payload, PayloadError, Payloads};
+use crate::image::{PushError, Stream};
+use crate::manifest::Plan;
+use crate::slot::{Banks, read_through};
+
+/// Takes images as they are, and nothing else: blocks go to the bank without a page of RAM in between.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Images;
+
+/// An image on its way.
+#[derive(Clone, Debug)]
+pub struct ImageDownload<D>(Stream<D>);
+
+impl<D: Digest> Payloads<D> for Images {
+    type Download = ImageDownload<D>;
+    /// The form of an image is empty, and how far it is takes five bytes; their head takes one.
+    type Room = [u8; 8];
+    const ROOM: Self::Room = [0; 8];
+
+    fn describe(&self, plan: &Plan<'_>, _: &mut [u8]) -> Result<(u32, usize), PayloadError> {
+        if plan.encryption.is_some() || plan.patch {
+            return Err(PayloadError::Unsupported);
+        }
+        Ok((plan.content_bytes, 0))
+    }
+
+    fn open<B: Banks>(
+        &self,
+        payload: &Payload<'_>,
+        digest: D,
+        banks: &mut B,
+        progress: &[u8],
+    ) -> Result<Self::Download, PayloadError> {
+        let mut reader = FlatReader::new(progress);
+        let there = reader.u32();
+        let there = reader.rest().map_or(0, |_| there).min(payload.bytes);
+        let spare = banks.running().other();
+        // Bytes above that may have been written before the power failed: they are erased, since no word of flash may be
+        // programmed twice.
+        let offset = banks.clear(spare, there).map_err(|_| PayloadError::Banks)?;
+        let mut stream = Stream::new(digest, payload.bytes, payload.image.digest);
+        read_through(banks, spare, offset, |bytes| {
+            // Cannot fail: there is no more than the size.
+            let _ = stream.resume(bytes);
+        })
+        .map_err(|_| PayloadError::Banks)?;
+        Ok(ImageDownload(stream))
+    }
+}
+
+impl<D: Digest> Download for ImageDownload<D> {
+    fn received(&self) -> u32 {
+        self.0.offset()
+    }
+
+    fn push<B: Banks>(
+        &mut self,
+        banks: &mut B,
+        offset: u32,
+        bytes: &[u8],
+    ) -> Result<(), PayloadError> {
+        let spare = banks.running().other();
+        let write = |offset, bytes: &[u8]| banks.write(spare, offset, bytes);
+        match self.0.push(offset, bytes, write) {
+            Ok(_) => Ok(()),
+            Err(PushError::Bank(_)) => Err(PayloadError::Banks),
+            Err(_) => Err(PayloadError::Payload),
+        }
+    }
+
+    fn progress(&self, out: &mut [u8]) -> Option<usize> {
+        let mut writer = FlatWriter::new(out);
+        writer.uint(self.0.offset().into());
+        writer.finish()
+    }
+
+    fn finish<B: Banks>(self, _: &mut B) -> Result<(), PayloadError> {
+        self.0.finish().map_err(|_| PayloadError::Image)
+    }
+}
