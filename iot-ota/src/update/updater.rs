@@ -1,5 +1,6 @@
 //! The device's half.
 
+use core::ops::Range;
 use core::time::Duration;
 
 use iot_core::codec::FlatReader;
@@ -81,9 +82,9 @@ where
     // From the records, until all of them are there; so many bytes of `room` belong to it.
     restored: Option<(Checkpoint, usize)>,
     payloads: P,
-    // At its front the form of what is pending or fetched.
+    // The form of what is pending or fetched stands there.
     room: P::Room,
-    form_bytes: usize,
+    form: Range<usize>,
     told: Told,
     // The highest sequence number that it has gone back from: what was left behind comes back under a new one only.
     passed: u64,
@@ -104,7 +105,7 @@ where
 struct Settings {
     records: RecordKey,
     block_bytes: u32,
-    timeout: Duration,
+    timeout_ms: u32,
     trials: u8,
     minimum_rate: Option<(u32, Duration)>,
 }
@@ -140,7 +141,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             settings: Settings {
                 records: Self::RECORDS,
                 block_bytes: 4_096,
-                timeout: Duration::from_secs(10),
+                timeout_ms: 10_000,
                 trials: 3,
                 minimum_rate: None,
             },
@@ -151,7 +152,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             restored: None,
             payloads: Images,
             room: [0; 8],
-            form_bytes: 0,
+            form: 0..0,
             told: Told::new(),
             passed: 0,
             change: 0,
@@ -191,7 +192,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             restored: None,
             payloads,
             room: Q::ROOM,
-            form_bytes: 0,
+            form: 0..0,
             told: self.told,
             passed: self.passed,
             change: self.change,
@@ -215,10 +216,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         self
     }
 
-    /// Waits so long for a block before it asks again; twice as long each time, up to 32 times.
+    /// Waits so long for a block before it asks again, at most 49 days; twice as long each time, up to 32 times.
     #[must_use]
-    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = timeout;
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         self
     }
 
@@ -375,8 +376,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
                 .open(&payload, digest, &mut self.banks, progress);
             let download = download.ok();
             self.fetch = download.map(|download| Fetch::new(checkpoint, download));
-            self.room.as_mut().copy_within(start..start + bytes, 0);
-            self.form_bytes = bytes;
+            self.form = start..start + bytes;
         }
         // What the record says is now told by the fetch, or out of date.
         self.change = self.change.wrapping_add(1);
@@ -394,7 +394,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let Some(installed) = self.boot.map(|record| record.installed) else {
             return;
         };
-        let form = self.room.as_ref().get(..self.form_bytes).unwrap_or(&[]);
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
         let payload = payload_of(&pending, form, installed);
         let digest = self.trust.digest.clone();
         match self.payloads.open(&payload, digest, &mut self.banks, &[]) {
@@ -412,11 +412,13 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         pending.or_else(|| fetch.map(Fetch::release))
     }
 
+    #[inline(never)]
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
         let report = Report::new(sequence, outcome, self.running());
         self.told.queue(report);
     }
 
+    #[inline(never)]
     fn end_fetch(&mut self) {
         self.fetch = None;
         self.pending = None;
@@ -484,7 +486,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let first = self.settings.records;
         // What nobody has agreed to must not be fetched after a reboot.
         let agreed = |pending: &Checkpoint| self.consent.has_agreed(pending.release.sequence);
-        let form = self.room.as_ref().get(..self.form_bytes).unwrap_or(&[]);
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
         match (self.pending.filter(agreed), &self.fetch) {
             (Some(pending), _) => {
                 let encode = |out: &mut [u8]| pending.encode(form, |_| None, out);
