@@ -195,7 +195,7 @@ fn after_a_boot_both_copies_say_the_same_wherever_the_power_was_cut() {
         banks.reboot(&mut Sha256::default()).unwrap();
         assert_eq!(read_from_either(&banks), [found, found], "cut at {cut}");
     }
-    assert!(torn > RECORD_BYTES as u32, "{torn}");
+    assert!(usize::try_from(torn).unwrap() > RECORD_BYTES, "{torn}");
 }
 
 #[test]
