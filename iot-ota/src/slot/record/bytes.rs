@@ -31,6 +31,7 @@ pub const RECORD_BYTES: usize = 128;
 const VERSION: u8 = 2;
 /// The version in which sequence numbers were the security counters.
 const UNCOUNTED: u8 = 1;
+#[cfg(feature = "boot")]
 const ACTIVE_AT: usize = 5;
 const CHECKED_BYTES: usize = RECORD_BYTES - 4;
 const NO_RELEASE: Release = Release::new(0, [0; 32], 0);
@@ -116,6 +117,7 @@ pub(in crate::slot) fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<(BootRecord,
 }
 
 /// The active bank of a record that was read, or zeros, where it is the first one.
+#[cfg(feature = "boot")]
 pub(in crate::slot) fn active_bank(bytes: &[u8; RECORD_BYTES]) -> Option<Bank> {
     let place = bytes.get(ACTIVE_AT)?;
     Some(if *place == 0 { Bank::A } else { Bank::B })
