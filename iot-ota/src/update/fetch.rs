@@ -96,6 +96,14 @@ impl<W: Download> Fetch<W> {
         }
     }
 
+    pub(super) const fn checkpoint(&self) -> Checkpoint {
+        self.checkpoint
+    }
+
+    pub(super) fn progress(&self, out: &mut [u8]) -> Option<usize> {
+        self.download.progress(out)
+    }
+
     pub(super) const fn release(&self) -> Release {
         self.checkpoint.release
     }
@@ -106,7 +114,7 @@ impl<W: Download> Fetch<W> {
     }
 
     pub(super) fn encode(&self, form: &[u8], out: &mut [u8]) -> Option<usize> {
-        let progress = |out: &mut [u8]| self.download.progress(out);
+        let progress = |out: &mut [u8]| self.progress(out);
         self.checkpoint.encode(form, progress, out)
     }
 

@@ -134,7 +134,7 @@ impl PayloadError {
 impl<E> From<IntakeError<E>> for PayloadError {
     fn from(error: IntakeError<E>) -> Self {
         match error {
-            IntakeError::Banks(_) => Self::Banks,
+            IntakeError::Banks(_) | IntakeError::NotSpare => Self::Banks,
             IntakeError::Digest => Self::Image,
             _ => Self::Payload,
         }
