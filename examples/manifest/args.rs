@@ -4,9 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+const EXAMPLE: &str = "\
+A release that two of three keys have to sign, the first of them in a token:
+  manifest key new 'pkcs11:token=release;id=1?module-path=LIBRARY&pin-source=PIN-FILE' > hsm.pub.pem
+  manifest key new safety.pem
+  manifest key new backup.pem
+  manifest create boiler.toml --output boiler.suit
+  manifest sign boiler.suit --key 'pkcs11:token=release;id=1?module-path=LIBRARY&pin-source=PIN-FILE'
+  manifest sign boiler.suit --key safety.pem
+  manifest verify boiler.suit --threshold 2 --key hsm.pub.pem --key safety.pub.pem --key backup.pub.pem
+
+Exit code 0: done, or no difference; 1: refused, or a difference; 2: the command line was not understood.";
+
 /// Writes, signs, encrypts, shows, verifies and compares SUIT manifests.
 #[derive(Debug, Parser)]
-#[command(name = "manifest", arg_required_else_help = true)]
+#[command(name = "manifest", arg_required_else_help = true, after_help = EXAMPLE)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -41,10 +53,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Makes a key: in a new file (PKCS#8 in PEM, its public half beside it as `.pub.pem`), or in a token. Nothing is
-    /// ever overwritten.
+    /// Makes a key: in a new file (PKCS#8 in PEM, its public half beside it as `.pub.pem`), or in a token, whose public
+    /// half is printed. Nothing is ever overwritten.
     New {
-        /// The file, or a token as for `sign`.
+        /// The file, or a place in a token: `pkcs11:token=LABEL;id=NUMBER?module-path=LIBRARY&pin-source=FILE`. NUMBER is
+        /// 0 to 65535, and FILE holds the PIN. The key never leaves the token; its CKA_ID is 69 6f 74 00 and NUMBER in two
+        /// bytes.
         key: String,
         /// What it signs with.
         #[arg(long, default_value = "es256")]
@@ -52,8 +66,11 @@ pub(crate) enum KeyCommand {
     },
     /// Prints the public half of a key, and the key id that signatures name it by.
     Show {
-        /// The file, or a token as for `sign`.
+        /// The file, or a token as for `key new`.
         key: String,
+        /// Print key id and public key as Rust constants with this prefix instead, for a firmware's list of keys.
+        #[arg(long)]
+        rust: Option<String>,
     },
 }
 
@@ -78,11 +95,11 @@ pub(crate) struct Create {
 pub(crate) struct Sign {
     /// The envelope.
     pub(crate) envelope: PathBuf,
-    /// A file with a private key (PKCS#8 in PEM), or a key in a token:
+    /// A file with a private key (PKCS#8 in PEM), or a key in a token as for `key new`:
     /// `pkcs11:token=LABEL;id=NUMBER?module-path=LIBRARY&pin-source=FILE`.
     #[arg(long)]
     pub(crate) key: String,
-    /// By what name devices know the key; its own hash unless given.
+    /// By what name devices know the key; the front of its hash unless given, as `key show` prints it.
     #[arg(long)]
     pub(crate) key_id: Option<String>,
     /// Where the signed envelope goes; in the place of the unsigned one unless given.

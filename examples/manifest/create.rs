@@ -43,6 +43,7 @@ pub(crate) fn create(options: &Create) -> Result<(), Problem> {
         description.sequence,
         hex(envelope.digest())
     );
+    println!("{}", crate::plan::line(&manifest));
     Ok(())
 }
 

@@ -115,12 +115,49 @@ pub(crate) fn create(key: &str, algorithm: Algorithm) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The public half of a key, wherever it lies.
+fn public_half(key: &str) -> Result<PublicKey, Problem> {
+    match Token::parse(key)? {
+        Some(token) => token.with_signer(|signer| public_of(key, signer)),
+        None => read_public(Path::new(key)),
+    }
+}
+
+/// Prints key id and public key as a firmware holds them.
+pub(crate) fn show_rust(key: &str, prefix: &str) -> Result<(), Problem> {
+    let mut letters = prefix.chars();
+    let first = letters.next().is_some_and(|c| c.is_ascii_uppercase());
+    if !first || !letters.all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
+        let cause = "not how a constant's name begins";
+        return Err(Problem::new(
+            prefix,
+            cause,
+            "write it in capitals, such as --rust RELEASE",
+        ));
+    }
+    let public = public_half(key)?;
+    let literal =
+        |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect() };
+    let algorithm = match public.algorithm() {
+        SignatureAlgorithm::Ed25519 => "Ed25519",
+        _ => "ECDSA on P-256, as a point without compression",
+    };
+    println!("/// By what name signatures call it.");
+    println!(
+        "pub const {prefix}_ID: &[u8] = b\"{}\";",
+        literal(&key_id(&public))
+    );
+    println!("/// {algorithm}.");
+    println!(
+        "pub const {prefix}_KEY: &[u8] = b\"{}\";",
+        literal(public.as_bytes())
+    );
+    Ok(())
+}
+
 /// Prints the public half of a key and its key id.
 pub(crate) fn show(key: &str) -> Result<(), Problem> {
-    let public = match Token::parse(key)? {
-        Some(token) => token.with_signer(|signer| public_of(key, signer))?,
-        None => read_public(Path::new(key))?,
-    };
+    let public = public_half(key)?;
     print!("{}", public_pem(key, &public)?);
     eprintln!("key id {}", hex(&key_id(&public)));
     Ok(())

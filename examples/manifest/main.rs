@@ -24,6 +24,7 @@ mod keys;
 mod named;
 mod opened;
 mod payloads;
+mod plan;
 mod problem;
 mod render;
 mod sign;
@@ -51,7 +52,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::Key(KeyCommand::New { key, algorithm }) => keys::create(&key, algorithm)?,
-        Command::Key(KeyCommand::Show { key }) => keys::show(&key)?,
+        Command::Key(KeyCommand::Show { key, rust }) => match rust {
+            None => keys::show(&key)?,
+            Some(prefix) => keys::show_rust(&key, &prefix)?,
+        },
         Command::Create(options) => create::create(&options)?,
         Command::Sign(options) => sign::sign(&options)?,
         Command::Encrypt(options) => encrypt::encrypt(&options)?,

@@ -16,9 +16,11 @@ use crate::problem::{Problem, warn};
 use crate::values::{hex, shown};
 use crate::verify::sha256;
 
-/// So many ways through a manifest are looked at, and so many kinds of devices.
+/// So many ways through a manifest are looked at, and so many kinds of devices; and so many steps in all, for the manifest
+/// may be anybody's.
 const MAX_WAYS: usize = 512;
 const MAX_DEVICES: usize = 64;
+const MAX_STEPS: u32 = 1_000_000;
 
 /// Follows the manifest in every way, on devices that do as they are told, and holds each payload against what it has to
 /// match where it is installed; tells what was found, and refuses a payload that is something else.
@@ -31,6 +33,7 @@ pub(crate) fn check(path: &Path, manifest: &Manifest<'_>) -> Result<Vec<String>,
     if findings.of.is_empty() {
         return Ok(Vec::new());
     }
+    let mut left = MAX_STEPS;
     for identity in identities(&maps) {
         let places = places(manifest);
         let components: Vec<_> = places.iter().map(|id| Component::new(id)).collect();
@@ -47,6 +50,7 @@ pub(crate) fn check(path: &Path, manifest: &Manifest<'_>) -> Result<Vec<String>,
                 contents: BTreeMap::new(),
                 asked: 0,
                 first: &first,
+                left: &mut left,
             };
             way.go(process);
             for at in first.len()..way.asked {
@@ -147,11 +151,13 @@ struct Way<'w, 'm> {
     // The first answers; all others are yes.
     first: &'w [bool],
     asked: usize,
+    left: &'w mut u32,
 }
 
 impl<'m> Way<'_, 'm> {
     fn go<const ROOM: usize>(&mut self, mut process: Process<'m, '_, ROOM>) {
-        loop {
+        while let Some(left) = self.left.checked_sub(1) {
+            *self.left = left;
             let answer = match process.step() {
                 Err(_) | Ok(Step::Finished) => return,
                 Ok(Step::Dependency { .. }) => {
@@ -267,7 +273,7 @@ fn dependency(payload: &[u8]) -> Option<Sha256Digest> {
 }
 
 /// Every kind of device that the manifest speaks of.
-fn identities<'m>(maps: &[&'m [u8]]) -> Vec<Identity<'m>> {
+pub(crate) fn identities<'m>(maps: &[&'m [u8]]) -> Vec<Identity<'m>> {
     let uuids = |code| {
         let values = values(maps, code).into_iter();
         let uuids = values.filter_map(|value| minicbor::Decoder::new(value).bytes().ok());

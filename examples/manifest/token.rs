@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use iot_core::crypto::{KeyPolicy, KeyStore, SignatureAlgorithm, Signer, SlotId};
 use iot_identity::key::Secret;
-use iot_identity::pkcs11::{Config, Pkcs11Keys, TokenName};
+use iot_identity::pkcs11::{Config, Fault, OpenError, Pkcs11Keys, TokenName};
 
 use crate::files;
 use crate::problem::Problem;
@@ -48,6 +48,10 @@ impl Token {
                         "put the PIN into a file and name that: pin-source=FILE",
                     ));
                 }
+                "object" => {
+                    let cause = "keys are found by their number, not by their label";
+                    return Err(Problem::new("object", cause, FORM));
+                }
                 name => return Err(Problem::new(name, "not understood in a token's URI", FORM)),
             }
         }
@@ -66,7 +70,19 @@ impl Token {
         let pin = Secret::new(pin.trim_end_matches(['\r', '\n']));
         let name = TokenName::Label(self.label.clone());
         Pkcs11Keys::open(Config::new(&self.module, name, pin)).map_err(|error| {
-            let remedy = "check library, label and PIN; a few wrong PINs lock a token";
+            let remedy = match error {
+                OpenError::Module => "module-path is the library of the token's maker, such as libsofthsm2.so",
+                OpenError::Extractable { .. } => {
+                    "a key that can leave the token protects nothing: make it there with manifest key new"
+                }
+                OpenError::Fault(Fault::NoToken) => {
+                    "token is the label that the token got when it was initialised"
+                }
+                OpenError::Fault(Fault::Pin) => {
+                    "put the user's PIN into the pin-source file; a few wrong PINs lock a token"
+                }
+                _ => "check that the token works with its maker's tools",
+            };
             Problem::new(format!("token {}", self.label), error, remedy)
         })
     }

@@ -40,6 +40,7 @@ pub(crate) fn verify(options: &Verify) -> Result<(), Problem> {
     for finding in payloads::check(path, &manifest)? {
         println!("{finding}");
     }
+    println!("{}", crate::plan::line(&manifest));
     for image in &options.image {
         names(&manifest, image)?;
     }

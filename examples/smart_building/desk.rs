@@ -8,7 +8,7 @@ use iot_core::{Channel, DeviceId, Instant, Now, Principal, Role, TenantId};
 use iot_identity::enrol::{Answer, Refusal, Registrar};
 use iot_identity::ring::{SoftwareKey, SystemEntropy};
 use iot_ota::rollout::{Campaign, Decision, Event, HaltReason, Phase};
-use iot_ota::update::{FromDevice, Source, ToDevice};
+use iot_ota::update::{FromDevice, Outcome, Source, ToDevice};
 use rustls::pki_types::CertificateDer;
 
 use crate::firmware::Release;
@@ -27,9 +27,8 @@ pub struct Running {
     pub why: Option<HaltReason>,
     pub transfers: Transfers,
     pub offered: BTreeSet<DeviceId>,
-    /// How often each outcome was reported, by its own words, and which release ran then.
-    pub outcomes: BTreeMap<String, usize>,
-    pub ran: BTreeMap<u64, usize>,
+    /// What each device said last: how it ended, and which release ran then.
+    pub said: BTreeMap<DeviceId, (Outcome, u64)>,
 }
 
 /// The service's desk.
@@ -145,10 +144,8 @@ impl Desk {
                     return;
                 };
                 running.transfers.ended(&device);
-                let outcome = report.outcome.to_string();
-                *running.outcomes.entry(outcome).or_default() += 1;
-                let ran = report.running.map_or(0, |running| running.sequence);
-                *running.ran.entry(ran).or_default() += 1;
+                let runs = report.running.map_or(0, |running| running.sequence);
+                running.said.insert(device, (report.outcome, runs));
                 self.on(now, &event);
             }
             _ => {}
@@ -166,8 +163,7 @@ impl Desk {
             why: None,
             transfers: Transfers::default(),
             offered: BTreeSet::new(),
-            outcomes: BTreeMap::new(),
-            ran: BTreeMap::new(),
+            said: BTreeMap::new(),
         });
         self.on(now, &Event::Tick);
         self.tick_at = Some(now.instant + TICK);

@@ -47,7 +47,7 @@ mod world;
 use std::process::ExitCode;
 
 use args::Args;
-use outcome::Findings;
+use outcome::{Findings, Taken};
 use pki::Fallible;
 use report::Plots;
 use stage::Stages;
@@ -104,9 +104,10 @@ async fn run(args: &Args) -> ExitCode {
             )
         }
     };
+    plots.releases = findings.releases.iter().map(Taken::line).collect();
     if !args.json {
-        for taken in &findings.releases {
-            println!("{}", taken.line());
+        for line in &plots.releases {
+            println!("{line}");
         }
     }
     let json = findings.to_json(&result);

@@ -19,6 +19,8 @@ pub struct Plots {
     pub telemetry: Vec<Line>,
     /// Messages per channel.
     pub messages: Vec<(String, u64)>,
+    /// What became of each release, a line each.
+    pub releases: Vec<String>,
 }
 
 /// Writes the report.
@@ -53,6 +55,9 @@ pub fn write(
     }
     page.push_str("</table><h2>Rollout</h2><p>Devices that confirmed their new image, over the seconds of the campaign.</p>");
     page.push_str(&lines(&plots.rollout, "seconds", "devices")?);
+    for release in &plots.releases {
+        let _ = write!(page, "<p>{}</p>", escape(release));
+    }
     page.push_str(
         "<h2>Telemetry</h2><p>What three sensors measured, as the service received it.</p>",
     );

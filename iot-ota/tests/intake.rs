@@ -287,6 +287,34 @@ fn a_payload_that_becomes_more_than_was_declared_is_not_written() {
 }
 
 #[test]
+fn an_interruption_after_the_last_block_costs_no_more_than_its_page() {
+    // The last page is full, or a part of one.
+    for len in [4 * PAGE, 4 * PAGE + 1, 5 * PAGE - 1] {
+        let case = plain(len);
+        let mut banks = case.banks();
+        let mut intake: Taking<Plain> =
+            Intake::begin(Plain::new(), Sha256::default(), case.expected(), &mut banks).unwrap();
+        intake.push(&mut banks, 0, &case.payload).unwrap();
+        let mut room = [0; 64];
+        let saved = intake.checkpoint(&mut room).unwrap();
+        let mut intake: Taking<Plain> = Intake::resume(
+            Plain::new(),
+            Sha256::default(),
+            case.expected(),
+            &mut banks,
+            &room[..saved],
+        )
+        .unwrap();
+        let from = intake.received();
+        assert!(case.payload.len() - (from as usize) < PAGE, "{from} of {len}");
+        let rest = &case.payload[from as usize..];
+        intake.push(&mut banks, from, rest).unwrap();
+        assert_eq!(intake.finish(&mut banks), Ok(()));
+        assert!(banks.bytes(Bank::B) == case.new);
+    }
+}
+
+#[test]
 fn a_piece_that_was_there_already_is_nothing_new() {
     let case = plain(1_000);
     let mut banks = case.banks();

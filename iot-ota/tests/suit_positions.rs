@@ -141,7 +141,7 @@ fn whatever_has_become_of_a_dependency_the_next_step_is_the_same_or_there_is_non
     let envelopes = [fetching(&below(5)), below(5), below(6)].map(|forge| forge.signed());
     let [manifest, right, wrong] = [0, 1, 2].map(|at| trusted(&envelopes[at]));
     let (mut same, mut ended) = (0, 0);
-    for before in [&[right; 2][..], &[wrong, right]] {
+    for before in [&[right; 2][..], &[wrong, right], &[right, wrong], &[right]] {
         let whole = go_on(&mut begun(manifest), before, &[], usize::MAX);
         for at in 0..=whole.len() {
             let mut first = begun(manifest);
@@ -160,6 +160,7 @@ fn whatever_has_become_of_a_dependency_the_next_step_is_the_same_or_there_is_non
                         assert_eq!(Ok(step), next, "cut at {at} of {whole:?}, now {after:?}");
                         same += 1;
                     }
+                    // What had failed has failed.
                     Err(_) => ended += 1,
                 }
             }

@@ -388,12 +388,13 @@ fn lies_beside(truth: &[u8]) -> Vec<Vec<u8>> {
         99,
         &[b"\x82\x61x", &truth[reference.end - 36..reference.end]].concat(),
     ));
-    // Every result there is, with each of the records in it, and without one.
+    // Other results, with the first or the last of the records in them, and without one.
     lies.push(with_value(truth, 4, &[0xf5]));
     let ends = record_ends(truth);
     let records = ends.windows(2).map(|span| &truth[span[0]..span[1]]);
-    let records: Vec<_> = records.map(Some).chain([None]).collect();
-    for code in [0, 1, 2, 3, 5, 11, 14, 15, 18, 21] {
+    let records: Vec<_> = records.collect();
+    let records = [None, records.first().copied(), records.last().copied()];
+    for code in [0, 3, 15, 21] {
         for reason in 1..=12 {
             for record in &records {
                 let mut result = vec![0xa2 + u8::from(record.is_some()), 5, code];
@@ -536,7 +537,7 @@ fn every_altered_record_of_every_way_an_update_can_go_is_found() {
     shown.every_run("dependency", above, Procedure::Update, &DEVICE, below);
     println!("reports: {shown:?}");
     assert!(shown.truths > 30 && shown.lies > 3_000, "{shown:?}");
-    assert!(shown.beside > 10_000 && shown.rows > 3_000, "{shown:?}");
+    assert!(shown.beside > 4_000 && shown.rows > 3_000, "{shown:?}");
     assert!(shown.other_truths * 20 < shown.lies, "{shown:?}");
 }
 

@@ -372,8 +372,14 @@ fn an_offer_that_is_refused_leaves_the_download_that_is_under_way() {
     let asked = rig.run().unwrap();
     assert_eq!(rig.reports.last().unwrap().outcome, Outcome::Unsupported);
     assert_eq!(asked[0].offset, BLOCK);
-    // Its form is still on record.
+    // Its form is still on record, and is so again after it was read from there.
+    for _ in 0..2 {
+        rig.reboot();
+        let asked = rig.run().unwrap();
+        rig.deliver(&encode(&source.answer(&asked[0]).unwrap()));
+        rig.run().unwrap();
+    }
     rig.reboot();
     assert_eq!(shipped.install(&mut rig), INSTALLED);
-    assert!(Shipped::fetched(&rig) < size + 3 * BLOCK);
+    assert!(Shipped::fetched(&rig) < size + 6 * BLOCK);
 }

@@ -1,20 +1,23 @@
 //! Five releases: four bad ones, each of which is stopped at its canaries, and a good one for everybody.
 
-use std::collections::BTreeSet;
+mod figures;
+
 use std::time::Duration;
 
-use iot_core::DeviceId;
 use iot_core::sim::SimEntropy;
-use iot_ota::rollout::{Campaign, CampaignId, HaltReason, Phase, Plan, Progress, Threshold, Wave};
+use iot_ota::rollout::{Campaign, CampaignId, HaltReason, Phase, Plan, Threshold, Wave};
 use iot_ota::slot::EndedAs;
 use iot_ota::update::Outcome;
 
+use self::figures::{Figures, figures};
 use crate::args::Args;
 use crate::device::Device;
 use crate::firmware::{FACTORY, Fault, GOOD, TRIALS};
 use crate::fleet::Fleet;
+use crate::jobs::Room;
+use crate::member::Member;
 use crate::mishap::{self, Happened};
-use crate::outcome::{Findings, Taken, must};
+use crate::outcome::{Findings, must};
 use crate::pki::Fallible;
 use crate::report::Plots;
 use crate::stage::Stages;
@@ -68,6 +71,7 @@ pub async fn bad(
             view.release == FACTORY && view.connected && view.idle
         };
         world.reach(total, PATIENCE, |_| {}, old).await?;
+        twins(world, FACTORY).await?;
         let figures = figures(world).await?;
         judge_bad(world, fault, wave, &figures)?;
         if fault == Fault::PowerCuts {
@@ -98,6 +102,7 @@ fn judge_bad(world: &World, fault: Fault, wave: usize, figures: &Figures) -> Fal
         at_halt,
         ..
     } = figures;
+    judge_places(figures.most_at_once)?;
     let (exposed, _) = at_halt.ok_or("the gate never closed")?;
     must(exposed == wave && progress.exposed == wave, || {
         format!(
@@ -197,10 +202,8 @@ pub async fn good(
             && taken.runs_everywhere(total, GOOD),
         || format!("not all have it: {progress:?}, {taken:?}"),
     )?;
-    let most = figures.most_at_once;
-    must(most <= AT_ONCE, || {
-        format!("{most} transfers ran at once, at most {AT_ONCE} may")
-    })?;
+    judge_places(figures.most_at_once)?;
+    twins(world, GOOD).await?;
     let left = world.devices.iter().filter(|device| {
         let planned = device.mishaps.planned();
         planned != mishap::Plan::default()
@@ -216,6 +219,7 @@ pub async fn good(
     let bytes = world.releases.of(Fault::None)?.served.len();
     findings.fact("image_bytes", bytes);
     findings.fact("good_release_cuts", planned);
+    let most = figures.most_at_once;
     findings.observe("most_transfers_at_once", most);
     findings.observe("requests_turned_away", figures.turned_away);
     plots.rollout.push(("good release".into(), figures.curve));
@@ -226,6 +230,23 @@ pub async fn good(
     findings.releases.push(taken);
     stages.end(running, counted);
     Ok(())
+}
+
+fn judge_places(most: usize) -> Fallible<()> {
+    must(most <= AT_ONCE, || {
+        format!("{most} transfers ran at once, at most {AT_ONCE} may")
+    })
+}
+
+/// Waits until every twin says that this release runs.
+async fn twins(world: &World, release: u64) -> Fallible<()> {
+    let says = move |member: &Member| {
+        let room = member.room.twin.state::<Room>();
+        room.is_some_and(|room| u64::from(room.release) == release)
+    };
+    let count = move |fleet: &mut Fleet| fleet.count(says);
+    let total = world.devices.len();
+    world.service.reach(total, PATIENCE, |_| {}, count).await
 }
 
 /// No flash was misused, and every device was asked about its firmware and told the truth.
@@ -305,57 +326,4 @@ async fn wait(world: &World, mut over: impl FnMut(&Figures) -> bool) -> Fallible
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-#[derive(Debug)]
-struct Figures {
-    phase: Phase,
-    progress: Progress,
-    at_halt: Option<(usize, usize)>,
-    why: Option<HaltReason>,
-    offered: BTreeSet<DeviceId>,
-    most_at_once: usize,
-    turned_away: u64,
-    taken: Taken,
-    seconds: f64,
-    curve: Vec<(f64, f64)>,
-}
-
-impl Figures {
-    fn reported(&self) -> usize {
-        self.taken.reasons.values().sum()
-    }
-}
-
-async fn figures(world: &World) -> Fallible<Figures> {
-    let figures = world.service.ask(|fleet, _| of(fleet)).await?;
-    Ok(figures.ok_or("no campaign ran")?)
-}
-
-fn of(fleet: &Fleet) -> Option<Figures> {
-    let running = fleet.desk.running.as_ref()?;
-    let progress = running.campaign.progress();
-    let mut curve = running.curve.clone();
-    let seconds = running.since.elapsed().as_secs_f64();
-    curve.push((seconds, progress.succeeded as f64));
-    Some(Figures {
-        phase: running.campaign.phase(),
-        at_halt: running.at_halt,
-        why: running.why,
-        offered: running.offered.clone(),
-        most_at_once: running.transfers.most,
-        turned_away: running.transfers.turned_away,
-        taken: Taken {
-            release: running.release.sequence,
-            what: running.release.fault.words(),
-            offered: running.offered.len(),
-            confirmed: progress.succeeded,
-            reasons: running.outcomes.clone(),
-            ran: running.ran.clone(),
-            halted: running.why.map(|why| why.to_string()),
-        },
-        progress,
-        seconds,
-        curve,
-    })
 }

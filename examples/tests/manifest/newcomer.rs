@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use iot_ota::decrypt::{AgreementKey, Decryptor};
-use iot_ota::manifest::EncryptionInfo;
+use iot_ota::manifest::{Device, EncryptionInfo};
 use iot_ota::process::{
     Capabilities, Component, Details, Effect, Identity, Procedure, Process, Source, Step,
 };
@@ -19,7 +19,7 @@ fn image() -> Vec<u8> {
 }
 
 /// The blocks of that language in the chapter on the tool, in order.
-fn blocks(language: &str) -> Vec<String> {
+pub(crate) fn blocks(language: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../iot-ota/README.md");
     let text = fs::read_to_string(path).unwrap();
     let chapter = text
@@ -60,6 +60,71 @@ fn the_readme_leads_a_newcomer_to_signed_and_encrypted_releases() {
         assert!(manifest.text().is_some());
     }
     assert!(verify(&envelope, bench.public("device.pub.pem")).is_none());
+    // And so does a device that knows no more than the README's firmware.
+    let manifest = verify(&envelope, bench.public("release.pub.pem")).unwrap();
+    let plan = manifest.plan(&device()).unwrap();
+    assert_eq!(plan.uri, "https://vendor.example/firmware.bin");
+    assert_eq!((plan.release.size, plan.release.counter), (IMAGE_BYTES, 1));
+}
+
+/// UUIDs of "vendor.example" and of "boiler-mk2" below it, and what the device calls its image.
+fn device() -> Device<'static> {
+    let vendor = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_DNS, b"vendor.example");
+    let class = uuid::Uuid::new_v5(&vendor, b"boiler-mk2");
+    Device::new(vendor.into_bytes(), class.into_bytes(), &[b"firmware"])
+}
+
+#[test]
+fn what_devices_with_an_updater_make_of_a_release_is_told() {
+    let bench = Bench::new();
+    bench.write("firmware.bin", image());
+    bench.write("firmware.enc", [7; 5_016]);
+    bench.ok("key new device.pem");
+    bench.ok(
+        "encrypt firmware.bin --for agreed:d=device.pub.pem -o firmware.enc --info firmware.info",
+    );
+    let head = "sequence = 2\nvendor = \"vendor.example\"\nclass = \"boiler-mk2\"\n";
+    let image = "id = [\"firmware\"]\nimage = \"firmware.bin\"\ninvoke = true\n";
+    let from = |place: &str| format!("[[component]]\n{image}{place}\n");
+    let patch = "[[component]]\nid = [\"patch\"]\nimage = \"firmware.enc\"\nstaged = true\nuri = \"iot:p\"\n";
+    let slot = |n: u8| {
+        format!("[[component.slot]]\nnumber = {n}\nimage = \"firmware.bin\"\nuri = \"iot:{n}\"\n")
+    };
+    let slots = "[[component]]\nid = [\"firmware\"]\ninvoke = true\n".to_owned();
+    for (described, said) in [
+        (
+            from("uri = \"iot:f\""),
+            "fetch \"iot:f\", for an image of 5000 bytes",
+        ),
+        (
+            from("uri = \"iot:e\"\nencryption = \"firmware.info\""),
+            "fetch \"iot:e\", encrypted, for an image of 5000 bytes",
+        ),
+        (
+            from("copy-from = 1") + patch,
+            "fetch \"iot:p\", a patch, for an image of 5000 bytes",
+        ),
+        (
+            slots + &slot(4) + &slot(5),
+            "fetch \"iot:4\", for an image of 5000 bytes",
+        ),
+        (
+            from("payload = \"firmware.bin\""),
+            "refuse it (the payload is in the envelope",
+        ),
+        (
+            "version = [1]\n".to_owned() + &from("uri = \"iot:f\""),
+            "refuse it (the manifest's part 6 is not supported",
+        ),
+        (from("uri = \"iot:f\"") + patch, "refuse it ("),
+    ] {
+        bench.write("release.toml", head.to_owned() + &described);
+        let told = bench.ok("create release.toml -o release.suit");
+        assert!(told.contains(said), "{described}: {told}");
+        bench.ok("sign release.suit --key device.pem");
+        let told = bench.ok("verify release.suit --key device.pub.pem");
+        assert!(told.contains(said), "{described}: {told}");
+    }
 }
 
 #[test]
@@ -78,10 +143,7 @@ fn a_device_installs_what_the_tool_encrypted_for_it() {
         bench.ok("sign encrypted.suit --key release.pem");
         let envelope = bench.read("encrypted.suit");
         let manifest = verify(&envelope, bench.public("release.pub.pem")).unwrap();
-        // UUIDs of "vendor.example" and of "boiler-mk2" below it.
-        let vendor = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_DNS, b"vendor.example");
-        let class = uuid::Uuid::new_v5(&vendor, b"boiler-mk2");
-        let identity = Identity::new(vendor.into_bytes(), class.into_bytes());
+        let identity = Identity::new(device().vendor, device().class);
         let device = Capabilities::new(identity, PLACES);
         let mut process = Process::<16>::new(manifest, Procedure::Update, &device).unwrap();
         let Ok(Step::Perform {
@@ -131,6 +193,38 @@ fn scalar(bench: &Bench) -> [u8; 32] {
 }
 
 #[test]
+fn a_firmwares_constants_are_the_key_and_the_name_that_signatures_give_it() {
+    let bench = Bench::new();
+    bench.write("firmware.bin", image());
+    bench.write("boiler.toml", &blocks("toml")[0]);
+    bench.ok("create boiler.toml -o boiler.suit");
+    for algorithm in ["es256", "ed25519"] {
+        let key = format!("{algorithm}.pem");
+        bench.ok(&format!("key new {key} --algorithm {algorithm}"));
+        let printed = bench.ok(&format!("key show {algorithm}.pub.pem --rust RELEASE"));
+        let constant = |name: &str| -> Vec<u8> {
+            let head = format!("pub const {name}: &[u8] = b\"");
+            let text = printed.split(&head).nth(1).unwrap();
+            let bytes = text.split('"').next().unwrap().split("\\x").skip(1);
+            bytes
+                .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+                .collect()
+        };
+        let public = bench.public(&format!("{algorithm}.pub.pem"));
+        assert_eq!(constant("RELEASE_KEY"), public.as_bytes());
+        bench.ok(&format!("sign boiler.suit --key {key}"));
+        let id = constant("RELEASE_ID");
+        assert_eq!(id.len(), 8);
+        let envelope = bench.read("boiler.suit");
+        assert!(envelope.windows(8).any(|window| window == id), "{printed}");
+    }
+    for prefix in ["release", "1", "A-B", ""] {
+        let output = bench.run(&["key", "show", "es256.pem", "--rust", prefix]);
+        assert_eq!(output.status.code(), Some(1), "{prefix}");
+    }
+}
+
+#[test]
 fn the_same_description_gives_the_same_manifest() {
     let bench = Bench::new();
     bench.write("firmware.bin", image());
@@ -176,7 +270,8 @@ fn what_changed_between_two_releases_is_told_with_names() {
 fn what_is_inspected_is_shown_with_names_and_never_as_verified() {
     let bench = Bench::new();
     bench.write("firmware.bin", image());
-    bench.write("boiler.toml", &blocks("toml")[0]);
+    let described = blocks("toml")[0].replace("# version = ", "version = ");
+    bench.write("boiler.toml", described);
     bench.ok("create boiler.toml -o boiler.suit");
     let shown = bench.ok("inspect boiler.suit");
     for expected in [

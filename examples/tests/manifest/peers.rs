@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::bench::{Bench, vector, verify};
+use crate::newcomer::blocks;
 use crate::softhsm;
 
 const DESCRIBED: &str = r#"
@@ -86,5 +87,87 @@ fn a_token_signs_with_a_key_that_never_leaves_it() {
         bench.ok("verify pybv11.suit --key token.pub.pem --key one.pub.pem --threshold 2");
         let envelope = bench.read("pybv11.suit");
         assert!(verify(&envelope, bench.public("token.pub.pem")).is_some());
+    });
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn the_readme_leads_to_a_release_by_two_of_three_with_a_token() {
+    let name = "peers::the_readme_leads_to_a_release_by_two_of_three_with_a_token";
+    softhsm::with_tokens(name, &["release"], || {
+        let bench = Bench::new();
+        bench.write("firmware.bin", [7; 1_000]);
+        bench.write("boiler.toml", &blocks("toml")[0]);
+        bench.write("pin", softhsm::PIN);
+        let module = softhsm::module().display().to_string();
+        let block = blocks("sh").remove(0);
+        let (mut ran, mut verify_line) = (0, String::new());
+        for line in block.lines() {
+            let line = line.strip_prefix("$ manifest ").expect(line);
+            let line = line.replace("/usr/lib/softhsm/libsofthsm2.so", &module);
+            // What a shell does of quotes and redirection.
+            let line = line.replace('\'', "");
+            let (words, file) = line.split_once(" > ").unwrap_or((&line, "out"));
+            bench.write(file, bench.ok(words));
+            if words.starts_with("key show") {
+                assert_eq!(
+                    bench
+                        .read("out")
+                        .windows(6)
+                        .filter(|six| six == b"HSM_ID")
+                        .count(),
+                    1
+                );
+            }
+            verify_line = words.to_owned();
+            ran += 1;
+        }
+        assert_eq!(ran, 8, "the block is all read");
+        let said = String::from_utf8(bench.read("out")).unwrap();
+        assert_eq!(said.matches("signed by").count(), 1, "{said}");
+        // Any two will do, and no one alone.
+        let two = bench.read("boiler.suit");
+        assert!(verify(&two, bench.public("hsm.pub.pem")).is_some());
+        assert!(verify(&two, bench.public("backup.pub.pem")).is_some());
+        assert!(verify(&two, bench.public("safety.pub.pem")).is_none());
+        bench.ok("create boiler.toml --output boiler.suit");
+        bench.ok("sign boiler.suit --key safety.pem");
+        let error = bench.refused(&verify_line);
+        assert!(error.contains("1 of the 2 signatures"), "{error}");
+    });
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn what_is_wrong_with_a_token_is_said_with_what_helps() {
+    let name = "peers::what_is_wrong_with_a_token_is_said_with_what_helps";
+    softhsm::with_tokens(name, &["release"], || {
+        let bench = Bench::new();
+        bench.write("pin", softhsm::PIN);
+        bench.write("wrong", "987654");
+        let module = softhsm::module().display().to_string();
+        let show = |token: &str, id: &str, module: &str, pin: &str| {
+            let uri = format!("pkcs11:token={token};{id}?module-path={module}&pin-source={pin}");
+            bench.refused(&format!("key show {uri}"))
+        };
+        let good = ("release", "id=1", &*module, "pin");
+        for (error, remedy) in [
+            (
+                show("other", good.1, good.2, good.3),
+                "when it was initialised",
+            ),
+            (
+                show(good.0, good.1, "none.so", good.3),
+                "library of the token's maker",
+            ),
+            (show(good.0, good.1, good.2, "wrong"), "the user's PIN"),
+            (show(good.0, good.1, good.2, good.3), "manifest key new"),
+            (show(good.0, "object=mine", good.2, good.3), "id=NUMBER"),
+        ] {
+            assert!(
+                error.split("remedy: ").nth(1).unwrap().contains(remedy),
+                "{error}"
+            );
+        }
     });
 }

@@ -101,18 +101,18 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
                 if matches!(step, Step::Perform { .. }) && self.unordered(asked.code).is_err() {
                     return None;
                 }
-                // Who goes down needs the manifest again. Whether one was there is an answer like any other: it may
-                // have come since.
-                if asked.code == PROCESS {
-                    return Some(step);
+                // Whether a dependency was there is an answer like any other: it may have come since. Only who goes
+                // down needs its manifest again.
+                match self.position.answer(self.replayed, None) {
+                    Some(known) if !known || asked.code != PROCESS => known,
+                    _ => return Some(step),
                 }
-                let Some(known) = self.recall(None) else {
-                    return Some(step);
-                };
-                known
             }
         };
         self.asked = None;
+        if step.is_some() {
+            self.recall(None);
+        }
         self.settle(answer);
         None
     }

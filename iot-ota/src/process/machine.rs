@@ -304,29 +304,26 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
         if self.recorded.is_some() {
             return;
         }
-        let mut matches = false;
+        let expected = self.digest();
+        let mut success = false;
         if let Some(manifest) = &manifest {
             let own = manifest.digest();
-            let expected = self.digest();
-            matches = match expected {
-                Some(expected) => digests_equal(own, expected),
-                None => self.remembers(own),
-            };
-            if matches && asked.code == PROCESS {
+            // One condition asks for another manifest than that.
+            let same = expected.is_none_or(|expected| digests_equal(own, expected));
+            success = same != (asked.code == 25);
+            if success && asked.code == PROCESS {
                 self.asked = None;
-                // Whatever fails is the end, which the next step finds.
-                let _ = self.descend(manifest);
+                self.recall(Some(true));
+                if expected.is_some() || self.remembers(own) {
+                    // Whatever fails is the end, which the next step finds.
+                    let _ = self.descend(manifest);
+                } else {
+                    self.settle(false);
+                }
                 return;
             }
-            // One of them asks for another manifest than that.
-            matches ^= asked.code == 25;
         }
-        if asked.code == PROCESS {
-            self.asked = None;
-            self.settle(false);
-        } else {
-            self.answer(matches);
-        }
+        self.answer(success);
     }
 
     /// Goes on with how the step under way ended.

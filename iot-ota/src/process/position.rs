@@ -11,8 +11,8 @@ const ANSWERS: usize = 256;
 /// Store it after each step whose effect must not happen twice. A process that
 /// [resumes](super::Process::resume) from it goes through the manifest again, without a word, up to the step that
 /// was next. As bytes it is `version 2 ‖ procedure ‖ 8 bytes of the manifest's digest ‖ count, big-endian, 2 bytes ‖
-/// one bit per answer`, the first in the lowest bit. Each step has one answer but for a dependency that is followed:
-/// it has none where the manifest names it by its digest, and else the first 64 bits of its own digest.
+/// one bit per answer`, the first in the lowest bit. Each step has one, whether it succeeded; a dependency that is
+/// followed and that no digest names has 64 more, the first bits of its own digest.
 ///
 /// It is not signed: keep it as safe as the code that reads it. Nor does it name the device: resume with the same
 /// [`Capabilities`](super::Capabilities).

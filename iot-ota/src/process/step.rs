@@ -37,14 +37,15 @@ pub enum Step<'a> {
         /// What else was said about it.
         details: Details<'a>,
     },
-    /// Verify the manifest that is kept there, and hand it in with [`dependency`](super::Process::dependency).
+    /// Verify the manifest that is kept there, and hand it in with [`dependency`](super::Process::dependency), which
+    /// compares its digest.
     Dependency {
         /// Where it is.
         target: Target<'a>,
     },
     /// Write this to the report, and say [`done`](super::Process::done).
     Record(Record<'a>),
-    /// The procedure has come to its end, and succeeded.
+    /// The procedure has come to its end, and nothing of it failed. Of an image it says what the manifest had matched.
     Finished,
 }
 
@@ -104,7 +105,8 @@ pub enum Effect<'a> {
     Invoke(Option<&'a [u8]>),
     /// Wait for an event (update management): CBOR, a map of events.
     Wait(&'a [u8]),
-    /// One user less: delete the component when nobody uses it any more. The count must survive power cuts.
+    /// One user less: delete the component when nobody uses it any more. The count must survive power cuts, and one
+    /// manifest must not lower it twice, also when its procedure begins again (trust domains).
     Unlink,
 }
 

@@ -38,6 +38,15 @@ pub enum RecordCopy {
     Second,
 }
 
+impl RecordCopy {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
 /// The memory that holds firmware: two banks, two copies of the boot record, and a counter that only rises.
 ///
 /// It is synchronous, since a boot loader has no executor and a write to internal flash stalls the chip
@@ -67,12 +76,25 @@ pub trait Banks {
     /// Brings the image of `bank` to where images run, and says whether anything had to be moved. Where an image runs
     /// in its bank there is nothing to do.
     ///
-    /// A power cut leaves it to [`settle`](Self::settle) to end what was begun; the banks are not read before.
+    /// A power cut leaves it to [`settle`](Self::settle) to end what was begun; the banks are not read before. Bringing the
+    /// confirmed image back may cost the candidate.
+    ///
+    /// # Errors
+    ///
+    /// The memory's error. A candidate that cannot be brought must leave the confirmed image where it was: it is
+    /// given up then. The confirmed image is asked for again at the next boot.
+    fn place(&mut self, bank: Bank) -> Result<bool, Self::Error> {
+        let _ = bank;
+        Ok(false)
+    }
+
+    /// Makes the copy of `bank`'s image anew from which it runs, and says whether there is such a copy. Where an image runs in
+    /// its bank, or is moved to where it runs, there is none.
     ///
     /// # Errors
     ///
     /// The memory's error; doing it again goes on with it.
-    fn place(&mut self, bank: Bank) -> Result<bool, Self::Error> {
+    fn renew(&mut self, bank: Bank) -> Result<bool, Self::Error> {
         let _ = bank;
         Ok(false)
     }
@@ -150,6 +172,9 @@ impl<B: Banks + ?Sized> Banks for &mut B {
     }
     fn place(&mut self, bank: Bank) -> Result<bool, Self::Error> {
         (**self).place(bank)
+    }
+    fn renew(&mut self, bank: Bank) -> Result<bool, Self::Error> {
+        (**self).renew(bank)
     }
     fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error> {
         (**self).clear(bank, from)

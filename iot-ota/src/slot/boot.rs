@@ -4,7 +4,7 @@ use iot_core::crypto::Digest;
 
 use super::banks::{Bank, Banks};
 use super::record::{
-    BootEvent, BootRecord, BootState, Release, RollBackReason, StoreError, load, store,
+    BootEvent, BootRecord, BootState, Release, RollBackReason, StoreError, load_settled, store,
 };
 use crate::image::digests_equal;
 
@@ -44,7 +44,8 @@ impl<E> From<StoreError<E>> for BootError<E> {
 ///
 /// A boot loader calls this once and jumps to the image. An image whose digest is not the verified one, or
 /// whose security counter is lower than the banks', is not booted; a candidate is then rolled back, and so is one
-/// that cannot be read: a worn spare bank must not keep the confirmed firmware from booting. When the decision
+/// that cannot be read, or brought to where images run: a worn spare bank must not keep the confirmed firmware from
+/// booting. Where that runs from a copy of its bank, the copy is made anew when it is damaged. When the decision
 /// cannot be made durable, the confirmed firmware boots.
 ///
 /// A firmware on trial may hang before it can judge itself: a boot loader that is given another bank than
@@ -58,7 +59,7 @@ pub fn boot<B: Banks + ?Sized>(
     digest: &mut impl Digest,
 ) -> Result<Bank, BootError<B::Error>> {
     banks.settle().map_err(BootError::Banks)?;
-    let found = load(banks)
+    let found = load_settled(banks)
         .map_err(BootError::Banks)?
         .ok_or(BootError::NoRecord)?;
     let mut record = found.on(BootEvent::Boot).unwrap_or(found);
@@ -72,7 +73,9 @@ pub fn boot<B: Banks + ?Sized>(
         let reason = if candidate.counter < counter {
             Some(RollBackReason::TooOld)
         } else if !whole(banks, digest)
-            || banks.place(spare).map_err(BootError::Banks)? && !whole(banks, digest)
+            || !banks
+                .place(spare)
+                .is_ok_and(|moved| !moved || whole(banks, digest))
         {
             Some(RollBackReason::Damaged)
         } else {
@@ -108,8 +111,11 @@ fn place_active<B: Banks + ?Sized>(
     counter: u64,
 ) -> Result<(), BootError<B::Error>> {
     banks.place(record.active).map_err(BootError::Banks)?;
-    let whole = holds(banks, record.active, &record.installed, digest).map_err(BootError::Banks)?;
-    match whole && record.installed.counter >= counter {
+    let mut whole = holds(banks, record.active, &record.installed, digest);
+    if !matches!(whole, Ok(true)) && banks.renew(record.active).map_err(BootError::Banks)? {
+        whole = holds(banks, record.active, &record.installed, digest);
+    }
+    match whole.map_err(BootError::Banks)? && record.installed.counter >= counter {
         true => Ok(()),
         false => Err(BootError::NothingBoots),
     }
@@ -185,7 +191,7 @@ pub(crate) fn read_through<B: Banks + ?Sized>(
 mod tests {
     use super::*;
     use crate::sim::MemoryBanks;
-    use crate::slot::{Ended, EndedAs};
+    use crate::slot::{Ended, EndedAs, load};
     use crate::testing::{Sha256, sha256};
 
     const OLD: &[u8] = b"the old firmware";

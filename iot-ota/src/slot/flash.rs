@@ -15,14 +15,16 @@ use iot_core::port::MonotonicCounter;
 pub use counter::{FlashCounter, FlashCounterError};
 pub use layout::Layout;
 use layout::Mode;
-use placement::{PLACEMENT_BYTES, Placement};
-use register::{BUFFER, Register, WriteError, size};
+use placement::{Moving, PLACEMENT_BYTES, Placement};
+use register::{BUFFER, Register, WriteError, read, size};
 
 use super::banks::{Bank, Banks, RecordCopy};
-use super::record::RECORD_BYTES;
+use super::record::{RECORD_BYTES, decode};
 
 const PAYLOAD_BYTES: usize = RECORD_BYTES + PLACEMENT_BYTES;
 const KIND_BOOT: u8 = 1;
+/// How often a page is copied before it is taken for worn.
+const COPIES: u32 = 3;
 
 /// The boot record, with where the images are.
 type Boot = Register<PAYLOAD_BYTES>;
@@ -33,8 +35,13 @@ type Boot = Register<PAYLOAD_BYTES>;
 /// lands on a word that was programmed, or that an interrupted write may have touched. A word has at most 128 bytes, and a
 /// page room for a boot record: 144 bytes, rounded up to whole words, and a word more.
 ///
-/// The boot record lies on three pages in turn. The boot loader writes them only while an update is tried, or
-/// when the power was cut while they were written; an update writes it about five times.
+/// The boot record lies on three pages in turn, and its newest value on two of them: no single page is missed. The boot
+/// loader writes them only while an update is tried, or when the power was cut while they were written; an update
+/// writes about ten pages.
+///
+/// **A page that is worn, or a read that fails**, costs the candidate at most: every page that is moved is read back, and
+/// where that fails what was moved comes back. Two cases remain, in which nothing boots: the page holds a part of the only whole image,
+/// or it is one where images run, it was erased, and it takes nothing any more.
 ///
 /// **What is assumed of the flash**: a completed erasure leaves words that can be programmed, a partly erased word never
 /// reads nearer to programmed than before, and a word that was written completely keeps what it holds. At most one word, or one page whose erasure was cut, reads differently from time to time.
@@ -79,7 +86,7 @@ pub enum FlashBanksError<F, C> {
     Counter(C),
     /// The layout does not fit the flash. Nothing was changed.
     #[error(
-        "the layout does not fit the flash: places and capacity are whole pages, and a page holds a boot record"
+        "the layout does not fit the flash: places are whole pages apart from each other, and a page holds a boot record"
     )]
     Layout,
     /// The access ends past the bank. Nothing was changed.
@@ -88,8 +95,8 @@ pub enum FlashBanksError<F, C> {
     /// The boot record was written four thousand million times.
     #[error("the boot record's generations are used up")]
     Worn,
-    /// The flash took the boot record, and does not give it back; the record is the old or the new one.
-    #[error("the boot record does not read back as it was written: the flash is worn")]
+    /// The flash took what was written, and does not give it back; the boot record is the old or the new one.
+    #[error("what was written does not read back: the flash is worn")]
     NotStored,
 }
 
@@ -104,7 +111,7 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         layout: Layout,
         counter: C,
     ) -> Result<Self, FlashBanksError<F::Error, C::Error>> {
-        if !layout.fits::<F>() {
+        if !layout.fits::<F>(flash.capacity()) {
             return Err(FlashBanksError::Layout);
         }
         let register = Boot::open(&mut flash, layout.record, KIND_BOOT);
@@ -153,24 +160,26 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         written.map_err(stored)
     }
 
-    /// Goes on with what a power cut has interrupted.
+    /// Goes on with what a power cut has interrupted; or back, where it cannot go on.
     fn finish_move(&mut self) -> Result<(), FlashBanksError<F::Error, C::Error>> {
-        let Placement {
-            placed,
-            moving: Some(known),
-        } = self.placement
-        else {
-            return Ok(());
+        let Placement { placed, moving } = self.placement;
+        let known = match moving {
+            Moving::Nothing => return Ok(()),
+            Moving::Back(pages) => return self.go_back(placed, pages),
+            Moving::Other(known) => known,
         };
-        let done = self.copied(known);
+        let done = self.copied(known)?;
         // The last mark may read differently the next time. Once it was read its copy must not be made again: what
         // that came from is being written over by then.
         if done > known {
             self.store(None, Placement::moving(placed, done))?;
         }
         // Nor must a mark that was not read come back while its copy is made again.
-        self.clear_journal()?;
-        self.copy_from(placed.other(), done)
+        let mut gone_on = self.clear_journal();
+        if gone_on.is_ok() {
+            gone_on = self.copy_from(placed.other(), done);
+        }
+        gone_on.or_else(|_| self.turn_back())
     }
 
     /// Makes all copies from this one on, and notes that the image is where images run.
@@ -184,8 +193,43 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
             self.copy_page(target, done)?;
             self.mark(done)?;
             done = done.saturating_add(1);
+            self.placement = Placement::moving(target.other(), done);
         }
         self.store(None, Placement::resting(target))
+    }
+
+    /// Gives up a move in which a page turned out to be worn: nothing of the image that was placed is lost by then.
+    fn turn_back(&mut self) -> Result<(), FlashBanksError<F::Error, C::Error>> {
+        let Placement {
+            placed,
+            moving: Moving::Other(done),
+        } = self.placement
+        else {
+            return Ok(());
+        };
+        self.bring_back(placed, self.layout.brought_away::<F>(done.into()))
+    }
+
+    /// Brings the first pages, in the order of a move, of an image back to where images run.
+    fn bring_back(
+        &mut self,
+        bank: Bank,
+        pages: u32,
+    ) -> Result<(), FlashBanksError<F::Error, C::Error>> {
+        let pages = u16::try_from(pages).unwrap_or(u16::MAX);
+        self.store(None, Placement::returning(bank, pages))?;
+        self.go_back(bank, pages)
+    }
+
+    fn go_back(
+        &mut self,
+        bank: Bank,
+        pages: u16,
+    ) -> Result<(), FlashBanksError<F::Error, C::Error>> {
+        for number in 0..pages {
+            self.copy(self.layout.copy_back::<F>(bank, number.into()))?;
+        }
+        self.store(None, Placement::resting(bank))
     }
 
     fn clear_journal(&mut self) -> Result<(), FlashBanksError<F::Error, C::Error>> {
@@ -194,28 +238,39 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         };
         let end = journal.saturating_add(self.layout.journal_bytes::<F>());
         let erased = self.flash.erase(journal, end);
-        erased.map_err(FlashBanksError::Flash)
+        erased.map_err(FlashBanksError::Flash)?;
+        for number in 0..self.copies() {
+            // A mark that is left would stand for a copy that was never made.
+            if self.is_marked(journal, number)? {
+                return Err(FlashBanksError::NotStored);
+            }
+        }
+        Ok(())
     }
 
     /// How many copies the journal says are complete, `known` at least.
-    fn copied(&mut self, known: u16) -> u16 {
+    fn copied(&mut self, known: u16) -> Result<u16, FlashBanksError<F::Error, C::Error>> {
         let Some(journal) = self.layout.journal() else {
-            return 0;
+            return Ok(0);
         };
-        let copies = u16::try_from(self.layout.copies::<F>()).unwrap_or(u16::MAX);
-        let mut done = known;
-        for number in known..copies {
-            let mut buffer = [0; BUFFER];
-            let word = buffer.get_mut(..F::WRITE_SIZE).unwrap_or(&mut []);
-            let read = self
-                .flash
-                .read(journal.saturating_add(mark_at::<F>(number)), word);
-            // A word that reads as an error is one that a mark was written to.
-            if read.is_err() || word.iter().any(|byte| *byte != 0xff) {
-                done = number.saturating_add(1);
+        let (mut done, mut unreadable) = (known, false);
+        // Marks are written in order, so nothing counts behind a word without one.
+        while done < self.copies() {
+            match self.is_marked(journal, done) {
+                Ok(false) => break,
+                Ok(true) => {}
+                // A word that reads as an error is one that a mark was written to. Two of them are a flash that
+                // cannot be read: whatever was concluded from that would cost both images.
+                Err(error) if unreadable => return Err(error),
+                Err(_) => unreadable = true,
             }
+            done = done.saturating_add(1);
         }
-        done
+        Ok(done)
+    }
+
+    fn copies(&self) -> u16 {
+        u16::try_from(self.layout.copies::<F>()).unwrap_or(u16::MAX)
     }
 
     /// Notes that a copy is complete.
@@ -226,7 +281,24 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         let buffer = [0; BUFFER];
         let word = buffer.get(..F::WRITE_SIZE).unwrap_or(&[]);
         let at = journal.saturating_add(mark_at::<F>(number));
-        self.flash.write(at, word).map_err(FlashBanksError::Flash)
+        self.flash.write(at, word).map_err(FlashBanksError::Flash)?;
+        // Without its mark this copy would be made again after a cut, from what is being written over by then.
+        match self.is_marked(journal, number)? {
+            true => Ok(()),
+            false => Err(FlashBanksError::NotStored),
+        }
+    }
+
+    fn is_marked(
+        &mut self,
+        journal: u32,
+        number: u16,
+    ) -> Result<bool, FlashBanksError<F::Error, C::Error>> {
+        let mut buffer = [0; BUFFER];
+        let word = buffer.get_mut(..F::WRITE_SIZE).unwrap_or(&mut []);
+        let at = journal.saturating_add(mark_at::<F>(number));
+        read(&mut self.flash, at, word).map_err(FlashBanksError::Flash)?;
+        Ok(word.iter().any(|byte| *byte != 0xff))
     }
 
     fn copy_page(
@@ -234,23 +306,62 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         target: Bank,
         number: u16,
     ) -> Result<(), FlashBanksError<F::Error, C::Error>> {
-        let layout::Copy { from, to } = self.layout.copy::<F>(target, number.into());
-        let page = size(F::ERASE_SIZE);
-        let mut copy = || {
-            self.flash.erase(to, to.saturating_add(page))?;
-            let mut offset = 0;
-            while offset < page {
-                let mut buffer = [0; BUFFER];
-                let bytes = page.saturating_sub(offset).min(size(BUFFER));
-                let piece = buffer.get_mut(..bytes as usize).unwrap_or(&mut []);
-                // What cannot be read goes as it is, or nothing would ever boot again: the digest will tell.
-                let _ = self.flash.read(from.saturating_add(offset), piece);
-                self.flash.write(to.saturating_add(offset), piece)?;
-                offset = offset.saturating_add(bytes);
+        self.copy(self.layout.copy::<F>(target, number.into()))
+    }
+
+    fn copy(&mut self, copy: layout::Copy) -> Result<(), FlashBanksError<F::Error, C::Error>> {
+        let mut result = Ok(());
+        for _ in 0..COPIES {
+            result = self.write_over(copy);
+            // A worn page may take what it never gives back; or it keeps what it held, and that is what it should.
+            if self.is_copied(copy) {
+                return Ok(());
             }
-            Ok(())
-        };
-        copy().map_err(FlashBanksError::Flash)
+        }
+        result.map_err(FlashBanksError::Flash)?;
+        Err(FlashBanksError::NotStored)
+    }
+
+    fn write_over(&mut self, layout::Copy { from, to }: layout::Copy) -> Result<(), F::Error> {
+        let page = size(F::ERASE_SIZE);
+        self.flash.erase(to, to.saturating_add(page))?;
+        let mut offset = 0;
+        while offset < page {
+            let mut buffer = [0; BUFFER];
+            let bytes = page.saturating_sub(offset).min(size(BUFFER));
+            let piece = buffer.get_mut(..bytes as usize).unwrap_or(&mut []);
+            read(&mut self.flash, from.saturating_add(offset), piece)?;
+            self.flash.write(to.saturating_add(offset), piece)?;
+            offset = offset.saturating_add(bytes);
+        }
+        Ok(())
+    }
+
+    fn is_copied(&mut self, layout::Copy { from, to }: layout::Copy) -> bool {
+        let page = size(F::ERASE_SIZE);
+        let mut offset = 0;
+        while offset < page {
+            let (mut here, mut there) = ([0; BUFFER], [0; BUFFER]);
+            let bytes = page.saturating_sub(offset).min(size(BUFFER)) as usize;
+            for (at, buffer) in [(from, &mut here), (to, &mut there)] {
+                let piece = buffer.get_mut(..bytes).unwrap_or(&mut []);
+                if read(&mut self.flash, at.saturating_add(offset), piece).is_err() {
+                    return false;
+                }
+            }
+            if here != there {
+                return false;
+            }
+            offset = offset.saturating_add(size(bytes));
+        }
+        true
+    }
+
+    /// The bank that the record calls confirmed.
+    fn confirmed(&self) -> Option<Bank> {
+        let value = self.register.value()?;
+        let (record, _) = decode(value.first_chunk()?)?;
+        Some(record.active)
     }
 
     /// Where `len` bytes at `offset` of a bank lie.
@@ -298,9 +409,24 @@ where
         if self.placement.placed == bank || self.layout.copies::<F>() == 0 {
             return Ok(false);
         }
+        if self.confirmed() == Some(bank) {
+            self.bring_back(bank, self.layout.pages::<F>())?;
+            return Ok(true);
+        }
         self.clear_journal()?;
         self.store(None, Placement::moving(bank.other(), 0))?;
-        self.copy_from(bank, 0)?;
+        let moved = self.copy_from(bank, 0);
+        if moved.is_err() {
+            self.turn_back()?;
+        }
+        moved.map(|()| true)
+    }
+
+    fn renew(&mut self, bank: Bank) -> Result<bool, Self::Error> {
+        let Mode::Overwrite { .. } = self.layout.mode else {
+            return Ok(false);
+        };
+        self.bring_back(bank, self.layout.pages::<F>())?;
         Ok(true)
     }
 
@@ -336,21 +462,32 @@ where
     }
 
     fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), Self::Error> {
-        let at = self.at(bank, offset, out.len())?;
-        let whole = out.len() / F::READ_SIZE * F::READ_SIZE;
-        let Some((whole, rest)) = out.split_at_mut_checked(whole) else {
-            return Ok(());
-        };
-        self.flash.read(at, whole).map_err(FlashBanksError::Flash)?;
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let mut buffer = [0; BUFFER];
-        let unit = buffer.get_mut(..F::READ_SIZE).unwrap_or(&mut []);
-        let at = at.saturating_add(size(whole.len()));
-        self.flash.read(at, unit).map_err(FlashBanksError::Flash)?;
-        for (to, from) in rest.iter_mut().zip(unit) {
-            *to = *from;
+        let mut at = self.at(bank, offset, out.len())?;
+        let unit = size(F::READ_SIZE);
+        let mut rest = out;
+        while !rest.is_empty() {
+            // What does not begin and end with a unit is taken out of one.
+            let apart = at % unit;
+            let whole = rest.len() / F::READ_SIZE * F::READ_SIZE;
+            let bytes = match (apart, whole) {
+                (0, 1..) => whole,
+                _ => rest.len().min((unit - apart) as usize),
+            };
+            let (now, later) = rest.split_at_mut_checked(bytes).unwrap_or_default();
+            let done = if apart == 0 && bytes == whole {
+                read(&mut self.flash, at, now)
+            } else {
+                let mut buffer = [0; BUFFER];
+                let piece = buffer.get_mut(..F::READ_SIZE).unwrap_or(&mut []);
+                let done = read(&mut self.flash, at - apart, piece);
+                for (to, from) in now.iter_mut().zip(piece.iter().skip(apart as usize)) {
+                    *to = *from;
+                }
+                done
+            };
+            done.map_err(FlashBanksError::Flash)?;
+            at = at.saturating_add(size(bytes));
+            rest = later;
         }
         Ok(())
     }

@@ -281,7 +281,11 @@ pub fn load<B: Banks + ?Sized>(banks: &mut B) -> Result<Option<BootRecord>, B::E
     Ok(newest(banks)?.map(|(record, ..)| record))
 }
 
-/// Makes `record` durable: after a power cut at any moment, [`load`] gives the old or the new one.
+/// Makes `record` durable: after a power cut at any moment, [`load`] gives the old or the new one. It stands in both
+/// copies then, so that neither is missed: a confirmation would be taken back with the only copy that knows of it.
+///
+/// The copy that is valid now is written when the other one was read back. Where only that fails, the record
+/// stands in one copy, and is stored all the same; each boot tries it again.
 ///
 /// # Errors
 ///
@@ -291,9 +295,8 @@ pub fn store<B: Banks + ?Sized>(
     record: &BootRecord,
 ) -> Result<(), StoreError<B::Error>> {
     let (generation, copy) = match newest(banks).map_err(StoreError::Banks)? {
-        // The copy that is valid now is never touched.
-        Some((_, generation, RecordCopy::First)) => (generation, RecordCopy::Second),
-        Some((_, generation, RecordCopy::Second)) => (generation, RecordCopy::First),
+        // The copy that is valid now is not touched before the new one stands.
+        Some((_, generation, copy)) => (generation, copy.other()),
         None => (0, RecordCopy::First),
     };
     let generation = generation.checked_add(1).ok_or(StoreError::Worn)?;
@@ -302,15 +305,49 @@ pub fn store<B: Banks + ?Sized>(
         .write_record(copy, &bytes)
         .map_err(StoreError::Banks)?;
     // A worn copy may take what it never gives back: a trial counted there would never end.
-    let mut stored = [0; RECORD_BYTES];
-    banks
-        .read_record(copy, &mut stored)
-        .map_err(StoreError::Banks)?;
-    if stored == bytes {
-        Ok(())
-    } else {
-        Err(StoreError::NotStored)
+    if read_copy(banks, copy).map_err(StoreError::Banks)? != bytes {
+        return Err(StoreError::NotStored);
     }
+    write_twin(banks, copy.other(), record, generation);
+    Ok(())
+}
+
+/// Loads the record for a boot, and ends what a power cut between the two copies has left.
+pub(super) fn load_settled<B: Banks + ?Sized>(
+    banks: &mut B,
+) -> Result<Option<BootRecord>, B::Error> {
+    let Some((record, generation, copy)) = newest(banks)? else {
+        return Ok(None);
+    };
+    write_twin(banks, copy.other(), &record, generation);
+    Ok(Some(record))
+}
+
+/// Writes to a copy what stands in the other one, unless it says the same.
+fn write_twin<B: Banks + ?Sized>(
+    banks: &mut B,
+    copy: RecordCopy,
+    record: &BootRecord,
+    generation: u32,
+) {
+    // One that cannot be read may be the newer one, and may be read at the next boot.
+    let Ok(found) = read_copy(banks, copy) else {
+        return;
+    };
+    if decode(&found).is_none_or(|(found, _)| found != *record) {
+        let _ = banks.write_record(copy, &bytes::encode(record, generation));
+    }
+}
+
+/// Reads a copy, and asks again when that fails: a bus may have been disturbed.
+fn read_copy<B: Banks + ?Sized>(
+    banks: &mut B,
+    copy: RecordCopy,
+) -> Result<[u8; RECORD_BYTES], B::Error> {
+    let mut bytes = [0; RECORD_BYTES];
+    let read = banks.read_record(copy, &mut bytes);
+    read.or_else(|_| banks.read_record(copy, &mut bytes))?;
+    Ok(bytes)
 }
 
 type Found = (BootRecord, u32, RecordCopy);
@@ -319,11 +356,13 @@ fn newest<B: Banks + ?Sized>(banks: &mut B) -> Result<Option<Found>, B::Error> {
     let mut found: Option<Found> = None;
     let mut unreadable = None;
     for copy in [RecordCopy::First, RecordCopy::Second] {
-        let mut bytes = [0; RECORD_BYTES];
-        if let Err(error) = banks.read_record(copy, &mut bytes) {
-            unreadable = Some(error);
-            continue;
-        }
+        let bytes = match read_copy(banks, copy) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                unreadable = Some(error);
+                continue;
+            }
+        };
         if let Some((record, generation)) = decode(&bytes)
             && found.is_none_or(|(_, newest, _)| generation > newest)
         {

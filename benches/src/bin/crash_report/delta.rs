@@ -108,11 +108,7 @@ impl Patched {
     }
 
     /// What these pages of the journal say of a memory of so many pages.
-    fn look<const W: usize, const E: usize>(
-        &self,
-        front: FlashImage<W, E>,
-        pages: usize,
-    ) -> Known {
+    fn look<const W: usize, const E: usize>(&self, front: FlashImage<W, E>, pages: usize) -> Known {
         let of = (front.hash(), front.unstable_units());
         let readings: &[Reading] = match front.unstable_units() {
             0 => &[Reading::Erased],

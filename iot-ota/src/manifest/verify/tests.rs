@@ -372,11 +372,10 @@ fn what_this_processor_cannot_do_is_refused_by_name() {
         ..Parts::good()
     };
     // Nothing of it says which of the two it is about.
-    let unchosen = ProcessError::Index {
-        section: 20,
-        offset: 1,
-    };
-    assert_eq!(two.plan(), Err(PlanError::Process(unchosen)));
+    assert!(matches!(
+        two.plan(),
+        Err(PlanError::Process(ProcessError::Index { .. }))
+    ));
 }
 
 #[test]

@@ -88,32 +88,44 @@ impl Layout {
         }
     }
 
-    /// Whether a flash can be used so.
-    pub(super) const fn fits<F: NorFlash>(&self) -> bool {
+    /// Whether a flash of so many bytes can be used so: nothing ends past it, or lies where something else does.
+    pub(super) fn fits<F: NorFlash>(&self, flash: usize) -> bool {
         let page = size(F::ERASE_SIZE);
+        let bank = self.capacity;
+        let holds_records = F::WRITE_SIZE <= BUFFER
+            && BUFFER.is_multiple_of(F::WRITE_SIZE)
+            && F::WRITE_SIZE.is_multiple_of(F::READ_SIZE)
+            && Boot::body::<F>() <= BUFFER
+            && Boot::used::<F>() <= F::ERASE_SIZE
+            && PAYLOAD_BYTES < BUFFER
+            && PAGES == 3;
+        let is_bank =
+            bank > 0 && bank.is_multiple_of(page) && self.pages::<F>() <= u16::MAX as u32 / 2;
+        if !holds_records || !is_bank {
+            return false;
+        }
+        let record = (self.record, PAGES.saturating_mul(page));
         let places = match self.mode {
-            Mode::Direct { banks: [a, b], .. } => [a, b, 0],
+            Mode::Direct { banks: [a, b], .. } => [record, (a, bank), (b, bank), (0, 0)],
             Mode::Swap {
                 journal,
                 run,
                 other,
-            } => [journal, run, other],
-            Mode::Overwrite { run, banks: [a, b] } => [run, a, b],
+            } => {
+                let other = (other, bank.saturating_add(page));
+                let journal = (journal, self.journal_bytes::<F>());
+                [record, journal, (run, bank), other]
+            }
+            Mode::Overwrite { run, banks: [a, b] } => [record, (run, bank), (a, bank), (b, bank)],
         };
-        let [first, second, third] = places;
-        F::WRITE_SIZE <= BUFFER
-            && BUFFER.is_multiple_of(F::WRITE_SIZE)
-            && Boot::body::<F>() <= BUFFER
-            && Boot::used::<F>() <= F::ERASE_SIZE
-            && self.capacity > 0
-            && self.capacity.is_multiple_of(page)
-            && self.record.is_multiple_of(page)
-            && first.is_multiple_of(page)
-            && second.is_multiple_of(page)
-            && third.is_multiple_of(page)
-            && self.pages::<F>() <= u16::MAX as u32 / 2
-            && PAYLOAD_BYTES < BUFFER
-            && PAGES == 3
+        places.iter().enumerate().all(|(index, (start, bytes))| {
+            let end = start.saturating_add(*bytes);
+            let mut later = places.iter().skip(index.saturating_add(1));
+            start.is_multiple_of(page)
+                && end.is_multiple_of(page)
+                && end as usize <= flash
+                && later.all(|(other, more)| end <= *other || other.saturating_add(*more) <= *start)
+        })
     }
 
     /// Pages of a bank.
@@ -182,6 +194,26 @@ impl Layout {
                 to: run.saturating_add(number * page),
             },
             Mode::Direct { .. } => Copy { from: 0, to: 0 },
+        }
+    }
+
+    /// The copy with this number on the way back to the image of `bank`, as far as it was brought away; any order will
+    /// do, and any number of times: none goes to where another one comes from.
+    pub(super) const fn copy_back<F: NorFlash>(&self, bank: Bank, number: u32) -> Copy {
+        match self.mode {
+            Mode::Swap { .. } => {
+                let Copy { from, to } = self.copy::<F>(bank.other(), 2 * number);
+                Copy { from: to, to: from }
+            }
+            Mode::Overwrite { .. } | Mode::Direct { .. } => self.copy::<F>(bank, number),
+        }
+    }
+
+    /// How many pages have to come back when a move is given up in the copy with this number.
+    pub(super) const fn brought_away<F: NorFlash>(&self, copy: u32) -> u32 {
+        match self.mode {
+            Mode::Swap { .. } => copy.div_ceil(2),
+            Mode::Overwrite { .. } | Mode::Direct { .. } => self.pages::<F>(),
         }
     }
 

@@ -7,7 +7,7 @@ use iot_core::sim::flash::{FlashCell, Reading};
 use iot_core::sim::power::KeyHasher;
 
 use super::register::{PAGES, Register, Seen, size};
-use super::{Boot, FlashBanks, KIND_BOOT, Layout, Mode, PAYLOAD_BYTES, Placement};
+use super::{Boot, FlashBanks, KIND_BOOT, Layout, Mode, Moving, PAYLOAD_BYTES, Placement};
 use crate::slot::record::decode;
 use crate::slot::{Bank, BootState, RECORD_BYTES};
 
@@ -49,7 +49,7 @@ fn add_live<const WRITE: usize, const ERASE: usize>(
     let stored = |bank: Bank| pages(layout.place_of::<SimFlash<WRITE, ERASE>>(bank, bank.other()));
     let copies = layout.copies::<SimFlash<WRITE, ERASE>>();
     match (placement.moving, layout.mode) {
-        (None, mode) => {
+        (Moving::Nothing, mode) => {
             live.add_bank(place(record.active));
             if record.state != BootState::Confirmed {
                 live.add_bank(place(record.active.other()));
@@ -61,12 +61,23 @@ fn add_live<const WRITE: usize, const ERASE: usize>(
                 live.add_bank(stored(record.active));
             }
         }
-        (Some(_), Mode::Overwrite { .. } | Mode::Direct { .. }) => {
+        (_, Mode::Overwrite { .. } | Mode::Direct { .. }) => {
             live.add_bank(stored(Bank::A));
             live.add_bank(stored(Bank::B));
         }
+        (Moving::Back(back), Mode::Swap { run, other, .. }) => {
+            let to = |number| layout.copy_back::<SimFlash<WRITE, ERASE>>(placement.placed, number);
+            let dead: Vec<_> = (0..back.into())
+                .map(|number| pages(to(number).to))
+                .collect();
+            let (run, other) = (pages(run), pages(other));
+            let moved = (run..run + live.bank).chain(other..=other + live.bank);
+            for page in moved.filter(|page| !dead.contains(page)) {
+                live.key.image(live.flash.image().page_hash(page));
+            }
+        }
         (
-            Some(known),
+            Moving::Other(known),
             Mode::Swap {
                 journal,
                 run,
@@ -103,7 +114,8 @@ fn add_register<const WRITE: usize, const ERASE: usize>(
         flash.set_reading(reading);
         let register: Register<PAYLOAD_BYTES> = Boot::open(flash, at, KIND_BOOT);
         let seen = register.seen();
-        for seen in seen {
+        for (seen, agrees) in seen.into_iter().zip(register.agreeing()) {
+            key.word(u64::from(agrees));
             let (kind, generation) = match seen {
                 Seen::Void => (0, 0),
                 Seen::Doubtful(generation) => (1, generation),

@@ -13,9 +13,12 @@
 //! | mark | word | `5A A5 5A A5` … |
 //!
 //! The mark is written when everything before it stands. A value without its mark may read differently the next time:
-//! its last word may be torn. So [`settle`](Register::settle) writes the newest value that was read to the other
-//! pages until all three are marked and of different generations; before that nobody is told the value. No page is
-//! written unless it was erased by the same run, and none that holds the only settled copy.
+//! its last word may be torn. And a page may be lost, a worn one or one that a boot cannot read. So
+//! [`settle`](Register::settle) writes the newest value that was read until it stands on two pages, and all three are
+//! marked and of different generations; before that nobody is told the value. No page is written unless it was erased
+//! by the same run, and never the newest one.
+//!
+//! A page that cannot be written is given up until the next boot, or the next value: two do as well.
 
 use embedded_storage::nor_flash::NorFlash;
 
@@ -23,6 +26,8 @@ use crate::slot::crc::crc32;
 
 /// The pages of a register.
 pub(super) const PAGES: u32 = 3;
+/// How often is asked for what cannot be read.
+const READS: u32 = 3;
 /// The longest word of a flash, and room for a value with its header.
 pub(super) const BUFFER: usize = 256;
 
@@ -55,9 +60,29 @@ impl Seen {
 pub(super) struct Register<const BYTES: usize> {
     at: u32,
     kind: u8,
-    seen: [Seen; PAGES as usize],
+    pages: [Page; PAGES as usize],
     newest: Option<usize>,
+    /// The highest generation that was seen or tried.
+    highest: u32,
     value: [u8; BYTES],
+}
+
+/// What is known of a page.
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    seen: Seen,
+    /// It holds the newest value.
+    agrees: bool,
+    /// It could not be written.
+    worn: bool,
+}
+
+impl Page {
+    const LOST: Self = Self {
+        seen: Seen::Void,
+        agrees: false,
+        worn: true,
+    };
 }
 
 /// Why a value was not stored.
@@ -84,32 +109,59 @@ impl<const BYTES: usize> Register<BYTES> {
 
     /// Reads the pages, each once, and changes nothing.
     pub(super) fn open<F: NorFlash>(flash: &mut F, at: u32, kind: u8) -> Self {
+        Self::scan(flash, at, kind).0
+    }
+
+    /// Reads the pages; and the error that may hide the value.
+    fn scan<F: NorFlash>(flash: &mut F, at: u32, kind: u8) -> (Self, Result<(), F::Error>) {
+        let nothing = Page {
+            worn: false,
+            ..Page::LOST
+        };
         let mut register = Self {
             at,
             kind,
-            seen: [Seen::Void; PAGES as usize],
+            pages: [nothing; PAGES as usize],
             newest: None,
+            highest: 0,
             value: [0; BYTES],
         };
-        for page in 0..register.seen.len() {
+        let (mut unreadable, mut result) = (0, Ok(()));
+        for page in 0..register.pages.len() {
             let mut buffer = [0; BUFFER];
-            let Some((generation, value)) = register.read_value(flash, page, &mut buffer) else {
-                continue;
+            let (generation, value) = match register.read_value(flash, page, &mut buffer) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(error) => {
+                    unreadable += 1;
+                    // The first value of all may be torn; one that was told stands on two pages.
+                    if unreadable > 1 {
+                        result = Err(error);
+                    }
+                    continue;
+                }
             };
             let marked = register.is_marked(flash, page);
             let seen = match marked {
                 true => Seen::Marked(generation),
                 false => Seen::Doubtful(generation),
             };
-            let newest = register.newest_seen();
             // Of two with one generation nobody was told the value yet: either will do.
-            if newest.generation().is_none_or(|newest| generation > newest) {
+            if register.newest.is_none() || generation > register.highest {
+                if value != register.value {
+                    register.disagree();
+                }
+                register.highest = generation;
                 register.value = value;
                 register.newest = Some(page);
             }
-            register.set(page, seen);
+            let agrees = value == register.value;
+            register.set(page, seen, agrees);
         }
-        register
+        if register.newest.is_some() {
+            result = Ok(());
+        }
+        (register, result)
     }
 
     /// The newest value; only to be believed when it is [settled](Self::settle).
@@ -122,8 +174,14 @@ impl<const BYTES: usize> Register<BYTES> {
 
     /// What each page holds.
     #[cfg(feature = "sim")]
-    pub(super) const fn seen(&self) -> [Seen; PAGES as usize] {
-        self.seen
+    pub(super) fn seen(&self) -> [Seen; PAGES as usize] {
+        self.pages.map(|page| page.seen)
+    }
+
+    /// Which pages hold the newest value.
+    #[cfg(feature = "sim")]
+    pub(super) fn agreeing(&self) -> [bool; PAGES as usize] {
+        self.pages.map(|page| page.agrees)
     }
 
     /// Generation and value of a page as it reads now, marked or not.
@@ -133,7 +191,7 @@ impl<const BYTES: usize> Register<BYTES> {
         flash: &mut F,
         page: usize,
     ) -> Option<(u32, [u8; BYTES])> {
-        self.read_value(flash, page, &mut [0; BUFFER])
+        self.read_value(flash, page, &mut [0; BUFFER]).ok()?
     }
 
     /// Which page of the flash a page of the register is.
@@ -142,18 +200,31 @@ impl<const BYTES: usize> Register<BYTES> {
         self.at as usize / F::ERASE_SIZE + page
     }
 
-    /// Makes sure that every later boot reads the value that this one read.
+    /// Makes sure that every later boot reads the value that this one read, also when a page is lost.
     ///
-    /// It writes only when the power was cut while a value was written: at most three values.
+    /// It writes only when the power was cut while a value was written, or a page was lost: at most three values.
     pub(super) fn settle<F: NorFlash>(
         &mut self,
         flash: &mut F,
     ) -> Result<(), WriteError<F::Error>> {
+        if self.newest.is_none() {
+            let (found, hidden) = Self::scan(flash, self.at, self.kind);
+            hidden.map_err(WriteError::Flash)?;
+            *self = found;
+        }
+        let mut result = Ok(());
         while let Some(page) = self.unsettled() {
             let value = self.value;
-            self.put(flash, page, &value)?;
+            if let Err(error) = self.put(flash, page, &value) {
+                result = Err(error);
+            }
         }
-        Ok(())
+        match self.newest_seen() {
+            // Only this page holds it, and it may be gone at the next boot.
+            Seen::Doubtful(_) if self.stands_alone() => result,
+            // What was marked stays, whatever the other pages take.
+            _ => Ok(()),
+        }
     }
 
     /// Replaces the value, after settling the old one.
@@ -163,49 +234,71 @@ impl<const BYTES: usize> Register<BYTES> {
         value: &[u8; BYTES],
     ) -> Result<(), WriteError<F::Error>> {
         self.settle(flash)?;
-        let page = self.oldest().unwrap_or(0);
-        self.put(flash, page, value)?;
-        self.settle(flash)
+        // A firmware runs for months, and a write may fail once.
+        for page in &mut self.pages {
+            page.worn = false;
+        }
+        let mut result = Err(WriteError::NotStored);
+        while result.is_err()
+            && let Some(page) = self.oldest()
+        {
+            result = self.put(flash, page, value);
+        }
+        result.and_then(|()| self.settle(flash))
     }
 
     /// The page that has to be written before the value may be believed.
     fn unsettled(&self) -> Option<usize> {
-        let newest = self.newest?;
-        let seen = self.newest_seen();
-        // It may be gone at the next boot. Then the next best counts, which may have been told to somebody, even if its
-        // mark does not read now: so it is the third page that is given up.
-        if !matches!(seen, Seen::Marked(_)) {
-            return self.oldest();
-        }
-        let others = || (self.seen.iter().enumerate()).filter(|(page, _)| *page != newest);
-        let unmarked = others().find(|(_, other)| !matches!(other, Seen::Marked(_)));
-        let tied = || others().find(|(_, other)| other.generation() == seen.generation());
-        unmarked.or_else(tied).map(|(page, _)| page)
+        self.newest?;
+        let newest = self.newest_seen();
+        // It may read as anything at the next boot, unless its generation is outdone.
+        let mut others = self.others();
+        let unmarked = others.find(|(_, other)| match other.seen {
+            Seen::Marked(generation) => newest.generation() == Some(generation),
+            Seen::Void | Seen::Doubtful(_) => true,
+        });
+        let page = unmarked.map(|(page, _)| page);
+        // Another value would count, which may have been told to somebody, were the newest one gone at the next boot.
+        let again = || match self.stands_alone() {
+            true => self.oldest(),
+            false => None,
+        };
+        page.or_else(again)
+    }
+
+    /// Whether no second page holds the newest value.
+    fn stands_alone(&self) -> bool {
+        !self.others().any(|(_, other)| other.agrees)
     }
 
     /// The page with the lowest generation, which is never the newest.
     fn oldest(&self) -> Option<usize> {
-        let newest = self.newest?;
-        let pages = self.seen.iter().enumerate();
-        let others = pages.filter(|(page, _)| *page != newest);
-        let oldest = others.min_by_key(|(_, seen)| seen.generation());
+        let oldest = self.others().min_by_key(|(_, page)| page.seen.generation());
         oldest.map(|(page, _)| page)
     }
 
-    /// Erases `page` and writes `value` to it, above every generation that was seen.
+    /// The pages that may be written.
+    fn others(&self) -> impl Iterator<Item = (usize, &Page)> {
+        let pages = self.pages.iter().enumerate();
+        pages.filter(|(page, state)| Some(*page) != self.newest && !state.worn)
+    }
+
+    /// Erases `page` and writes `value` to it, above every generation that was seen; or gives it up.
     fn put<F: NorFlash>(
         &mut self,
         flash: &mut F,
         page: usize,
         value: &[u8; BYTES],
     ) -> Result<(), WriteError<F::Error>> {
-        let highest = self.newest_seen().generation().unwrap_or(0);
-        let generation = highest.checked_add(1).ok_or(WriteError::Worn)?;
+        if let Some(page) = self.pages.get_mut(page) {
+            *page = Page::LOST;
+        }
+        let generation = self.highest.checked_add(1).ok_or(WriteError::Worn)?;
+        self.highest = generation;
         let mut buffer = [0xff; BUFFER];
         self.encode(&mut buffer, generation, value);
         let body = Self::body::<F>();
         let at = self.page_at::<F>(page);
-        self.set(page, Seen::Void);
         let written = flash
             .erase(at, at.saturating_add(size(F::ERASE_SIZE)))
             .and_then(|()| flash.write(at, buffer.get(..body).unwrap_or(&[])))
@@ -218,12 +311,17 @@ impl<const BYTES: usize> Register<BYTES> {
         written.map_err(WriteError::Flash)?;
         // A worn page may take what it never gives back: a trial counted there would never end.
         let stored = self.read_value(flash, page, &mut buffer);
-        if stored != Some((generation, *value)) || !self.is_marked(flash, page) {
+        if stored.map_err(WriteError::Flash)? != Some((generation, *value))
+            || !self.is_marked(flash, page)
+        {
             return Err(WriteError::NotStored);
         }
-        self.set(page, Seen::Marked(generation));
+        if self.value != *value {
+            self.disagree();
+            self.value = *value;
+        }
         self.newest = Some(page);
-        self.value = *value;
+        self.set(page, Seen::Marked(generation), true);
         Ok(())
     }
 
@@ -232,9 +330,13 @@ impl<const BYTES: usize> Register<BYTES> {
         flash: &mut F,
         page: usize,
         buffer: &mut [u8; BUFFER],
-    ) -> Option<(u32, [u8; BYTES])> {
-        let stored = buffer.get_mut(..Self::body::<F>())?;
+    ) -> Result<Option<(u32, [u8; BYTES])>, F::Error> {
+        let stored = buffer.get_mut(..Self::body::<F>()).unwrap_or(&mut []);
         read(flash, self.page_at::<F>(page), stored)?;
+        Ok(self.decode(stored))
+    }
+
+    fn decode(&self, stored: &[u8]) -> Option<(u32, [u8; BYTES])> {
         let (header, rest) = stored.split_first_chunk::<4>()?;
         if *header != self.header() {
             return None;
@@ -266,7 +368,7 @@ impl<const BYTES: usize> Register<BYTES> {
         let at = self
             .page_at::<F>(page)
             .saturating_add(size(Self::body::<F>()));
-        read(flash, at, stored).is_some() && mark.starts_with(stored)
+        read(flash, at, stored).is_ok() && mark.starts_with(stored)
     }
 
     const fn header(&self) -> [u8; 4] {
@@ -278,20 +380,37 @@ impl<const BYTES: usize> Register<BYTES> {
     }
 
     fn newest_seen(&self) -> Seen {
-        let newest = self.newest.and_then(|page| self.seen.get(page));
-        newest.copied().unwrap_or(Seen::Void)
+        let newest = self.newest.and_then(|page| self.pages.get(page));
+        newest.map_or(Seen::Void, |page| page.seen)
     }
 
-    fn set(&mut self, page: usize, seen: Seen) {
-        if let Some(place) = self.seen.get_mut(page) {
-            *place = seen;
+    fn set(&mut self, page: usize, seen: Seen, agrees: bool) {
+        if let Some(place) = self.pages.get_mut(page) {
+            *place = Page {
+                seen,
+                agrees,
+                worn: false,
+            };
+        }
+    }
+
+    fn disagree(&mut self) {
+        for page in &mut self.pages {
+            page.agrees = false;
         }
     }
 }
 
-/// Reads, and asks once more when that fails: a bus may have been disturbed.
-fn read<F: NorFlash>(flash: &mut F, at: u32, out: &mut [u8]) -> Option<()> {
-    flash.read(at, out).or_else(|_| flash.read(at, out)).ok()
+/// Reads, and asks again when that fails: a bus may have been disturbed.
+pub(super) fn read<F: NorFlash>(flash: &mut F, at: u32, out: &mut [u8]) -> Result<(), F::Error> {
+    let mut result = flash.read(at, out);
+    for _ in 1..READS {
+        if result.is_ok() {
+            break;
+        }
+        result = flash.read(at, out);
+    }
+    result
 }
 
 const fn fill_mark(buffer: &mut [u8; BUFFER]) {

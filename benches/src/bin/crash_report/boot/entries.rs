@@ -15,7 +15,7 @@ const ON_LONG_WORDS: Depths = [closed(1, 0), closed(2, 0)];
 const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
 const SWAPPED_ONCE: Depths = [bounded(1, 0, 500), closed(2, 0)];
 const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
-const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
+const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(1, 0)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
