@@ -253,8 +253,9 @@ fn a_counter_that_cannot_be_read_once_costs_no_confirmation_and_rises_all_the_sa
         updater.confirm(true);
         let (mut records, mut seconds) = (BTreeMap::new(), 0);
         run(&mut updater, at(seconds), &mut records);
-        while let Some(next) = updater.deadline().filter(|_| seconds < 100) {
-            seconds = next.as_millis().div_ceil(1_000);
+        for _ in 0..10 {
+            let next = updater.deadline().map_or(0, Instant::as_millis);
+            seconds = next.div_ceil(1_000).max(seconds);
             run(&mut updater, at(seconds), &mut records);
         }
         let mut banks = updater.into_banks().banks;
@@ -373,6 +374,46 @@ fn who_agrees_to_one_image_has_not_agreed_to_another_under_its_number() {
     assert_eq!(rig.talk(&again, &source), Ok(Want::Approve));
     assert!(rig.updater().approve(2));
     assert_eq!(rig.talk(&again, &source), Ok(Want::Reboot));
+}
+
+#[test]
+fn what_nobody_has_signed_for_since_the_start_is_not_staged() {
+    let world = World::new();
+    let other = image(66, SIZE);
+    let (offer, source) = (offer(&world.key, 66, KIND, &other), Source::new(66, &other));
+    // Records of a download that another device has begun, by an offer that this one never saw.
+    let mut rig = world.rig();
+    let mut stolen = world.rig();
+    stolen.deliver(&offer);
+    stolen.run().unwrap();
+    rig.records.clone_from(&stolen.records);
+    rig.reboot();
+    // It is fetched, and asked for again and again, and never staged.
+    let mut asked = 0;
+    for minute in 0..30 {
+        rig.now_ms = minute * 60_000;
+        for request in rig.run().unwrap() {
+            asked += 1;
+            rig.deliver(&encode(&source.answer(&request).unwrap()));
+        }
+    }
+    assert!(asked > SIZE / BLOCK as usize + 3, "{asked}");
+    let last = rig.requests.last().unwrap();
+    assert!(source.is_last(last), "{last:?}");
+    assert_eq!(rig.updater().wants(), Want::Nothing);
+    rig.reboot();
+    rig.run().unwrap();
+    assert_eq!(rig.updater().wants(), Want::Nothing);
+    // Nor by an offer of anything else, or by nobody's.
+    rig.deliver(&device::offer(&P256Key::generate(), 66, KIND, &other));
+    rig.deliver(&device::offer(&world.key, 66, KIND, &image(7, SIZE)));
+    rig.deliver(&world.offer);
+    rig.run().unwrap();
+    assert_eq!(rig.updater().wants(), Want::Nothing);
+    // With the signature it is.
+    rig.deliver(&offer);
+    rig.run().unwrap();
+    assert_eq!(rig.updater().wants(), Want::Reboot);
 }
 
 /// An offer of release 2, whose manifest asks for somebody's agreement.

@@ -118,13 +118,18 @@ impl<W: Download> Fetch<W> {
         self.checkpoint.encode(form, progress, out)
     }
 
-    /// The request that is due now, if one is.
+    /// The request that is due now, if one is. Where all is there and no offer has vouched for it yet, that is the last
+    /// block again: an offer comes behind it.
     pub(super) fn request(&self, now: Instant, block_bytes: u32) -> Option<Request> {
-        let due = self.ask_at.is_none_or(|at| now >= at) && !self.is_complete();
-        due.then(|| {
-            let (offset, length) = self.wanted(block_bytes);
-            Request::new(self.release().sequence, offset, length)
-        })
+        let due = self.ask_at.is_none_or(|at| now >= at);
+        let (offset, length) = match self.checkpoint.bytes.checked_sub(1) {
+            Some(last) if self.is_complete() => {
+                let behind = last % block_bytes;
+                (last - behind, behind + 1)
+            }
+            _ => self.wanted(block_bytes),
+        };
+        (due && length > 0).then(|| Request::new(self.release().sequence, offset, length))
     }
 
     /// The request was sent, or could not be: it is repeated after `timeout`, later each time.

@@ -39,6 +39,10 @@ const MAX_REOPENED: u8 = 3;
 /// until the boot record names it. Two records of the node's store keep where a download was and what was
 /// reported, so that a power cut costs at most one block, and no outcome goes unreported.
 ///
+/// A download goes on after a reboot, by what the node's records say; its image is staged when an offer of that release was
+/// verified again, for nobody has signed the records. A service offers it again to whoever connects, and behind the
+/// [last block](super::Source::is_last).
+///
 /// After a power cut or reboot, build a new one; the boot loader's part is [`slot::boot`]. An image that stays staged
 /// through eight such starts is given up: the boot loader cannot note that it is tried.
 ///
@@ -84,6 +88,8 @@ where
     // Taken up; its download begins when the record that names it is durable.
     pending: Option<Checkpoint>,
     fetch: Option<Fetch<P::Download>>,
+    // A manifest that was verified since the start names it: the record store is no signature.
+    vouched: bool,
     // How often that one was gone back with, since the memory failed.
     reopened: u8,
     // From the records, until all of them are there; so many bytes of `room` belong to it.
@@ -160,6 +166,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             boot: None,
             pending: None,
             fetch: None,
+            vouched: false,
             reopened: 0,
             restored: None,
             payloads: Images,
@@ -203,6 +210,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             boot: self.boot,
             pending: None,
             fetch: None,
+            vouched: false,
             reopened: 0,
             restored: None,
             payloads,
@@ -425,7 +433,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
                 }
                 self.change = self.change.wrapping_add(1);
                 if fetch.is_complete() {
-                    self.complete(sequence);
+                    // The offer that is waited for comes behind the last block.
+                    fetch.asked(now, self.settings.timeout);
+                    self.rate = None;
+                    self.complete();
                 }
             }
             Err(PayloadError::Banks) if self.reopen() => {}
@@ -462,14 +473,25 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         self.fetch.is_some()
     }
 
-    /// All bytes are there: the image is staged if it is the right one.
-    fn complete(&mut self, sequence: u64) {
-        let fetch = self.fetch.take();
+    /// An offer that was verified names that release: what is fetched of it may be staged.
+    fn vouch(&mut self, release: Release) {
+        if self.fetched() == Some(release) {
+            self.vouched = true;
+            self.complete();
+        }
+    }
+
+    /// When all bytes are there, and vouched for, the image is staged if it is the right one.
+    fn complete(&mut self) {
+        let whole = |fetch: &mut Fetch<_>| fetch.is_complete();
+        let Some(fetch) = self.fetch.take_if(|fetch| self.vouched && whole(fetch)) else {
+            return;
+        };
+        let sequence = fetch.release().sequence;
         self.end_fetch();
-        let candidate = match fetch.map(|fetch| fetch.finish(&mut self.banks)) {
-            Some(Ok(candidate)) => candidate,
-            Some(Err(error)) => return self.refuse(Some(sequence), error.outcome()),
-            None => return,
+        let candidate = match fetch.finish(&mut self.banks) {
+            Ok(candidate) => candidate,
+            Err(error) => return self.refuse(Some(sequence), error.outcome()),
         };
         let stage = BootEvent::Stage {
             candidate,

@@ -100,7 +100,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
                 }
             }
             Some(Err(outcome)) => self.refuse(Some(sequence), outcome),
-            None => {}
+            None => self.vouch(offered.plan.release),
         }
     }
 
@@ -121,6 +121,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         self.end_fetch();
         (self.room, self.form_bytes) = (room, form_bytes);
         self.consent.is_asked_for = plan.authorization.is_some();
+        self.vouched = true;
         self.pending = Some(Checkpoint {
             release: plan.release,
             back,

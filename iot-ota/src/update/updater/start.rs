@@ -44,6 +44,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
                 Ok(download) => self.fetch = Some(Fetch::new(checkpoint, download)),
                 Err(_) => self.pending = Some(checkpoint),
             }
+            self.vouched = false;
             // Nothing is on record that somebody has yet to agree to.
             self.consent.agreed = true;
             self.room.as_mut().copy_within(start..start + bytes, 0);
