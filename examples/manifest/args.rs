@@ -99,7 +99,8 @@ pub(crate) struct Sign {
     /// `pkcs11:token=LABEL;id=NUMBER?module-path=LIBRARY&pin-source=FILE`.
     #[arg(long)]
     pub(crate) key: String,
-    /// By what name devices know the key; the front of its hash unless given, as `key show` prints it.
+    /// By what name devices know the key: text, or digits behind `0x`. The front of its hash unless given, as `key show`
+    /// prints it.
     #[arg(long)]
     pub(crate) key_id: Option<String>,
     /// Where the signed envelope goes; in the place of the unsigned one unless given.
@@ -140,7 +141,7 @@ pub(crate) struct Verify {
     /// The envelope.
     pub(crate) envelope: PathBuf,
     /// A public key that is trusted (PEM), once for each: `FILE`, or `KEY-ID=FILE` for one with a name of its own.
-    /// Signatures must name it so, as devices that know several keys ask for.
+    /// Signatures must name it so, as devices that know several keys ask for. KEY-ID is text, or digits behind `0x`.
     #[arg(long = "key", required = true)]
     pub(crate) keys: Vec<String>,
     /// Take the one key under whatever name signatures give it, as devices do that know no other.

@@ -13,6 +13,7 @@ use crate::args::{Cipher, Encrypt};
 use crate::files;
 use crate::keys::read_public;
 use crate::problem::Problem;
+use crate::values::key_id_of;
 
 const FORM: &str = "write shared:KEY-ID=FILE or agreed:KEY-ID=FILE";
 
@@ -22,9 +23,13 @@ pub(crate) fn encrypt(options: &Encrypt) -> Result<(), Problem> {
         Cipher::Chacha20Poly1305 => PayloadCipher::ChaCha20Poly1305,
         Cipher::A128ctr => PayloadCipher::A128Ctr,
     };
-    let mut audience = Vec::new();
+    let mut named = Vec::new();
     for text in &options.audience {
-        audience.push(one_of_the_audience(text)?);
+        named.push(Named::read(text)?);
+    }
+    let mut audience = Vec::new();
+    for one in &named {
+        audience.push(one.audience()?);
     }
     let encryptor = Encryptor::new(cipher, &audience, &mut SystemEntropy::new())
         .map_err(|error| Problem::new("--for", error, "check the keys"))?;
@@ -42,33 +47,45 @@ pub(crate) fn encrypt(options: &Encrypt) -> Result<(), Problem> {
     Ok(())
 }
 
-fn one_of_the_audience(text: &str) -> Result<Audience<'_>, Problem> {
-    let unknown = || Problem::new(text, "it is not said for whom", FORM);
-    let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
-    let (id, file) = rest.split_once('=').ok_or_else(unknown)?;
-    let path = Path::new(file);
-    match kind {
-        "shared" => {
+/// For whom, as it stands on the command line.
+struct Named<'t> {
+    kind: &'t str,
+    id: Vec<u8>,
+    file: &'t str,
+}
+
+impl<'t> Named<'t> {
+    fn read(text: &'t str) -> Result<Self, Problem> {
+        let unknown = || Problem::new(text, "it is not said for whom", FORM);
+        let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
+        let (id, file) = rest.split_once('=').ok_or_else(unknown)?;
+        if !["shared", "agreed"].contains(&kind) {
+            return Err(unknown());
+        }
+        let id = key_id_of(text, id)?;
+        Ok(Self { kind, id, file })
+    }
+
+    fn audience(&self) -> Result<Audience<'_>, Problem> {
+        let path = Path::new(self.file);
+        if self.kind == "shared" {
             let key = files::read(path)?;
             let key: [u8; 16] = key.try_into().map_err(|_| {
                 let remedy = "make one: head -c 16 /dev/urandom > KEY";
-                Problem::new(file, "a shared key has 16 bytes", remedy)
+                Problem::new(self.file, "a shared key has 16 bytes", remedy)
             })?;
-            Ok(Audience::shared(id.as_bytes(), &key))
+            return Ok(Audience::shared(&self.id, &key));
         }
-        "agreed" => {
-            let public = read_public(path)?;
-            let point = public.as_bytes().first_chunk();
-            let fits = public.algorithm() == SignatureAlgorithm::EcdsaP256Sha256;
-            point
-                .filter(|_| fits)
-                .and_then(|point| Audience::agreed(id.as_bytes(), point))
-                .ok_or_else(|| {
-                    let remedy = "give the device's public key on P-256";
-                    Problem::new(file, "no key can be agreed on with this one", remedy)
-                })
-        }
-        _ => Err(unknown()),
+        let public = read_public(path)?;
+        let point = public.as_bytes().first_chunk();
+        let fits = public.algorithm() == SignatureAlgorithm::EcdsaP256Sha256;
+        point
+            .filter(|_| fits)
+            .and_then(|point| Audience::agreed(&self.id, point))
+            .ok_or_else(|| {
+                let remedy = "give the device's public key on P-256";
+                Problem::new(self.file, "no key can be agreed on with this one", remedy)
+            })
     }
 }
 

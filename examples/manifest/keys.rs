@@ -13,7 +13,7 @@ use crate::args::Algorithm;
 use crate::files;
 use crate::problem::Problem;
 use crate::token::Token;
-use crate::values::hex;
+use crate::values::segment;
 
 /// So many bytes of a key's hash name it, unless it has a name.
 const KEY_ID_BYTES: usize = 8;
@@ -110,7 +110,7 @@ pub(crate) fn create(key: &str, algorithm: Algorithm) -> Result<(), Problem> {
     files::write_secret(path, encode(key, "PRIVATE KEY", made.as_ref())?.as_bytes())?;
     let public = read_public(path)?;
     files::write_new(&place, public_pem(key, &public)?.as_bytes())?;
-    let id = hex(&key_id(&public));
+    let id = segment(&key_id(&public));
     println!("{key}: keep it secret\n{}: key id {id}", place.display());
     Ok(())
 }
@@ -159,7 +159,7 @@ pub(crate) fn show_rust(key: &str, prefix: &str) -> Result<(), Problem> {
 pub(crate) fn show(key: &str) -> Result<(), Problem> {
     let public = public_half(key)?;
     print!("{}", public_pem(key, &public)?);
-    eprintln!("key id {}", hex(&key_id(&public)));
+    eprintln!("key id {}", segment(&key_id(&public)));
     Ok(())
 }
 

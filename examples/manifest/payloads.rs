@@ -53,7 +53,8 @@ pub(crate) fn check(path: &Path, manifest: &Manifest<'_>) -> Result<Vec<String>,
                 left: &mut left,
             };
             way.go(process);
-            for at in first.len()..way.asked {
+            let room = MAX_WAYS.saturating_sub(open.len());
+            for at in (first.len()..way.asked).take(room) {
                 let mut other = first.clone();
                 other.resize(at, true);
                 other.push(false);

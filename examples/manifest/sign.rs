@@ -10,7 +10,7 @@ use crate::keys::{key_id, public_of, with_signer};
 use crate::opened::{decode, is_tagged, unverified};
 use crate::payloads;
 use crate::problem::Problem;
-use crate::values::segment;
+use crate::values::{key_id_of, segment};
 
 pub(crate) fn sign(options: &Sign) -> Result<(), Problem> {
     let path = &options.envelope;
@@ -30,10 +30,14 @@ pub(crate) fn sign(options: &Sign) -> Result<(), Problem> {
         let trusted = SigningKey::new(SoftwareVerifier::new(public));
         if signed.verify(&trusted, &mut Sha256::new(), 0).is_ok() {
             let cause = "this key has signed it already, and counts once";
-            return Err(Problem::new(key, cause, "sign with another key"));
+            return Err(Problem::new(
+                key,
+                cause,
+                "sign with another key; under another name, in a new envelope: manifest create",
+            ));
         }
         let id = match &options.key_id {
-            Some(name) => name.clone().into_bytes(),
+            Some(name) => key_id_of("--key-id", name)?,
             None => key_id(&public),
         };
         envelope.sign(signer, Some(&id)).map_err(|error| {

@@ -19,6 +19,18 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// A key id as people write it: text, or digits behind `0x`, as [`segment`] shows it.
+pub(crate) fn key_id_of(element: &str, text: &str) -> Result<Vec<u8>, Problem> {
+    let Some(digits) = text.strip_prefix("0x") else {
+        return Ok(text.as_bytes().to_vec());
+    };
+    from_hex(digits).ok_or_else(|| {
+        let cause = format!("'{text}' has not two hexadecimal digits a byte");
+        let remedy = "write digits in pairs, such as 0x14d1, as manifest key show does";
+        Problem::new(element, cause, remedy)
+    })
+}
+
 /// A UUID as it stands, or the one that a name leads to (§8.4.8.1): by domain for a vendor, below the vendor's for a
 /// class.
 pub(crate) fn uuid(
@@ -49,9 +61,14 @@ pub(crate) fn show_uuid(bytes: &[u8]) -> String {
 /// A segment of a path, as text where it is some.
 pub(crate) fn segment(bytes: &[u8]) -> String {
     match core::str::from_utf8(bytes) {
-        Ok(text) if !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()) => text.into(),
+        // Text that looks like digits would read as other bytes.
+        Ok(text) if is_plain(text) && !text.starts_with("0x") => text.into(),
         _ => format!("0x{}", hex(bytes)),
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic())
 }
 
 /// Text of somebody that nobody has verified, on one line: what moves the cursor, changes colours or turns the direction
@@ -111,5 +128,9 @@ mod tests {
             (segment(b"app"), segment(&[0])),
             ("app".into(), "0x00".into())
         );
+        for id in [&b"app"[..], &[0], b"0x00", b"0x", b"a b", &[]] {
+            assert_eq!(key_id_of("id", &segment(id)).ok().as_deref(), Some(id));
+        }
+        assert!(key_id_of("id", "0x1").is_err());
     }
 }

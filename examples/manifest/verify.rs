@@ -15,7 +15,7 @@ use crate::named::{images, parameters};
 use crate::opened::{decode, is_tagged, verify_problem};
 use crate::payloads;
 use crate::problem::Problem;
-use crate::values::{hex, segment};
+use crate::values::{hex, key_id_of, segment};
 
 pub(crate) fn verify(options: &Verify) -> Result<(), Problem> {
     let path = &options.envelope;
@@ -68,7 +68,7 @@ impl Trusted {
         let mut seen = Vec::new();
         for text in &options.keys {
             let (id, file) = match text.split_once('=') {
-                Some((id, file)) => (Some(id.as_bytes().to_vec()), file),
+                Some((id, file)) => (Some(key_id_of(text, id)?), file),
                 None => (None, text.as_str()),
             };
             let public = read_public(Path::new(file))?;

@@ -11,6 +11,7 @@
     reason = "a test may fail loudly, and its numbers are small"
 )]
 
+use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::crypto::Digest;
 use iot_core::sim::SimFlash;
 use iot_core::sim::flash::{Mode, SimFlashError, Torn};
@@ -195,6 +196,78 @@ fn small_pair() -> (Vec<u8>, Vec<u8>) {
     let mut new = [&old[60..], &[9; 30], &old[..50]].concat();
     new[10] ^= 3;
     (old, new)
+}
+
+#[test]
+fn a_small_image_is_patched_over_itself_whenever_the_power_fails() {
+    let (old, new) = small_pair();
+    // One page is free, so the old image moves by one: each page is needed until the next one is on record.
+    let patch = DeltaAuthor::new(&old, &new).in_place(320, 64).unwrap();
+    let (mut cuts, mut dice) = (Cuts::default(), Dice(11));
+    for round in 0..60 {
+        let case = Case {
+            old: &old,
+            new: &new,
+            patch: &patch,
+            pages: 5,
+            mode: [Mode::Rewritable, Mode::Multiwrite, Mode::WriteOnce][round % 3],
+            piece: 1 + dice.below(40) as usize,
+        };
+        // A page has 16 words, and one is moved or written between two persisted states.
+        case.apply::<64, 4>(24, &mut dice, &mut cuts);
+    }
+    assert!(cuts.made > 60, "{cuts:?}");
+}
+
+#[test]
+fn a_journal_that_stands_inside_a_segment_is_not_resumed() {
+    let (old, new) = small_pair();
+    let patch = DeltaAuthor::new(&old, &new).in_place(512, 64).unwrap();
+    let evidence = rehearse::<256, _>(&old, &new, &patch, Sha256::default(), Sha256::default());
+    let declared = Declared::new(old.len() as u32, new.len() as u32, patch.len() as u32);
+    let mut flash: SimFlash<4, 64> = flash_with(8, Mode::Rewritable, &old);
+    let mut machine = InPlace::<256, 64>::new(evidence).unwrap();
+    let mut journals: Vec<Vec<u8>> = Vec::new();
+    while !turn(&mut machine, &mut flash, 0, &patch, 9, |_, bytes| {
+        journals.push(bytes.to_vec());
+        Ok(())
+    })
+    .unwrap()
+    {}
+    let resumed =
+        |journal: &[u8]| InPlace::<256, 64>::resume(declared.in_memory(512), journal).is_some();
+    let (mut moved, mut inside) = (0, 0);
+    for journal in &journals {
+        assert!(resumed(journal));
+        // The fifth number of the decoder's state: how much is written.
+        let Some(altered) = altered(journal, 4, |written| written.checked_sub(8)) else {
+            moved += 1;
+            continue;
+        };
+        inside += 1;
+        assert!(!resumed(&altered));
+    }
+    assert!(moved >= 2 && inside >= 4, "{moved} {inside}");
+}
+
+/// A journal of which one number of the decoder's state is another one.
+fn altered(journal: &[u8], at: usize, to: impl Fn(u32) -> Option<u32>) -> Option<Vec<u8>> {
+    let (mut reader, mut room) = (FlatReader::new(journal), [0; 1_024]);
+    let mut writer = FlatWriter::new(&mut room);
+    reader.array(6, 1);
+    writer.array(6, 1);
+    (0..4).for_each(|_| writer.uint(reader.u32().into()));
+    reader.array(19, 1);
+    writer.array(19, 1);
+    for number in 0..16 {
+        let value = reader.u32();
+        let value = if number == at { to(value)? } else { value };
+        writer.uint(value.into());
+    }
+    writer.bytes(reader.bytes());
+    writer.bytes(reader.bytes());
+    let len = writer.finish()?;
+    Some(room[..len].to_vec())
 }
 
 #[test]

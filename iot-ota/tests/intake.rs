@@ -306,7 +306,10 @@ fn an_interruption_after_the_last_block_costs_no_more_than_its_page() {
         )
         .unwrap();
         let from = intake.received();
-        assert!(case.payload.len() - (from as usize) < PAGE, "{from} of {len}");
+        assert!(
+            case.payload.len() - (from as usize) < PAGE,
+            "{from} of {len}"
+        );
         let rest = &case.payload[from as usize..];
         intake.push(&mut banks, from, rest).unwrap();
         assert_eq!(intake.finish(&mut banks), Ok(()));

@@ -160,7 +160,8 @@ fn a_dependencys_signers_need_a_right_to_its_components() {
     let own = [
         Component::new(&[b"a"]).for_roles(0b01),
         Component::new(&[b"below"]).for_roles(0b01),
-        Component::new(&[b"store"]),
+        Component::new(&[b"store"]).for_roles(0b01),
+        Component::new(&[b"free"]),
     ];
     let device = Capabilities::new(Identity::new([1; 16], [2; 16]), &own);
     let signed = |forge: &Forge, (id, key): (&[u8], ToyKey)| {
@@ -180,6 +181,13 @@ fn a_dependencys_signers_need_a_right_to_its_components() {
     assert_eq!(outcome(KEYS[0]), Ok("write below [5]".to_owned()));
     let index = 0;
     assert_eq!(outcome(KEYS[1]), Err(ProcessError::Unauthorised { index }));
+    // And who chooses a dependency, to where it is kept.
+    let free = Forge::of(&[b"free"]).depends_on(1, b"store");
+    let chosen = signed(&free.section(INSTALL, &down(1, &below())), KEYS[1]);
+    let chosen = verify(&chosen, &policy, 0).unwrap();
+    let begun = Process::<16>::new(chosen, Procedure::Update, &device);
+    let index = 1;
+    assert_eq!(begun.err(), Some(ProcessError::Unauthorised { index }));
 }
 
 #[test]

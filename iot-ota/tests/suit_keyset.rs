@@ -156,3 +156,45 @@ fn a_key_set_has_no_more_keys_and_roles_than_bits() {
     assert_eq!(outcome(&keys[..32], &roles[..31]), None);
     assert_eq!(outcome(&keys[..32], &roles), Some(VerifyError::KeySet));
 }
+
+/// What the root has signed, whatever it is.
+fn signed(set: &[u8]) -> Vec<u8> {
+    let mut room = [0; 300];
+    let proof = sign1(&mut room, &ROOT, None, Content::Detached(set), &[]).unwrap();
+    array(&[wrapped(set), wrapped(proof)])
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_are_no_key_set_and_a_changed_one_is_one_to_go_on_with(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        // Small numbers are what thresholds, rights and lengths are.
+        edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..8_u8), 0..4),
+    ) {
+        let root = SigningKey::new(ROOT);
+        let verify = |signed: &[u8]| KeySet::verify(signed, &root, 0, 1).map(|set| set.version());
+        assert!(verify(&bytes).is_err());
+        assert!(verify(&signed(&bytes)).is_err());
+        let ids = [&b"one"[..], b"two"];
+        let keys = [[1; 32], [2; 32]].map(|key| key.to_vec());
+        let entries = [0, 1].map(|n| KeyEntry::new(ids[n], ED, &keys[n]));
+        let good = sign_key_set(2, &entries, &[Role::new(2, 0b11), Role::new(1, 0b10)], &[(&ROOT, None)]);
+        let good = good.unwrap();
+        assert_eq!(verify(&good), Ok(2));
+        let mut set = minicbor::Decoder::new(&good[1..]).bytes().unwrap().to_vec();
+        for (at, byte) in edits {
+            let at = at.index(set.len());
+            set[at] = byte;
+        }
+        let changed = signed(&set);
+        if let Ok(set) = KeySet::verify(&changed, &root, 0, 1) {
+            let keys: Vec<_> = set.keys().map(Option::unwrap).collect();
+            let unlike = keys.len() == 2 && keys[0].id != keys[1].id && keys[0].key != keys[1].key;
+            assert!(unlike, "{keys:?}");
+            for role in set.roles() {
+                let role = role.unwrap();
+                assert!((role.keys & 0b11).count_ones() >= role.threshold.into(), "{role:?}");
+            }
+        }
+    }
+}

@@ -411,7 +411,24 @@ fn what_nobody_has_signed_for_since_the_start_is_not_staged() {
     rig.run().unwrap();
     assert_eq!(rig.updater().wants(), Want::Nothing);
     // With the signature it is.
-    rig.deliver(&offer);
+    assert_eq!(rig.talk(&offer, &source), Ok(Want::Reboot));
+}
+
+#[test]
+fn the_offer_behind_the_last_block_ends_a_download_that_went_on_after_a_restart() {
+    let world = World::new();
+    let mut rig = in_a_download(&world);
+    rig.reboot();
+    let mut last = false;
+    while !last {
+        for request in rig.run().unwrap() {
+            rig.deliver(&encode(&world.source().answer(&request).unwrap()));
+            last = world.source().is_last(&request);
+        }
+    }
+    rig.run().unwrap();
+    assert_eq!(rig.updater().wants(), Want::Nothing);
+    rig.deliver(&world.offer);
     rig.run().unwrap();
     assert_eq!(rig.updater().wants(), Want::Reboot);
 }

@@ -419,6 +419,19 @@ fn a_signature_under_a_name_that_devices_do_not_know_is_refused_with_the_name() 
         assert!(error.contains("--key-id"), "{error}");
     }
     bench.ok("verify within.suit --key typo=one.pub.pem");
+    // The name that is shown is the one that can be written.
+    let id = bench.run(&["key", "show", "one.pub.pem"]);
+    let id = String::from_utf8(id.stderr).unwrap();
+    let id = id.trim().strip_prefix("key id ").unwrap().to_owned();
+    assert!(id.starts_with("0x") && id.len() == 18, "{id}");
+    bench.ok("create within.toml -o named.suit");
+    bench.ok(&format!("sign named.suit --key one.pem --key-id {id}"));
+    bench.ok("verify named.suit --key one.pub.pem");
+    bench.ok(&format!("verify named.suit --key {id}=one.pub.pem"));
+    bench.refused(&format!("verify named.suit --key {}=one.pub.pem", &id[2..]));
+    bench.ok("create within.toml -o new.suit");
+    let error = bench.refused("sign new.suit --key one.pem --key-id 0x1");
+    assert!(error.contains("such as 0x14d1"), "{error}");
     // A device that knows one key asks for no name.
     bench.ok("verify within.suit --key one.pub.pem --any-key-id");
     bench.ok("key new two.pem");

@@ -117,7 +117,12 @@ impl<const WINDOW: usize, const PAGE: usize> InPlace<WINDOW, PAGE> {
         let possible = left <= pages::<PAGE>(layout, declared).ok()?
             && (left == 0 || decoder.consumed() == 0)
             && decoder.layout().is_none_or(|its| its == layout)
-            && (decoder.is_between_segments() || decoder.consumed() == 0);
+            && (decoder.is_between_segments() || decoder.consumed() == 0)
+            // Pages are erased from where it stands.
+            && match decoder.is_complete() {
+                true => decoder.written() == declared.new,
+                false => decoder.written().checked_rem(layout.segment) == Some(0),
+            };
         (reader.is_empty() && possible).then(|| Self::at(decoder, layout, left))
     }
 

@@ -285,18 +285,8 @@ impl<'a> Manifest<'a> {
         }
         // What is asked before the image is started is asked for with the rest.
         plan.authorization = walk.authorization();
-        let not = |id: [u8; 16]| id.map(|byte| !byte);
-        for other in [
-            Device {
-                vendor: not(device.vendor),
-                ..*device
-            },
-            Device {
-                class: not(device.class),
-                ..*device
-            },
-        ] {
-            let mut walk = Walk::new(&other, situation);
+        for (vendor, class) in [(0xff, 0), (0, 0xff)] {
+            walk.be_another(vendor, class);
             // Where it ends does not matter, if it does nothing.
             let _ = walk.follow(self, Procedure::Update);
             if walk.has_acted() {

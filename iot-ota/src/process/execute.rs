@@ -47,7 +47,9 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             self.sources = 0;
             self.targets = 0;
         }
-        let choice = self.top().choice;
+        let frame = self.frame_mut();
+        frame.next = next;
+        let choice = frame.choice;
         match code {
             12 => self.select(choice, raw)?,
             _ if choice == Choice::First => return self.fail_index(),
@@ -104,15 +106,15 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
                 // Whether a dependency was there is an answer like any other: it may have come since. Only who goes
                 // down needs its manifest again.
                 match self.position.answer(self.replayed, None) {
-                    Some(known) if !known || asked.code != PROCESS => known,
+                    Some(known) if !known || asked.code != PROCESS => {
+                        self.replayed = self.replayed.saturating_add(1);
+                        known
+                    }
                     _ => return Some(step),
                 }
             }
         };
         self.asked = None;
-        if step.is_some() {
-            self.recall(None);
-        }
         self.settle(answer);
         None
     }

@@ -49,9 +49,6 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// On from the command under way: to the next component or command, or out of the sequence.
     #[inline(never)]
     pub(super) fn advance(&mut self, success: bool) {
-        let Some((code, _, next)) = self.command() else {
-            return;
-        };
         if success {
             let members = self.members();
             let frame = self.frame_mut();
@@ -59,10 +56,13 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
             frame.member += 1;
             if frame.member >= members {
                 frame.member = 0;
-                frame.rest = next;
+                frame.rest = frame.next;
             }
             return;
         }
+        let Some((code, ..)) = self.command() else {
+            return;
+        };
         let error = ProcessError::Failed {
             command: CommandCode::new(code),
             section: self.section(),
@@ -99,17 +99,20 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
     /// The next part of a section, the next section, or the way back to the manifest above.
     #[inline(never)]
     fn next_part(&mut self) -> Result<(), Failed> {
-        let level = self.level();
-        let own = level.manifest.severable(level.key);
+        let level = self.level_mut();
         let (part, sequence) = match level.part {
-            Part::Start if own.is_some() => (Part::Shared, level.manifest.shared_bytes()),
-            Part::Shared => (Part::Own, own),
-            _ => {
+            Part::Start => {
+                level.own = level.manifest.severable(level.key);
+                // Where there is no section there is nothing to stand in front of.
+                let shared = level.own.and_then(|_| level.manifest.shared_bytes());
+                (Part::Shared, shared)
+            }
+            Part::Shared => (Part::Own, level.own),
+            Part::Own => {
                 self.end_section();
                 return Ok(());
             }
         };
-        let level = self.level_mut();
         level.part = part;
         match sequence {
             Some(sequence) => {
@@ -193,6 +196,7 @@ impl<'a, const PARAMETERS: usize> Process<'a, '_, PARAMETERS> {
                     key,
                     part: Part::Start,
                     bytes: &[],
+                    own: None,
                     above,
                     owner,
                 });

@@ -9,6 +9,8 @@ use crate::manifest::Manifest;
 pub(super) struct Frame<'a> {
     // From the command that is next, or under way, to the end of the sequence.
     pub(super) rest: FlatReader<'a>,
+    // What follows that command.
+    pub(super) next: FlatReader<'a>,
     pub(super) select: Select<'a>,
     // Which of the selected components the command is executed for.
     pub(super) member: u8,
@@ -52,6 +54,7 @@ impl<'a> Frame<'a> {
     pub(super) const fn new(rest: FlatReader<'a>, kind: Kind) -> Self {
         Self {
             rest,
+            next: rest,
             select: Select::Nothing,
             member: 0,
             branch: 0,

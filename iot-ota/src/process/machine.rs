@@ -138,8 +138,9 @@ pub(super) struct Level<'a> {
     // Which section, and which part of it.
     pub(super) key: i32,
     pub(super) part: Part,
-    // The sequence under way.
+    // The sequence under way, and the section's own, which is next once the shared one has ended.
     pub(super) bytes: &'a [u8],
+    pub(super) own: Option<&'a [u8]>,
     // How many frames belong to the levels above.
     pub(super) above: u8,
     // How many commands were left when it began: no other level has that number.
@@ -189,6 +190,7 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
                 key: sections.first().copied().unwrap_or(0),
                 part: Part::Start,
                 bytes: &[],
+                own: None,
                 above: 0,
                 owner: 0,
             },
@@ -313,7 +315,7 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
             success = same != (asked.code == 25);
             if success && asked.code == PROCESS {
                 self.asked = None;
-                self.recall(Some(true));
+                self.recall(true);
                 if expected.is_some() || self.remembers(own) {
                     // Whatever fails is the end, which the next step finds.
                     let _ = self.descend(manifest);
@@ -329,26 +331,28 @@ impl<'a, 'd, const PARAMETERS: usize> Process<'a, 'd, PARAMETERS> {
     /// Goes on with how the step under way ended.
     fn answer(&mut self, success: bool) {
         self.asked = None;
-        self.recall(Some(success));
+        self.recall(success);
         self.settle(success);
     }
 
     /// Whether this is the manifest that was followed here before, where that is known: its first 8 bytes are answers.
     fn remembers(&mut self, digest: &Sha256Digest) -> bool {
-        let bits = (0..64_u8).map(|bit| {
-            let byte = digest.get(usize::from(bit / 8)).copied().unwrap_or(0);
-            byte >> (bit % 8) & 1 == 1
-        });
-        bits.fold(true, |same, bit| {
-            same & (self.recall(Some(bit)) == Some(bit))
-        })
+        let mut same = true;
+        for byte in digest.iter().take(8) {
+            for bit in 0..8 {
+                let own = byte >> bit & 1 == 1;
+                same &= self.recall(own) == own;
+            }
+        }
+        same
     }
 
     /// How the step under way has ended: as it did before, where that is known, or so.
-    pub(super) fn recall(&mut self, success: Option<bool>) -> Option<bool> {
-        let answer = self.position.answer(self.replayed, success)?;
+    #[inline(never)]
+    fn recall(&mut self, success: bool) -> bool {
+        let answer = self.position.answer(self.replayed, Some(success));
         self.replayed = self.replayed.saturating_add(1);
-        Some(answer)
+        answer.unwrap_or(success)
     }
 
     /// Ends the process.

@@ -68,7 +68,8 @@ impl<'a, const CAPACITY: usize> Table<'a, CAPACITY> {
     /// The value of a parameter, whichever manifest has set it, unless it has a meaning there alone.
     #[inline(never)]
     pub(super) fn value(&self, code: i32) -> Option<&'a [u8]> {
-        let mut entries = self.entries.iter();
+        let used = self.entries.iter();
+        let mut entries = used.take_while(|entry| entry.value.is_some());
         entries
             .find(|entry| entry.place == self.place && i32::from(entry.code) == code)
             .filter(|entry| entry.owner == self.owner || !entry.is_local())

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use iot_core::Instant;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY_MS: u64 = 86_400_000;
+const DAY: Duration = Duration::from_millis(DAY_MS);
 
 /// What updates may cost of a link that is paid for.
 ///
@@ -40,7 +41,7 @@ impl ByteBudget {
     }
 
     /// So many bytes went over the link.
-    pub const fn spend(&mut self, now: Instant, bytes: u32) {
+    pub fn spend(&mut self, now: Instant, bytes: u32) {
         self.renew(now);
         self.spent = self.spent.saturating_add(bytes);
     }
@@ -52,7 +53,7 @@ impl ByteBudget {
     }
 
     /// When there will be something left again; `None` when there is now.
-    pub(super) const fn exhausted_until(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn exhausted_until(&mut self, now: Instant) -> Option<Instant> {
         self.renew(now);
         if self.spent < self.per_day {
             None
@@ -61,9 +62,11 @@ impl ByteBudget {
         }
     }
 
-    const fn renew(&mut self, now: Instant) {
-        if now.as_millis() >= self.renews.as_millis() {
-            self.spent = self.spent.saturating_sub(self.per_day);
+    fn renew(&mut self, now: Instant) {
+        if let Some(late) = now.as_millis().checked_sub(self.renews.as_millis()) {
+            // Those in which nobody asked are paid back, too.
+            let days = u32::try_from(1 + late / DAY_MS).unwrap_or(u32::MAX);
+            self.spent = self.spent.saturating_sub(self.per_day.saturating_mul(days));
             self.renews = now.after(DAY);
         }
     }

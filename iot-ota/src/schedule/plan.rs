@@ -26,7 +26,7 @@ pub enum Stage {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Conditions {
-    /// How full the battery is, of 100; `None` without one.
+    /// How full the battery is, of 100; `None` without one, and where it cannot be told.
     pub battery_percent: Option<u8>,
     /// Whether it has power from outside.
     pub is_powered: bool,
@@ -168,7 +168,7 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
         }
     }
 
-    /// Without power from outside, the battery must be so full, of 100. A device that cannot tell has none.
+    /// Without power from outside, the battery must be so full, of 100. A device that cannot tell waits for power.
     #[must_use]
     pub const fn battery_at_least(mut self, percent: u8) -> Self {
         self.battery_percent = percent;
@@ -195,9 +195,10 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
     /// When a window has less room than that, it is spread over what there is: everybody's turn comes a minute before
     /// the window closes, in one of less than four minutes a quarter of it before, whatever the doubt about the time.
     ///
-    /// `seed` is this device's own and never changes, such as a hash of its name: so a reboot does not change its turn.
-    /// A device whose turn is over when a release comes, or that reboots then, gets another one in the rest of the
-    /// window.
+    /// `seed` is this device's own and never changes, such as a hash of its name: so a reboot does not change its turn in
+    /// a window. A device whose turn is over when a release comes, or that reboots then, gets another one in the rest of
+    /// it. Without windows the wait begins anew with each [`begin`](Self::begin): devices have to be up for longer than
+    /// `spread`.
     #[must_use]
     pub const fn jitter(mut self, seed: u64, spread: Duration) -> Self {
         // Seeds that are near each other must not give turns that are (Stafford's finaliser).
@@ -237,7 +238,7 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
     }
 
     /// So many bytes were fetched under these conditions.
-    pub const fn fetched(&mut self, now: Instant, bytes: u32, conditions: &Conditions) {
+    pub fn fetched(&mut self, now: Instant, bytes: u32, conditions: &Conditions) {
         if let Some(budget) = &mut self.budget
             && conditions.is_metered
         {
@@ -248,7 +249,7 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
     /// Whether `stage` may happen now, and else why not.
     pub fn may(&mut self, now: Now, stage: Stage, conditions: &Conditions) -> Decision {
         let at = now.instant;
-        let low = conditions.battery_percent.unwrap_or(100) < self.battery_percent;
+        let low = conditions.battery_percent.unwrap_or(0) < self.battery_percent;
         if low && !conditions.is_powered {
             return wait(Why::Battery, None);
         }

@@ -190,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn west_of_greenwich_the_day_begins_later() {
+        // Mondays from 22:00 to midnight in New York's winter are Tuesdays from 03:00.
+        let window = Window::new(Days::of(&[0]), 22 * 60, Duration::from_secs(2 * 3_600));
+        let window = window.east_of_utc(-300);
+        let open = |hours: u64| window.is_open(at(MONDAY_S + hours * 3_600));
+        let found: alloc::vec::Vec<u64> = (0..168).filter(|&hours| open(hours)).collect();
+        assert_eq!(found, [27, 28]);
+    }
+
+    #[test]
     fn openings_of_whole_days_touch_whatever_the_doubt_about_the_time() {
         let around = |middle: u64, doubt: u64| {
             let moment = |seconds| Timestamp::from_secs(seconds);

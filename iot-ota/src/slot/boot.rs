@@ -89,7 +89,8 @@ pub fn boot<B: Banks + ?Sized>(
     if !on_trial {
         place_active(banks, digest, &record, counter)?;
     }
-    if record == found {
+    // A boot changes every other state.
+    if let BootState::Confirmed = found.state {
         return Ok(record.boots());
     }
     match store(banks, &record) {

@@ -148,8 +148,8 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
             Some(payload) => *payload,
             None => [0; PAYLOAD_BYTES],
         };
-        for (to, from) in payload.iter_mut().zip(record.into_iter().flatten()) {
-            *to = *from;
+        if let (Some(place), Some(record)) = (payload.first_chunk_mut(), record) {
+            *place = *record;
         }
         placement.encode(&mut payload);
         let written = self.register.write(&mut self.flash, &payload);
@@ -289,6 +289,8 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         }
     }
 
+    // Inlined it would be there three times.
+    #[inline(never)]
     fn is_marked(
         &mut self,
         journal: u32,

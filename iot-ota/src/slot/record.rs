@@ -197,37 +197,45 @@ impl BootRecord {
     )]
     pub const fn on(self, event: BootEvent) -> Result<Self, BadTransition> {
         use BootState::{Confirmed, Staged, Trial};
-        Ok(match (self.state, event) {
-            (Confirmed | Staged { .. }, BootEvent::Stage { candidate, trials }) => {
-                let trials = if trials == 0 { 1 } else { trials };
-                self.with(Staged { candidate, trials })
-            }
-            (Confirmed, BootEvent::Boot) => self,
-            (Staged { candidate, trials }, BootEvent::Boot) => self.with(Trial {
+        let mut next = self;
+        let mut end = None;
+        next.state = match (self.state, event) {
+            (Confirmed | Staged { .. }, BootEvent::Stage { candidate, trials }) => Staged {
+                candidate,
+                trials: if trials == 0 { 1 } else { trials },
+            },
+            (Confirmed, BootEvent::Boot) => Confirmed,
+            (Staged { candidate, trials }, BootEvent::Boot) => Trial {
                 candidate,
                 left: trials.saturating_sub(1),
-            }),
+            },
             (Trial { candidate, left: 0 }, BootEvent::Boot) => {
-                self.rolled_back(candidate, RollBackReason::Unconfirmed)
+                end = Some((candidate, EndedAs::RolledBack(RollBackReason::Unconfirmed)));
+                Confirmed
             }
-            (Trial { candidate, left }, BootEvent::Boot) => self.with(Trial {
+            (Trial { candidate, left }, BootEvent::Boot) => Trial {
                 candidate,
                 left: left.saturating_sub(1),
-            }),
-            (Trial { candidate, .. }, BootEvent::Confirm) => Self {
-                active: self.active.other(),
-                installed: candidate,
-                state: Confirmed,
-                ended: Some(Ended {
-                    sequence: candidate.sequence,
-                    how: EndedAs::Confirmed,
-                }),
             },
+            (Trial { candidate, .. }, BootEvent::Confirm) => {
+                next.active = self.active.other();
+                next.installed = candidate;
+                end = Some((candidate, EndedAs::Confirmed));
+                Confirmed
+            }
             (Staged { candidate, .. } | Trial { candidate, .. }, BootEvent::Reject(reason)) => {
-                self.rolled_back(candidate, reason)
+                end = Some((candidate, EndedAs::RolledBack(reason)));
+                Confirmed
             }
             (state, event) => return Err(BadTransition { state, event }),
-        })
+        };
+        if let Some((candidate, how)) = end {
+            next.ended = Some(Ended {
+                sequence: candidate.sequence,
+                how,
+            });
+        }
+        Ok(next)
     }
 
     /// The bank that this record has booted.
@@ -236,21 +244,6 @@ impl BootRecord {
         match self.state {
             BootState::Trial { .. } => self.active.other(),
             BootState::Confirmed | BootState::Staged { .. } => self.active,
-        }
-    }
-
-    const fn with(self, state: BootState) -> Self {
-        Self { state, ..self }
-    }
-
-    const fn rolled_back(self, candidate: Release, reason: RollBackReason) -> Self {
-        Self {
-            state: BootState::Confirmed,
-            ended: Some(Ended {
-                sequence: candidate.sequence,
-                how: EndedAs::RolledBack(reason),
-            }),
-            ..self
         }
     }
 }
@@ -334,7 +327,9 @@ fn write_twin<B: Banks + ?Sized>(
     let Ok(found) = read_copy(banks, copy) else {
         return;
     };
-    if decode(&found).is_none_or(|(found, _)| found != *record) {
+    // Apart from the generations, and the version.
+    let same = |(found, _)| bytes::encode(&found, 0) == bytes::encode(record, 0);
+    if !decode(&found).is_some_and(same) {
         let _ = banks.write_record(copy, &bytes::encode(record, generation));
     }
 }

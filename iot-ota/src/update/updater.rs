@@ -1,5 +1,6 @@
 //! The device's half.
 
+use core::ops::Range;
 use core::time::Duration;
 
 use iot_core::crypto::Digest;
@@ -95,9 +96,9 @@ where
     // From the records, until all of them are there; so many bytes of `room` belong to it.
     restored: Option<(Checkpoint, usize)>,
     payloads: P,
-    // At its front the form of what is pending or fetched.
+    // The form of what is pending or fetched stands there.
     room: P::Room,
-    form_bytes: usize,
+    form: Range<usize>,
     told: Told,
     // The highest sequence number that it has gone back from: what was left behind comes back under a new one only.
     passed: u64,
@@ -122,7 +123,7 @@ where
 struct Settings {
     records: RecordKey,
     block_bytes: u32,
-    timeout: Duration,
+    timeout_ms: u32,
     trials: u8,
     minimum_rate: Option<(u32, Duration)>,
 }
@@ -158,7 +159,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             settings: Settings {
                 records: Self::RECORDS,
                 block_bytes: 4_096,
-                timeout: Duration::from_secs(10),
+                timeout_ms: 10_000,
                 trials: 3,
                 minimum_rate: None,
             },
@@ -171,7 +172,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             restored: None,
             payloads: Images,
             room: [0; 8],
-            form_bytes: 0,
+            form: 0..0,
             told: Told::new(),
             passed: 0,
             starts: 0,
@@ -215,7 +216,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             restored: None,
             payloads,
             room: Q::ROOM,
-            form_bytes: 0,
+            form: 0..0,
             told: self.told,
             passed: self.passed,
             starts: self.starts,
@@ -241,10 +242,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         self
     }
 
-    /// Waits so long for a block before it asks again; twice as long each time, up to 32 times.
+    /// Waits so long for a block before it asks again, at most 49 days; twice as long each time, up to 32 times.
     #[must_use]
-    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = timeout;
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         self
     }
 
@@ -387,7 +388,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let Some(installed) = self.boot.map(|record| record.installed) else {
             return;
         };
-        let form = self.room.as_ref().get(..self.form_bytes).unwrap_or(&[]);
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
         let payload = payload_of(&pending, form, installed);
         let digest = self.trust.digest.clone();
         match self.payloads.open(&payload, digest, &mut self.banks, &[]) {
@@ -405,11 +406,13 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         pending.or_else(|| fetch.map(Fetch::release))
     }
 
+    #[inline(never)]
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
         let report = Report::new(sequence, outcome, self.running());
         self.told.queue(report);
     }
 
+    #[inline(never)]
     fn end_fetch(&mut self) {
         self.fetch = None;
         self.pending = None;
@@ -434,7 +437,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
                 self.change = self.change.wrapping_add(1);
                 if fetch.is_complete() {
                     // The offer that is waited for comes behind the last block.
-                    fetch.asked(now, self.settings.timeout);
+                    fetch.asked(now, self.settings.timeout_ms);
                     self.rate = None;
                     self.complete();
                 }
@@ -461,7 +464,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let (checkpoint, mut room) = (fetch.checkpoint(), P::ROOM);
         let progress = fetch.progress(room.as_mut()).unwrap_or(0);
         let progress = room.as_ref().get(..progress).unwrap_or(&[]);
-        let form = self.room.as_ref().get(..self.form_bytes).unwrap_or(&[]);
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
         let payload = payload_of(&checkpoint, form, record.installed);
         let digest = self.trust.digest.clone();
         let download = self
@@ -526,7 +529,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let first = self.settings.records;
         // What nobody has agreed to must not be fetched after a reboot.
         let agreed = |_: &Checkpoint| !self.consent.waits();
-        let form = self.room.as_ref().get(..self.form_bytes).unwrap_or(&[]);
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
         match (self.pending.filter(agreed), &self.fetch) {
             (Some(pending), _) => {
                 let encode = |out: &mut [u8]| pending.encode(form, |_| None, out);

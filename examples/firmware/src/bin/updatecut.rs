@@ -158,7 +158,12 @@ fn right_image(supply: &Supply, release: u64) -> Option<()> {
 
 /// The offer, and the blocks that are asked for.
 fn install(updater: &mut Firmware<'_>) -> Option<()> {
-    hear(updater, &ToDevice::Offer { envelope: SMALL_MANIFEST })?;
+    hear(
+        updater,
+        &ToDevice::Offer {
+            envelope: SMALL_MANIFEST,
+        },
+    )?;
     while let Activity::Fetching { release, offset } = updater.status().activity {
         let block = block_of(SEQUENCE, offset);
         let block = ToDevice::Block {

@@ -38,6 +38,8 @@ struct Fetched<'a> {
 pub(super) struct Walk<'a, 'd> {
     device: &'d Device<'d>,
     situation: &'d Situation,
+    // What the identifiers of vendor and class differ by from the device's.
+    other: [u8; 2],
     contents: [Content; 2],
     fetched: Option<Fetched<'a>>,
     patch: bool,
@@ -48,22 +50,33 @@ pub(super) struct Walk<'a, 'd> {
 
 impl<'a, 'd> Walk<'a, 'd> {
     pub(super) fn new(device: &'d Device<'d>, situation: &'d Situation) -> Self {
-        let (digest, size) = situation.running.unzip();
-        let installed = Content {
-            digest,
-            size: size.map(u64::from),
-            to_come: false,
-        };
-        Self {
+        let mut walk = Self {
             device,
             situation,
-            contents: [installed, Content::default()],
+            other: [0; 2],
+            contents: [Content::default(); 2],
             fetched: None,
             patch: false,
             authorization: None,
             acted: false,
             matched: false,
+        };
+        walk.be_another(0, 0);
+        walk
+    }
+
+    /// Begins anew as a device whose vendor and class differ by these bits in each byte.
+    #[inline(never)]
+    pub(super) fn be_another(&mut self, vendor: u8, class: u8) {
+        let (digest, size) = self.situation.running.unzip();
+        self.other = [vendor, class];
+        self.contents = [Content::default(); 2];
+        if let Some(image) = self.contents.first_mut() {
+            image.digest = digest;
+            image.size = size.map(u64::from);
         }
+        self.fetched = None;
+        (self.acted, self.matched) = (false, false);
     }
 
     /// Whether anything would have been done.
@@ -97,7 +110,9 @@ impl<'a, 'd> Walk<'a, 'd> {
         let own = |id| Component::new(id).for_roles(device.roles);
         let components = [own(device.component), own(device.patch.unwrap_or(&[]))];
         let count = 1 + usize::from(device.patch.is_some());
-        let mut identity = Identity::new(device.vendor, device.class);
+        let [vendor, class] = self.other;
+        let by = |id: [u8; 16], bits| id.map(|byte| byte ^ bits);
+        let mut identity = Identity::new(by(device.vendor, vendor), by(device.class, class));
         identity.device = device.device;
         let components = components.get(..count).unwrap_or(&[]);
         let capabilities = Capabilities::new(identity, components).with_dependencies(0);

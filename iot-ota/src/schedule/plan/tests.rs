@@ -44,6 +44,11 @@ fn a_low_battery_holds_everything_up_even_after_the_deadline() {
     }
     let charging = low.battery(29, true);
     assert_eq!(schedule.may(at(0), Stage::Restart, &charging), Decision::Go);
+    // Nor does one that cannot tell pass as full.
+    assert_eq!(
+        schedule.may(at(0), Stage::Restart, &Conditions::default()),
+        wait(Why::Battery, None)
+    );
     let enough = low.battery(30, false);
     assert_eq!(schedule.may(at(0), Stage::Restart, &enough), Decision::Go);
 }
@@ -122,6 +127,11 @@ fn a_day_has_so_many_bytes_and_the_next_one_as_many_again() {
     assert_eq!(schedule.may(at(23), Stage::Fetch, &metered), spent);
     assert_eq!(schedule.may(at(23), Stage::Fetch, &IDEAL), Decision::Go);
     assert_eq!(schedule.may(at(24), Stage::Fetch, &metered), Decision::Go);
+    // Nor is the second day without an end.
+    schedule.fetched(instant(25), 1_000, &metered);
+    let spent = wait(Why::Budget, Some(instant(48)));
+    assert_eq!(schedule.may(at(26), Stage::Fetch, &metered), spent);
+    assert_eq!(schedule.may(at(48), Stage::Fetch, &metered), Decision::Go);
     let spent = always().budget(ByteBudget::per_day(10, instant(0)).with_spent(10));
     assert_ne!({ spent }.may(at(1), Stage::Fetch, &metered), Decision::Go);
 }
@@ -139,6 +149,12 @@ fn what_a_block_overdrew_is_paid_back_on_the_days_after() {
         assert!(spent <= (hours / 24 + 1) * 1_000 + 4_095, "{spent} {hours}");
     }
     assert_eq!(blocks, 10);
+    // By days in which nobody asked, too.
+    let mut schedule = always().budget(ByteBudget::per_day(1_000, instant(0)));
+    schedule.fetched(instant(0), 4_096, &metered);
+    let asked = |hours| { schedule }.may(at(hours), Stage::Fetch, &metered);
+    assert_eq!(asked(95), wait(Why::Budget, Some(instant(95 + 24))));
+    assert_eq!(asked(96), Decision::Go);
 }
 
 #[test]

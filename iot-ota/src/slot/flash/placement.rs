@@ -1,7 +1,7 @@
 //! Which image lies where images run.
 
 use super::PAYLOAD_BYTES;
-use crate::slot::{Bank, RECORD_BYTES};
+use crate::slot::Bank;
 
 /// Bytes beside the boot record: bank that is placed (0 A, 1 B), what is on the way (0 nothing, 1 the other one comes, 2 this
 /// one comes back), and for that how many copies are known to be complete, or how many pages come back (2, big endian).
@@ -69,8 +69,8 @@ impl Placement {
         };
         let [high, low] = number.to_be_bytes();
         let bytes = [u8::from(self.placed == Bank::B), moving, high, low];
-        for (to, from) in payload.iter_mut().skip(RECORD_BYTES).zip(bytes) {
-            *to = from;
+        if let Some(place) = payload.last_chunk_mut() {
+            *place = bytes;
         }
     }
 }

@@ -47,10 +47,11 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    const fn generation(self) -> Option<u32> {
+    /// The generation; 0 for none, since the first one is 1.
+    const fn generation(self) -> u32 {
         match self {
-            Self::Void => None,
-            Self::Doubtful(generation) | Self::Marked(generation) => Some(generation),
+            Self::Void => 0,
+            Self::Doubtful(generation) | Self::Marked(generation) => generation,
         }
     }
 }
@@ -249,12 +250,16 @@ impl<const BYTES: usize> Register<BYTES> {
 
     /// The page that has to be written before the value may be believed.
     fn unsettled(&self) -> Option<usize> {
-        self.newest?;
-        let newest = self.newest_seen();
+        let seen = self.newest_seen();
+        // It may be gone at the next boot. Then the next best counts, which may have been told to somebody, even if its
+        // mark does not read now: so it is the third page that is given up.
+        if !matches!(seen, Seen::Marked(_)) {
+            return self.newest.and_then(|_| self.oldest());
+        }
         // It may read as anything at the next boot, unless its generation is outdone.
         let mut others = self.others();
         let unmarked = others.find(|(_, other)| match other.seen {
-            Seen::Marked(generation) => newest.generation() == Some(generation),
+            Seen::Marked(generation) => seen.generation() == generation,
             Seen::Void | Seen::Doubtful(_) => true,
         });
         let page = unmarked.map(|(page, _)| page);
@@ -350,13 +355,11 @@ impl<const BYTES: usize> Register<BYTES> {
     }
 
     fn encode(&self, buffer: &mut [u8; BUFFER], generation: u32, value: &[u8; BYTES]) {
-        let header = self.header();
-        let generation = generation.to_be_bytes();
-        let content = header.iter().chain(&generation).chain(value);
-        let sum = crc32(content.clone()).to_be_bytes();
-        for (to, from) in buffer.iter_mut().zip(content.chain(&sum)) {
-            *to = *from;
-        }
+        put_at(buffer, 0, &self.header());
+        put_at(buffer, 4, &generation.to_be_bytes());
+        put_at(buffer, HEADER_BYTES, value);
+        let sum = crc32(buffer.iter().take(HEADER_BYTES + BYTES));
+        put_at(buffer, HEADER_BYTES + BYTES, &sum.to_be_bytes());
     }
 
     fn is_marked<F: NorFlash>(&self, flash: &mut F, page: usize) -> bool {
@@ -411,6 +414,12 @@ pub(super) fn read<F: NorFlash>(flash: &mut F, at: u32, out: &mut [u8]) -> Resul
         result = flash.read(at, out);
     }
     result
+}
+
+fn put_at(buffer: &mut [u8; BUFFER], at: usize, bytes: &[u8]) {
+    for (to, from) in buffer.iter_mut().skip(at).zip(bytes) {
+        *to = *from;
+    }
 }
 
 const fn fill_mark(buffer: &mut [u8; BUFFER]) {

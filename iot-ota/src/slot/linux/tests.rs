@@ -1,3 +1,5 @@
+mod durable;
+
 use std::fs;
 use std::path::Path;
 
@@ -250,6 +252,12 @@ fn an_environment_in_which_any_byte_was_changed_is_refused() {
     }
     fs::write(&path, whole).unwrap();
     assert!(open(folder.path(), Bank::A).is_ok());
+}
+
+#[test]
+fn the_last_bank_that_a_command_line_names_is_the_one_that_runs() {
+    assert_eq!(running_bank("iot.bank=a ro iot.bank=b"), Some(Bank::B));
+    assert_eq!(running_bank("iot.bank=b iot.bank=a"), Some(Bank::A));
 }
 
 #[test]

@@ -51,10 +51,13 @@ pub enum McubootError<E> {
 }
 
 impl<F: NorFlash> McubootSlots<F> {
-    /// Slots that end before these bytes of the flash; `None` when the flash writes more at once than a field has.
+    /// Slots that end before these bytes of the flash; `None` when the flash writes more at once than a field has, or a
+    /// slot ends before a trailer has room.
     pub fn new(flash: F, primary_end: u32, secondary_end: u32, align: Align) -> Option<Self> {
         let fits = align.bytes().is_multiple_of(F::WRITE_SIZE);
-        fits.then_some(Self {
+        let room = usize::try_from(primary_end.min(secondary_end));
+        let has_room = room.is_ok_and(|room| room >= align.trailer_bytes());
+        (fits && has_room).then_some(Self {
             flash,
             primary_end,
             secondary_end,

@@ -124,6 +124,16 @@ fn on_trial(mode: Mode) -> McubootSlots<SimFlash<8, 512>> {
 }
 
 #[test]
+fn a_slot_without_room_for_a_trailer_is_none() {
+    let fits = |primary, secondary| {
+        let flash = SimFlash::<8, 512>::new(4, Mode::WriteOnce);
+        McubootSlots::new(flash, primary, secondary, Align::Eight).is_some()
+    };
+    assert!(fits(48, 96));
+    assert!(!fits(47, 96) && !fits(96, 47));
+}
+
+#[test]
 fn nothing_is_asked_for_while_an_image_is_on_trial() {
     let mut slots = on_trial(Mode::WriteOnce);
     for swap in [Swap::Test, Swap::Permanent] {

@@ -10,7 +10,7 @@ use super::{Issued, Phase, Updater};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::slot::Banks;
-use crate::update::fetch::{Checkpoint, Fetch};
+use crate::update::fetch::{Checkpoint, Fetch, later};
 use crate::update::payload::Payloads;
 use crate::update::wire::{FromDevice, ToDevice};
 
@@ -47,7 +47,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
                 }
             }
             Event::Settled { ticket, fate } => {
-                let retry_at = now.instant + self.settings.timeout;
+                let retry_at = later(now.instant, self.settings.timeout_ms, 0);
                 let delivered = *fate == Fate::Delivered;
                 if self.told.settled(*ticket, delivered, retry_at) {
                     self.change = self.change.wrapping_add(1);
@@ -69,7 +69,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
         self.issued = None;
         self.consent.pass(now.instant);
         if self.owed.is_some_and(|at| now.instant >= at) {
-            self.raise(now.instant + self.settings.timeout);
+            self.raise(later(now.instant, self.settings.timeout_ms, 0));
         }
         self.judge_rate(now.instant);
         let unsaved = self.change != self.durable;
@@ -106,19 +106,20 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
     }
 
     fn done(&mut self, now: Now, done: Done<'_>) {
-        let timeout = self.settings.timeout;
+        let timeout_ms = self.settings.timeout_ms;
+        let retry_at = later(now.instant, timeout_ms, 0);
         match (self.issued.take(), done) {
             (Some(Issued::Persist { change }), Done::Persisted) => {
                 self.durable = change;
                 self.hold = None;
                 self.begin();
             }
-            (Some(Issued::Persist { .. }), _) => self.hold = Some(now.instant + timeout),
+            (Some(Issued::Persist { .. }), _) => self.hold = Some(retry_at),
             (Some(Issued::Report), Done::Sent(ticket)) => self.told.sent(ticket),
-            (Some(Issued::Report), _) => self.told.send_at(now.instant + timeout),
+            (Some(Issued::Report), _) => self.told.send_at(retry_at),
             (Some(Issued::Request), done) => {
                 if let Some(fetch) = &mut self.fetch {
-                    fetch.asked(now.instant, timeout);
+                    fetch.asked(now.instant, timeout_ms);
                 }
                 // What the link did not take, nobody was slow to answer.
                 if let Done::Sent(_) = done {

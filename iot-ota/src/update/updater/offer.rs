@@ -37,6 +37,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     }
 
     /// From the offer to the release that this device could install.
+    #[inline(never)]
     fn judge<'a>(
         &mut self,
         wall: TimeBounds,
@@ -105,6 +106,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     }
 
     /// Notes what is to be fetched, in place of what was.
+    #[inline(never)]
     fn start(
         &mut self,
         plan: &Plan<'_>,
@@ -119,7 +121,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         }
         // An older checkpoint must be replaced durably before the bytes it counts are erased.
         self.end_fetch();
-        (self.room, self.form_bytes) = (room, form_bytes);
+        (self.room, self.form) = (room, 0..form_bytes);
         self.consent.is_asked_for = plan.authorization.is_some();
         self.vouched = true;
         self.pending = Some(Checkpoint {
@@ -131,6 +133,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     }
 
     /// What an offer leads to: a download, which may go back, a word, or nothing where its end will be reported.
+    #[inline(never)]
     fn answer(&self, offered: &Offered, record: &BootRecord) -> Option<Result<bool, Outcome>> {
         let release = offered.plan.release;
         let sequence = release.sequence;
@@ -183,6 +186,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
 
     /// The highest sequence number of all that this device has had, as far as it remembers: the boot record keeps the
     /// last end alone.
+    #[inline(never)]
     fn highest(&self, record: &BootRecord) -> u64 {
         let ended = record.ended.map_or(0, |ended| ended.sequence);
         self.passed.max(record.installed.sequence).max(ended)

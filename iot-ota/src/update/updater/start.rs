@@ -47,8 +47,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
             self.vouched = false;
             // Nothing is on record that somebody has yet to agree to.
             self.consent.agreed = true;
-            self.room.as_mut().copy_within(start..start + bytes, 0);
-            self.form_bytes = bytes;
+            self.form = start..start + bytes;
         }
     }
 

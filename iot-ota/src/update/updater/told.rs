@@ -42,6 +42,7 @@ impl Told {
     }
 
     /// Queues a report; a newer one takes the place of one of its kind that did not arrive yet.
+    #[inline(never)]
     pub(super) fn queue(&mut self, report: Report) {
         let newer = self
             .ending
