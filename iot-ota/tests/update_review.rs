@@ -411,6 +411,7 @@ fn what_nobody_has_signed_for_since_the_start_is_not_staged() {
     rig.run().unwrap();
     assert_eq!(rig.updater().wants(), Want::Nothing);
     // With the signature it is.
+    rig.now_ms += 60_000;
     assert_eq!(rig.talk(&offer, &source), Ok(Want::Reboot));
 }
 
