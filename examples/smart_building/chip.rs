@@ -23,10 +23,11 @@ type Whole = Arc<[u8; PAGE_BYTES]>;
 pub struct Stock(Arc<Mutex<HashSet<Whole>>>);
 
 impl Stock {
-    /// How many different ones there are, or have been.
-    pub fn pages(&self) -> usize {
+    /// How many different ones there are, or have been, and how many pages of chips they stand for.
+    pub fn pages(&self) -> (usize, usize) {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.len()
+        let shares = known.iter().map(|page| Arc::strong_count(page) - 1);
+        (known.len(), shares.sum())
     }
 
     fn share(&self, bytes: &[u8; PAGE_BYTES]) -> Whole {

@@ -91,11 +91,12 @@ fn equal_pages_lie_in_memory_once_and_each_chip_keeps_its_own() {
     for chip in &mut chips {
         chip.write(0, &[7; 2 * PAGE as usize]).unwrap();
     }
-    assert_eq!(stock.pages(), 1);
+    assert_eq!(stock.pages(), (1, 6));
     let [first, second, _] = &mut chips;
     first.erase(0, PAGE).unwrap();
     assert!(first.holds(0, &[0xff; PAGE as usize]));
     assert!(second.holds(0, &[7; PAGE as usize]));
+    assert_eq!(stock.pages(), (1, 5));
 }
 
 #[test]

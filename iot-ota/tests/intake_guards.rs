@@ -116,7 +116,7 @@ fn a_checkpoint_of_another_image_or_payload_is_not_gone_on_from() {
     let same = resume::<16>(&mut banks.clone(), &two, &saved).unwrap();
     assert_eq!(same.received(), 32);
     // Release 3 takes its place, and the power fails before its first checkpoint.
-    drop(begin::<16>(&mut banks, &three).unwrap());
+    begin::<16>(&mut banks, &three).unwrap();
     let mut intake = resume::<16>(&mut banks, &three, &saved).unwrap();
     assert_eq!(intake.received(), 0);
     intake.push(&mut banks, 0, &three).unwrap();

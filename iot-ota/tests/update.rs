@@ -21,10 +21,10 @@ use iot_core::engine::{Done, Failure};
 use iot_core::message::Fate;
 use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now, Step};
-use iot_ota::manifest::Device;
+use iot_ota::manifest::{Author, CommandList, Device, Element, Image, ParameterList};
 use iot_ota::slot::{Bank, Banks, RollBackReason};
 use iot_ota::update::{Activity, Outcome, Probation, Source, ToDevice, Want};
-use keys::{P256Key, sha256};
+use keys::{P256Key, Sha256, sha256};
 
 #[test]
 fn an_update_goes_from_offer_to_confirmation_and_is_reported_once() {
@@ -442,4 +442,44 @@ fn no_release_below_the_last_one_that_was_tried_is_tried_again() {
     );
     let last = rig.reports.last().unwrap();
     assert_eq!((last.sequence, last.outcome), (Some(2), Outcome::TooOld));
+}
+
+#[test]
+fn a_release_of_signers_without_a_right_to_the_component_is_refused() {
+    let world = World::new();
+    for (roles, expected) in [(0b10, Want::Nothing), (0b01, Want::Reboot)] {
+        let mut rig = world.rig();
+        rig.kind = KIND.for_roles(roles);
+        rig.reboot();
+        assert_eq!(rig.talk(&world.offer, &world.source()), Ok(expected));
+        if expected == Want::Nothing {
+            assert_eq!(rig.reports[0].outcome, Outcome::NotAuthentic);
+            assert_eq!(rig.requests, []);
+        }
+    }
+}
+
+#[test]
+fn a_release_whose_time_is_over_is_refused_as_one_that_does_not_apply() {
+    let world = World::new();
+    let mut rig = world.rig();
+    let own = ParameterList::new().use_before(9);
+    let image = Image::new(sha256(&world.image), SIZE as u64);
+    let author = Author::new(2, &[KIND.component])
+        .compatibility_check(0, KIND.vendor, KIND.class, Some(&image))
+        .section(Element::Install, CommandList::new().set(own).command(4, 15))
+        .fetch_and_install(0, "iot:firmware")
+        .matched(0);
+    let mut envelope = author.build(&mut Sha256::default());
+    envelope.sign(&world.key, Some(b"k1")).unwrap();
+    let late = encode(&ToDevice::Offer {
+        envelope: &envelope.encode(),
+    });
+    // The device has no clock.
+    assert_eq!(rig.talk(&late, &world.source()), Ok(Want::Nothing));
+    let report = rig.reports[0];
+    assert_eq!(
+        (report.sequence, report.outcome),
+        (Some(2), Outcome::NotApplicable)
+    );
 }

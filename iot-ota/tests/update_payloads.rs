@@ -383,3 +383,27 @@ fn an_offer_that_is_refused_leaves_the_download_that_is_under_way() {
     assert_eq!(shipped.install(&mut rig), INSTALLED);
     assert!(Shipped::fetched(&rig) < size + 6 * BLOCK);
 }
+
+#[test]
+fn a_buffer_that_is_too_small_holds_a_download_up_and_loses_nothing() {
+    let shipped = Shipped::patch(None);
+    let mut rig = shipped.rig(OnlyPatched::new());
+    // What is said to be enough.
+    rig.buffer_bytes = 104 + 416;
+    assert_eq!(shipped.install(&mut rig), INSTALLED);
+
+    let mut rig = shipped.rig(OnlyPatched::new());
+    // Enough for a beginning, and not for what a patch saves.
+    rig.buffer_bytes = 200;
+    let source = Source::new(2, &shipped.payload);
+    assert_eq!(rig.talk(&shipped.offer, &source), Ok(Want::Nothing));
+    assert!(Shipped::fetched(&rig) < shipped.payload.len() as u32);
+    let asked = rig.requests.len();
+    rig.now_ms += 60_000;
+    assert_eq!(rig.talk(&shipped.offer, &source), Ok(Want::Nothing));
+    assert_eq!(rig.requests.len(), asked);
+    rig.buffer_bytes = 1_200;
+    rig.now_ms += 60_000;
+    assert_eq!(shipped.install(&mut rig), INSTALLED);
+    assert_eq!(Shipped::fetched(&rig), shipped.payload.len() as u32);
+}

@@ -262,7 +262,9 @@ fn judge_flash(world: &World, findings: &mut Findings) -> Fallible<()> {
         compared += own;
     }
     findings.observe("statuses_compared_after_a_start", compared);
-    findings.observe("different_pages_of_flash", world.releases.stock.pages());
+    let (different, pages) = world.releases.stock.pages();
+    findings.observe("whole_pages_of_flash", pages);
+    findings.observe("different_pages_of_flash", different);
     Ok(())
 }
 

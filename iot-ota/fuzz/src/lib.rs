@@ -22,8 +22,8 @@ use std::path::PathBuf;
 use iot_core::cose::Tagged;
 use iot_core::crypto::{BadSignature, Digest, Sha256Digest, SignatureAlgorithm, Verifier};
 use iot_ota::manifest::{
-    Author, CommandList, Element, Image, Limits, Manifest, ParameterList, SignedManifest,
-    SigningKey, SlotImage, Text,
+    Author, CommandList, Element, Image, Limits, Manifest, Origin, ParameterList, PatchFrom,
+    SignedManifest, SigningKey, SlotImage, Text,
 };
 
 /// The entry of one target: the module of that name, driven by libFuzzer.
@@ -129,6 +129,8 @@ pub(crate) fn authors() -> Vec<Author> {
         SlotImage::new(0, image, "iot:a"),
         SlotImage::new(1, image, "iot:b"),
     ];
+    let old = Image::new([3; 32], 700);
+    let patches = [PatchFrom::new(old, image, Origin::new("iot:p"))];
     let loops = CommandList::new()
         .choose_all()
         .set(ParameterList::new().content(b"x").strict_order(false))
@@ -166,6 +168,10 @@ pub(crate) fn authors() -> Vec<Author> {
             .trusted_invocation(0)
             .text(&Text::new("en").description("d")),
         Author::new(1, one).either_slot(0, [1; 16], [2; 16], &slots),
+        Author::new(1, &three[..2])
+            .compatibility_check(0, [1; 16], [2; 16], Some(&image))
+            .patched_or_whole(0, 1, &image, &patches, &Origin::new("iot:x"))
+            .matched(0),
         Author::new(1, three).section(Element::Install, loops),
         Author::new(1, one).section(Element::Install, management),
         Author::new(1, one)

@@ -293,6 +293,11 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         (self.saved_bytes > 0).then_some(there)
     }
 
+    /// Whether there is something to go on from.
+    pub(crate) const fn can_resume(&self) -> bool {
+        self.saved_bytes > 0
+    }
+
     /// Where the next piece of the payload begins, in bytes.
     #[must_use]
     pub const fn received(&self) -> u32 {

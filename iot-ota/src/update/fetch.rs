@@ -10,8 +10,6 @@ use crate::slot::{Banks, Release};
 const VERSION: u8 = 3;
 /// Doubling stops after so many silent attempts.
 const MAX_DOUBLINGS: u32 = 5;
-/// In place of the progress of a download that would begin again: null.
-const NOTHING: u8 = 0xf6;
 
 /// The durable trace of a download: what is to come. What form it has, and how far it is, stands behind it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,14 +39,7 @@ impl Checkpoint {
         writer.bytes(form);
         let head = writer.finish()?;
         let room = out.get_mut(head..)?;
-        let written = match progress(room) {
-            Some(written) => written,
-            None => {
-                *room.first_mut()? = NOTHING;
-                1
-            }
-        };
-        head.checked_add(written)
+        head.checked_add(progress(room)?)
     }
 
     /// With the form and the progress, as they stand; `None` for anything but a checkpoint of this version: the
@@ -210,7 +201,10 @@ mod tests {
             let checkpoint = Checkpoint { release, back, bytes };
             let progress = |out: &mut [u8]| {
                 let mut writer = FlatWriter::new(out);
-                writer.uint(there?.into());
+                match there {
+                    Some(there) => writer.uint(there.into()),
+                    None => writer.null(),
+                }
                 writer.finish()
             };
             let mut out = [0; 400];

@@ -1,5 +1,6 @@
 //! What a device makes of the payloads that it fetches.
 
+use iot_core::codec::FlatWriter;
 use iot_core::crypto::Digest;
 
 use crate::image::{Intake, IntakeError, Transform};
@@ -85,8 +86,8 @@ pub trait Download {
         bytes: &[u8],
     ) -> Result<(), PayloadError>;
 
-    /// Writes down what it needs to go on after a power cut, as one item of CBOR; `None` when it would begin again, or
-    /// `out` is too small.
+    /// Writes down what it needs to go on after a power cut, as one item of CBOR, which is null where it would begin again;
+    /// `None` when `out` is too small.
     fn progress(&self, out: &mut [u8]) -> Option<usize>;
 
     /// Says whether the image in the bank is the one that was signed for.
@@ -131,6 +132,13 @@ impl PayloadError {
     }
 }
 
+/// The progress of a download that would begin again: null.
+pub(super) fn nothing(out: &mut [u8]) -> Option<usize> {
+    let mut writer = FlatWriter::new(out);
+    writer.null();
+    writer.finish()
+}
+
 impl<E> From<IntakeError<E>> for PayloadError {
     fn from(error: IntakeError<E>) -> Self {
         match error {
@@ -158,7 +166,11 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Download
     }
 
     fn progress(&self, out: &mut [u8]) -> Option<usize> {
-        self.checkpoint(out)
+        if self.can_resume() {
+            self.checkpoint(out)
+        } else {
+            nothing(out)
+        }
     }
 
     fn finish<B: Banks>(self, banks: &mut B) -> Result<(), PayloadError> {

@@ -15,7 +15,7 @@ pub enum Outcome {
     /// The new firmware was tried, or was to be, and the old one runs again.
     #[error("rolled back: {0}")]
     RolledBack(RollBackReason),
-    /// The offer is not signed by an accepted key, or is no manifest.
+    /// The offer is not signed by an accepted key that has a right to the component, or is no manifest.
     #[error("refused: the offer is not authentic")]
     NotAuthentic,
     /// The manifest is for other devices.

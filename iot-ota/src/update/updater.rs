@@ -8,7 +8,7 @@ use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::{Instant, Step};
 
 use super::fetch::{Checkpoint, Fetch};
-use super::payload::{Images, Payload, PayloadError, Payloads};
+use super::payload::{Images, Payload, PayloadError, Payloads, nothing};
 use super::probation::Verdict;
 use super::report::{Outcome, Report, Running};
 use super::wire::MAX_BLOCK_BYTES;
@@ -191,7 +191,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
 impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'d, B, K, D, P> {
     /// Takes the payloads that `payloads` takes; to be called before it is given its records.
     ///
-    /// The driver's buffer for steps has to hold 80 bytes and the room of `payloads`.
+    /// The driver's buffer for steps has to hold 104 bytes and the room of `payloads`.
     ///
     /// ```no_run
     /// # use iot_core::crypto::Digest;
@@ -532,7 +532,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
         match (self.pending.filter(agreed), &self.fetch) {
             (Some(pending), _) => {
-                let encode = |out: &mut [u8]| pending.encode(form, |_| None, out);
+                let encode = |out: &mut [u8]| pending.encode(form, nothing, out);
                 writer.put_with(first, encode).ok()?;
             }
             (None, Some(fetch)) => {

@@ -69,6 +69,8 @@ pub(crate) struct Rig<P: Payloads<Sha256> = Images> {
     pub(crate) records: BTreeMap<RecordKey, Vec<u8>>,
     pub(crate) trusted: Roles<'static, P256Public>,
     pub(crate) kind: Device<'static>,
+    /// How many bytes the driver has for a step.
+    pub(crate) buffer_bytes: usize,
     pub(crate) requests: Vec<Request>,
     pub(crate) reports: Vec<Report>,
     pub(crate) now_ms: u64,
@@ -122,6 +124,7 @@ impl<P: Payloads<Sha256> + Clone> Rig<P> {
             records: BTreeMap::new(),
             trusted,
             kind: KIND,
+            buffer_bytes: 1_200,
             requests: Vec::new(),
             reports: Vec::new(),
             now_ms: 0,
@@ -213,7 +216,7 @@ impl<P: Payloads<Sha256> + Clone> Rig<P> {
             if !self.banks().is_powered() {
                 return Err(PowerCut);
             }
-            let (now, mut buffer) = (self.now(), [0; 1_200]);
+            let (now, mut buffer) = (self.now(), vec![0; self.buffer_bytes]);
             let step = self.updater().step(now, &mut buffer);
             match step {
                 Step::Idle => match settle.pop_front() {

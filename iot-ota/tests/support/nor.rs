@@ -131,7 +131,7 @@ impl<const R: usize, const W: usize, const E: usize> Nor<R, W, E> {
 impl State {
     fn checked(&self, from: u32, bytes: usize, unit: usize) -> Result<Range<usize>, NorError> {
         let start = from as usize;
-        if start % unit != 0 || bytes % unit != 0 {
+        if !start.is_multiple_of(unit) || !bytes.is_multiple_of(unit) {
             return Err(NorError::NotAligned);
         }
         if start + bytes > self.bytes.len() {

@@ -197,6 +197,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
 const fn outcome_of(error: PlanError) -> Outcome {
     match error {
         PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
+        PlanError::Unauthorised => Outcome::NotAuthentic,
         PlanError::Process(ProcessError::Failed { .. }) => Outcome::NotApplicable,
         PlanError::TooLarge { .. } => Outcome::TooLarge,
         _ => Outcome::Unsupported,
