@@ -132,9 +132,17 @@ impl Desk {
                 if let Ok(answer) = source.answer(&request)
                     && running.transfers.admit(device)
                 {
-                    let end = u64::from(request.offset) + u64::from(request.length);
-                    running.transfers.sent(device, end == image.len() as u64);
+                    let (is_last, envelope) = (
+                        source.is_last(&request),
+                        Arc::clone(&running.release.envelope),
+                    );
+                    running.transfers.sent(device, is_last);
                     self.send(device, &answer);
+                    if is_last {
+                        // Its power may have failed since it was offered: it stages nothing without the signature.
+                        let envelope = &*envelope;
+                        self.send(device, &ToDevice::Offer { envelope });
+                    }
                     self.offer();
                 }
             }

@@ -9,6 +9,7 @@ mod fill;
 mod intake;
 mod rate;
 mod reorder;
+mod spare;
 mod stream;
 mod transform;
 
@@ -18,5 +19,6 @@ pub use fill::{FillError, fill};
 pub use intake::{Expected, Intake, IntakeError};
 pub use rate::{MinimumRate, Verdict};
 pub use reorder::{BlockError, Reorder};
+pub(crate) use spare::spare;
 pub use stream::{FinishError, PushError, Pushed, Stream, digests_equal};
 pub use transform::{BadPayload, Plain, ReadOld, Transform, TransformError};

@@ -197,15 +197,18 @@ fn a_power_cut_while_a_newer_release_replaces_a_download_never_calls_a_good_imag
                 rig.deliver(&world.offer);
                 continue;
             };
-            let source = match request.sequence {
-                2 => world.source(),
-                _ => Source::new(3, &newer),
+            let (source, offer) = match request.sequence {
+                2 => (world.source(), &world.offer),
+                _ => (Source::new(3, &newer), &newer_offer),
             };
             match request.sequence {
                 2 => second += 1,
                 _ => third += 1,
             }
             rig.deliver(&encode(&source.answer(request).unwrap()));
+            if source.is_last(request) {
+                rig.deliver(offer);
+            }
             assert!(rig.reports.is_empty(), "{cut}: {:?}", rig.reports);
         }
         assert_eq!(rig.updater().status().activity, Activity::Staged);

@@ -30,10 +30,11 @@ pub enum FillError<S, R, B> {
     Intake(IntakeError<B>),
 }
 
-/// Fetches what is missing, block by block, with a checkpoint under `key` after each; returns when all of it is there.
+/// Fetches what is missing, block by block, with a checkpoint under `key` whenever a page was written; returns when all
+/// of it is there.
 ///
 /// Blocks are as long as `block` and keep to their grid; one of a page or more costs least. After a reboot, resume the
-/// intake with that record and call this again. Whether the image is the right one, [`Intake::finish`] says. Dropping
+/// intake with that record and call this again; a firmware on trial has to be confirmed first. Whether the image is the right one, [`Intake::finish`] says. Dropping
 /// the future loses nothing that was recorded.
 ///
 /// # Errors
@@ -55,6 +56,8 @@ where
     D: Digest,
 {
     let size = u32::try_from(block.len()).map_err(|_| FillError::Buffer)?;
+    // What an earlier call has recorded is not known.
+    let mut recorded = None;
     loop {
         let offset = intake.received();
         // Never more is asked for than was declared.
@@ -73,13 +76,17 @@ where
         intake
             .push(banks, offset, piece.ok_or(FillError::Ended)?)
             .map_err(FillError::Intake)?;
-        let mut batch = BatchWriter::new(block);
-        // Without a state to go on from there is nothing to record.
-        if batch.put_with(key, |out| intake.checkpoint(out)).is_ok() {
-            let committed = records.commit(&batch.finish()).await;
-            committed.map_err(FillError::Records)?;
-        } else if intake.checkpoint(&mut [0; 1_024]).is_some() {
-            return Err(FillError::Buffer);
+        // A record costs an erasure in the end: the same checkpoint is not written twice.
+        let there = intake.goes_on_from();
+        if there.is_none() || there == recorded {
+            continue;
         }
+        let mut batch = BatchWriter::new(block);
+        batch
+            .put_with(key, |out| intake.checkpoint(out))
+            .map_err(|_| FillError::Buffer)?;
+        let committed = records.commit(&batch.finish()).await;
+        committed.map_err(FillError::Records)?;
+        recorded = there;
     }
 }

@@ -3,11 +3,14 @@
 use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::crypto::{Digest, Sha256Digest};
 
+use super::spare::spare;
 use super::stream::digests_equal;
 use super::transform::{Transform, TransformError};
-use crate::slot::{Banks, read_through};
+use crate::slot::{Bank, Banks, read_through};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// So much of an image's digest tells its checkpoints from another's, in bytes.
+const TAG_BYTES: usize = 8;
 
 /// What is to arrive, and what it is to become.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +39,7 @@ impl Expected {
 
 /// Takes a payload in piece by piece and writes what it becomes to the spare bank, in bounded memory.
 ///
-/// It holds a page of `PAGE` bytes, what the banks erase at a time, and `SAVED` bytes for what its transform saves (4
+/// It holds a page of `PAGE` bytes, what the banks erase at a time or a multiple, and `SAVED` bytes for what its transform saves (4
 /// for [`Plain`](super::Plain), [`Decoder::SAVED_BYTES`](crate::delta::Decoder::SAVED_BYTES) for a patch). Each page is
 /// held against the declared size before it is written, and hashed when it was.
 ///
@@ -73,6 +76,7 @@ pub struct Intake<T, D, const PAGE: usize, const SAVED: usize> {
     transform: T,
     digest: D,
     expected: Expected,
+    spare: Bank,
     received: u32,
     written: u32,
     page: [u8; PAGE],
@@ -108,6 +112,13 @@ pub enum IntakeError<E> {
     /// The image is another one: it must not be used.
     #[error("the image's digest is not the declared one")]
     Digest,
+    /// What runs is not confirmed, an image waits to be tried, or there is no boot record: the other bank is not spare.
+    /// Nothing was changed.
+    #[error("the other bank is not spare: confirm what runs, or restart, first")]
+    NotSpare,
+    /// The banks erase more at a time than a page: no checkpoint can be gone on from. Begin again with larger ones.
+    #[error("a page is no multiple of what the banks erase at a time")]
+    Page,
 }
 
 impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D, PAGE, SAVED> {
@@ -115,7 +126,8 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
     ///
     /// # Errors
     ///
-    /// [`IntakeError::TooLong`] when the image does not fit the bank, and [`IntakeError::Banks`].
+    /// [`IntakeError::TooLong`] when the image does not fit the bank, [`IntakeError::NotSpare`], and
+    /// [`IntakeError::Banks`].
     pub fn begin<B: Banks>(
         transform: T,
         digest: D,
@@ -125,12 +137,13 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         if expected.image_bytes > banks.capacity() {
             return Err(IntakeError::TooLong);
         }
-        let spare = banks.running().other();
+        let spare = spare_of(banks)?;
         banks.clear(spare, 0).map_err(IntakeError::Banks)?;
         Ok(Self {
             transform,
             digest,
             expected,
+            spare,
             received: 0,
             written: 0,
             page: [0; PAGE],
@@ -140,13 +153,16 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         })
     }
 
-    /// Goes on from a [checkpoint](Self::checkpoint) that was persisted; from the beginning when it is none of these.
+    /// Goes on from a [checkpoint](Self::checkpoint) that was persisted; from the beginning when it is none of this image
+    /// and this payload.
     ///
-    /// What the bank holds below it is read and hashed again.
+    /// What the bank holds below it is read and hashed again. The firmware that runs after a reboot may be on trial: then
+    /// this is refused until it is confirmed.
     ///
     /// # Errors
     ///
-    /// As for [`begin`](Self::begin).
+    /// As for [`begin`](Self::begin); also [`IntakeError::Page`], and [`IntakeError::TooLong`] for the checkpoint of a
+    /// longer payload. Nothing can be gone on from then: begin.
     pub fn resume<B: Banks>(
         mut transform: T,
         digest: D,
@@ -155,25 +171,33 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         checkpoint: &[u8],
     ) -> Result<Self, IntakeError<B::Error>> {
         let mut reader = FlatReader::new(checkpoint);
-        reader.array(3, VERSION);
+        reader.array(5, VERSION);
+        let (tag, payload_bytes) = (reader.bytes(), reader.u32());
         let (written, saved) = (reader.u32(), reader.bytes());
         let page = u32::try_from(PAGE).unwrap_or(u32::MAX);
+        // The bytes of another image's checkpoint may have been erased since.
         let possible = reader.is_empty()
+            && tag == tag_of(&expected)
+            && payload_bytes == expected.payload_bytes
             && written <= expected.image_bytes.min(banks.capacity())
             && written.checked_rem(page) == Some(0)
             && saved.len() <= SAVED;
-        let spare = banks.running().other();
-        if !possible
-            || banks.clear(spare, written).map_err(IntakeError::Banks)? != written
-            || !transform.restore(saved)
-        {
+        if !possible || !transform.restore(saved) {
             return Self::begin(transform, digest, expected, banks);
+        }
+        if transform.consumed() > expected.payload_bytes {
+            return Err(IntakeError::TooLong);
+        }
+        let spare = spare_of(banks)?;
+        if banks.clear(spare, written).map_err(IntakeError::Banks)? != written {
+            return Err(IntakeError::Page);
         }
         let mut intake = Self {
             received: transform.consumed(),
             transform,
             digest,
             expected,
+            spare,
             written,
             page: [0; PAGE],
             filled: 0,
@@ -246,19 +270,27 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
     /// Writes down what has to be persisted to go on here, and returns how many bytes that takes; `None` when `out` is
     /// too small, or nothing is there to go on from: begin again then.
     ///
-    /// They are CBOR: an array of a version, the bytes that are in the bank, and the transform's state.
+    /// They are CBOR: an array of a version, the first 8 bytes of the image's digest, the size of the payload, the bytes
+    /// that are in the bank, and the transform's state. They change with each page that is written, and are up to
+    /// 24 bytes longer than that state.
     #[must_use]
     pub fn checkpoint(&self, out: &mut [u8]) -> Option<usize> {
+        let there = self.goes_on_from()?;
         let saved = self.saved.get(..self.saved_bytes)?;
-        if saved.is_empty() {
-            return None;
-        }
-        let page = u32::try_from(PAGE).ok()?;
         let mut writer = FlatWriter::new(out);
-        writer.array(3, VERSION);
-        writer.uint((self.written - self.written.checked_rem(page)?).into());
+        writer.array(5, VERSION);
+        writer.bytes(tag_of(&self.expected));
+        writer.uint(self.expected.payload_bytes.into());
+        writer.uint(there.into());
         writer.bytes(saved);
         writer.finish()
+    }
+
+    /// How many bytes of the image its checkpoint counts; `None` while there is nothing to go on from.
+    pub(super) fn goes_on_from(&self) -> Option<u32> {
+        let page = u32::try_from(PAGE).ok()?;
+        let there = self.written - self.written.checked_rem(page)?;
+        (self.saved_bytes > 0).then_some(there)
     }
 
     /// Whether there is something to go on from.
@@ -320,10 +352,9 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
     }
 
     fn write<B: Banks>(&mut self, banks: &mut B) -> Result<(), IntakeError<B::Error>> {
-        let spare = banks.running().other();
         let page = self.page.get(..self.filled).unwrap_or(&[]);
         banks
-            .write(spare, self.written, page)
+            .write(self.spare, self.written, page)
             .map_err(IntakeError::Banks)?;
         self.digest.update(page);
         let bytes = u32::try_from(page.len()).unwrap_or(0);
@@ -335,4 +366,13 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         self.filled = 0;
         Ok(())
     }
+}
+
+fn spare_of<B: Banks>(banks: &mut B) -> Result<Bank, IntakeError<B::Error>> {
+    let spare = spare(banks).map_err(IntakeError::Banks)?;
+    spare.ok_or(IntakeError::NotSpare)
+}
+
+fn tag_of(expected: &Expected) -> &[u8] {
+    expected.digest.get(..TAG_BYTES).unwrap_or(&[])
 }

@@ -169,6 +169,9 @@ pub struct Plan<'a> {
     pub encryption: Option<&'a [u8]>,
     /// Whether the payload is a patch, which makes the image out of the one that runs.
     pub patch: bool,
+    /// With which priority the manifest asks for somebody's agreement (`update-authorized`), if it does: whoever follows
+    /// the plan asks before the first byte.
+    pub authorization: Option<i64>,
 }
 
 /// Why a device cannot follow a manifest; nothing was done.
@@ -252,8 +255,8 @@ impl<'a> Manifest<'a> {
     ///
     /// A [`Process`](crate::process::Process) goes through the whole update procedure and what follows it, validate, load
     /// and invoke. What it asks of the device is answered from `device` and `situation`; the one fetch is noted, and so is
-    /// what the image will have to match: that is for the one who fetches to prove. `update-authorized` holds, since
-    /// whoever asks for agreement asks before the first byte. What can neither be answered nor noted is refused by name,
+    /// what the image will have to match: that is for the one who fetches to prove. `update-authorized` is noted in
+    /// [`Plan::authorization`], for the one who fetches to ask before the first byte. What can neither be answered nor noted is refused by name,
     /// never skipped: also a manifest-component-id, a set-version and an uninstall sequence.
     ///
     /// A device of another vendor, and one of another class, must come to no fetch by the same manifest.
@@ -274,12 +277,14 @@ impl<'a> Manifest<'a> {
         }
         let mut walk = Walk::new(device, situation);
         walk.follow(self, Procedure::Update)?;
-        let plan = walk.plan(self)?;
+        let mut plan = walk.plan(self)?;
         walk.validate();
         walk.follow(self, Procedure::Invoke)?;
         if !walk.is_valid() {
             return Err(PlanError::Unmatched);
         }
+        // What is asked before the image is started is asked for with the rest.
+        plan.authorization = walk.authorization();
         for (vendor, class) in [(0xff, 0), (0, 0xff)] {
             walk.be_another(vendor, class);
             // Where it ends does not matter, if it does nothing.

@@ -59,10 +59,12 @@ pub fn boot<B: Banks + ?Sized>(
     digest: &mut impl Digest,
 ) -> Result<Bank, BootError<B::Error>> {
     banks.settle().map_err(BootError::Banks)?;
-    let found = load_settled(banks)
+    let mut record = load_settled(banks)
         .map_err(BootError::Banks)?
         .ok_or(BootError::NoRecord)?;
-    let mut record = found.on(BootEvent::Boot).unwrap_or(found);
+    // A boot changes every other state.
+    let changed = !matches!(record.state, BootState::Confirmed);
+    record.advance(BootEvent::Boot);
     let counter = banks.counter().map_err(BootError::Banks)?;
     if let BootState::Trial { candidate, .. } = record.state {
         let spare = record.active.other();
@@ -82,15 +84,14 @@ pub fn boot<B: Banks + ?Sized>(
             None
         };
         if let Some(reason) = reason {
-            record = record.on(BootEvent::Reject(reason)).unwrap_or(record);
+            record.advance(BootEvent::Reject(reason));
         }
     }
     let on_trial = record.boots() != record.active;
     if !on_trial {
         place_active(banks, digest, &record, counter)?;
     }
-    // A boot changes every other state.
-    if let BootState::Confirmed = found.state {
+    if !changed {
         return Ok(record.boots());
     }
     match store(banks, &record) {

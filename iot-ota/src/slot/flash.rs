@@ -19,7 +19,7 @@ use placement::{Moving, PLACEMENT_BYTES, Placement};
 use register::{BUFFER, Register, WriteError, read, size};
 
 use super::banks::{Bank, Banks, RecordCopy};
-use super::record::{RECORD_BYTES, decode};
+use super::record::{RECORD_BYTES, active_bank};
 
 const PAYLOAD_BYTES: usize = RECORD_BYTES + PLACEMENT_BYTES;
 const KIND_BOOT: u8 = 1;
@@ -144,10 +144,7 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         record: Option<&[u8; RECORD_BYTES]>,
         placement: Placement,
     ) -> Result<(), FlashBanksError<F::Error, C::Error>> {
-        let mut payload = match self.register.value() {
-            Some(payload) => *payload,
-            None => [0; PAYLOAD_BYTES],
-        };
+        let mut payload = *self.register.value_or_zeros();
         if let (Some(place), Some(record)) = (payload.first_chunk_mut(), record) {
             *place = *record;
         }
@@ -199,6 +196,8 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
     }
 
     /// Gives up a move in which a page turned out to be worn: nothing of the image that was placed is lost by then.
+    // Inlined it would be there twice.
+    #[inline(never)]
     fn turn_back(&mut self) -> Result<(), FlashBanksError<F::Error, C::Error>> {
         let Placement {
             placed,
@@ -211,6 +210,8 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
     }
 
     /// Brings the first pages, in the order of a move, of an image back to where images run.
+    // Inlined it would be there three times.
+    #[inline(never)]
     fn bring_back(
         &mut self,
         bank: Bank,
@@ -278,8 +279,8 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
         let Some(journal) = self.layout.journal() else {
             return Ok(());
         };
-        let buffer = [0; BUFFER];
-        let word = buffer.get(..F::WRITE_SIZE).unwrap_or(&[]);
+        let mut buffer = [0; BUFFER];
+        let word = buffer.get_mut(..F::WRITE_SIZE).unwrap_or(&mut []);
         let at = journal.saturating_add(mark_at::<F>(number));
         self.flash.write(at, word).map_err(FlashBanksError::Flash)?;
         // Without its mark this copy would be made again after a cut, from what is being written over by then.
@@ -312,58 +313,53 @@ impl<F: NorFlash, C: MonotonicCounter> FlashBanks<F, C> {
     }
 
     fn copy(&mut self, copy: layout::Copy) -> Result<(), FlashBanksError<F::Error, C::Error>> {
-        let mut result = Ok(());
         for _ in 0..COPIES {
-            result = self.write_over(copy);
-            // A worn page may take what it never gives back; or it keeps what it held, and that is what it should.
-            if self.is_copied(copy) {
+            if let Ok(true) = self.compare(copy, true) {
                 return Ok(());
             }
         }
-        result.map_err(FlashBanksError::Flash)?;
-        Err(FlashBanksError::NotStored)
-    }
-
-    fn write_over(&mut self, layout::Copy { from, to }: layout::Copy) -> Result<(), F::Error> {
-        let page = size(F::ERASE_SIZE);
-        self.flash.erase(to, to.saturating_add(page))?;
-        let mut offset = 0;
-        while offset < page {
-            let mut buffer = [0; BUFFER];
-            let bytes = page.saturating_sub(offset).min(size(BUFFER));
-            let piece = buffer.get_mut(..bytes as usize).unwrap_or(&mut []);
-            read(&mut self.flash, from.saturating_add(offset), piece)?;
-            self.flash.write(to.saturating_add(offset), piece)?;
-            offset = offset.saturating_add(bytes);
+        // A page that cannot be erased keeps what it held, and that may be what it should.
+        let compared = self.compare(copy, false);
+        match compared.map_err(FlashBanksError::Flash)? {
+            true => Ok(()),
+            false => Err(FlashBanksError::NotStored),
         }
-        Ok(())
     }
 
-    fn is_copied(&mut self, layout::Copy { from, to }: layout::Copy) -> bool {
+    /// Whether two pages hold the same, perhaps after the one was copied to the other: a worn page may take what it never
+    /// gives back.
+    fn compare(
+        &mut self,
+        layout::Copy { from, to }: layout::Copy,
+        first_copy: bool,
+    ) -> Result<bool, F::Error> {
         let page = size(F::ERASE_SIZE);
+        if first_copy {
+            self.flash.erase(to, to.saturating_add(page))?;
+        }
         let mut offset = 0;
         while offset < page {
             let (mut here, mut there) = ([0; BUFFER], [0; BUFFER]);
             let bytes = page.saturating_sub(offset).min(size(BUFFER)) as usize;
-            for (at, buffer) in [(from, &mut here), (to, &mut there)] {
-                let piece = buffer.get_mut(..bytes).unwrap_or(&mut []);
-                if read(&mut self.flash, at.saturating_add(offset), piece).is_err() {
-                    return false;
-                }
+            let (from, to) = (from.saturating_add(offset), to.saturating_add(offset));
+            let piece = here.get_mut(..bytes).unwrap_or(&mut []);
+            read(&mut self.flash, from, piece)?;
+            if first_copy {
+                self.flash.write(to, piece)?;
             }
+            let back = there.get_mut(..bytes).unwrap_or(&mut []);
+            read(&mut self.flash, to, back)?;
             if here != there {
-                return false;
+                return Ok(false);
             }
-            offset = offset.saturating_add(size(bytes));
+            offset = offset.saturating_add(size(BUFFER));
         }
-        true
+        Ok(true)
     }
 
     /// The bank that the record calls confirmed.
     fn confirmed(&self) -> Option<Bank> {
-        let value = self.register.value()?;
-        let (record, _) = decode(value.first_chunk()?)?;
-        Some(record.active)
+        active_bank(self.register.value()?.first_chunk()?)
     }
 
     /// Where `len` bytes at `offset` of a bank lie.
@@ -466,6 +462,9 @@ where
     fn read(&mut self, bank: Bank, offset: u32, out: &mut [u8]) -> Result<(), Self::Error> {
         let mut at = self.at(bank, offset, out.len())?;
         let unit = size(F::READ_SIZE);
+        if unit == 1 {
+            return read(&mut self.flash, at, out).map_err(FlashBanksError::Flash);
+        }
         let mut rest = out;
         while !rest.is_empty() {
             // What does not begin and end with a unit is taken out of one.
@@ -501,8 +500,9 @@ where
         out: &mut [u8; RECORD_BYTES],
     ) -> Result<(), Self::Error> {
         self.settle_record()?;
-        let record = self.register.value().and_then(|value| value.first_chunk());
-        *out = *record.unwrap_or(&[0; RECORD_BYTES]);
+        if let Some(record) = self.register.value_or_zeros().first_chunk() {
+            *out = *record;
+        }
         Ok(())
     }
 

@@ -7,6 +7,8 @@ use super::banks::{Bank, Banks, RecordCopy};
 mod bytes;
 
 pub use bytes::RECORD_BYTES;
+#[cfg(feature = "boot")]
+pub(super) use bytes::active_bank;
 pub(super) use bytes::decode;
 
 /// An image as its manifest declares it.
@@ -196,46 +198,47 @@ impl BootRecord {
         reason = "a refusal is as long as the record that it takes the place of"
     )]
     pub const fn on(self, event: BootEvent) -> Result<Self, BadTransition> {
-        use BootState::{Confirmed, Staged, Trial};
         let mut next = self;
-        let mut end = None;
-        next.state = match (self.state, event) {
-            (Confirmed | Staged { .. }, BootEvent::Stage { candidate, trials }) => Staged {
-                candidate,
-                trials: if trials == 0 { 1 } else { trials },
-            },
-            (Confirmed, BootEvent::Boot) => Confirmed,
-            (Staged { candidate, trials }, BootEvent::Boot) => Trial {
-                candidate,
-                left: trials.saturating_sub(1),
-            },
-            (Trial { candidate, left: 0 }, BootEvent::Boot) => {
-                end = Some((candidate, EndedAs::RolledBack(RollBackReason::Unconfirmed)));
-                Confirmed
+        match next.advance(event) {
+            true => Ok(next),
+            false => Err(BadTransition {
+                state: self.state,
+                event,
+            }),
+        }
+    }
+
+    /// The same in place, which a boot loader has no room to do otherwise; whether the state allows the event.
+    pub(super) const fn advance(&mut self, event: BootEvent) -> bool {
+        use BootState::{Confirmed, Staged, Trial};
+        match (&mut self.state, event) {
+            (Confirmed | Staged { .. }, BootEvent::Stage { candidate, trials }) => {
+                let trials = if trials == 0 { 1 } else { trials };
+                self.state = Staged { candidate, trials };
             }
-            (Trial { candidate, left }, BootEvent::Boot) => Trial {
-                candidate,
-                left: left.saturating_sub(1),
-            },
-            (Trial { candidate, .. }, BootEvent::Confirm) => {
-                next.active = self.active.other();
-                next.installed = candidate;
-                end = Some((candidate, EndedAs::Confirmed));
-                Confirmed
+            (Confirmed, BootEvent::Boot) => {}
+            (&mut Staged { candidate, trials }, BootEvent::Boot) => {
+                let left = trials.saturating_sub(1);
+                self.state = Trial { candidate, left };
+            }
+            (Trial { candidate, left: 0 }, BootEvent::Boot) => {
+                let how = EndedAs::RolledBack(RollBackReason::Unconfirmed);
+                let sequence = candidate.sequence;
+                self.end(sequence, how);
+            }
+            (Trial { left, .. }, BootEvent::Boot) => *left = left.saturating_sub(1),
+            (&mut Trial { candidate, .. }, BootEvent::Confirm) => {
+                self.active = self.active.other();
+                self.installed = candidate;
+                self.end(candidate.sequence, EndedAs::Confirmed);
             }
             (Staged { candidate, .. } | Trial { candidate, .. }, BootEvent::Reject(reason)) => {
-                end = Some((candidate, EndedAs::RolledBack(reason)));
-                Confirmed
+                let sequence = candidate.sequence;
+                self.end(sequence, EndedAs::RolledBack(reason));
             }
-            (state, event) => return Err(BadTransition { state, event }),
-        };
-        if let Some((candidate, how)) = end {
-            next.ended = Some(Ended {
-                sequence: candidate.sequence,
-                how,
-            });
+            _ => return false,
         }
-        Ok(next)
+        true
     }
 
     /// The bank that this record has booted.
@@ -245,6 +248,13 @@ impl BootRecord {
             BootState::Trial { .. } => self.active.other(),
             BootState::Confirmed | BootState::Staged { .. } => self.active,
         }
+    }
+
+    // Inlined it would be there three times.
+    #[inline(never)]
+    const fn end(&mut self, sequence: u64, how: EndedAs) {
+        self.state = BootState::Confirmed;
+        self.ended = Some(Ended { sequence, how });
     }
 }
 
@@ -334,14 +344,14 @@ fn write_twin<B: Banks + ?Sized>(
     }
 }
 
-/// Reads a copy, and asks again when that fails: a bus may have been disturbed.
+// Inlined it would be there four times.
+#[inline(never)]
 fn read_copy<B: Banks + ?Sized>(
     banks: &mut B,
     copy: RecordCopy,
 ) -> Result<[u8; RECORD_BYTES], B::Error> {
     let mut bytes = [0; RECORD_BYTES];
-    let read = banks.read_record(copy, &mut bytes);
-    read.or_else(|_| banks.read_record(copy, &mut bytes))?;
+    banks.read_record(copy, &mut bytes)?;
     Ok(bytes)
 }
 

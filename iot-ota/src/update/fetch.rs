@@ -85,6 +85,14 @@ impl<W: Download> Fetch<W> {
         }
     }
 
+    pub(super) const fn checkpoint(&self) -> Checkpoint {
+        self.checkpoint
+    }
+
+    pub(super) fn progress(&self, out: &mut [u8]) -> Option<usize> {
+        self.download.progress(out)
+    }
+
     pub(super) const fn release(&self) -> Release {
         self.checkpoint.release
     }
@@ -95,17 +103,22 @@ impl<W: Download> Fetch<W> {
     }
 
     pub(super) fn encode(&self, form: &[u8], out: &mut [u8]) -> Option<usize> {
-        let progress = |out: &mut [u8]| self.download.progress(out);
+        let progress = |out: &mut [u8]| self.progress(out);
         self.checkpoint.encode(form, progress, out)
     }
 
-    /// The request that is due now, if one is.
+    /// The request that is due now, if one is. Where all is there and no offer has vouched for it yet, that is the last
+    /// block again: an offer comes behind it.
     pub(super) fn request(&self, now: Instant, block_bytes: u32) -> Option<Request> {
-        let due = self.ask_at.is_none_or(|at| now >= at) && !self.is_complete();
-        due.then(|| {
-            let (offset, length) = self.wanted(block_bytes);
-            Request::new(self.release().sequence, offset, length)
-        })
+        let due = self.ask_at.is_none_or(|at| now >= at);
+        let (offset, length) = match self.checkpoint.bytes.checked_sub(1) {
+            Some(last) if self.is_complete() => {
+                let behind = last % block_bytes;
+                (last - behind, behind + 1)
+            }
+            _ => self.wanted(block_bytes),
+        };
+        (due && length > 0).then(|| Request::new(self.release().sequence, offset, length))
     }
 
     /// The request was sent, or could not be: it is repeated after `timeout`, later each time.

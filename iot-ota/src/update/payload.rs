@@ -142,7 +142,7 @@ pub(super) fn nothing(out: &mut [u8]) -> Option<usize> {
 impl<E> From<IntakeError<E>> for PayloadError {
     fn from(error: IntakeError<E>) -> Self {
         match error {
-            IntakeError::Banks(_) => Self::Banks,
+            IntakeError::Banks(_) | IntakeError::NotSpare => Self::Banks,
             IntakeError::Digest => Self::Image,
             _ => Self::Payload,
         }

@@ -33,8 +33,8 @@ pub enum Outcome {
     /// The image does not fit the bank.
     #[error("refused: the image does not fit the bank")]
     TooLarge,
-    /// Another release is staged or on trial.
-    #[error("refused: another release is staged or on trial")]
+    /// A release is staged or on trial: another one was offered, or that one was to be aborted.
+    #[error("refused: a release is staged or on trial")]
     Busy,
     /// The image that arrived is not the one that was signed for.
     #[error("the image that arrived is not the one that was signed for")]

@@ -46,6 +46,23 @@ impl<'a> Source<'a> {
         Self { sequence, image }
     }
 
+    /// Whether the payload ends with what is asked for: then the offer is sent again behind the answer.
+    ///
+    /// A device that restarted in its download stages nothing before it has seen the signature again, and asks for the
+    /// last block until it has.
+    ///
+    /// ```
+    /// use iot_ota::update::{Request, Source};
+    /// let source = Source::new(2, b"firmware image");
+    /// assert!(source.is_last(&Request::new(2, 9, 5)));
+    /// assert!(!source.is_last(&Request::new(2, 9, 4)));
+    /// ```
+    #[must_use]
+    pub fn is_last(&self, request: &Request) -> bool {
+        let end = u64::from(request.offset) + u64::from(request.length);
+        u64::try_from(self.image.len()) == Ok(end)
+    }
+
     /// The block that was asked for; asking again gives the same one.
     ///
     /// # Errors

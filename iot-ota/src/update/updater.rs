@@ -3,13 +3,12 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use iot_core::codec::FlatReader;
 use iot_core::crypto::Digest;
 use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::{Instant, Step};
 
 use super::fetch::{Checkpoint, Fetch};
-use super::payload::{Images, Payload, Payloads, nothing};
+use super::payload::{Images, Payload, PayloadError, Payloads, nothing};
 use super::probation::Verdict;
 use super::report::{Outcome, Report, Running};
 use super::wire::MAX_BLOCK_BYTES;
@@ -17,13 +16,13 @@ use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::schedule::Decision;
 use crate::slot::{
-    self, Banks, BootEvent, BootRecord, BootState, Release, RollBackReason, raise_counter,
-    running_release,
+    self, Banks, BootEvent, BootRecord, BootState, Release, RollBackReason, running_release,
 };
 
 mod consent;
 mod engine;
 mod offer;
+mod start;
 mod status;
 mod told;
 
@@ -32,13 +31,24 @@ pub use status::{Activity, Status, Trust, Want};
 use consent::Consent;
 use told::Told;
 
+/// So often a download goes back since the memory failed.
+const MAX_REOPENED: u8 = 3;
+
 /// The device's half of an update, as an engine for [`Channel::Update`](iot_core::Channel::Update).
 ///
 /// It owns the banks and writes blocks as they arrive: what lies in the spare bank counts for nothing
 /// until the boot record names it. Two records of the node's store keep where a download was and what was
 /// reported, so that a power cut costs at most one block, and no outcome goes unreported.
 ///
-/// After a power cut or reboot, build a new one; the boot loader's part is [`slot::boot`].
+/// A download goes on after a reboot, by what the node's records say; its image is staged when an offer of that release was
+/// verified again, for nobody has signed the records. A service offers it again to whoever connects, and behind the
+/// [last block](super::Source::is_last).
+///
+/// After a power cut or reboot, build a new one; the boot loader's part is [`slot::boot`]. An image that stays staged
+/// through eight such starts is given up: the boot loader cannot note that it is tried.
+///
+/// What a manifest asks of the moment and of what runs (use-before, a version, an image) is judged when it is offered,
+/// and not again when the download goes on or its image boots, however much later that is.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -79,6 +89,10 @@ where
     // Taken up; its download begins when the record that names it is durable.
     pending: Option<Checkpoint>,
     fetch: Option<Fetch<P::Download>>,
+    // A manifest that was verified since the start names it: the record store is no signature.
+    vouched: bool,
+    // How often that one was gone back with, since the memory failed.
+    reopened: u8,
     // From the records, until all of them are there; so many bytes of `room` belong to it.
     restored: Option<(Checkpoint, usize)>,
     payloads: P,
@@ -88,6 +102,10 @@ where
     told: Told,
     // The highest sequence number that it has gone back from: what was left behind comes back under a new one only.
     passed: u64,
+    // Starts in a row that found an image staged which was not tried.
+    starts: u8,
+    // When the security counter, which could not be raised, is tried again.
+    owed: Option<Instant>,
     // Raised with every change of what the records should say; equal to `durable` when they say it.
     change: u32,
     durable: u32,
@@ -149,12 +167,16 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             boot: None,
             pending: None,
             fetch: None,
+            vouched: false,
+            reopened: 0,
             restored: None,
             payloads: Images,
             room: [0; 8],
             form: 0..0,
             told: Told::new(),
             passed: 0,
+            starts: 0,
+            owed: None,
             change: 0,
             durable: 0,
             hold: None,
@@ -189,12 +211,16 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             boot: self.boot,
             pending: None,
             fetch: None,
+            vouched: false,
+            reopened: 0,
             restored: None,
             payloads,
             room: Q::ROOM,
             form: 0..0,
             told: self.told,
             passed: self.passed,
+            starts: self.starts,
+            owed: self.owed,
             change: self.change,
             durable: self.durable,
             hold: self.hold,
@@ -341,45 +367,14 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         };
         self.boot = Some(record);
         // If the power fails before this, the next start does it.
-        let raised = raise_counter(&mut self.banks, &record);
-        if raised.is_err() {
-            self.phase = Phase::Unusable;
-        }
+        self.raise(Instant::ZERO);
         // An image that was rejected still runs: its end is reported by the firmware that replaces it.
         if let Some(ended) = record.ended
             && self.phase != Phase::Rejected
         {
             let report = Report::of_ended(ended, self.running());
-            self.told.queue_unless_known(report);
+            self.told.queue_end(report);
         }
-    }
-
-    fn restored(&mut self) {
-        self.phase = Phase::Unusable;
-        let Ok(Some(record)) = slot::load(&mut self.banks) else {
-            return;
-        };
-        self.adopt(record);
-        let Some((checkpoint, behind)) = self.restored.take() else {
-            return;
-        };
-        if self.still_wants(&checkpoint, &record) {
-            let room = self.room.as_ref().get(..behind).unwrap_or(&[]);
-            let mut reader = FlatReader::new(room);
-            let form = reader.bytes();
-            let progress = reader.rest().unwrap_or(&[]);
-            let (bytes, start) = (form.len(), room.len() - progress.len() - form.len());
-            let payload = payload_of(&checkpoint, form, record.installed);
-            let digest = self.trust.digest.clone();
-            let download = self
-                .payloads
-                .open(&payload, digest, &mut self.banks, progress);
-            let download = download.ok();
-            self.fetch = download.map(|download| Fetch::new(checkpoint, download));
-            self.form = start..start + bytes;
-        }
-        // What the record says is now told by the fetch, or out of date.
-        self.change = self.change.wrapping_add(1);
     }
 
     /// Begins the download that waits until its record is durable.
@@ -387,8 +382,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         if self.change != self.durable {
             return;
         }
-        let agreed = |pending: &Checkpoint| self.consent.has_agreed(pending.release.sequence);
-        let Some(pending) = self.pending.take_if(|pending| agreed(pending)) else {
+        let Some(pending) = self.pending.take_if(|_| !self.consent.waits()) else {
             return;
         };
         let Some(installed) = self.boot.map(|record| record.installed) else {
@@ -423,6 +417,8 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         self.fetch = None;
         self.pending = None;
         self.rate = None;
+        self.reopened = 0;
+        self.consent.forget();
         self.change = self.change.wrapping_add(1);
     }
 
@@ -440,9 +436,13 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
                 }
                 self.change = self.change.wrapping_add(1);
                 if fetch.is_complete() {
-                    self.complete(sequence);
+                    // The offer that is waited for comes behind the last block.
+                    fetch.asked(now, self.settings.timeout_ms);
+                    self.rate = None;
+                    self.complete();
                 }
             }
+            Err(PayloadError::Banks) if self.reopen() => {}
             Err(error) => {
                 self.end_fetch();
                 self.refuse(Some(sequence), error.outcome());
@@ -450,14 +450,51 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         }
     }
 
-    /// All bytes are there: the image is staged if it is the right one.
-    fn complete(&mut self, sequence: u64) {
-        let fetch = self.fetch.take();
+    /// Goes back to the last page that is whole when one could not be written, and says whether it may go on.
+    ///
+    /// What is on record counts no byte that this erases.
+    fn reopen(&mut self) -> bool {
+        let (Some(fetch), Some(record)) = (&self.fetch, self.boot) else {
+            return false;
+        };
+        if self.reopened == MAX_REOPENED {
+            return false;
+        }
+        self.reopened += 1;
+        let (checkpoint, mut room) = (fetch.checkpoint(), P::ROOM);
+        let progress = fetch.progress(room.as_mut()).unwrap_or(0);
+        let progress = room.as_ref().get(..progress).unwrap_or(&[]);
+        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
+        let payload = payload_of(&checkpoint, form, record.installed);
+        let digest = self.trust.digest.clone();
+        let download = self
+            .payloads
+            .open(&payload, digest, &mut self.banks, progress);
+        let download = download.ok();
+        self.fetch = download.map(|download| Fetch::new(checkpoint, download));
+        self.change = self.change.wrapping_add(1);
+        self.fetch.is_some()
+    }
+
+    /// An offer that was verified names that release: what is fetched of it may be staged.
+    fn vouch(&mut self, release: Release) {
+        if self.fetched() == Some(release) {
+            self.vouched = true;
+            self.complete();
+        }
+    }
+
+    /// When all bytes are there, and vouched for, the image is staged if it is the right one.
+    fn complete(&mut self) {
+        let whole = |fetch: &mut Fetch<_>| fetch.is_complete();
+        let Some(fetch) = self.fetch.take_if(|fetch| self.vouched && whole(fetch)) else {
+            return;
+        };
+        let sequence = fetch.release().sequence;
         self.end_fetch();
-        let candidate = match fetch.map(|fetch| fetch.finish(&mut self.banks)) {
-            Some(Ok(candidate)) => candidate,
-            Some(Err(error)) => return self.refuse(Some(sequence), error.outcome()),
-            None => return,
+        let candidate = match fetch.finish(&mut self.banks) {
+            Ok(candidate) => candidate,
+            Err(error) => return self.refuse(Some(sequence), error.outcome()),
         };
         let stage = BootEvent::Stage {
             candidate,
@@ -478,6 +515,12 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         {
             self.end_fetch();
             self.refuse(Some(sequence), Outcome::Aborted);
+        } else if let Some(BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. }) =
+            self.boot.map(|record| record.state)
+            && candidate.sequence == sequence
+        {
+            // Its end will be reported; until then nobody need wait for an answer.
+            self.refuse(Some(sequence), Outcome::Busy);
         }
     }
 
@@ -485,7 +528,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let mut writer = BatchWriter::new(buffer);
         let first = self.settings.records;
         // What nobody has agreed to must not be fetched after a reboot.
-        let agreed = |pending: &Checkpoint| self.consent.has_agreed(pending.release.sequence);
+        let agreed = |_: &Checkpoint| !self.consent.waits();
         let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
         match (self.pending.filter(agreed), &self.fetch) {
             (Some(pending), _) => {
@@ -500,7 +543,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         }
         if let Some(key) = first.offset(1) {
             writer
-                .put_with(key, |out| self.told.encode(self.passed, out))
+                .put_with(key, |out| self.told.encode(self.passed, self.starts, out))
                 .ok()?;
         }
         Some(Step::Persist(writer.finish()))

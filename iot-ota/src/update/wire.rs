@@ -37,7 +37,7 @@ pub enum ToDevice<'a> {
         /// The part.
         bytes: &'a [u8],
     },
-    /// Stop fetching.
+    /// Stop fetching. One that is staged stays so: the device says that it is [busy](Outcome::Busy), and later how it ended.
     Abort {
         /// The sequence number of the manifest.
         sequence: u64,

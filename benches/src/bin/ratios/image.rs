@@ -8,13 +8,13 @@ use iot_benches::{Goal, Ratio};
 use iot_core::crypto::Digest;
 use iot_identity::ring::Sha256;
 use iot_ota::image::{Expected, Intake, Plain};
-use iot_ota::slot::{Bank, Banks, RECORD_BYTES, RecordCopy};
+use iot_ota::slot::{Bank, Banks, BootRecord, RECORD_BYTES, RecordCopy, Release, store};
 
 const IMAGE: usize = 256 * 1024;
 const BLOCK: usize = 4_096;
 
-/// A bank in memory, which costs what a copy costs.
-struct Ram(Vec<u8>);
+/// A bank in memory, which costs what a copy costs, and a boot record that says that it is spare.
+struct Ram(Vec<u8>, [[u8; RECORD_BYTES]; 2]);
 
 impl Banks for Ram {
     type Error = Infallible;
@@ -39,10 +39,20 @@ impl Banks for Ram {
         }
         Ok(())
     }
-    fn read_record(&mut self, _: RecordCopy, _: &mut [u8; RECORD_BYTES]) -> Result<(), Infallible> {
+    fn read_record(
+        &mut self,
+        copy: RecordCopy,
+        out: &mut [u8; RECORD_BYTES],
+    ) -> Result<(), Infallible> {
+        out.copy_from_slice(&self.1[copy as usize]);
         Ok(())
     }
-    fn write_record(&mut self, _: RecordCopy, _: &[u8; RECORD_BYTES]) -> Result<(), Infallible> {
+    fn write_record(
+        &mut self,
+        copy: RecordCopy,
+        bytes: &[u8; RECORD_BYTES],
+    ) -> Result<(), Infallible> {
+        self.1[copy as usize].copy_from_slice(bytes);
         Ok(())
     }
     fn counter(&mut self) -> Result<u64, Infallible> {
@@ -63,7 +73,9 @@ pub(crate) fn image_stream() -> Result<Ratio, Box<dyn Error>> {
     let digest = sha256.finish();
     let bytes = u32::try_from(IMAGE)?;
     let expected = Expected::new(bytes, bytes, digest);
-    let mut banks = Ram(Vec::with_capacity(IMAGE));
+    let mut banks = Ram(Vec::with_capacity(IMAGE), [[0; RECORD_BYTES]; 2]);
+    let installed = Release::new(1, digest, bytes);
+    store(&mut banks, &BootRecord::factory(Bank::A, installed))?;
     let mut ours = || {
         let sha256 = Sha256::new();
         let begun = Intake::<_, _, BLOCK, 4>::begin(Plain::new(), sha256, expected, &mut banks);

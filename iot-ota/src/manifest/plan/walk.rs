@@ -43,6 +43,7 @@ pub(super) struct Walk<'a, 'd> {
     contents: [Content; 2],
     fetched: Option<Fetched<'a>>,
     patch: bool,
+    authorization: Option<i64>,
     acted: bool,
     matched: bool,
 }
@@ -56,6 +57,7 @@ impl<'a, 'd> Walk<'a, 'd> {
             contents: [Content::default(); 2],
             fetched: None,
             patch: false,
+            authorization: None,
             acted: false,
             matched: false,
         };
@@ -85,6 +87,11 @@ impl<'a, 'd> Walk<'a, 'd> {
     /// From here on the image has to be matched anew.
     pub(super) const fn validate(&mut self) {
         self.matched = false;
+    }
+
+    /// With which priority agreement was asked for first, if it was.
+    pub(super) const fn authorization(&self) -> Option<i64> {
+        self.authorization
     }
 
     /// Whether the image was matched.
@@ -148,6 +155,7 @@ impl<'a, 'd> Walk<'a, 'd> {
             content_bytes: small(fetched.bytes)?,
             encryption: fetched.encryption,
             patch: self.patch,
+            authorization: self.authorization,
         })
     }
 
@@ -167,7 +175,10 @@ impl<'a, 'd> Walk<'a, 'd> {
                 let reached = self.situation.wall.reached(Timestamp::from_secs(moment));
                 Ok(reached == Proof::No)
             }
-            Check::Authorized(_) => Ok(true),
+            Check::Authorized(priority) => {
+                self.authorization.get_or_insert(priority);
+                Ok(true)
+            }
             Check::Content(_) => Err(6),
             Check::MinimumBattery(_) => Err(26),
         };

@@ -105,27 +105,32 @@ impl Layout {
             return false;
         }
         let record = (self.record, PAGES.saturating_mul(page));
-        let places = match self.mode {
-            Mode::Direct { banks: [a, b], .. } => [record, (a, bank), (b, bank), (0, 0)],
+        let (first, second, third) = match self.mode {
+            Mode::Direct { banks: [a, b], .. } => ((a, bank), (b, bank), (0, 0)),
             Mode::Swap {
                 journal,
                 run,
                 other,
             } => {
                 let other = (other, bank.saturating_add(page));
-                let journal = (journal, self.journal_bytes::<F>());
-                [record, journal, (run, bank), other]
+                ((journal, self.journal_bytes::<F>()), (run, bank), other)
             }
-            Mode::Overwrite { run, banks: [a, b] } => [record, (run, bank), (a, bank), (b, bank)],
+            Mode::Overwrite { run, banks: [a, b] } => ((run, bank), (a, bank), (b, bank)),
         };
-        places.iter().enumerate().all(|(index, (start, bytes))| {
+        let mut rest: &[(u32, u32)] = &[record, first, second, third];
+        while let [(start, bytes), later @ ..] = rest {
             let end = start.saturating_add(*bytes);
-            let mut later = places.iter().skip(index.saturating_add(1));
-            start.is_multiple_of(page)
+            let fits = start.is_multiple_of(page)
                 && end.is_multiple_of(page)
                 && end as usize <= flash
-                && later.all(|(other, more)| end <= *other || other.saturating_add(*more) <= *start)
-        })
+                && (later.iter())
+                    .all(|(other, more)| end <= *other || other.saturating_add(*more) <= *start);
+            if !fits {
+                return false;
+            }
+            rest = later;
+        }
+        true
     }
 
     /// Pages of a bank.

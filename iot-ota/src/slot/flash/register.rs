@@ -63,6 +63,8 @@ pub(super) struct Register<const BYTES: usize> {
     kind: u8,
     pages: [Page; PAGES as usize],
     newest: Option<usize>,
+    /// How many pages could not be read.
+    unreadable: u8,
     /// The highest generation that was seen or tried.
     highest: u32,
     value: [u8; BYTES],
@@ -110,11 +112,6 @@ impl<const BYTES: usize> Register<BYTES> {
 
     /// Reads the pages, each once, and changes nothing.
     pub(super) fn open<F: NorFlash>(flash: &mut F, at: u32, kind: u8) -> Self {
-        Self::scan(flash, at, kind).0
-    }
-
-    /// Reads the pages; and the error that may hide the value.
-    fn scan<F: NorFlash>(flash: &mut F, at: u32, kind: u8) -> (Self, Result<(), F::Error>) {
         let nothing = Page {
             worn: false,
             ..Page::LOST
@@ -124,21 +121,17 @@ impl<const BYTES: usize> Register<BYTES> {
             kind,
             pages: [nothing; PAGES as usize],
             newest: None,
+            unreadable: 0,
             highest: 0,
             value: [0; BYTES],
         };
-        let (mut unreadable, mut result) = (0, Ok(()));
         for page in 0..register.pages.len() {
             let mut buffer = [0; BUFFER];
             let (generation, value) = match register.read_value(flash, page, &mut buffer) {
                 Ok(Some(found)) => found,
                 Ok(None) => continue,
-                Err(error) => {
-                    unreadable += 1;
-                    // The first value of all may be torn; one that was told stands on two pages.
-                    if unreadable > 1 {
-                        result = Err(error);
-                    }
+                Err(_) => {
+                    register.unreadable = register.unreadable.saturating_add(1);
                     continue;
                 }
             };
@@ -159,10 +152,7 @@ impl<const BYTES: usize> Register<BYTES> {
             let agrees = value == register.value;
             register.set(page, seen, agrees);
         }
-        if register.newest.is_some() {
-            result = Ok(());
-        }
-        (register, result)
+        register
     }
 
     /// The newest value; only to be believed when it is [settled](Self::settle).
@@ -171,6 +161,11 @@ impl<const BYTES: usize> Register<BYTES> {
             Some(_) => Some(&self.value),
             None => None,
         }
+    }
+
+    /// The newest value; zeros where there is none.
+    pub(super) const fn value_or_zeros(&self) -> &[u8; BYTES] {
+        &self.value
     }
 
     /// What each page holds.
@@ -208,10 +203,9 @@ impl<const BYTES: usize> Register<BYTES> {
         &mut self,
         flash: &mut F,
     ) -> Result<(), WriteError<F::Error>> {
-        if self.newest.is_none() {
-            let (found, hidden) = Self::scan(flash, self.at, self.kind);
-            hidden.map_err(WriteError::Flash)?;
-            *self = found;
+        // The first value of all may be torn; one that was told stands on two pages.
+        if self.newest.is_none() && self.unreadable > 1 {
+            return Err(WriteError::NotStored);
         }
         let mut result = Ok(());
         while let Some(page) = self.unsettled() {
@@ -221,10 +215,10 @@ impl<const BYTES: usize> Register<BYTES> {
             }
         }
         match self.newest_seen() {
-            // Only this page holds it, and it may be gone at the next boot.
-            Seen::Doubtful(_) if self.stands_alone() => result,
             // What was marked stays, whatever the other pages take.
-            _ => Ok(()),
+            Seen::Void | Seen::Marked(_) => Ok(()),
+            // No other page takes it, and it may be gone at the next boot.
+            Seen::Doubtful(_) => result,
         }
     }
 
@@ -256,30 +250,27 @@ impl<const BYTES: usize> Register<BYTES> {
         if !matches!(seen, Seen::Marked(_)) {
             return self.newest.and_then(|_| self.oldest());
         }
-        // It may read as anything at the next boot, unless its generation is outdone.
-        let mut others = self.others();
-        let unmarked = others.find(|(_, other)| match other.seen {
-            Seen::Marked(generation) => seen.generation() == generation,
-            Seen::Void | Seen::Doubtful(_) => true,
-        });
-        let page = unmarked.map(|(page, _)| page);
+        let mut agree = false;
+        for (page, other) in self.others() {
+            // It may read as anything at the next boot, unless its generation is outdone.
+            if !matches!(other.seen, Seen::Marked(generation) if generation != seen.generation()) {
+                return Some(page);
+            }
+            agree |= other.agrees;
+        }
         // Another value would count, which may have been told to somebody, were the newest one gone at the next boot.
-        let again = || match self.stands_alone() {
-            true => self.oldest(),
-            false => None,
-        };
-        page.or_else(again)
-    }
-
-    /// Whether no second page holds the newest value.
-    fn stands_alone(&self) -> bool {
-        !self.others().any(|(_, other)| other.agrees)
+        if agree { None } else { self.oldest() }
     }
 
     /// The page with the lowest generation, which is never the newest.
     fn oldest(&self) -> Option<usize> {
-        let oldest = self.others().min_by_key(|(_, page)| page.seen.generation());
-        oldest.map(|(page, _)| page)
+        let (mut oldest, mut lowest) = (None, u32::MAX);
+        for (page, other) in self.others() {
+            if other.seen.generation() < lowest {
+                (oldest, lowest) = (Some(page), other.seen.generation());
+            }
+        }
+        oldest
     }
 
     /// The pages that may be written.
@@ -309,7 +300,9 @@ impl<const BYTES: usize> Register<BYTES> {
             .and_then(|()| flash.write(at, buffer.get(..body).unwrap_or(&[])))
             // A call of its own: words of one call may land in any order.
             .and_then(|()| {
-                fill_mark(&mut buffer);
+                for (at, byte) in buffer.iter_mut().enumerate() {
+                    *byte = mark_byte(at);
+                }
                 let mark = buffer.get(..F::WRITE_SIZE).unwrap_or(&[]);
                 flash.write(at.saturating_add(size(body)), mark)
             });
@@ -363,15 +356,13 @@ impl<const BYTES: usize> Register<BYTES> {
     }
 
     fn is_marked<F: NorFlash>(&self, flash: &mut F, page: usize) -> bool {
-        let (mut buffer, mut mark) = ([0; BUFFER], [0; BUFFER]);
-        fill_mark(&mut mark);
-        let Some(stored) = buffer.get_mut(..F::WRITE_SIZE) else {
-            return false;
-        };
+        let mut buffer = [0; BUFFER];
+        let stored = buffer.get_mut(..F::WRITE_SIZE).unwrap_or(&mut []);
         let at = self
             .page_at::<F>(page)
             .saturating_add(size(Self::body::<F>()));
-        read(flash, at, stored).is_ok() && mark.starts_with(stored)
+        let is_mark = |(at, byte): (usize, &u8)| *byte == mark_byte(at);
+        read(flash, at, stored).is_ok() && stored.iter().enumerate().all(is_mark)
     }
 
     const fn header(&self) -> [u8; 4] {
@@ -397,6 +388,8 @@ impl<const BYTES: usize> Register<BYTES> {
         }
     }
 
+    // Inlined it would be there twice.
+    #[inline(never)]
     fn disagree(&mut self) {
         for page in &mut self.pages {
             page.agrees = false;
@@ -416,18 +409,16 @@ pub(super) fn read<F: NorFlash>(flash: &mut F, at: u32, out: &mut [u8]) -> Resul
     result
 }
 
+// Inlined it would be there four times.
+#[inline(never)]
 fn put_at(buffer: &mut [u8; BUFFER], at: usize, bytes: &[u8]) {
     for (to, from) in buffer.iter_mut().skip(at).zip(bytes) {
         *to = *from;
     }
 }
 
-const fn fill_mark(buffer: &mut [u8; BUFFER]) {
-    let mut rest: &mut [u8] = buffer;
-    while let [even, odd, tail @ ..] = rest {
-        (*even, *odd) = (0x5a, 0xa5);
-        rest = tail;
-    }
+const fn mark_byte(at: usize) -> u8 {
+    if at.is_multiple_of(2) { 0x5a } else { 0xa5 }
 }
 
 /// Sizes of flash have 32 bits.

@@ -31,6 +31,8 @@ pub const RECORD_BYTES: usize = 128;
 const VERSION: u8 = 2;
 /// The version in which sequence numbers were the security counters.
 const UNCOUNTED: u8 = 1;
+#[cfg(feature = "boot")]
+const ACTIVE_AT: usize = 5;
 const CHECKED_BYTES: usize = RECORD_BYTES - 4;
 const NO_RELEASE: Release = Release::new(0, [0; 32], 0);
 
@@ -112,6 +114,13 @@ pub(in crate::slot) fn decode(bytes: &[u8; RECORD_BYTES]) -> Option<(BootRecord,
     };
     // One comparison checks the checksum and that every unused byte is zero.
     (encode_as(version, &record, generation) == *bytes).then_some((record, generation))
+}
+
+/// The active bank of a record that was read, or zeros, where it is the first one.
+#[cfg(feature = "boot")]
+pub(in crate::slot) fn active_bank(bytes: &[u8; RECORD_BYTES]) -> Option<Bank> {
+    let place = bytes.get(ACTIVE_AT)?;
+    Some(if *place == 0 { Bank::A } else { Bank::B })
 }
 
 const fn ended_code(how: EndedAs) -> u8 {

@@ -4,9 +4,9 @@ use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::crypto::Digest;
 
 use super::{Download, Payload, PayloadError, Payloads};
-use crate::image::{PushError, Stream};
+use crate::image::{PushError, Stream, spare};
 use crate::manifest::Plan;
-use crate::slot::{Banks, read_through};
+use crate::slot::{Bank, Banks, read_through};
 
 /// Takes images as they are, and nothing else: blocks go to the bank without a page of RAM in between.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -16,7 +16,10 @@ pub struct Images;
 
 /// An image on its way.
 #[derive(Clone, Debug)]
-pub struct ImageDownload<D>(Stream<D>);
+pub struct ImageDownload<D> {
+    stream: Stream<D>,
+    spare: Bank,
+}
 
 impl<D: Digest> Payloads<D> for Images {
     type Download = ImageDownload<D>;
@@ -41,7 +44,7 @@ impl<D: Digest> Payloads<D> for Images {
         let mut reader = FlatReader::new(progress);
         let there = reader.u32();
         let there = reader.rest().map_or(0, |_| there).min(payload.bytes);
-        let spare = banks.running().other();
+        let spare = spare(banks).ok().flatten().ok_or(PayloadError::Banks)?;
         // Bytes above that may have been written before the power failed: they are erased, since no word of flash may be
         // programmed twice.
         let offset = banks.clear(spare, there).map_err(|_| PayloadError::Banks)?;
@@ -51,13 +54,13 @@ impl<D: Digest> Payloads<D> for Images {
             let _ = stream.resume(bytes);
         })
         .map_err(|_| PayloadError::Banks)?;
-        Ok(ImageDownload(stream))
+        Ok(ImageDownload { stream, spare })
     }
 }
 
 impl<D: Digest> Download for ImageDownload<D> {
     fn received(&self) -> u32 {
-        self.0.offset()
+        self.stream.offset()
     }
 
     fn push<B: Banks>(
@@ -66,9 +69,9 @@ impl<D: Digest> Download for ImageDownload<D> {
         offset: u32,
         bytes: &[u8],
     ) -> Result<(), PayloadError> {
-        let spare = banks.running().other();
+        let spare = self.spare;
         let write = |offset, bytes: &[u8]| banks.write(spare, offset, bytes);
-        match self.0.push(offset, bytes, write) {
+        match self.stream.push(offset, bytes, write) {
             Ok(_) => Ok(()),
             Err(PushError::Bank(_)) => Err(PayloadError::Banks),
             Err(_) => Err(PayloadError::Payload),
@@ -77,11 +80,11 @@ impl<D: Digest> Download for ImageDownload<D> {
 
     fn progress(&self, out: &mut [u8]) -> Option<usize> {
         let mut writer = FlatWriter::new(out);
-        writer.uint(self.0.offset().into());
+        writer.uint(self.stream.offset().into());
         writer.finish()
     }
 
     fn finish<B: Banks>(self, _: &mut B) -> Result<(), PayloadError> {
-        self.0.finish().map_err(|_| PayloadError::Image)
+        self.stream.finish().map_err(|_| PayloadError::Image)
     }
 }

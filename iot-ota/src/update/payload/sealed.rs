@@ -12,7 +12,7 @@ use crate::manifest::{EncryptionInfo, Plan};
 use crate::slot::Banks;
 
 /// What stands around a form and what was saved, in bytes.
-const HEADS: usize = 24;
+const HEADS: usize = 28;
 
 /// Takes images and patches, as they are or encrypted for one of the device's keys (see [`decrypt`](crate::decrypt)).
 ///

@@ -12,14 +12,17 @@ use crate::update::fetch::Checkpoint;
 use crate::update::payload::Payloads;
 use crate::update::report::Outcome;
 
-/// What was last said about each stage, and whether somebody has to agree.
+/// What was last said about each stage, and whether somebody has to agree to the release that is pending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Consent {
     pub(super) fetch: Decision,
     pub(super) restart: Decision,
+    /// To every release.
     pub(super) asks: bool,
-    /// The release that somebody agreed to.
-    pub(super) approved: Option<u64>,
+    /// To this one, since its manifest says so.
+    pub(super) is_asked_for: bool,
+    /// Somebody has agreed to this one; to the next one nobody has.
+    pub(super) agreed: bool,
 }
 
 impl Consent {
@@ -27,15 +30,31 @@ impl Consent {
         fetch: Decision::Go,
         restart: Decision::Go,
         asks: false,
-        approved: None,
+        is_asked_for: false,
+        agreed: false,
     };
 
     pub(super) fn may_fetch(&self) -> bool {
         self.fetch == Decision::Go
     }
 
-    pub(super) fn has_agreed(&self, sequence: u64) -> bool {
-        !self.asks || self.approved == Some(sequence)
+    pub(super) const fn waits(&self) -> bool {
+        (self.asks || self.is_asked_for) && !self.agreed
+    }
+
+    /// Another release, or none, is pending.
+    pub(super) const fn forget(&mut self) {
+        self.is_asked_for = false;
+        self.agreed = false;
+    }
+
+    /// Who sleeps until the schedule is to be asked has been woken: once is enough.
+    pub(super) fn pass(&mut self, now: Instant) {
+        for decision in [&mut self.fetch, &mut self.restart] {
+            if let Decision::Wait { until, .. } = decision {
+                *until = until.filter(|&at| at > now);
+            }
+        }
     }
 
     /// When somebody should ask the schedule again.
@@ -54,6 +73,8 @@ impl Consent {
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
     /// Fetches nothing before somebody has [agreed](Self::approve) to it; it [`wants`](Self::wants) that.
     ///
+    /// Without this it does so for the releases alone whose manifest asks for agreement (`update-authorized`). Agreement
+    /// is to one release, until it was called off or has ended, and is asked for anew when that is offered once more.
     /// A release that nobody has agreed to is forgotten with a reboot; the service offers it again.
     #[must_use]
     pub const fn with_approval(mut self) -> Self {
@@ -71,7 +92,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// Takes a [`Schedule`](crate::schedule::Schedule)'s answer for a stage, which holds until the next one.
     ///
     /// While a fetch may not happen, nothing is asked for and what has arrived stays; while a restart may not, none is
-    /// wanted. The engine's deadline is also when the schedule should be asked again.
+    /// wanted. The engine's deadline is also when the schedule should be asked again, until it has passed.
     pub const fn gate(&mut self, stage: Stage, decision: Decision) {
         match stage {
             Stage::Fetch => {
@@ -88,7 +109,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     pub fn approve(&mut self, sequence: u64) -> bool {
         let waiting = self.awaits_approval() == Some(sequence);
         if waiting {
-            self.consent.approved = Some(sequence);
+            self.consent.agreed = true;
             self.change = self.change.wrapping_add(1);
         }
         waiting
@@ -114,11 +135,8 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
 
     pub(super) const fn awaits_approval(&self) -> Option<u64> {
         match (self.phase, self.pending) {
-            (Phase::Confirmed, Some(Checkpoint { release, .. })) if self.consent.asks => {
-                match self.consent.approved {
-                    Some(sequence) if sequence == release.sequence => None,
-                    _ => Some(release.sequence),
-                }
+            (Phase::Confirmed, Some(Checkpoint { release, .. })) if self.consent.waits() => {
+                Some(release.sequence)
             }
             _ => None,
         }

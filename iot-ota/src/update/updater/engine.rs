@@ -30,7 +30,9 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
             Event::Record { key, value } if *key == self.settings.records => {
                 self.restored = self.restore(value);
             }
-            Event::Record { value, .. } => self.passed = self.told.restore(value),
+            Event::Record { value, .. } => {
+                (self.passed, self.starts) = self.told.restore(value);
+            }
             Event::Restored => self.restored(),
             Event::Message(message) if self.phase != Phase::Restoring => {
                 match ToDevice::decode(message.payload) {
@@ -65,6 +67,10 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
 
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
         self.issued = None;
+        self.consent.pass(now.instant);
+        if self.owed.is_some_and(|at| now.instant >= at) {
+            self.raise(later(now.instant, self.settings.timeout_ms, 0));
+        }
         self.judge_rate(now.instant);
         let unsaved = self.change != self.durable;
         if unsaved && self.hold.is_none_or(|at| now.instant >= at) {
@@ -111,9 +117,12 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
             (Some(Issued::Persist { .. }), _) => self.hold = Some(retry_at),
             (Some(Issued::Report), Done::Sent(ticket)) => self.told.sent(ticket),
             (Some(Issued::Report), _) => self.told.send_at(retry_at),
-            (Some(Issued::Request), _) => {
+            (Some(Issued::Request), done) => {
                 if let Some(fetch) = &mut self.fetch {
                     fetch.asked(now.instant, timeout_ms);
+                }
+                // What the link did not take, nobody was slow to answer.
+                if let Done::Sent(_) = done {
                     self.count_rate(now.instant);
                 }
             }
@@ -129,7 +138,13 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
             false => self.hold,
         };
         let rate = self.rate.as_ref().map(MinimumRate::until);
-        let all = [next, self.told.deadline(), self.consent.until(), rate];
+        let all = [
+            next,
+            self.told.deadline(),
+            self.consent.until(),
+            rate,
+            self.owed,
+        ];
         all.into_iter().flatten().min()
     }
 }

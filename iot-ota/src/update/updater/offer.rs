@@ -63,7 +63,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         let refused = |outcome| (Some(sequence), outcome);
         // The floor has no counter, so that a refusal can say which release it is about.
         match self.banks.counter() {
-            Ok(counter) if manifest.security_counter() < counter => {
+            Ok(counter) if manifest.security_counter() < counter.max(record.installed.counter) => {
                 return Err(refused(Outcome::BelowCounter));
             }
             Ok(_) => {}
@@ -101,7 +101,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
                 }
             }
             Some(Err(outcome)) => self.refuse(Some(sequence), outcome),
-            None => {}
+            None => self.vouch(offered.plan.release),
         }
     }
 
@@ -122,6 +122,8 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         // An older checkpoint must be replaced durably before the bytes it counts are erased.
         self.end_fetch();
         (self.room, self.form) = (room, 0..form_bytes);
+        self.consent.is_asked_for = plan.authorization.is_some();
+        self.vouched = true;
         self.pending = Some(Checkpoint {
             release: plan.release,
             back,
@@ -172,13 +174,14 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// Whether a download on record is to go on.
     pub(super) fn still_wants(&mut self, checkpoint: &Checkpoint, record: &BootRecord) -> bool {
         let Checkpoint { release, back, .. } = *checkpoint;
-        let counter = self.banks.counter();
+        // One that cannot be read now is no reason to forget a download: the boot loader reads it too.
+        let counter = self.banks.counter().unwrap_or(0);
         self.phase == Phase::Confirmed
             && (back || release.sequence > self.highest(record))
             && release.sequence != record.installed.sequence
             && ended_with(record, release.sequence).is_none()
             && release.size <= self.banks.capacity()
-            && counter.is_ok_and(|counter| release.counter >= counter)
+            && release.counter >= counter.max(record.installed.counter)
     }
 
     /// The highest sequence number of all that this device has had, as far as it remembers: the boot record keeps the

@@ -51,7 +51,7 @@ pub enum Want {
 pub enum Activity {
     /// It has not seen its records yet.
     Restoring,
-    /// The memory holds no boot record, or failed: nothing can be updated.
+    /// The memory holds no boot record, or cannot note that a staged image is tried: nothing can be updated.
     Unusable,
     /// Nothing.
     Idle,

@@ -6,7 +6,7 @@ use iot_core::time::Instant;
 
 use crate::update::report::{Outcome, Report};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// In place of an outcome where the service was told of none.
 const NONE: u8 = u8::MAX;
 
@@ -63,10 +63,14 @@ impl Told {
         self.ending.or(self.refusal)
     }
 
-    /// Queues the end of an update, unless the service knows it.
-    pub(super) fn queue_unless_known(&mut self, report: Report) {
-        if self.known.is_none() || self.known != ending(&report) {
-            self.queue(report);
+    /// Queues the end of an update, unless the service knows it or it is on its way. The boot record keeps the last end
+    /// alone, so it is the newest, whatever its sequence number.
+    pub(super) fn queue_end(&mut self, report: Report) {
+        let end = ending(&report);
+        let queued = self.ending.as_ref().and_then(ending);
+        if end.is_some() && end != self.known && end != queued {
+            self.ending = Some(report);
+            self.state = State::Due;
         }
     }
 
@@ -122,35 +126,39 @@ impl Told {
         }
     }
 
-    /// Writes the record, with the highest sequence number that this device has gone back from.
-    pub(super) fn encode(&self, passed: u64, out: &mut [u8]) -> Option<usize> {
+    /// Writes the record, with the highest sequence number that this device has gone back from, and the starts that are
+    /// counted.
+    pub(super) fn encode(&self, passed: u64, starts: u8, out: &mut [u8]) -> Option<usize> {
         let known = self.known;
         let (sequence, code) = known.map_or((0, NONE), |(sequence, how)| (sequence, how.code()));
         let mut writer = FlatWriter::new(out);
-        writer.array(4, VERSION);
+        writer.array(5, VERSION);
         writer.uint(passed);
         writer.uint(sequence);
         writer.uint(code.into());
+        writer.uint(starts.into());
         writer.finish()
     }
 
-    /// Takes the record in, and returns the highest sequence number that this device has gone back from. One that cannot
-    /// be read costs a report that is sent twice.
-    pub(super) fn restore(&mut self, value: &[u8]) -> u64 {
-        let (passed, known) = decode(value).unwrap_or((0, None));
+    /// Takes the record in, and returns the highest sequence number that this device has gone back from, and the starts
+    /// that were counted. One that cannot be read costs a report that is sent twice.
+    pub(super) fn restore(&mut self, value: &[u8]) -> (u64, u8) {
+        let (passed, starts, known) = decode(value).unwrap_or((0, 0, None));
         self.known = known;
-        passed
+        (passed, starts)
     }
 }
 
-fn decode(value: &[u8]) -> Option<(u64, Option<(u64, Outcome)>)> {
+/// An end, by its sequence number.
+type End = (u64, Outcome);
+
+fn decode(value: &[u8]) -> Option<(u64, u8, Option<End>)> {
     let mut reader = FlatReader::new(value);
-    reader.array(4, VERSION);
+    reader.array(5, VERSION);
     let (passed, sequence, code) = (reader.uint(), reader.uint(), reader.uint());
-    let outcome = Outcome::of_code(u8::try_from(code).ok()?);
-    reader
-        .is_empty()
-        .then_some((passed, outcome.map(|outcome| (sequence, outcome))))
+    let starts = u8::try_from(reader.uint()).ok()?;
+    let known = Outcome::of_code(u8::try_from(code).ok()?).map(|outcome| (sequence, outcome));
+    reader.is_empty().then_some((passed, starts, known))
 }
 
 const fn ending(report: &Report) -> Option<(u64, Outcome)> {

@@ -13,12 +13,13 @@ const UPDATES: Depths = [bounded(2, 0, 400), closed(2, 0)];
 const ON_LONG_WORDS: Depths = [closed(1, 0), closed(2, 0)];
 /// A swap has sixteen times the states, for each copy is one.
 const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
-/// Shorter words have the same states, and more transitions to each: the line tells whether the budget was enough.
-const SWAPPED_BY_SHORT_WORDS: Depths = [bounded(1, 0, 500), bounded(2, 0, 400_000)];
+/// Shorter words have as many states, and several times the transitions: so one update, and budgets for what was not
+/// shown to close. The line tells whether they were enough.
+const SWAPPED_ONCE: Depths = [bounded(1, 0, 500), closed(1, 0)];
 const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
-const UNSTABLE_SHORT_WORDS: Depths = [bounded(1, 0, 1_000), bounded(2, 0, 400_000)];
-/// One update, as far as the budget goes.
+const UNSTABLE_ONCE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 100_000)];
 const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 300_000)];
+const SWAPPED_UNSTABLE_LESS: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 50_000)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
@@ -29,19 +30,19 @@ const DIRECT: [Entry; 18] = on_every_flash!(
     (4, 148, 9, 0, Config::STABLE, UPDATES),
     (8, 152, 9, 0, Config::STABLE, UPDATES),
     (32, 192, 9, 0, Config::STABLE, ON_LONG_WORDS),
-    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_SHORT_WORDS),
-    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_SHORT_WORDS),
+    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_ONCE),
+    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_ONCE),
     (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
 );
 
 const SWAP: [Entry; 18] = on_every_flash!(
     "boot-swap",
     swap,
-    (4, 148, 11, 0, Config::STABLE, SWAPPED_BY_SHORT_WORDS),
-    (8, 152, 11, 0, Config::STABLE, SWAPPED_BY_SHORT_WORDS),
+    (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (32, 192, 11, 0, Config::STABLE, SWAPPED),
-    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
-    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
+    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
+    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
     (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
 );
 
@@ -51,8 +52,8 @@ const OVERWRITE: [Entry; 18] = on_every_flash!(
     (4, 148, 12, 0, Config::STABLE, UPDATES),
     (8, 152, 12, 0, Config::STABLE, UPDATES),
     (32, 192, 12, 0, Config::STABLE, ON_LONG_WORDS),
-    (4, 148, 12, 1, Config::UNSTABLE, UNSTABLE_SHORT_WORDS),
-    (8, 152, 12, 1, Config::UNSTABLE, UNSTABLE_SHORT_WORDS),
+    (4, 148, 12, 1, Config::UNSTABLE, UNSTABLE_ONCE),
+    (8, 152, 12, 1, Config::UNSTABLE, UNSTABLE_ONCE),
     (32, 192, 12, 1, Config::UNSTABLE, UNSTABLE)
 );
 
