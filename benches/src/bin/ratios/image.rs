@@ -44,7 +44,11 @@ impl Banks for Ram {
         copy: RecordCopy,
         out: &mut [u8; RECORD_BYTES],
     ) -> Result<(), Infallible> {
-        out.copy_from_slice(&self.1[copy as usize]);
+        let [first, second] = &self.1;
+        out.copy_from_slice(match copy {
+            RecordCopy::First => first,
+            RecordCopy::Second => second,
+        });
         Ok(())
     }
     fn write_record(
@@ -52,7 +56,11 @@ impl Banks for Ram {
         copy: RecordCopy,
         bytes: &[u8; RECORD_BYTES],
     ) -> Result<(), Infallible> {
-        self.1[copy as usize].copy_from_slice(bytes);
+        let [first, second] = &mut self.1;
+        *(match copy {
+            RecordCopy::First => first,
+            RecordCopy::Second => second,
+        }) = *bytes;
         Ok(())
     }
     fn counter(&mut self) -> Result<u64, Infallible> {
