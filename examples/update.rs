@@ -191,13 +191,13 @@ async fn service(mut link: SimLink, offer: Offer<'_>) -> Result<Report, Failed> 
         if let Event::Message(message) = link.next(&mut incoming).await? {
             match FromDevice::decode(message.payload)? {
                 FromDevice::Request(request) => {
-                    let block = source.answer(&request)?.encode(&mut outgoing)?;
-                    link.submit(&Message::new(Channel::Update, block)).await?;
                     // A device that restarted since has to see the signature again.
                     if source.is_last(&request) {
                         let offer = ToDevice::Offer { envelope }.encode(&mut outgoing)?;
                         link.submit(&Message::new(Channel::Update, offer)).await?;
                     }
+                    let block = source.answer(&request)?.encode(&mut outgoing)?;
+                    link.submit(&Message::new(Channel::Update, block)).await?;
                 }
                 // What is not authentic has no number.
                 FromDevice::Report(report) if report.sequence.is_none_or(|of| of == sequence) => {

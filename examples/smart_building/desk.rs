@@ -137,12 +137,13 @@ impl Desk {
                         Arc::clone(&running.release.envelope),
                     );
                     running.transfers.sent(device, is_last);
-                    self.send(device, &answer);
                     if is_last {
-                        // Its power may have failed since it was offered: it stages nothing without the signature.
+                        // Its power may have failed since it was offered: it stages nothing without the signature. Behind
+                        // the block it would be a new offer to a device that has just refused the image.
                         let envelope = &*envelope;
                         self.send(device, &ToDevice::Offer { envelope });
                     }
+                    self.send(device, &answer);
                     self.offer();
                 }
             }

@@ -108,7 +108,7 @@ impl<W: Download> Fetch<W> {
     }
 
     /// The request that is due now, if one is. Where all is there and no offer has vouched for it yet, that is the last
-    /// block again: an offer comes behind it.
+    /// block again: an offer comes in front of it.
     pub(super) fn request(&self, now: Instant, block_bytes: u32) -> Option<Request> {
         let due = self.ask_at.is_none_or(|at| now >= at);
         let (offset, length) = match self.checkpoint.bytes.checked_sub(1) {

@@ -46,10 +46,10 @@ impl<'a> Source<'a> {
         Self { sequence, image }
     }
 
-    /// Whether the payload ends with what is asked for: then the offer is sent again behind the answer.
+    /// Whether the payload ends with what is asked for: then the offer is sent again in front of the answer.
     ///
     /// A device that restarted in its download stages nothing before it has seen the signature again, and asks for the
-    /// last block until it has.
+    /// last block until it has. Behind the answer it would be a new offer to a device that has just refused the image.
     ///
     /// ```
     /// use iot_ota::update::{Request, Source};

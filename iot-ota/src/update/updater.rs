@@ -41,7 +41,7 @@ const MAX_REOPENED: u8 = 3;
 /// reported, so that a power cut costs at most one block, and no outcome goes unreported.
 ///
 /// A download goes on after a reboot, by what the node's records say; its image is staged when an offer of that release was
-/// verified again, for nobody has signed the records. A service offers it again to whoever connects, and behind the
+/// verified again, for nobody has signed the records. A service offers it again to whoever connects, and in front of the
 /// [last block](super::Source::is_last).
 ///
 /// After a power cut or reboot, build a new one; the boot loader's part is [`slot::boot`]. An image that stays staged
@@ -436,7 +436,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
                 }
                 self.change = self.change.wrapping_add(1);
                 if fetch.is_complete() {
-                    // The offer that is waited for comes behind the last block.
+                    // The offer that is waited for comes with the last block.
                     fetch.asked(now, self.settings.timeout_ms);
                     self.rate = None;
                     self.complete();
