@@ -4,6 +4,8 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use iot_core::codec::FlatReader;
+
 use crate::leaf::{Kind, LeafError};
 use crate::schema::{Access, Field, FieldId, LocalEdit, Schema, fingerprint};
 use crate::value::{Limits, Value};
@@ -171,13 +173,26 @@ impl Spec {
 
     /// Reads what a message or a record says.
     pub(super) fn read(&self, bytes: &[u8]) -> Result<Value, LeafError> {
-        match Value::from_cbor(bytes, LEAF).map_err(|_| LeafError::Kind)? {
+        match Value::from_cbor(bytes, LEAF).map_err(|_| self.first_fault(bytes))? {
             // That there shall be no value is an empty list in a message.
             Value::Array(values) if values.is_empty() => self.fit(Value::Null),
             // The names of an enum do not travel.
             Value::Text(_) if matches!(self.kind, Kind::Enum) => Err(LeafError::Kind),
             value => self.fit(value),
         }
+    }
+
+    /// Why a value that is no value at all is refused. A struct reads a list one by one, and may stop before that one.
+    fn first_fault(&self, bytes: &[u8]) -> LeafError {
+        let mut reader = FlatReader::new(bytes);
+        if !self.is_list() || reader.array_len() != u32::from(self.len) {
+            return LeafError::Kind;
+        }
+        let mut one = |_| match Value::from_cbor(reader.item(), LEAF) {
+            Ok(value) => self.of_kind(value).err(),
+            Err(_) => Some(LeafError::Kind),
+        };
+        (0..self.len).find_map(&mut one).unwrap_or(LeafError::Kind)
     }
 
     pub(super) fn initial(&self) -> Value {

@@ -229,3 +229,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_wrong_first_in_a_list_is_told_whatever_stands_behind_it() {
+    let list = Spec::new(0, "/curve", Kind::Signed, Access::Desired).with_len(3);
+    let below_64_bits = [0x3b, 0x98, 0, 0, 0, 0, 0, 0, 0];
+    let no_text = [0x61, 0xff];
+    let read = |items: [&[u8]; 3]| list.read(&[&[0x83], &items.concat()[..]].concat());
+    assert_eq!(
+        read([&below_64_bits, &[0x2f], &no_text]),
+        Err(LeafError::Range)
+    );
+    assert_eq!(
+        read([&no_text, &[0x2f], &below_64_bits]),
+        Err(LeafError::Kind)
+    );
+    assert_eq!(read([&[0], &[0x2f], &no_text]), Err(LeafError::Kind));
+}
