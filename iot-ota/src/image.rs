@@ -3,6 +3,7 @@
 //! A [`Stream`] follows blocks that are the image. An [`Intake`] takes a payload in that becomes the image on its way: it
 //! is decrypted, or a patch to the old image.
 
+mod either;
 #[cfg(feature = "std")]
 mod file;
 mod fill;
@@ -13,6 +14,7 @@ mod spare;
 mod stream;
 mod transform;
 
+pub use either::Either;
 #[cfg(feature = "std")]
 pub use file::ImageFile;
 pub use fill::{FillError, fill};

@@ -4,7 +4,7 @@ use iot_core::crypto::Digest;
 
 use super::{Payload, PayloadError, Payloads};
 use crate::delta::{Declared, Decoder};
-use crate::image::{BadPayload, Expected, Intake, Plain, ReadOld, Transform, TransformError};
+use crate::image::{Either, Expected, Intake, Plain, Transform};
 use crate::manifest::Plan;
 use crate::slot::Banks;
 
@@ -61,7 +61,7 @@ impl<D: Digest, const PAGE: usize, const WINDOW: usize, const SAVED: usize, cons
         banks: &mut B,
         progress: &[u8],
     ) -> Result<Self::Download, PayloadError> {
-        let transform = ImageOrPatch::new(payload, payload.bytes)?;
+        let transform = content(payload, payload.bytes)?;
         intake(transform, payload, digest, banks, progress)
     }
 }
@@ -86,76 +86,21 @@ where
     )?)
 }
 
-/// A payload that is not encrypted.
-#[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "it is one of the two")]
-pub enum ImageOrPatch<const WINDOW: usize> {
-    /// An image.
-    Image(Plain),
-    /// A patch to the image that runs.
-    Patch(Decoder<WINDOW>),
-}
+/// A payload that is not encrypted: an image, or a patch to the image that runs.
+pub type ImageOrPatch<const WINDOW: usize> = Either<Plain, Decoder<WINDOW>>;
 
-impl<const WINDOW: usize> ImageOrPatch<WINDOW> {
-    /// By the first byte of its form; of so many bytes once it is decrypted.
-    pub(super) fn new(payload: &Payload<'_>, content_bytes: u32) -> Result<Self, PayloadError> {
-        match payload.form.first() {
-            Some(&IMAGE) => Ok(Self::Image(Plain::new())),
-            Some(&PATCH) => Ok(Self::Patch(Decoder::new(Declared::new(
-                payload.running.size,
-                payload.image.size,
-                content_bytes,
-            )))),
-            _ => Err(PayloadError::Unsupported),
-        }
-    }
-}
-
-impl<const WINDOW: usize> Transform for ImageOrPatch<WINDOW> {
-    fn pull<E>(
-        &mut self,
-        payload: &mut &[u8],
-        out: &mut [u8],
-        old: &mut ReadOld<'_, E>,
-    ) -> Result<usize, TransformError<E>> {
-        match self {
-            Self::Image(image) => image.pull(payload, out, old),
-            Self::Patch(patch) => patch.pull(payload, out, old),
-        }
-    }
-
-    fn end(&mut self) -> Result<(), BadPayload> {
-        match self {
-            Self::Image(image) => image.end(),
-            Self::Patch(patch) => patch.end(),
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        match self {
-            Self::Image(image) => image.is_whole(),
-            Self::Patch(patch) => patch.is_whole(),
-        }
-    }
-
-    fn consumed(&self) -> u32 {
-        match self {
-            Self::Image(image) => Transform::consumed(image),
-            Self::Patch(patch) => Transform::consumed(patch),
-        }
-    }
-
-    fn save(&self, out: &mut [u8]) -> Option<usize> {
-        match self {
-            Self::Image(image) => Transform::save(image, out),
-            Self::Patch(patch) => Transform::save(patch, out),
-        }
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> bool {
-        match self {
-            Self::Image(image) => image.restore(saved),
-            Self::Patch(patch) => Transform::restore(patch, saved),
-        }
+/// By the first byte of its form; of so many bytes once it is decrypted.
+pub(super) fn content<const WINDOW: usize>(
+    payload: &Payload<'_>,
+    content_bytes: u32,
+) -> Result<ImageOrPatch<WINDOW>, PayloadError> {
+    match payload.form.first() {
+        Some(&IMAGE) => Ok(Either::One(Plain::new())),
+        Some(&PATCH) => Ok(Either::Other(Decoder::new(Declared::new(
+            payload.running.size,
+            payload.image.size,
+            content_bytes,
+        )))),
+        _ => Err(PayloadError::Unsupported),
     }
 }

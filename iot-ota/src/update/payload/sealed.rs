@@ -4,10 +4,10 @@ use core::fmt;
 
 use iot_core::crypto::Digest;
 
-use super::patched::{IMAGE, ImageOrPatch, PATCH, intake};
+use super::patched::{IMAGE, ImageOrPatch, PATCH, content, intake};
 use super::{Payload, PayloadError, Payloads};
 use crate::decrypt::{Decrypted, Decryptor, KeyUnwrap};
-use crate::image::{BadPayload, Intake, ReadOld, Transform, TransformError};
+use crate::image::{Either, Intake};
 use crate::manifest::{EncryptionInfo, Plan};
 use crate::slot::Banks;
 
@@ -63,13 +63,13 @@ impl<D: Digest, const PAGE: usize, const WINDOW: usize, const SAVED: usize, cons
     ) -> Result<Self::Download, PayloadError> {
         let info = payload.form.get(1..).filter(|info| !info.is_empty());
         let transform = match info {
-            None => SealedPayload::Open(ImageOrPatch::new(payload, payload.bytes)?),
+            None => Either::One(content(payload, payload.bytes)?),
             Some(info) => {
                 let info = EncryptionInfo::decode(info).ok_or(PayloadError::Unsupported)?;
                 let tag = u32::try_from(info.cipher.tag_bytes()).unwrap_or(0);
-                let inner = ImageOrPatch::new(payload, payload.bytes.saturating_sub(tag))?;
+                let inner = content(payload, payload.bytes.saturating_sub(tag))?;
                 let decryptor = Decryptor::new(&info, self.keys).map_err(|_| PayloadError::Key)?;
-                SealedPayload::Sealed(Decrypted::new(decryptor, inner))
+                Either::Other(Decrypted::new(decryptor, inner))
             }
         };
         intake(transform, payload, digest, banks, progress)
@@ -93,65 +93,6 @@ fn described<const SAVED: usize>(plan: &Plan<'_>, form: &mut [u8]) -> Option<(u3
     Some((bytes, used))
 }
 
-/// A payload that may be encrypted.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    clippy::exhaustive_enums,
-    reason = "there is one of it, where no heap is; and it is one of the two"
-)]
-pub enum SealedPayload<const WINDOW: usize> {
-    /// It is not.
-    Open(ImageOrPatch<WINDOW>),
-    /// It is.
-    Sealed(Decrypted<ImageOrPatch<WINDOW>>),
-}
-
-impl<const WINDOW: usize> Transform for SealedPayload<WINDOW> {
-    fn pull<E>(
-        &mut self,
-        payload: &mut &[u8],
-        out: &mut [u8],
-        old: &mut ReadOld<'_, E>,
-    ) -> Result<usize, TransformError<E>> {
-        match self {
-            Self::Open(content) => content.pull(payload, out, old),
-            Self::Sealed(content) => content.pull(payload, out, old),
-        }
-    }
-
-    fn end(&mut self) -> Result<(), BadPayload> {
-        match self {
-            Self::Open(content) => content.end(),
-            Self::Sealed(content) => content.end(),
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        match self {
-            Self::Open(content) => content.is_whole(),
-            Self::Sealed(content) => content.is_whole(),
-        }
-    }
-
-    fn consumed(&self) -> u32 {
-        match self {
-            Self::Open(content) => content.consumed(),
-            Self::Sealed(content) => content.consumed(),
-        }
-    }
-
-    fn save(&self, out: &mut [u8]) -> Option<usize> {
-        match self {
-            Self::Open(content) => content.save(out),
-            Self::Sealed(content) => content.save(out),
-        }
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> bool {
-        match self {
-            Self::Open(content) => content.restore(saved),
-            Self::Sealed(content) => content.restore(saved),
-        }
-    }
-}
+/// A payload as it is, or encrypted.
+pub type SealedPayload<const WINDOW: usize> =
+    Either<ImageOrPatch<WINDOW>, Decrypted<ImageOrPatch<WINDOW>>>;
