@@ -16,7 +16,7 @@ apt_missing() {
 step_tools() {
     apt_missing cc:gcc cc:libc6-dev c++:g++ python3:python3 qemu-system-arm:qemu-system-arm \
         arm-none-eabi-ld:gcc-arm-none-eabi arm-none-eabi-size:binutils-arm-none-eabi arm-none-eabi-objcopy:binutils-arm-none-eabi \
-        mosquitto:mosquitto mosquitto_pub:mosquitto-clients nats-server:nats-server nginx:nginx-light openssl:openssl ld.lld:lld \
+        mosquitto:mosquitto mosquitto_pub:mosquitto-clients nats-server:nats-server nginx:nginx-light coap-server-notls:libcoap3-bin openssl:openssl ld.lld:lld \
         softhsm2-util:softhsm2 swtpm:swtpm strace:strace valgrind:valgrind /usr/lib/postgresql:postgresql
     if ! command -v cargo >/dev/null; then
         apt_missing cargo:cargo-web cargo:rustc-web rustfmt:rustfmt-web cargo-clippy:rust-web-clippy

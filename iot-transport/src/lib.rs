@@ -7,6 +7,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod bridge;
+#[cfg(feature = "coap")]
+pub mod coap;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "dynamic")]

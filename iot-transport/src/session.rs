@@ -59,6 +59,8 @@ use self::window::Window;
 pub use self::step::{Cause, Event, Reason, State, Step, Wake, Welcome};
 pub use self::table::SubscribeError;
 pub use self::terms::Terms;
+#[cfg(feature = "coap")]
+pub(crate) use self::terms::bounded_ms;
 pub use self::window::PublishError;
 
 /// How long it waits when there is no randomness: a fleet in step is bad, a loop without a pause is worse.

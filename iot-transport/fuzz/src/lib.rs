@@ -14,6 +14,7 @@
 
 pub mod carried;
 pub mod chip;
+pub mod coap;
 pub mod envelope;
 pub mod exchange;
 pub mod frame;

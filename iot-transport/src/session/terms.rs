@@ -79,7 +79,7 @@ impl Terms {
 }
 
 /// The span in milliseconds, within bounds.
-pub(super) const fn bounded_ms(span: Duration, least: u32, most: u32) -> u32 {
+pub(crate) const fn bounded_ms(span: Duration, least: u32, most: u32) -> u32 {
     let ms = span.as_millis();
     if ms < least as u128 {
         least

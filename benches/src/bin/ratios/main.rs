@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+mod coap;
 mod denied;
 mod engine;
 mod flash;
@@ -24,7 +25,7 @@ use iot_benches::Ratio;
 
 type Entry = (&'static str, fn() -> Result<Ratio, Box<dyn Error>>);
 
-const ENTRIES: [Entry; 27] = [
+const ENTRIES: [Entry; 28] = [
     ("engine_call", || Ok(engine::engine_call())),
     ("node_turn", || Ok(engine::node_turn())),
     ("log_append", flash::log_append),
@@ -37,6 +38,7 @@ const ENTRIES: [Entry; 27] = [
     ("outbox_overhead_4", outbox::outbox_overhead_4),
     ("outbox_places", places::outbox_places),
     ("mqtt_publish", mqtt::mqtt_publish),
+    ("coap_lossy", coap::coap_lossy),
     ("deny_list_entry", denied::deny_list_entry),
     ("deny_list_lookup", denied::deny_list_lookup),
     ("suit_verify", suit::suit_verify),

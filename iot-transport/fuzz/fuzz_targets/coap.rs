@@ -1,0 +1,2 @@
+#![no_main]
+iot_transport_fuzz::target!(coap);
