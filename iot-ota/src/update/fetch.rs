@@ -160,6 +160,11 @@ impl<W: Download> Fetch<W> {
         self.received() >= self.checkpoint.bytes
     }
 
+    /// Erases one page behind the image; true when there is none left.
+    pub(super) fn clear_next<B: Banks>(&mut self, banks: &mut B) -> Result<bool, PayloadError> {
+        self.download.clear_next(banks)
+    }
+
     /// Says whether the image is the one that was signed for.
     pub(super) fn finish<B: Banks>(self, banks: &mut B) -> Result<Release, PayloadError> {
         self.download.finish(banks)?;

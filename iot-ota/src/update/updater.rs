@@ -439,15 +439,21 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
                     // The offer that is waited for comes with the last block.
                     fetch.asked(now, self.settings.timeout_ms);
                     self.rate = None;
-                    self.complete();
                 }
             }
-            Err(PayloadError::Banks) if self.reopen() => {}
-            Err(error) => {
-                self.end_fetch();
-                self.refuse(Some(sequence), error.outcome());
-            }
+            Err(error) => self.failed(error),
         }
+    }
+
+    /// The download did not go on.
+    #[inline(never)]
+    fn failed(&mut self, error: PayloadError) {
+        if error == PayloadError::Banks && self.reopen() {
+            return;
+        }
+        let sequence = self.fetched().map(|release| release.sequence);
+        self.end_fetch();
+        self.refuse(sequence, error.outcome());
     }
 
     /// Goes back to the last page that is whole when one could not be written, and says whether it may go on.
@@ -480,14 +486,29 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
     fn vouch(&mut self, release: Release) {
         if self.fetched() == Some(release) {
             self.vouched = true;
-            self.complete();
         }
     }
 
-    /// When all bytes are there, and vouched for, the image is staged if it is the right one.
+    /// Whether all bytes are there, and vouched for.
+    fn is_whole(&self) -> bool {
+        self.vouched && self.fetch.as_ref().is_some_and(Fetch::is_complete)
+    }
+
+    /// When all is there, and the bank is erased behind it, one page each time, the image is staged if it is the right one.
     fn complete(&mut self) {
-        let whole = |fetch: &mut Fetch<_>| fetch.is_complete();
-        let Some(fetch) = self.fetch.take_if(|fetch| self.vouched && whole(fetch)) else {
+        if !self.is_whole() {
+            return;
+        }
+        let cleared = self
+            .fetch
+            .as_mut()
+            .map(|fetch| fetch.clear_next(&mut self.banks));
+        match cleared {
+            Some(Ok(true)) => {}
+            Some(Err(error)) => return self.failed(error),
+            Some(Ok(false)) | None => return,
+        }
+        let Some(fetch) = self.fetch.take() else {
             return;
         };
         let sequence = fetch.release().sequence;

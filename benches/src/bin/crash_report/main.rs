@@ -56,6 +56,7 @@ const ENTRIES: &[&[Entry]] = &[
     boot::entries::BOOT[0],
     boot::entries::BOOT[1],
     boot::entries::BOOT[2],
+    boot::entries::BOOT[3],
     &delta::DELTA,
 ];
 

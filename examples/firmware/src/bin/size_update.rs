@@ -4,6 +4,7 @@
 #![no_main]
 
 use core::convert::Infallible;
+use core::ops::Range;
 use core::time::Duration;
 
 use cortex_m_rt::entry;
@@ -34,8 +35,9 @@ impl Banks for Flash {
     fn running(&self) -> Bank {
         opaque(Bank::A)
     }
-    fn clear(&mut self, _: Bank, from: u32) -> Result<u32, Infallible> {
-        Ok(opaque(from))
+    fn clear(&mut self, _: Bank, from: u32) -> Result<Range<u32>, Infallible> {
+        let page = from / 4_096 * 4_096;
+        Ok(opaque(page..page + 4_096))
     }
     fn write(&mut self, _: Bank, _: u32, bytes: &[u8]) -> Result<(), Infallible> {
         self.written += opaque(bytes).len() as u32;

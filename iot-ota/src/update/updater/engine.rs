@@ -72,6 +72,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
             self.raise(later(now.instant, self.settings.timeout_ms, 0));
         }
         self.judge_rate(now.instant);
+        self.complete();
         let unsaved = self.change != self.durable;
         if unsaved && self.hold.is_none_or(|at| now.instant >= at) {
             let issued = Some(Issued::Persist {
@@ -144,6 +145,8 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
             self.consent.until(),
             rate,
             self.owed,
+            // The next page can be erased at once.
+            self.is_whole().then_some(Instant::ZERO),
         ];
         all.into_iter().flatten().min()
     }
