@@ -250,6 +250,8 @@ commands-overflow    bounded
 commands-taken-back  bounded
 commands-two-issuers bounded
 delta                yes
+download             bounded
+download-patch       bounded
 outbox               bounded
 outbox-pushed-out    bounded
 rotation             bounded

@@ -20,6 +20,7 @@ mod commands;
 #[allow(dead_code, reason = "the tests use more of it than the report")]
 mod counter;
 mod delta;
+mod download;
 mod engines;
 mod entry;
 mod full;
@@ -58,6 +59,8 @@ const ENTRIES: &[&[Entry]] = &[
     boot::entries::BOOT[2],
     boot::entries::BOOT[3],
     &delta::DELTA,
+    &download::IMAGE,
+    &download::PATCH,
 ];
 
 fn main() -> ExitCode {
