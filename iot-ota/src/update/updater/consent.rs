@@ -126,6 +126,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     }
 
     /// What has changed since this was last called: one status for each change of activity, the newest.
+    #[inline(never)]
     pub fn progress(&mut self) -> Option<Status> {
         let status = self.status();
         let changed = self.shown != Some(status.activity);

@@ -65,6 +65,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
         }
     }
 
+    #[inline(never)]
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
         self.issued = None;
         self.consent.pass(now.instant);
@@ -130,6 +131,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
         }
     }
 
+    #[inline(never)]
     fn deadline(&self) -> Option<Instant> {
         // While records wait to be saved, no request is due.
         let next = match self.change == self.durable {
