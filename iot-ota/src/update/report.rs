@@ -2,7 +2,7 @@
 
 use iot_core::crypto::Sha256Digest;
 
-use crate::slot::{Ended, EndedAs, RollBackReason};
+use crate::slot::{EndedAs, RollBackReason};
 
 /// How an update ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
@@ -176,9 +176,5 @@ impl Report {
             outcome,
             running,
         }
-    }
-
-    pub(in crate::update) fn of_ended(ended: Ended, running: Option<Running>) -> Self {
-        Self::new(Some(ended.sequence), ended.how.into(), running)
     }
 }

@@ -10,7 +10,7 @@ use crate::manifest::{
 };
 use crate::process::ProcessError;
 use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs};
-use crate::update::fetch::Checkpoint;
+use crate::update::fetch::{Checkpoint, Course};
 use crate::update::payload::{PayloadError, Payloads};
 use crate::update::report::Outcome;
 
@@ -26,12 +26,8 @@ type Refusal = (Option<u64>, Outcome);
 
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
     pub(super) fn offered(&mut self, wall: TimeBounds, envelope: &[u8]) {
-        let Some(record) = self.boot else {
-            self.refuse(None, Outcome::Memory);
-            return;
-        };
-        match self.judge(wall, envelope, &record) {
-            Ok(offered) => self.take_up(&offered, &record),
+        match self.judge(wall, envelope) {
+            Ok(offered) => self.take_up(&offered),
             Err((sequence, outcome)) => self.refuse(sequence, outcome),
         }
     }
@@ -42,8 +38,10 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         &mut self,
         wall: TimeBounds,
         envelope: &'a [u8],
-        record: &BootRecord,
     ) -> Result<Offered<'a>, Refusal> {
+        let Some(record) = &self.boot else {
+            return Err((None, Outcome::Memory));
+        };
         let limits = Limits::default();
         let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
             .map_err(|_| (None, Outcome::NotAuthentic))?;
@@ -69,7 +67,6 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
             Ok(_) => {}
             Err(_) => return Err(refused(Outcome::Memory)),
         }
-        let installed = record.installed;
         // While an image is on trial nothing is fetched, so what runs is what is installed.
         let spare = match self.banks.running().other() {
             Bank::A => 0,
@@ -77,7 +74,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         };
         let slot = device.slots.and_then(|slots| slots.get(spare).copied());
         let situation = Situation::new(wall)
-            .running(installed.digest, installed.size)
+            .running(record.installed.digest, record.installed.size)
             .in_slot(slot);
         let plan = manifest
             .plan_in(device, &situation)
@@ -92,92 +89,98 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         }
     }
 
-    fn take_up(&mut self, offered: &Offered<'_>, record: &BootRecord) {
-        let sequence = offered.plan.release.sequence;
-        match self.answer(offered, record) {
-            Some(Ok(back)) => {
-                if let Err(error) = self.start(&offered.plan, back, record) {
-                    self.refuse(Some(sequence), error.outcome());
-                }
+    fn take_up(&mut self, offered: &Offered<'_>) {
+        let outcome = match self.answer(offered) {
+            Answer::Say(outcome) => outcome,
+            Answer::Nothing => return,
+            Answer::Vouch => {
+                // What is fetched of it may be staged.
+                self.vouched = true;
+                return self.complete();
             }
-            Some(Err(outcome)) => self.refuse(Some(sequence), outcome),
-            None => self.vouch(offered.plan.release),
-        }
+            Answer::Fetch { back } => match self.start(&offered.plan, back) {
+                Ok(()) => return,
+                Err(error) => error.outcome(),
+            },
+        };
+        self.refuse(Some(offered.plan.release.sequence), outcome);
     }
 
     /// Notes what is to be fetched, in place of what was.
     #[inline(never)]
-    fn start(
-        &mut self,
-        plan: &Plan<'_>,
-        back: bool,
-        record: &BootRecord,
-    ) -> Result<(), PayloadError> {
+    fn start(&mut self, plan: &Plan<'_>, back: bool) -> Result<(), PayloadError> {
         // Not where the form of a download under way stands: this may be refused.
         let mut room = P::ROOM;
         let (bytes, form_bytes) = self.payloads.describe(plan, room.as_mut())?;
         if back {
-            self.passed = self.highest(record);
+            self.passed = self.highest();
         }
         // An older checkpoint must be replaced durably before the bytes it counts are erased.
         self.end_fetch();
         (self.room, self.form) = (room, 0..form_bytes);
         self.consent.is_asked_for = plan.authorization.is_some();
         self.vouched = true;
-        self.pending = Some(Checkpoint {
+        self.checkpoint = Checkpoint {
             release: plan.release,
             back,
             bytes,
-        });
+        };
+        self.course = Course::Pending;
         Ok(())
     }
 
-    /// What an offer leads to: a download, which may go back, a word, or nothing where its end will be reported.
+    /// What an offer leads to.
     #[inline(never)]
-    fn answer(&self, offered: &Offered, record: &BootRecord) -> Option<Result<bool, Outcome>> {
-        let release = offered.plan.release;
+    fn answer(&self, offered: &Offered<'_>) -> Answer {
+        let release = &offered.plan.release;
         let sequence = release.sequence;
-        match (self.phase, record.state) {
+        let Some(record) = &self.boot else {
+            return Answer::Say(Outcome::Memory);
+        };
+        match (self.phase, &record.state) {
             (Phase::Confirmed, _) => {}
             (_, BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. })
                 if candidate == release =>
             {
-                return None;
+                return Answer::Nothing;
             }
-            (Phase::Unusable | Phase::Restoring, _) => return Some(Err(Outcome::Memory)),
-            _ => return Some(Err(Outcome::Busy)),
+            (Phase::Unusable | Phase::Restoring, _) => return Answer::Say(Outcome::Memory),
+            _ => return Answer::Say(Outcome::Busy),
         }
         if record.installed.sequence == sequence {
-            return Some(Err(match record.installed.digest == release.digest {
+            return Answer::Say(match record.installed.digest == release.digest {
                 true => Outcome::Confirmed,
                 false => Outcome::SequenceReused,
-            }));
+            });
         }
         if let Some(how) = ended_with(record, sequence) {
             // It had its chance: another one needs a new sequence number.
-            return Some(Err(how.into()));
+            return Answer::Say(how.into());
         }
         // What is neither newer than all that was there nor its signers' to bring back may be a replay.
-        let back = sequence <= self.highest(record);
+        let back = sequence <= self.highest();
         if back && !offered.may_go_back {
-            return Some(Err(Outcome::TooOld));
+            return Answer::Say(Outcome::TooOld);
         }
         match self.fetched() {
-            Some(fetched) if fetched == release => None,
-            Some(fetched) if fetched.sequence == sequence => Some(Err(Outcome::SequenceReused)),
+            Some(fetched) if fetched == release => Answer::Vouch,
+            Some(fetched) if fetched.sequence == sequence => Answer::Say(Outcome::SequenceReused),
             // Nobody goes back behind a download: it can be called off.
-            Some(fetched) if fetched.sequence > sequence => Some(Err(Outcome::TooOld)),
-            _ => Some(Ok(back)),
+            Some(fetched) if fetched.sequence > sequence => Answer::Say(Outcome::TooOld),
+            _ => Answer::Fetch { back },
         }
     }
 
-    /// Whether a download on record is to go on.
-    pub(super) fn still_wants(&mut self, checkpoint: &Checkpoint, record: &BootRecord) -> bool {
-        let Checkpoint { release, back, .. } = *checkpoint;
+    /// Whether the download on record is to go on.
+    pub(super) fn still_wants(&mut self) -> bool {
         // One that cannot be read now is no reason to forget a download: the boot loader reads it too.
         let counter = self.banks.counter().unwrap_or(0);
+        let Checkpoint { release, back, .. } = &self.checkpoint;
+        let Some(record) = &self.boot else {
+            return false;
+        };
         self.phase == Phase::Confirmed
-            && (back || release.sequence > self.highest(record))
+            && (*back || release.sequence > self.highest())
             && release.sequence != record.installed.sequence
             && ended_with(record, release.sequence).is_none()
             && release.size <= self.banks.capacity()
@@ -187,10 +190,25 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// The highest sequence number of all that this device has had, as far as it remembers: the boot record keeps the
     /// last end alone.
     #[inline(never)]
-    fn highest(&self, record: &BootRecord) -> u64 {
+    fn highest(&self) -> u64 {
+        let Some(record) = &self.boot else {
+            return self.passed;
+        };
         let ended = record.ended.map_or(0, |ended| ended.sequence);
         self.passed.max(record.installed.sequence).max(ended)
     }
+}
+
+/// What an offer leads to.
+enum Answer {
+    /// A download, which may go back.
+    Fetch { back: bool },
+    /// What is fetched is what it names.
+    Vouch,
+    /// A word.
+    Say(Outcome),
+    /// Its end will be reported.
+    Nothing,
 }
 
 /// What the service is told of a manifest that this device does not follow.
