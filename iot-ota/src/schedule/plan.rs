@@ -319,6 +319,7 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
     }
 
     /// How many milliseconds it is to this device's turn in a window that is open; zero when it has come.
+    #[inline(never)]
     fn turn_in(&self, window: &Window, now: Now) -> u32 {
         let (first, length) = (now.wall.not_before(), window.length_ms());
         let open = window.since_start_ms(first);

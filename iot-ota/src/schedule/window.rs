@@ -85,6 +85,7 @@ impl Window {
 
     /// Whether it is open whatever the time is within these bounds. A device that does not know the time has no window.
     #[must_use]
+    #[inline(never)]
     pub fn is_open(&self, now: TimeBounds) -> bool {
         let Some(latest) = now.not_after() else {
             return false;
@@ -115,6 +116,7 @@ impl Window {
     }
 
     /// The same in milliseconds.
+    #[inline(never)]
     pub(super) fn opens_in_ms(&self, at: Timestamp) -> Option<u32> {
         let week = self.two_weeks();
         if week == 0 || self.length_ms == 0 {
@@ -147,6 +149,7 @@ impl Window {
     }
 
     /// The day that begins when a window of every day opens, and how far it is gone, in milliseconds.
+    #[inline(never)]
     fn place(&self, at: Timestamp) -> (u32, u32) {
         let shift = FIRST_MIN + i32::from(self.east_min) - i32::from(self.start_min);
         let shift = u64::from(shift.unsigned_abs()) * 60_000;

@@ -376,13 +376,14 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         {
             self.told.queue_end(Word {
                 sequence: Some(ended.sequence),
-                outcome: ended.how.into(),
+                code: Outcome::from(ended.how).code(),
             });
         }
     }
 
     #[inline(never)]
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
-        self.told.queue(Word { sequence, outcome });
+        let code = outcome.code();
+        self.told.queue(Word { sequence, code });
     }
 }

@@ -164,7 +164,7 @@ impl FromDevice {
             Self::Report(report) => {
                 let running = report.running.as_ref();
                 let running = running.map(|running| (running.sequence, &running.digest));
-                write_report(writer, report.sequence, report.outcome, running);
+                write_report(writer, report.sequence, report.outcome.code(), running);
             }
         })
     }
@@ -201,7 +201,7 @@ pub(super) fn write_request(
 pub(super) fn write_report(
     writer: &mut FlatWriter<'_>,
     sequence: Option<u64>,
-    outcome: Outcome,
+    code: u8,
     running: Option<(u64, &Sha256Digest)>,
 ) {
     writer.array(5, VERSION);
@@ -210,7 +210,7 @@ pub(super) fn write_report(
         Some(sequence) => writer.uint(sequence),
         None => writer.null(),
     }
-    writer.uint(outcome.code().into());
+    writer.uint(code.into());
     match running {
         Some((sequence, digest)) => {
             writer.array_len(2);

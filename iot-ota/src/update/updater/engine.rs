@@ -87,7 +87,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
             let runs = boot.and_then(|record| record.runs(self.banks.running()));
             let runs = runs.map(|release| (release.sequence, &release.digest));
             let report = encoded(buffer, |out| {
-                write_report(out, word.sequence, word.outcome, runs);
+                write_report(out, word.sequence, word.code, runs);
             });
             (Issued::Report, report)
         // A download never runs ahead of its durable trace; a report may.

@@ -16,7 +16,8 @@ const NONE: u8 = u8::MAX;
 pub(super) struct Word {
     /// Which one; `None` when the offer was not authentic.
     pub(super) sequence: Option<u64>,
-    pub(super) outcome: Outcome,
+    /// The code of its outcome.
+    pub(super) code: u8,
 }
 
 /// The reports that are on their way, and the last end that arrived. What runs is looked at when they leave.
@@ -138,7 +139,7 @@ impl Told {
     /// counted.
     pub(super) fn encode(&self, passed: u64, starts: u8, out: &mut [u8]) -> Option<usize> {
         let known = self.known;
-        let code = known.map_or(NONE, |known| known.outcome.code());
+        let code = known.map_or(NONE, |known| known.code);
         let sequence = known.and_then(|known| known.sequence).unwrap_or(0);
         let mut writer = FlatWriter::new(out);
         writer.array(5, VERSION);
@@ -160,7 +161,7 @@ impl Told {
 impl Word {
     /// Whether it is what a boot record says.
     const fn is_end(self) -> bool {
-        matches!(self.outcome, Outcome::Confirmed | Outcome::RolledBack(_))
+        Outcome::is_end(self.code)
     }
 }
 
@@ -169,9 +170,10 @@ fn decode(value: &[u8]) -> Option<(u64, u8, Option<Word>)> {
     reader.array(5, VERSION);
     let (passed, sequence, code) = (reader.uint(), reader.uint(), reader.uint());
     let starts = u8::try_from(reader.uint()).ok()?;
-    let known = Outcome::of_code(u8::try_from(code).ok()?).map(|outcome| Word {
+    let word = Word {
         sequence: Some(sequence),
-        outcome,
-    });
+        code: u8::try_from(code).ok()?,
+    };
+    let known = Some(word).filter(|word| word.is_end());
     reader.is_empty().then_some((passed, starts, known))
 }
