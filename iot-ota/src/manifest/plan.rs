@@ -285,8 +285,8 @@ impl<'a> Manifest<'a> {
         }
         // What is asked before the image is started is asked for with the rest.
         plan.authorization = walk.authorization();
-        for (vendor, class) in [(0xff, 0), (0, 0xff)] {
-            walk.be_another(vendor, class);
+        for other in [Walk::change_vendor, Walk::change_class] {
+            other(&mut walk);
             // Where it ends does not matter, if it does nothing.
             let _ = walk.follow(self, Procedure::Update);
             if walk.has_acted() {

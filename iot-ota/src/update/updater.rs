@@ -153,6 +153,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     pub const RECORDS: RecordKey = RecordKey::new(0x0007_0000);
 
     /// An updater for images as they are, in blocks of 4 KiB, asked for again after 10 s, and three trial boots.
+    #[inline(never)]
     pub const fn new(banks: B, trust: Trust<'d, K, D>) -> Self {
         Self {
             banks,
