@@ -75,16 +75,12 @@ impl<'a: 'd, 'd> Walk<'a, 'd> {
         walk
     }
 
-    /// Begins anew as a device of another vendor.
-    pub(super) fn change_vendor(&mut self) {
+    /// Begins anew as a device of another vendor, and after that as one of another class of the same vendor.
+    pub(super) fn be_another(&mut self, same_vendor: bool) {
         change(&mut self.identity.vendor);
-        self.begin();
-    }
-
-    /// Begins anew as a device of another class of this vendor.
-    pub(super) fn change_class(&mut self) {
-        change(&mut self.identity.vendor);
-        change(&mut self.identity.class);
+        if same_vendor {
+            change(&mut self.identity.class);
+        }
         self.begin();
     }
 

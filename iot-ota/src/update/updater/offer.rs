@@ -9,63 +9,58 @@ use crate::manifest::{
     Floor, Limits, ManifestKeys, Plan, PlanError, SignedManifest, Situation, VerifyError,
 };
 use crate::process::ProcessError;
-use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs};
+use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs, Release};
 use crate::update::fetch::{Checkpoint, Course};
 use crate::update::payload::{PayloadError, Payloads};
 use crate::update::report::Outcome;
 
-/// A release that this device could install.
-struct Offered<'a> {
-    plan: Plan<'a>,
-    // Whether a signer with a right to the component may go back with it.
-    may_go_back: bool,
-}
-
-/// Why an offer is refused, and which, where that is known.
-type Refusal = (Option<u64>, Outcome);
-
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
     pub(super) fn offered(&mut self, wall: TimeBounds, envelope: &[u8]) {
-        match self.judge(wall, envelope) {
-            Ok(offered) => self.take_up(&offered),
-            Err((sequence, outcome)) => self.refuse(sequence, outcome),
+        let mut sequence = None;
+        if let Err(outcome) = self.judge(wall, envelope, &mut sequence) {
+            self.refuse(sequence, outcome);
         }
     }
 
-    /// From the offer to the release that this device could install.
+    /// From the offer to what it leads to, or to a word about it; `sequence` is set once it is known to be authentic.
     #[inline(never)]
-    fn judge<'a>(
+    fn judge(
         &mut self,
         wall: TimeBounds,
-        envelope: &'a [u8],
-    ) -> Result<Offered<'a>, Refusal> {
+        envelope: &[u8],
+        sequence: &mut Option<u64>,
+    ) -> Result<(), Outcome> {
         let Some(record) = &self.boot else {
-            return Err((None, Outcome::Memory));
+            return Err(Outcome::Memory);
         };
         let limits = Limits::default();
         let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
-            .map_err(|_| (None, Outcome::NotAuthentic))?;
-        let floor = Floor::new(record.installed.sequence);
+            .map_err(|_| Outcome::NotAuthentic)?;
+        let installed = &record.installed;
+        let floor = Floor::new(installed.sequence);
         let Trust {
             keys,
             digest,
             device,
         } = &mut self.trust;
-        let manifest = signed
-            .verify(&*keys, digest, floor)
-            .map_err(|error| match error {
-                VerifyError::TooOld { found, .. } => (Some(found), Outcome::TooOld),
-                _ => (None, Outcome::NotAuthentic),
-            })?;
-        let sequence = manifest.sequence();
-        let refused = |outcome| (Some(sequence), outcome);
+        // Looked at where they were made: moving them costs a chip more than making them.
+        let verified = signed.verify(&*keys, digest, floor);
+        let manifest = match &verified {
+            Ok(manifest) => manifest,
+            Err(VerifyError::TooOld { found, .. }) => {
+                *sequence = Some(*found);
+                return Err(Outcome::TooOld);
+            }
+            Err(_) => return Err(Outcome::NotAuthentic),
+        };
+        *sequence = Some(manifest.sequence());
         // The floor has no counter, so that a refusal can say which release it is about.
         match self.banks.counter() {
-            Ok(counter) if manifest.security_counter() < counter.max(record.installed.counter) => {
-                return Err(refused(Outcome::BelowCounter));
+            Ok(counter) if manifest.security_counter() < counter.max(installed.counter) => {
+                return Err(Outcome::BelowCounter);
             }
             Ok(_) => {}
-            Err(_) => return Err(refused(Outcome::Memory)),
+            Err(_) => return Err(Outcome::Memory),
         }
         // While an image is on trial nothing is fetched, so what runs is what is installed.
         let spare = match self.banks.running().other() {
@@ -74,36 +69,28 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         };
         let slot = device.slots.and_then(|slots| slots.get(spare).copied());
         let situation = Situation::new(wall)
-            .running(record.installed.digest, record.installed.size)
+            .running(installed.digest, installed.size)
             .in_slot(slot);
-        let plan = manifest
-            .plan_in(device, &situation)
-            .map_err(|error| refused(outcome_of(error)))?;
-        match plan.release {
-            release if release.size > self.banks.capacity() => Err(refused(Outcome::TooLarge)),
-            release if release.size == 0 => Err(refused(Outcome::Unsupported)),
-            _ => Ok(Offered {
-                plan,
-                may_go_back: manifest.may_go_back(device.roles),
-            }),
-        }
-    }
-
-    fn take_up(&mut self, offered: &Offered<'_>) {
-        let outcome = match self.answer(offered) {
-            Answer::Say(outcome) => outcome,
-            Answer::Nothing => return,
-            Answer::Vouch => {
-                // What is fetched of it may be staged.
-                self.vouched = true;
-                return self.complete();
-            }
-            Answer::Fetch { back } => match self.start(&offered.plan, back) {
-                Ok(()) => return,
-                Err(error) => error.outcome(),
-            },
+        let planned = manifest.plan_in(device, &situation);
+        let plan = match &planned {
+            Ok(plan) => plan,
+            Err(error) => return Err(outcome_of(error)),
         };
-        self.refuse(Some(offered.plan.release.sequence), outcome);
+        let may_go_back = manifest.may_go_back(device.roles);
+        match plan.release.size {
+            0 => Err(Outcome::Unsupported),
+            size if size > self.banks.capacity() => Err(Outcome::TooLarge),
+            _ => match self.answer(&plan.release, may_go_back)? {
+                Answer::Fetch { back } => self.start(plan, back).map_err(PayloadError::outcome),
+                Answer::Vouch => {
+                    // What is fetched of it may be staged.
+                    self.vouched = true;
+                    self.complete();
+                    Ok(())
+                }
+                Answer::Nothing => Ok(()),
+            },
+        }
     }
 
     /// Notes what is to be fetched, in place of what was.
@@ -129,45 +116,45 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         Ok(())
     }
 
-    /// What an offer leads to.
+    /// What the offer of a release that this device could install leads to; `may_go_back` where one of its signers has a
+    /// right to go back with it.
     #[inline(never)]
-    fn answer(&self, offered: &Offered<'_>) -> Answer {
-        let release = &offered.plan.release;
+    fn answer(&self, release: &Release, may_go_back: bool) -> Result<Answer, Outcome> {
         let sequence = release.sequence;
         let Some(record) = &self.boot else {
-            return Answer::Say(Outcome::Memory);
+            return Err(Outcome::Memory);
         };
         match (self.phase, &record.state) {
             (Phase::Confirmed, _) => {}
             (_, BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. })
                 if candidate == release =>
             {
-                return Answer::Nothing;
+                return Ok(Answer::Nothing);
             }
-            (Phase::Unusable | Phase::Restoring, _) => return Answer::Say(Outcome::Memory),
-            _ => return Answer::Say(Outcome::Busy),
+            (Phase::Unusable | Phase::Restoring, _) => return Err(Outcome::Memory),
+            _ => return Err(Outcome::Busy),
         }
         if record.installed.sequence == sequence {
-            return Answer::Say(match record.installed.digest == release.digest {
+            return Err(match record.installed.digest == release.digest {
                 true => Outcome::Confirmed,
                 false => Outcome::SequenceReused,
             });
         }
         if let Some(how) = ended_with(record, sequence) {
             // It had its chance: another one needs a new sequence number.
-            return Answer::Say(how.into());
+            return Err(how.into());
         }
         // What is neither newer than all that was there nor its signers' to bring back may be a replay.
         let back = sequence <= self.highest();
-        if back && !offered.may_go_back {
-            return Answer::Say(Outcome::TooOld);
+        if back && !may_go_back {
+            return Err(Outcome::TooOld);
         }
         match self.fetched() {
-            Some(fetched) if fetched == release => Answer::Vouch,
-            Some(fetched) if fetched.sequence == sequence => Answer::Say(Outcome::SequenceReused),
+            Some(fetched) if fetched == release => Ok(Answer::Vouch),
+            Some(fetched) if fetched.sequence == sequence => Err(Outcome::SequenceReused),
             // Nobody goes back behind a download: it can be called off.
-            Some(fetched) if fetched.sequence > sequence => Answer::Say(Outcome::TooOld),
-            _ => Answer::Fetch { back },
+            Some(fetched) if fetched.sequence > sequence => Err(Outcome::TooOld),
+            _ => Ok(Answer::Fetch { back }),
         }
     }
 
@@ -205,14 +192,12 @@ enum Answer {
     Fetch { back: bool },
     /// What is fetched is what it names.
     Vouch,
-    /// A word.
-    Say(Outcome),
     /// Its end will be reported.
     Nothing,
 }
 
 /// What the service is told of a manifest that this device does not follow.
-const fn outcome_of(error: PlanError) -> Outcome {
+const fn outcome_of(error: &PlanError) -> Outcome {
     match error {
         PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
         PlanError::Unauthorised => Outcome::NotAuthentic,
