@@ -148,7 +148,7 @@ fn run(flash: Flash) -> (usize, bool) {
     schedule.defer(opaque(now.instant));
     let (mut ended, mut blocks) = (false, 0);
     for turn in 0..60_u64 {
-        now.instant = now.instant.after(Duration::from_millis(opaque(100)));
+        now.instant = Instant::from_millis(now.instant.as_millis() + opaque(100));
         for stage in [Stage::Fetch, Stage::Restart] {
             update.gate(stage, schedule.may(now, stage, &conditions));
         }
