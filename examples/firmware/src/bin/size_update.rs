@@ -37,7 +37,7 @@ impl Banks for Flash {
     }
     fn clear(&mut self, _: Bank, from: u32) -> Result<Range<u32>, Infallible> {
         let page = from / 4_096 * 4_096;
-        Ok(opaque(page..page + 4_096))
+        Ok(opaque(page)..opaque(page + 4_096))
     }
     fn write(&mut self, _: Bank, _: u32, bytes: &[u8]) -> Result<(), Infallible> {
         self.written += opaque(bytes).len() as u32;
