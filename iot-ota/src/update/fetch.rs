@@ -49,26 +49,23 @@ impl Checkpoint {
         head.checked_add(progress(room)?)
     }
 
-    /// With the form and the progress, as they stand; `None` for anything but a checkpoint of this version: the
-    /// download then starts afresh.
-    pub(super) fn decode(value: &[u8]) -> Option<(Self, &[u8])> {
+    /// Takes a record in, and returns form and progress as they stand; `None` for anything but a checkpoint of this
+    /// version: the download then starts afresh.
+    pub(super) fn read<'v>(&mut self, value: &'v [u8]) -> Option<&'v [u8]> {
         let mut reader = FlatReader::new(value);
         reader.array(9, VERSION);
-        let (sequence, size) = (reader.uint(), reader.u32());
-        let digest = reader.bytes().try_into().ok()?;
-        let (counter, back, bytes) = (reader.uint(), reader.uint(), reader.u32());
+        self.release.sequence = reader.uint();
+        self.release.size = reader.u32();
+        self.release.digest = reader.bytes().try_into().ok()?;
+        self.release.counter = reader.uint();
+        let back = reader.uint();
+        self.back = back == 1;
+        self.bytes = reader.u32();
         let behind = reader.rest().filter(|_| back <= 1)?;
         let mut whole = FlatReader::new(behind);
         whole.bytes();
         whole.item();
-        whole.is_empty().then_some((
-            Self {
-                release: Release::new(sequence, digest, size).with_counter(counter),
-                back: back == 1,
-                bytes,
-            },
-            behind,
-        ))
+        whole.is_empty().then_some(behind)
     }
 }
 
@@ -104,8 +101,9 @@ impl Asking {
     }
 
     /// It was asked for, or could not be: that is repeated after `timeout_ms`, later each time.
+    #[inline(never)]
     pub(super) fn asked(&mut self, now: Instant, timeout_ms: u32) {
-        let span = u64::from(timeout_ms) << self.attempts;
+        let span = u64::from(timeout_ms) * u64::from(1_u32 << self.attempts);
         self.at = Instant::from_millis(now.as_millis().saturating_add(span));
         self.attempts = MAX_DOUBLINGS.min(self.attempts + 1);
     }
@@ -117,6 +115,7 @@ impl Asking {
 
 impl Checkpoint {
     /// Where the next block begins when so much of the payload is there, and how long it is.
+    #[inline(never)]
     pub(super) fn wanted(&self, received: u32, block_bytes: NonZeroU32) -> (u32, u32) {
         // Blocks keep to their grid even when a resumed download begins between two of them.
         let to_grid = block_bytes.get() - received % block_bytes;
@@ -161,7 +160,8 @@ mod tests {
             };
             let mut out = [0; 400];
             let len = checkpoint.encode(&form, progress, &mut out).unwrap();
-            let (read, behind) = Checkpoint::decode(&out[..len]).unwrap();
+            let mut read = Checkpoint::NONE;
+            let behind = read.read(&out[..len]).unwrap();
             prop_assert_eq!(read, checkpoint);
             let mut reader = FlatReader::new(behind);
             prop_assert_eq!(reader.bytes(), form);
@@ -169,15 +169,15 @@ mod tests {
                 Some(there) => prop_assert_eq!(reader.u32(), there),
                 None => prop_assert!(reader.null()),
             }
-            prop_assert_eq!(Checkpoint::decode(&out[..len - 1]), None);
+            prop_assert_eq!(read.read(&out[..len - 1]), None);
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Checkpoint::decode(&value);
+            let _ = Checkpoint::NONE.clone().read(&value);
             let mut same: Vec<u8> = [0x89, VERSION].to_vec();
             same.extend(value);
-            let _ = Checkpoint::decode(&same);
+            let _ = Checkpoint::NONE.clone().read(&same);
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::update::fetch::Course;
 use crate::update::payload::Payloads;
 use crate::update::report::Outcome;
 
-/// An activity, the release that it is about and how far that is.
-pub(super) type Shown = (Discriminant<Activity>, u64, u32);
+/// An activity, and how far it is; the release that it is about is the same until a download ends.
+pub(super) type Shown = (Discriminant<Activity>, u32);
 
 /// What was last said about each stage, and whether somebody has to agree to the release that is pending.
 #[derive(Clone, Copy, Debug)]
@@ -135,11 +135,11 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     #[inline(never)]
     pub fn progress(&mut self) -> Option<Status> {
         let status = self.status();
-        let shown = Some((
-            discriminant(&status.activity),
-            self.checkpoint.release.sequence,
-            self.received(),
-        ));
+        let offset = match status.activity {
+            Activity::Fetching { offset, .. } => offset,
+            _ => 0,
+        };
+        let shown = Some((discriminant(&status.activity), offset));
         let changed = self.shown != shown;
         self.shown = shown;
         changed.then_some(status)

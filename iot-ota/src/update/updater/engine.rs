@@ -11,7 +11,7 @@ use crate::alarm::{NEVER, if_ever, later};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::slot::Banks;
-use crate::update::fetch::{Asking, Checkpoint, Course};
+use crate::update::fetch::{Asking, Course};
 use crate::update::payload::Payloads;
 use crate::update::wire::{ToDevice, encoded, write_report, write_request};
 
@@ -29,7 +29,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
     fn input(&mut self, now: Now, event: &Event<'_>) {
         match event {
             Event::Record { key, value } if *key == self.settings.records => {
-                self.course = self.restore(value).unwrap_or(Course::Nothing);
+                self.restore(value);
             }
             Event::Record { value, .. } => {
                 (self.passed, self.starts) = self.told.restore(value);
@@ -157,12 +157,17 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
 
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
     /// Keeps what a record says of a download until the boot record is read too.
-    fn restore(&mut self, value: &[u8]) -> Option<Course<P::Download>> {
-        let (checkpoint, form) = Checkpoint::decode(value)?;
-        let room = self.room.as_mut().get_mut(..form.len())?;
-        room.copy_from_slice(form);
-        self.checkpoint = checkpoint;
-        Some(Course::OnRecord { behind: form.len() })
+    fn restore(&mut self, value: &[u8]) {
+        if self.phase != Phase::Restoring {
+            return;
+        }
+        self.course = Course::Nothing;
+        if let Some(form) = self.checkpoint.read(value)
+            && let Some(room) = self.room.as_mut().get_mut(..form.len())
+        {
+            room.copy_from_slice(form);
+            self.course = Course::OnRecord { behind: form.len() };
+        }
     }
 
     /// The block that is to be asked for now: where it begins, and how long it is.

@@ -152,8 +152,16 @@ impl Told {
     /// Takes the record in, and returns the highest sequence number that this device has gone back from, and the starts
     /// that were counted. One that cannot be read costs a report that is sent twice.
     pub(super) fn restore(&mut self, value: &[u8]) -> (u64, u8) {
-        let (passed, starts, known) = decode(value).unwrap_or((0, 0, None));
-        self.known = known;
+        let mut reader = FlatReader::new(value);
+        reader.array(5, VERSION);
+        let (passed, sequence) = (reader.uint(), reader.uint());
+        let (code, starts) = (u8::try_from(reader.uint()), u8::try_from(reader.uint()));
+        let (Ok(code), Ok(starts), true) = (code, starts, reader.is_empty()) else {
+            self.known = None;
+            return (0, 0);
+        };
+        let sequence = Some(sequence);
+        self.known = Some(Word { sequence, code }).filter(|word| word.is_end());
         (passed, starts)
     }
 }
@@ -163,17 +171,4 @@ impl Word {
     const fn is_end(self) -> bool {
         Outcome::is_end(self.code)
     }
-}
-
-fn decode(value: &[u8]) -> Option<(u64, u8, Option<Word>)> {
-    let mut reader = FlatReader::new(value);
-    reader.array(5, VERSION);
-    let (passed, sequence, code) = (reader.uint(), reader.uint(), reader.uint());
-    let starts = u8::try_from(reader.uint()).ok()?;
-    let word = Word {
-        sequence: Some(sequence),
-        code: u8::try_from(code).ok()?,
-    };
-    let known = Some(word).filter(|word| word.is_end());
-    reader.is_empty().then_some((passed, starts, known))
 }
