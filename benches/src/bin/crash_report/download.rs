@@ -352,8 +352,9 @@ fn download<const W: usize, const E: usize>(
     let outcome = outcome
         .with_pages(PAGES, erased, BANK as u64)
         .with_scope(scope);
-    match unstable {
-        0 => outcome,
-        _ => outcome.may_stay_open(),
+    // With an unstable unit these were seen to close.
+    match unstable == 0 || (effort == Effort::Full && mode == Mode::WriteOnce) {
+        true => outcome,
+        false => outcome.may_stay_open(),
     }
 }
