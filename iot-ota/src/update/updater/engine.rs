@@ -26,6 +26,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
         RecordRange::new(self.settings.records, 2)
     }
 
+    #[inline(never)]
     fn input(&mut self, now: Now, event: &Event<'_>) {
         match event {
             Event::Record { key, value } if *key == self.settings.records => {
