@@ -149,9 +149,10 @@ impl Told {
         let sequence = sequence.unwrap_or(0);
         let mut writer = FlatWriter::new(out);
         writer.array(5, VERSION);
-        for field in [passed, sequence, code.into(), starts.into()] {
-            writer.uint(field);
-        }
+        writer.uint(passed);
+        writer.uint(sequence);
+        writer.uint(code.into());
+        writer.uint(starts.into());
         writer.finish()
     }
 
