@@ -16,7 +16,7 @@ use super::wire::MAX_BLOCK_BYTES;
 use crate::alarm::{NEVER, milliseconds};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
-use crate::slot::{self, Banks, BootEvent, BootRecord, BootState, RollBackReason, running_release};
+use crate::slot::{self, Banks, BootEvent, BootRecord, BootState, RollBackReason};
 
 mod consent;
 mod download;
@@ -341,7 +341,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         };
         let boot = self.boot.as_ref();
         Status {
-            running: boot.and_then(|record| running_release(&self.banks, record)),
+            running: boot.and_then(|record| record.runs(self.banks.running()).copied()),
             activity,
             ended: boot.and_then(|record| record.ended),
         }

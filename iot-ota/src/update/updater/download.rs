@@ -1,10 +1,10 @@
 //! From a release that was taken up to the image that is staged.
 
 use iot_core::crypto::Digest;
-use iot_core::engine::BatchWriter;
-use iot_core::{Instant, Step};
+use iot_core::engine::{Batch, BatchWriter};
+use iot_core::{Instant, Now, Step};
 
-use super::Updater;
+use super::{Issued, Updater};
 use crate::manifest::ManifestKeys;
 use crate::slot::{Banks, BootEvent, BootState, Release};
 use crate::update::fetch::{Asking, Course};
@@ -194,7 +194,18 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     }
 
     #[inline(never)]
-    pub(super) fn persist<'b>(&self, buffer: &'b mut [u8]) -> Option<Step<'b>> {
+    pub(super) fn persist<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        self.issued = Some(Issued::Persist {
+            change: self.change,
+        });
+        match self.batch(buffer) {
+            Some(batch) => Step::Persist(batch),
+            None => self.unfit(now),
+        }
+    }
+
+    /// What the records should say.
+    fn batch<'b>(&self, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
         let mut writer = BatchWriter::new(buffer);
         let first = self.settings.records;
         // What nobody has agreed to must not be fetched after a reboot.
@@ -214,6 +225,6 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
                 .put_with(key, |out| self.told.encode(self.passed, self.starts, out))
                 .ok()?;
         }
-        Some(Step::Persist(writer.finish()))
+        Some(writer.finish())
     }
 }
