@@ -59,7 +59,7 @@ fn every_thing_that_runs_is_as_described() {
         holds(&fact(Some(running), event));
         for numbers in [&[0][..], &[i64::MAX; 6], &[1, -1, -2, -3, 0]] {
             let version = Version::new(numbers).unwrap();
-            holds(&fact(Some(running.version(version)), event));
+            holds(&fact(Some(running.with_version(version)), event));
         }
     }
 }

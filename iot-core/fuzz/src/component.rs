@@ -70,7 +70,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let algorithm = HashAlgorithm::ALL[at % HashAlgorithm::ALL.len()];
         let digest = vec![7; algorithm.digest_bytes()];
         let measurement = Measurement::new(algorithm, &digest).expect("a digest");
-        let running = Running::new(299, measurement).version(version);
+        let running = Running::new(299, measurement).with_version(version);
         let running = (at % 4 > 0).then_some(running);
         let fact = ComponentFact::new(component, running, event, TimeBounds::UNKNOWN);
         let mut buffer = [0; ComponentFact::MAX_BYTES];

@@ -10,7 +10,7 @@ use crate::time::TimeBounds;
 ///
 /// ```
 /// use iot_core::component::{Measurement, Running};
-/// let running = Running::new(7, Measurement::sha256([1; 32])).version("1.2.0".parse()?);
+/// let running = Running::new(7, Measurement::sha256([1; 32])).with_version("1.2.0".parse()?);
 /// assert_eq!(running.sequence, 7);
 /// # Ok::<(), iot_core::component::VersionError>(())
 /// ```
@@ -39,7 +39,7 @@ impl Running {
 
     /// The same under that version.
     #[must_use]
-    pub const fn version(self, version: Version) -> Self {
+    pub const fn with_version(self, version: Version) -> Self {
         Self {
             version: Some(version),
             ..self

@@ -74,7 +74,7 @@ fn fact() -> impl Strategy<Value = ComponentFact> {
 fn longest() -> ComponentFact {
     let numbers = [i64::MAX; MAX_VERSION_NUMBERS];
     let measurement = Measurement::new(HashAlgorithm::Sha512, &[7; 64]).unwrap();
-    let running = Running::new(u64::MAX, measurement).version(Version::new(&numbers).unwrap());
+    let running = Running::new(u64::MAX, measurement).with_version(Version::new(&numbers).unwrap());
     let event = ComponentEvent::Refused {
         sequence: Some(u64::MAX),
         reason: Refusal::CalledOff,
