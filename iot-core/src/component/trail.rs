@@ -6,7 +6,7 @@ use super::fact::ComponentFact;
 /// How far an audit has come with one component: whether it has a fact already.
 ///
 /// A device that restarts tells again how its last update ended and what it is at, for nobody knows whether that was kept. A trail
-/// remembers the last of both. Whoever keeps facts makes it anew from them when it starts, the oldest first.
+/// remembers the last of both. Whoever keeps facts collects it from them when it starts, the oldest first.
 ///
 /// ```
 /// use iot_core::component::{ComponentEvent, ComponentFact, ComponentId, Trail};
@@ -17,6 +17,8 @@ use super::fact::ComponentFact;
 /// let mut trail = Trail::new();
 /// assert!(trail.is_news(&fact));
 /// assert!(!trail.is_news(&fact.found()), "the device has restarted");
+/// let mut after_a_restart: Trail = [fact].iter().collect();
+/// assert!(!after_a_restart.is_news(&fact.found()));
 /// # Ok::<(), iot_core::id::NameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,6 +61,17 @@ impl Trail {
             }
         }
         true
+    }
+}
+
+impl<'f> FromIterator<&'f ComponentFact> for Trail {
+    /// How far somebody has come who keeps these facts, the oldest first.
+    fn from_iter<I: IntoIterator<Item = &'f ComponentFact>>(facts: I) -> Self {
+        let mut trail = Self::new();
+        for fact in facts {
+            trail.is_news(fact);
+        }
+        trail
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use iot_core::component::{ComponentFact, ComponentId, Trail};
 use iot_core::engine::{Done, RecordKey};
@@ -91,6 +92,10 @@ pub(crate) struct Audited {
     cut_at: Option<u64>,
     pub(crate) fired: usize,
     tickets: u64,
+    now: Instant,
+    /// Whether somebody has to agree to each release, and whether what is staged is named when the program starts.
+    pub(crate) asks: bool,
+    pub(crate) names_staged: bool,
     hold: fn(&ComponentFact, &Truth),
 }
 
@@ -118,6 +123,9 @@ impl Audited {
             cut_at: None,
             fired: 0,
             tickets: 0,
+            now: Instant::ZERO,
+            asks: false,
+            names_staged: false,
             hold,
         };
         device.arm();
@@ -126,7 +134,7 @@ impl Audited {
     }
 
     fn now(&self) -> Now {
-        Now::new(Instant::ZERO, TimeBounds::UNKNOWN)
+        Now::new(self.now, TimeBounds::UNKNOWN)
     }
 
     /// How many operations there were.
@@ -178,13 +186,20 @@ impl Audited {
     }
 
     /// The program starts, and the audit reads what it has kept.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let trust = Trust::new(self.trusted.clone(), Sha256::default(), KIND);
         let updater = Updater::new(self.banks.clone(), trust)
             .with_block_bytes(64)
             .with_trials(TRIALS);
+        let updater = match self.asks {
+            true => updater.with_approval(),
+            false => updater,
+        };
         let component = ComponentId::from_path(KIND.component).unwrap();
         let (now, mut update) = (self.now(), Facts::new(component, updater));
+        if self.names_staged {
+            update = update.with_boot_record(&self.record());
+        }
         assert_eq!(update.observe(now), None, "before it knows anything");
         for (&key, value) in &self.records {
             update.input(now, &Event::Record { key, value });
@@ -220,6 +235,11 @@ impl Audited {
         self.fired += 1;
         self.arm();
         self.reboot();
+    }
+
+    /// So much time passes that whatever was asked for is asked for again.
+    pub(crate) fn wait(&mut self) {
+        self.now = self.now + Duration::from_secs(400);
     }
 
     pub(crate) fn update(&mut self) -> &mut Told {
@@ -297,11 +317,6 @@ impl Audited {
                 other => panic!("{other:?}"),
             }
         }
-    }
-
-    /// Whether the power has failed, and it has not recovered.
-    pub(crate) fn is_off(&self) -> bool {
-        !self.is_powered()
     }
 
     /// Whether it downloads something.
