@@ -169,11 +169,7 @@ async fn device(mut link: SimLink, clock: SimClock, board: &mut Board) -> Result
         let key = SigningKey::new(SoftwareVerifier::new(board.publisher));
         let update = Updater::new(&mut board.memory, Trust::new(key, Sha256::new(), BOILER));
         let mut update = Facts::new(ComponentId::from_path(BOILER.component)?, update);
-        let mut trail = Trail::new();
-        board
-            .audit
-            .iter()
-            .for_each(|fact| drop(trail.is_news(fact)));
+        let mut trail: Trail = board.audit.iter().collect();
         let mut node = Node::new(&mut link, &mut board.records, clock.clone());
         let mut engines = (&mut update,);
         node.restore(&mut engines, &mut buffer).await?;

@@ -232,7 +232,7 @@ fn is_true(fact: &ComponentFact, truth: &Truth) {
     let ended = ended.map(|ended| (ended.sequence, ended.how));
     let ends_with = |sequence, how| assert_eq!(ended, Some((sequence, how)), "{fact:?}");
     match fact.event {
-        ComponentEvent::Fetching { sequence } => {
+        ComponentEvent::Offered { sequence } | ComponentEvent::Fetching { sequence } => {
             assert!(
                 record.state == BootState::Confirmed && runs_confirmed,
                 "{fact:?}"

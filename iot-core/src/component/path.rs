@@ -99,6 +99,21 @@ mod tests {
         assert!(ComponentId::from_path(&[&[0; 31]]).is_ok());
     }
 
+    #[test]
+    fn a_text_that_looks_like_bytes_or_a_separator_is_written_as_bytes() {
+        for (segment, name) in [
+            (&b"0x00"[..], "0x30783030"),
+            (b"0X00", "0X00"),
+            (b"a.b", "0x612e62"),
+            (b"-a", "0x2d61"),
+            (b"", "0x"),
+            (b"\0", "0x00"),
+        ] {
+            let made = ComponentId::from_path(&[segment]);
+            assert_eq!(made, ComponentId::new(name), "{segment:?}");
+        }
+    }
+
     /// What lies near the borders between a word, a separator and hexadecimal.
     fn segment() -> impl Strategy<Value = Vec<u8>> {
         proptest::collection::vec(prop::sample::select(b"0xa.-_\0\xff".as_slice()), 0..4)
