@@ -79,6 +79,8 @@ pub struct Intake<T, D, const PAGE: usize, const SAVED: usize> {
     spare: Bank,
     received: u32,
     written: u32,
+    // The bank is erased from `written` to here.
+    cleared: u32,
     page: [u8; PAGE],
     filled: usize,
     // What the transform was when the last page was written.
@@ -122,12 +124,12 @@ pub enum IntakeError<E> {
 }
 
 impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D, PAGE, SAVED> {
-    /// Clears the spare bank and begins; `digest` is a SHA-256 that has absorbed nothing.
+    /// Begins; `digest` is a SHA-256 that has absorbed nothing. The spare bank is erased as pages are written.
     ///
     /// # Errors
     ///
     /// [`IntakeError::TooLong`] when the image does not fit the bank, [`IntakeError::NotSpare`], and
-    /// [`IntakeError::Banks`].
+    /// [`IntakeError::Banks`]. Nothing was changed.
     pub fn begin<B: Banks>(
         transform: T,
         digest: D,
@@ -138,7 +140,6 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             return Err(IntakeError::TooLong);
         }
         let spare = spare_of(banks)?;
-        banks.clear(spare, 0).map_err(IntakeError::Banks)?;
         Ok(Self {
             transform,
             digest,
@@ -146,6 +147,7 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             spare,
             received: 0,
             written: 0,
+            cleared: 0,
             page: [0; PAGE],
             filled: 0,
             saved: [0; SAVED],
@@ -161,8 +163,8 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
     ///
     /// # Errors
     ///
-    /// As for [`begin`](Self::begin); also [`IntakeError::Page`], and [`IntakeError::TooLong`] for the checkpoint of a
-    /// longer payload. Nothing can be gone on from then: begin.
+    /// As for [`begin`](Self::begin); also [`IntakeError::Page`], [`IntakeError::Banks`], and [`IntakeError::TooLong`] for the
+    /// checkpoint of a longer payload. Nothing can be gone on from then: begin.
     pub fn resume<B: Banks>(
         mut transform: T,
         digest: D,
@@ -189,7 +191,8 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             return Err(IntakeError::TooLong);
         }
         let spare = spare_of(banks)?;
-        if banks.clear(spare, written).map_err(IntakeError::Banks)? != written {
+        let part = banks.clear(spare, written).map_err(IntakeError::Banks)?;
+        if part.start != written {
             return Err(IntakeError::Page);
         }
         let mut intake = Self {
@@ -199,6 +202,7 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             expected,
             spare,
             written,
+            cleared: part.end,
             page: [0; PAGE],
             filled: 0,
             saved: [0; SAVED],
@@ -245,6 +249,22 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         Ok(())
     }
 
+    /// Erases the next page of the bank, and says whether all of them are.
+    ///
+    /// An image that is moved to where it runs is moved with all of its bank, so [`finish`](Self::finish) erases what is
+    /// left behind it, in one call. Where that takes too long, call this before, when all has arrived: what is erased
+    /// earlier is erased again after a reboot.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Banks`] and [`IntakeError::Page`].
+    pub fn clear_next<B: Banks>(&mut self, banks: &mut B) -> Result<bool, IntakeError<B::Error>> {
+        if self.cleared < banks.capacity() {
+            self.clear(banks)?;
+        }
+        Ok(self.cleared >= banks.capacity())
+    }
+
     /// Ends it: writes what is held back, and says whether the image is the declared one. The digest is compared in
     /// constant time.
     ///
@@ -257,6 +277,7 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         }
         self.transform.end().map_err(|_| IntakeError::Payload)?;
         self.take(banks, &[])?;
+        while !self.clear_next(banks)? {}
         if self.written != self.expected.image_bytes || !self.transform.is_whole() {
             return Err(IntakeError::Incomplete);
         }
@@ -351,7 +372,26 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         }
     }
 
+    fn clear<B: Banks>(&mut self, banks: &mut B) -> Result<(), IntakeError<B::Error>> {
+        let part = banks
+            .clear(self.spare, self.cleared)
+            .map_err(IntakeError::Banks)?;
+        // Banks that erase nothing would be asked for ever.
+        if part.start != self.cleared || part.end <= self.cleared {
+            return Err(IntakeError::Page);
+        }
+        self.cleared = part.end;
+        Ok(())
+    }
+
     fn write<B: Banks>(&mut self, banks: &mut B) -> Result<(), IntakeError<B::Error>> {
+        // Erased as it is written, so that no call takes long, and a reboot costs one page of wear and not a bank.
+        let end = self
+            .written
+            .saturating_add(u32::try_from(self.filled).unwrap_or(u32::MAX));
+        while self.cleared < end {
+            self.clear(banks)?;
+        }
         let page = self.page.get(..self.filled).unwrap_or(&[]);
         banks
             .write(self.spare, self.written, page)

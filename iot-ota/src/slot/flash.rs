@@ -9,6 +9,8 @@ mod register;
 #[cfg(test)]
 mod tests;
 
+use core::ops::Range;
+
 use embedded_storage::nor_flash::NorFlash;
 use iot_core::port::MonotonicCounter;
 
@@ -428,15 +430,15 @@ where
         Ok(true)
     }
 
-    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error> {
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<Range<u32>, Self::Error> {
         let page = size(F::ERASE_SIZE);
         let from = from.min(self.layout.capacity) / page * page;
+        let to = from.saturating_add(page).min(self.layout.capacity);
         let start = self.at(bank, from, 0)?;
-        let end = start.saturating_add(self.layout.capacity - from);
         self.flash
-            .erase(start, end)
+            .erase(start, start.saturating_add(to - from))
             .map_err(FlashBanksError::Flash)?;
-        Ok(from)
+        Ok(from..to)
     }
 
     fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {

@@ -4,6 +4,7 @@
 #![no_main]
 
 use core::convert::Infallible;
+use core::ops::Range;
 use core::time::Duration;
 
 use cortex_m_rt::entry;
@@ -34,8 +35,9 @@ impl Banks for Flash {
     fn running(&self) -> Bank {
         opaque(Bank::A)
     }
-    fn clear(&mut self, _: Bank, from: u32) -> Result<u32, Infallible> {
-        Ok(opaque(from))
+    fn clear(&mut self, _: Bank, from: u32) -> Result<Range<u32>, Infallible> {
+        let page = from / 4_096 * 4_096;
+        Ok(opaque(page)..opaque(page + 4_096))
     }
     fn write(&mut self, _: Bank, _: u32, bytes: &[u8]) -> Result<(), Infallible> {
         self.written += opaque(bytes).len() as u32;
@@ -146,7 +148,7 @@ fn run(flash: Flash) -> (usize, bool) {
     schedule.defer(opaque(now.instant));
     let (mut ended, mut blocks) = (false, 0);
     for turn in 0..60_u64 {
-        now.instant = now.instant.after(Duration::from_millis(opaque(100)));
+        now.instant = Instant::from_millis(now.instant.as_millis() + opaque(100));
         for stage in [Stage::Fetch, Stage::Restart] {
             update.gate(stage, schedule.may(now, stage, &conditions));
         }

@@ -1,22 +1,31 @@
 //! What people and schedules have a say in.
 
+use core::mem::{Discriminant, discriminant};
+
 use iot_core::crypto::Digest;
 use iot_core::time::Instant;
 
 use super::{Activity, Phase, Status, Updater};
+use crate::alarm::{NEVER, milliseconds};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::schedule::{Decision, Stage};
 use crate::slot::Banks;
-use crate::update::fetch::Checkpoint;
+use crate::update::fetch::Course;
 use crate::update::payload::Payloads;
 use crate::update::report::Outcome;
+
+/// An activity, and how far it is; the release that it is about is the same until a download ends.
+pub(super) type Shown = (Discriminant<Activity>, u32);
 
 /// What was last said about each stage, and whether somebody has to agree to the release that is pending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Consent {
-    pub(super) fetch: Decision,
-    pub(super) restart: Decision,
+    pub(super) may_fetch: bool,
+    pub(super) may_restart: bool,
+    // When somebody should ask about fetching again, and when about restarting.
+    fetch: Instant,
+    restart: Instant,
     /// To every release.
     pub(super) asks: bool,
     /// To this one, since its manifest says so.
@@ -27,16 +36,14 @@ pub(super) struct Consent {
 
 impl Consent {
     pub(super) const NOT_ASKED: Self = Self {
-        fetch: Decision::Go,
-        restart: Decision::Go,
+        may_fetch: true,
+        may_restart: true,
+        fetch: NEVER,
+        restart: NEVER,
         asks: false,
         is_asked_for: false,
         agreed: false,
     };
-
-    pub(super) fn may_fetch(&self) -> bool {
-        self.fetch == Decision::Go
-    }
 
     pub(super) const fn waits(&self) -> bool {
         (self.asks || self.is_asked_for) && !self.agreed
@@ -50,23 +57,16 @@ impl Consent {
 
     /// Who sleeps until the schedule is to be asked has been woken: once is enough.
     pub(super) fn pass(&mut self, now: Instant) {
-        for decision in [&mut self.fetch, &mut self.restart] {
-            if let Decision::Wait { until, .. } = decision {
-                *until = until.filter(|&at| at > now);
+        for at in [&mut self.fetch, &mut self.restart] {
+            if *at <= now {
+                *at = NEVER;
             }
         }
     }
 
     /// When somebody should ask the schedule again.
-    pub(super) fn until(&self) -> Option<Instant> {
-        let until = |decision| match decision {
-            Decision::Wait { until, .. } => until,
-            Decision::Go => None,
-        };
-        match (until(self.fetch), until(self.restart)) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+    pub(super) fn until(&self) -> Instant {
+        self.fetch.min(self.restart)
     }
 }
 
@@ -85,7 +85,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// Gives a download up that brings less than `bytes` in each `span` while it is asked for.
     #[must_use]
     pub const fn with_minimum_rate(mut self, bytes: u32, span: core::time::Duration) -> Self {
-        self.settings.minimum_rate = Some((bytes, span));
+        self.settings.minimum_rate = Some((bytes, milliseconds(span)));
         self
     }
 
@@ -94,14 +94,21 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// While a fetch may not happen, nothing is asked for and what has arrived stays; while a restart may not, none is
     /// wanted. The engine's deadline is also when the schedule should be asked again, until it has passed.
     pub const fn gate(&mut self, stage: Stage, decision: Decision) {
+        let (may, until) = match decision {
+            Decision::Go => (true, NEVER),
+            Decision::Wait { until: None, .. } => (false, NEVER),
+            Decision::Wait {
+                until: Some(until), ..
+            } => (false, until),
+        };
         match stage {
             Stage::Fetch => {
-                if !matches!(decision, Decision::Go) {
+                if !may {
                     self.rate = None;
                 }
-                self.consent.fetch = decision;
+                (self.consent.may_fetch, self.consent.fetch) = (may, until);
             }
-            Stage::Restart => self.consent.restart = decision,
+            Stage::Restart => (self.consent.may_restart, self.consent.restart) = (may, until),
         }
     }
 
@@ -117,26 +124,31 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
 
     /// Somebody calls the update off; true when there was one that had not been staged yet. The service is told.
     pub fn cancel(&mut self) -> bool {
-        let Some(release) = self.fetched() else {
-            return false;
-        };
-        self.end_fetch();
-        self.refuse(Some(release.sequence), Outcome::Cancelled);
-        true
+        let fetched = self.fetched().is_some();
+        if fetched {
+            self.give_up(Outcome::Cancelled);
+        }
+        fetched
     }
 
     /// What has changed since this was last called: one status for each change of activity, the newest.
+    #[inline(never)]
     pub fn progress(&mut self) -> Option<Status> {
         let status = self.status();
-        let changed = self.shown != Some(status.activity);
-        self.shown = Some(status.activity);
+        let offset = match status.activity {
+            Activity::Fetching { offset, .. } => offset,
+            _ => 0,
+        };
+        let shown = Some((discriminant(&status.activity), offset));
+        let changed = self.shown != shown;
+        self.shown = shown;
         changed.then_some(status)
     }
 
     pub(super) const fn awaits_approval(&self) -> Option<u64> {
-        match (self.phase, self.pending) {
-            (Phase::Confirmed, Some(Checkpoint { release, .. })) if self.consent.waits() => {
-                Some(release.sequence)
+        match (self.phase, &self.course) {
+            (Phase::Confirmed, Course::Pending) if self.consent.waits() => {
+                Some(self.checkpoint.release.sequence)
             }
             _ => None,
         }
@@ -145,28 +157,16 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// Something was asked for: from here on the time counts.
     pub(super) fn count_rate(&mut self, now: Instant) {
         if let (None, Some((bytes, span))) = (self.rate, self.settings.minimum_rate) {
-            self.rate = Some(MinimumRate::new(bytes, span, now));
+            self.rate = Some(MinimumRate::in_ms(bytes, span, now));
         }
     }
 
     /// Ends a download that is too slow.
     pub(super) fn judge_rate(&mut self, now: Instant) {
-        let (Some(rate), Some(fetch)) = (&mut self.rate, &self.fetch) else {
-            return;
-        };
-        if rate.look(now) == crate::image::Verdict::Stalled {
-            let sequence = fetch.release().sequence;
-            self.end_fetch();
-            self.refuse(Some(sequence), Outcome::TooSlow);
+        if let (Some(rate), Course::Fetching(_)) = (&mut self.rate, &self.course)
+            && rate.look(now) == crate::image::Verdict::Stalled
+        {
+            self.give_up(Outcome::TooSlow);
         }
-    }
-}
-
-/// The activity of a release that is waited for.
-pub(super) const fn pending(release: crate::slot::Release, awaits: bool) -> Activity {
-    if awaits {
-        Activity::AwaitingApproval { release }
-    } else {
-        Activity::Fetching { release, offset: 0 }
     }
 }

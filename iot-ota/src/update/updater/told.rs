@@ -4,24 +4,34 @@ use iot_core::Ticket;
 use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::time::Instant;
 
-use crate::update::report::{Outcome, Report};
+use crate::alarm::NEVER;
+use crate::update::report::Outcome;
 
 const VERSION: u8 = 3;
 /// In place of an outcome where the service was told of none.
 const NONE: u8 = u8::MAX;
 
-/// The reports that are on their way, and the last end that arrived.
+/// What there is to say of an update.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Word {
+    /// Which one; `None` when the offer was not authentic.
+    pub(super) sequence: Option<u64>,
+    /// The code of its outcome.
+    pub(super) code: u8,
+}
+
+/// The reports that are on their way, and the last end that arrived. What runs is looked at when they leave.
 ///
 /// How an update ended and why an offer was refused are kept apart, so that neither takes the other's place;
 /// the end is told first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    ending: Option<Report>,
-    refusal: Option<Report>,
+    ending: Option<Word>,
+    refusal: Option<Word>,
     // Of the report that is told first.
     state: State,
     // Only what a boot record can say is remembered: an end that a reboot would report again.
-    known: Option<(u64, Outcome)>,
+    known: Option<Word>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,14 +53,14 @@ impl Told {
 
     /// Queues a report; a newer one takes the place of one of its kind that did not arrive yet.
     #[inline(never)]
-    pub(super) fn queue(&mut self, report: Report) {
+    pub(super) fn queue(&mut self, word: Word) {
         let newer = self
             .ending
-            .is_none_or(|queued| report.sequence >= queued.sequence);
-        if newer && ending(&report).is_some() {
-            self.ending = Some(report);
+            .is_none_or(|queued| word.sequence >= queued.sequence);
+        if newer && word.is_end() {
+            self.ending = Some(word);
         } else {
-            self.refusal = Some(report);
+            self.refusal = Some(word);
             if self.ending.is_some() {
                 return;
             }
@@ -59,22 +69,21 @@ impl Told {
         self.state = State::Due;
     }
 
-    fn first(&self) -> Option<Report> {
+    fn first(&self) -> Option<Word> {
         self.ending.or(self.refusal)
     }
 
     /// Queues the end of an update, unless the service knows it or it is on its way. The boot record keeps the last end
     /// alone, so it is the newest, whatever its sequence number.
-    pub(super) fn queue_end(&mut self, report: Report) {
-        let end = ending(&report);
-        let queued = self.ending.as_ref().and_then(ending);
-        if end.is_some() && end != self.known && end != queued {
-            self.ending = Some(report);
+    pub(super) fn queue_end(&mut self, word: Word) {
+        let end = Some(word);
+        if end != self.known && end != self.ending {
+            self.ending = end;
             self.state = State::Due;
         }
     }
 
-    pub(super) fn due(&self, now: Instant) -> Option<Report> {
+    pub(super) fn due(&self, now: Instant) -> Option<Word> {
         let due = match self.state {
             State::Due => true,
             State::DueAt(at) => now >= at,
@@ -109,20 +118,20 @@ impl Told {
         }
         self.state = State::Due;
         let told = match self.ending.take() {
-            Some(report) => Some(report),
             None => self.refusal.take(),
+            end => end,
         };
-        let ending = told.as_ref().and_then(ending);
-        if ending.is_some() {
-            self.known = ending;
+        let is_end = told.is_some_and(Word::is_end);
+        if is_end {
+            self.known = told;
         }
-        ending.is_some()
+        is_end
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Instant {
         match self.state {
-            State::DueAt(at) if self.first().is_some() => Some(at),
-            _ => None,
+            State::DueAt(at) if self.first().is_some() => at,
+            _ => NEVER,
         }
     }
 
@@ -130,42 +139,36 @@ impl Told {
     /// counted.
     pub(super) fn encode(&self, passed: u64, starts: u8, out: &mut [u8]) -> Option<usize> {
         let known = self.known;
-        let (sequence, code) = known.map_or((0, NONE), |(sequence, how)| (sequence, how.code()));
+        let code = known.map_or(NONE, |known| known.code);
+        let sequence = known.and_then(|known| known.sequence).unwrap_or(0);
         let mut writer = FlatWriter::new(out);
         writer.array(5, VERSION);
-        writer.uint(passed);
-        writer.uint(sequence);
-        writer.uint(code.into());
-        writer.uint(starts.into());
+        for field in [passed, sequence, code.into(), starts.into()] {
+            writer.uint(field);
+        }
         writer.finish()
     }
 
     /// Takes the record in, and returns the highest sequence number that this device has gone back from, and the starts
     /// that were counted. One that cannot be read costs a report that is sent twice.
     pub(super) fn restore(&mut self, value: &[u8]) -> (u64, u8) {
-        let (passed, starts, known) = decode(value).unwrap_or((0, 0, None));
-        self.known = known;
+        let mut reader = FlatReader::new(value);
+        reader.array(5, VERSION);
+        let (passed, sequence) = (reader.uint(), reader.uint());
+        let (code, starts) = (u8::try_from(reader.uint()), u8::try_from(reader.uint()));
+        let (Ok(code), Ok(starts), true) = (code, starts, reader.is_empty()) else {
+            self.known = None;
+            return (0, 0);
+        };
+        let sequence = Some(sequence);
+        self.known = Some(Word { sequence, code }).filter(|word| word.is_end());
         (passed, starts)
     }
 }
 
-/// An end, by its sequence number.
-type End = (u64, Outcome);
-
-fn decode(value: &[u8]) -> Option<(u64, u8, Option<End>)> {
-    let mut reader = FlatReader::new(value);
-    reader.array(5, VERSION);
-    let (passed, sequence, code) = (reader.uint(), reader.uint(), reader.uint());
-    let starts = u8::try_from(reader.uint()).ok()?;
-    let known = Outcome::of_code(u8::try_from(code).ok()?).map(|outcome| (sequence, outcome));
-    reader.is_empty().then_some((passed, starts, known))
-}
-
-const fn ending(report: &Report) -> Option<(u64, Outcome)> {
-    match (report.sequence, report.outcome) {
-        (Some(sequence), outcome @ (Outcome::Confirmed | Outcome::RolledBack(_))) => {
-            Some((sequence, outcome))
-        }
-        _ => None,
+impl Word {
+    /// Whether it is what a boot record says.
+    const fn is_end(self) -> bool {
+        Outcome::is_end(self.code)
     }
 }
