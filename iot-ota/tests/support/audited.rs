@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ impl Banks for Shared {
     fn running(&self) -> Bank {
         self.0.borrow().running()
     }
-    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, SimError> {
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<Range<u32>, SimError> {
         self.0.borrow_mut().clear(bank, from)
     }
     fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), SimError> {
@@ -291,6 +292,8 @@ impl Audited {
                         let fate = Fate::Delivered;
                         self.update().input(now, &Event::Settled { ticket, fate });
                     }
+                    // It has more to do at once: a page to erase.
+                    None if self.update().deadline() == Some(Instant::ZERO) => {}
                     None => return Ok(requests),
                 },
                 Step::Persist(batch) => {
