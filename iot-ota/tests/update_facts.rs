@@ -500,3 +500,29 @@ fn a_release_that_rejects_itself_is_rolled_back_when_the_old_one_runs() {
     assert_eq!(fact.event, Turn::Sick.end(2));
     assert_eq!(fact.running.map(|running| running.sequence), Some(1));
 }
+
+#[test]
+fn what_a_start_finds_is_marked_and_the_end_comes_first() {
+    let world = World::new(&[Turn::Well, Turn::Well]);
+    let mut device = world.device(&[]);
+    while !world.go_on(&mut device, 0).unwrap() {}
+    device.deliver(&world.offers[1]).unwrap();
+    device.run().unwrap();
+    let before = device.told.len();
+    device.reboot();
+    device.look().unwrap();
+    let found = &device.told[before..];
+    let events: Vec<_> = found.iter().map(|fact| fact.event).collect();
+    let fetching = ComponentEvent::Fetching { sequence: 3 };
+    assert_eq!(events, [Turn::Well.end(2), fetching]);
+    assert!(found.iter().all(|fact| fact.may_repeat));
+    // It ends, and is offered again: what is the same again is new.
+    device
+        .deliver(&encode(&ToDevice::Abort { sequence: 3 }))
+        .unwrap();
+    device.run().unwrap();
+    device.deliver(&world.offers[1]).unwrap();
+    device.run().unwrap();
+    let again = device.told.last().unwrap();
+    assert_eq!((again.event, again.may_repeat), (fetching, false));
+}
