@@ -1,7 +1,13 @@
 //! Payload in, image into the spare bank, page by page.
 
+mod error;
+mod expected;
+
 use iot_core::codec::{FlatReader, FlatWriter};
-use iot_core::crypto::{Digest, Sha256Digest};
+use iot_core::crypto::Digest;
+
+pub use error::IntakeError;
+pub use expected::Expected;
 
 use super::spare::spare;
 use super::stream::digests_equal;
@@ -11,31 +17,6 @@ use crate::slot::{Bank, Banks, read_through};
 const VERSION: u8 = 2;
 /// So much of an image's digest tells its checkpoints from another's, in bytes.
 const TAG_BYTES: usize = 8;
-
-/// What is to arrive, and what it is to become.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub struct Expected {
-    /// The size of the payload in bytes.
-    pub payload_bytes: u32,
-    /// The size of the image in bytes.
-    pub image_bytes: u32,
-    /// The SHA-256 of the image.
-    pub digest: Sha256Digest,
-}
-
-impl Expected {
-    /// States it; all of it from a manifest that was verified.
-    #[must_use]
-    pub const fn new(payload_bytes: u32, image_bytes: u32, digest: Sha256Digest) -> Self {
-        Self {
-            payload_bytes,
-            image_bytes,
-            digest,
-        }
-    }
-}
 
 /// Takes a payload in piece by piece and writes what it becomes to the spare bank, in bounded memory.
 ///
@@ -86,41 +67,6 @@ pub struct Intake<T, D, const PAGE: usize, const SAVED: usize> {
     // What the transform was when the last page was written.
     saved: [u8; SAVED],
     saved_bytes: usize,
-}
-
-/// Why a piece was not taken, or the image is not what it should be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum IntakeError<E> {
-    /// The piece, or what it becomes, would end past a declared size; nothing of it was written there.
-    #[error("more bytes arrived than were declared")]
-    TooLong,
-    /// It does not begin where the last one ended; it was left alone.
-    #[error("the piece begins elsewhere: ask for the one at {expected}")]
-    Gap {
-        /// Where it should begin, in bytes of the payload.
-        expected: u32,
-    },
-    /// The payload cannot become an image: begin again with another one.
-    #[error("the payload is not what was declared")]
-    Payload,
-    /// The banks failed: resume from the last checkpoint.
-    #[error("the banks failed")]
-    Banks(E),
-    /// Bytes are missing.
-    #[error("the payload ended early")]
-    Incomplete,
-    /// The image is another one: it must not be used.
-    #[error("the image's digest is not the declared one")]
-    Digest,
-    /// What runs is not confirmed, an image waits to be tried, or there is no boot record: the other bank is not spare.
-    /// Nothing was changed.
-    #[error("the other bank is not spare: confirm what runs, or restart, first")]
-    NotSpare,
-    /// The banks erase more at a time than a page: no checkpoint can be gone on from. Begin again with larger ones.
-    #[error("a page is no multiple of what the banks erase at a time")]
-    Page,
 }
 
 impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D, PAGE, SAVED> {

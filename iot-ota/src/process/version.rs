@@ -39,6 +39,7 @@ impl<'a> VersionMatch<'a> {
 
     /// Whether the version `installed` is one the manifest wants. What `installed` lacks counts as 0.
     #[must_use]
+    #[inline(never)]
     pub fn holds(&self, installed: &[i64]) -> bool {
         let mut reader = FlatReader::new(self.0);
         reader.array_len();

@@ -16,7 +16,7 @@ use super::wire::MAX_BLOCK_BYTES;
 use crate::alarm::{NEVER, milliseconds};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
-use crate::slot::{self, Banks, BootEvent, BootRecord, BootState, RollBackReason, running_release};
+use crate::slot::{self, Banks, BootEvent, BootRecord, BootState, RollBackReason};
 
 mod consent;
 mod download;
@@ -28,7 +28,7 @@ mod told;
 
 pub use status::{Activity, Status, Trust, Want};
 
-use consent::{Consent, Shown};
+use consent::{Consent, SHOWN_NOTHING, Shown};
 use told::{Told, Word};
 
 /// The device's half of an update, as an engine for [`Channel::Update`](iot_core::Channel::Update).
@@ -112,7 +112,7 @@ where
     // Runs while something is asked for over a link that stands.
     rate: Option<MinimumRate>,
     // What was last told of its progress.
-    shown: Option<Shown>,
+    shown: Shown,
 }
 
 const DEFAULT_BLOCK_BYTES: NonZeroU32 = NonZeroU32::new(4_096).expect("not zero");
@@ -183,7 +183,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
             issued: None,
             consent: Consent::NOT_ASKED,
             rate: None,
-            shown: None,
+            shown: SHOWN_NOTHING,
         }
     }
 }
@@ -322,9 +322,19 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
 
     /// What runs, what is being done, and how the last update ended.
     #[must_use]
+    #[inline(never)]
     pub fn status(&self) -> Status {
+        let mut status = Status {
+            running: None,
+            activity: Activity::Idle,
+            ended: None,
+        };
+        if let Some(record) = &self.boot {
+            status.running = record.runs(self.banks.running()).copied();
+            status.ended = record.ended;
+        }
         let release = self.checkpoint.release;
-        let activity = match self.phase {
+        status.activity = match self.phase {
             Phase::Restoring => Activity::Restoring,
             Phase::Unusable => Activity::Unusable,
             Phase::Confirmed => match self.course {
@@ -339,12 +349,7 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             Phase::OnTrial => Activity::OnTrial,
             Phase::Rejected => Activity::Rejected,
         };
-        let boot = self.boot.as_ref();
-        Status {
-            running: boot.and_then(|record| running_release(&self.banks, record)),
-            activity,
-            ended: boot.and_then(|record| record.ended),
-        }
+        status
     }
 
     /// The memory, to look at.

@@ -157,7 +157,7 @@ impl FromDevice {
     ///
     /// [`EncodeError`] when it does not fit: 64 bytes are enough.
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
-        encoded(buffer, |writer| match self {
+        told(buffer, |writer| match self {
             Self::Request(request) => {
                 write_request(writer, request.sequence, request.offset, request.length);
             }
@@ -185,12 +185,22 @@ impl FromDevice {
     }
 }
 
-/// A device writes its messages from what it has, without putting them together first.
+/// Writes what a device says. It writes its messages from what it has, without putting them together first.
+pub(super) fn told(
+    buffer: &mut [u8],
+    write: impl FnOnce(&mut FlatWriter<'_>),
+) -> Result<&[u8], EncodeError> {
+    encoded(buffer, |writer| {
+        writer.array(5, VERSION);
+        write(writer);
+    })
+}
+
 pub(super) fn write_request(writer: &mut FlatWriter<'_>, sequence: u64, offset: u32, length: u32) {
-    writer.array(5, VERSION);
-    for field in [3, sequence, offset.into(), length.into()] {
-        writer.uint(field);
-    }
+    writer.uint(3);
+    writer.uint(sequence);
+    writer.uint(offset.into());
+    writer.uint(length.into());
 }
 
 pub(super) fn write_report(
@@ -199,7 +209,6 @@ pub(super) fn write_report(
     code: u8,
     running: Option<(u64, &Sha256Digest)>,
 ) {
-    writer.array(5, VERSION);
     writer.uint(4);
     match sequence {
         Some(sequence) => writer.uint(sequence),
@@ -216,7 +225,7 @@ pub(super) fn write_report(
     }
 }
 
-pub(super) fn encoded(
+fn encoded(
     buffer: &mut [u8],
     write: impl FnOnce(&mut FlatWriter<'_>),
 ) -> Result<&[u8], EncodeError> {

@@ -32,8 +32,9 @@ fn size_of_image() -> Option<usize> {
         .verify(&keys, &mut Believer(MANIFEST), current)
         .ok()?;
     let own = [Component::new(COMPONENT)];
-    let capabilities = opaque(Capabilities::new(Identity::new(VENDOR, CLASS), &own));
-    let mut process = Process::<32>::new(manifest, opaque(Procedure::Update), &capabilities);
+    let capabilities = Capabilities::new(Identity::new(VENDOR, CLASS), &own);
+    let mut process =
+        Process::<32>::new(manifest, opaque(Procedure::Update), opaque(&capabilities));
     let process = process.as_mut().ok()?;
     let mut size = None;
     loop {

@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use cortex_m_rt::entry;
-use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
+use iot_core::engine::{Done, Engine, Event, Failure, RecordKey, Step};
 use iot_core::time::TimeBounds;
 use iot_core::{Channel, Fate, Instant, Message, Now, Ticket, Timestamp};
 use iot_firmware::believer::Believer;
@@ -102,53 +102,38 @@ fn main() -> ! {
 }
 
 /// Does what a driver, a service and a person do; returns how much was written, and whether an image was staged or
-/// found to be another one.
+/// found to be another one. Neither the times nor the events are known to the compiler.
 #[inline(never)]
 fn run(flash: Flash) -> (usize, bool) {
+    let seconds = |seconds: u32| Duration::from_secs(opaque(seconds).into());
     let mut update = Updater::new(
         flash,
         Trust::new(
             SigningKey::new(Believer(MANIFEST)),
             Believer(MANIFEST),
-            opaque(DEVICE),
+            *opaque(&DEVICE),
         ),
     )
     .with_block_bytes(opaque(1_024))
-    .with_timeout(opaque(Duration::from_secs(9)))
+    .with_timeout(seconds(9))
     .with_trials(opaque(3))
-    .with_minimum_rate(opaque(100), opaque(Duration::from_secs(60)))
+    .with_minimum_rate(opaque(100), seconds(60))
     .with_approval();
-    let window = Window::new(Days::ALL, opaque(60), opaque(Duration::from_secs(86_000)))
-        .east_of_utc(opaque(60));
+    let window = Window::new(Days::ALL, opaque(60), seconds(86_000)).east_of_utc(*opaque(&60));
     let mut schedule = Schedule::new([Some(window)])
         .battery_at_least(opaque(30))
-        .jitter(opaque(7), opaque(Duration::from_secs(2)))
+        .jitter(u64::from(opaque(7_u32)), seconds(2))
         .budget(ByteBudget::per_day(opaque(1 << 20), Instant::ZERO));
-    let conditions = opaque(Conditions::default().battery(80, false).metered(true));
-    let (mut room, mut payload, mut buffer) = ([0; 1_100], [0; 600], [0; 256]);
+    let conditions = *opaque(&Conditions::default().battery(80, false).metered(true));
+    let (mut room, mut buffer) = ([0; 1_100], [0; 256]);
     let image = [opaque(0); 1_024];
-    // Neither the time nor the events are known to the compiler.
     let wall = TimeBounds::exact(Timestamp::from_secs(1_799_668_800));
     let mut now = *opaque(&Now::new(Instant::ZERO, wall));
-    update.input(
-        now,
-        &Event::Record {
-            key: opaque(RecordKey::new(0x0007_0000)),
-            value: opaque(&[]),
-        },
-    );
-    update.input(now, opaque(&Event::Restored));
-    let offer = ToDevice::Offer { envelope: MANIFEST };
-    let Ok(offer) = offer.encode(&mut payload) else {
-        return (0, false);
-    };
-    let message = Message::new(Channel::Update, offer);
-    update.input(now, opaque(&Event::Message(message)));
-    schedule.begin(now.instant, opaque(Some(Duration::from_secs(90_000))));
-    schedule.defer(opaque(now.instant));
-    let (mut ended, mut blocks) = (false, 0);
-    for turn in 0..60_u64 {
-        now.instant = Instant::from_millis(now.instant.as_millis() + opaque(100));
+    schedule.begin(now.instant, Some(seconds(90_000)));
+    schedule.defer(now.instant);
+    let mut ended = false;
+    for turn in 0..100_u32 {
+        now.instant = Instant::from_millis(now.instant.as_millis() + u64::from(opaque(100_u32)));
         for stage in [Stage::Fetch, Stage::Restart] {
             update.gate(stage, schedule.may(now, stage, &conditions));
         }
@@ -157,12 +142,13 @@ fn run(flash: Flash) -> (usize, bool) {
         }
         match update.wants() {
             Want::Approve => {
-                update.approve(opaque(SEQUENCE));
+                update.approve(SEQUENCE);
             }
             Want::Confirm => update.confirm(opaque(true)),
             Want::Reboot => ended = true,
             _ => {}
         }
+        let ticket = Ticket::new(turn.into());
         let done = match update.step(now, &mut buffer) {
             Step::Persist(batch) => {
                 opaque(batch.is_empty());
@@ -170,29 +156,36 @@ fn run(flash: Flash) -> (usize, bool) {
             }
             Step::Send(message) => {
                 opaque(message.payload);
-                Done::Sent(Ticket::new(turn))
+                Done::Sent(ticket)
             }
-            _ => {
-                let ticket = Ticket::new(opaque(turn));
-                let fate = opaque(Fate::Delivered);
-                update.input(now, &Event::Settled { ticket, fate });
-                let block = ToDevice::Block {
-                    sequence: SEQUENCE,
-                    offset: 1_024 * blocks,
-                    bytes: opaque(&image),
-                };
-                if blocks < IMAGE_BYTES / 1_024
-                    && let Ok(block) = block.encode(&mut room)
-                {
-                    blocks += 1;
-                    let message = Message::new(Channel::Update, block);
-                    update.input(now, opaque(&Event::Message(message)));
-                }
-                continue;
-            }
+            _ => Done::Failed(Failure::Busy),
         };
         update.done(now, done);
-        opaque(update.deadline());
+        opaque(update.deadline().is_some());
+        let message = match turn {
+            2 => ToDevice::Offer { envelope: MANIFEST },
+            _ => ToDevice::Block {
+                sequence: SEQUENCE,
+                offset: update.banks().written,
+                bytes: opaque(&image),
+            },
+        };
+        let Ok(payload) = message.encode(&mut room) else {
+            break;
+        };
+        let event = match turn {
+            0 => Event::Record {
+                key: RecordKey::new(0x0007_0000),
+                value: &[],
+            },
+            1 => Event::Restored,
+            turn if turn % 2 == 1 => Event::Settled {
+                ticket,
+                fate: Fate::Delivered,
+            },
+            _ => Event::Message(Message::new(Channel::Update, payload)),
+        };
+        update.input(now, opaque(&event));
         // What came is not what was signed: nothing hashes here.
         ended |= update.banks().written == IMAGE_BYTES;
     }

@@ -181,35 +181,36 @@ impl<'a: 'd, 'd> Walk<'a, 'd> {
 
     /// Answers what is asked of the device.
     fn check(&mut self, place: usize, check: &Check<'a>) -> Result<bool, PlanError> {
-        let holds = match *check {
-            Check::Image { digest, size } => self.matches(place, digest, size, 3),
-            Check::NotImage { digest, size } => self.matches(place, digest, size, 25).map(|is| !is),
-            Check::Slot(slot) => self.situation.slot.map(|own| own == slot).ok_or(5),
-            Check::Version(wanted) => self.device.version.map(|own| wanted.holds(own)).ok_or(28),
+        let (command, holds) = match *check {
+            Check::Image { digest, size } => (3, self.matches(place, digest, size, true)),
+            Check::NotImage { digest, size } => (25, self.matches(place, digest, size, false)),
+            Check::Slot(slot) => (5, self.situation.slot.map(|own| own == slot)),
+            Check::Version(wanted) => (28, self.device.version.map(|own| wanted.holds(own))),
             Check::UseBefore(moment) => {
                 let reached = self.situation.wall.reached(Timestamp::from_secs(moment));
-                Ok(reached == Proof::No)
+                (4, Some(reached == Proof::No))
             }
             Check::Authorized(priority) => {
                 self.authorization.get_or_insert(priority);
-                Ok(true)
+                return Ok(true);
             }
-            Check::Content(_) => Err(6),
-            Check::MinimumBattery(_) => Err(26),
+            Check::Content(_) => (6, None),
+            Check::MinimumBattery(_) => (26, None),
         };
-        holds.map_err(unsupported)
+        holds.ok_or(unsupported(command))
     }
 
-    /// Whether a component holds that; one whose content is to come must hold it.
+    /// Whether a component holds that, or holds something else if it must not; one whose content is to come must hold
+    /// what it is said to.
     fn matches(
         &mut self,
         place: usize,
         digest: &'a Sha256Digest,
         size: Option<u64>,
-        command: i32,
-    ) -> Result<bool, i32> {
-        let content = self.contents.get_mut(place).ok_or(command)?;
-        if content.to_come && command == 3 {
+        is_to_match: bool,
+    ) -> Option<bool> {
+        let content = self.contents.get_mut(place)?;
+        if content.to_come && is_to_match {
             content.digest.get_or_insert(digest);
             content.size = content.size.or(size);
         }
@@ -217,7 +218,7 @@ impl<'a: 'd, 'd> Walk<'a, 'd> {
         self.matched |= is && content.to_come && place == IMAGE;
         // Nothing lies where a patch would; of what is not known nothing can be said.
         let is_known = content.digest.is_some() || (place != IMAGE && !content.to_come);
-        is_known.then_some(is).ok_or(command)
+        is_known.then_some(is == is_to_match)
     }
 
     /// Notes what is to be done.

@@ -1,11 +1,9 @@
 //! What people and schedules have a say in.
 
-use core::mem::{Discriminant, discriminant};
-
 use iot_core::crypto::Digest;
 use iot_core::time::Instant;
 
-use super::{Activity, Phase, Status, Updater};
+use super::{Phase, Status, Updater};
 use crate::alarm::{NEVER, milliseconds};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
@@ -15,8 +13,11 @@ use crate::update::fetch::Course;
 use crate::update::payload::Payloads;
 use crate::update::report::Outcome;
 
-/// An activity, and how far it is; the release that it is about is the same until a download ends.
-pub(super) type Shown = (Discriminant<Activity>, u32);
+/// What an activity is told apart by: which one it is, and how far a download is. The release that it is about is the
+/// same until that ends.
+pub(super) type Shown = (u8, u32);
+
+pub(super) const SHOWN_NOTHING: Shown = (u8::MAX, 0);
 
 /// What was last said about each stage, and whether somebody has to agree to the release that is pending.
 #[derive(Clone, Copy, Debug)]
@@ -134,15 +135,17 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// What has changed since this was last called: one status for each change of activity, the newest.
     #[inline(never)]
     pub fn progress(&mut self) -> Option<Status> {
-        let status = self.status();
-        let offset = match status.activity {
-            Activity::Fetching { offset, .. } => offset,
-            _ => 0,
+        let kind = match &self.course {
+            Course::Pending if self.consent.waits() => 2,
+            Course::Pending | Course::Fetching(_) => 1,
+            Course::Nothing | Course::OnRecord { .. } => 0,
         };
-        let shown = Some((discriminant(&status.activity), offset));
-        let changed = self.shown != shown;
+        let shown = (self.phase as u8 * 4 + kind, self.received());
+        if self.shown == shown {
+            return None;
+        }
         self.shown = shown;
-        changed.then_some(status)
+        Some(self.status())
     }
 
     pub(super) const fn awaits_approval(&self) -> Option<u64> {

@@ -1,10 +1,11 @@
 //! From a release that was taken up to the image that is staged.
 
 use iot_core::crypto::Digest;
-use iot_core::engine::BatchWriter;
-use iot_core::{Instant, Step};
+use iot_core::engine::{Batch, BatchWriter};
+use iot_core::{Instant, Now, Step};
 
-use super::Updater;
+use super::consent::SHOWN_NOTHING;
+use super::{Issued, Updater};
 use crate::manifest::ManifestKeys;
 use crate::slot::{Banks, BootEvent, BootState, Release};
 use crate::update::fetch::{Asking, Course};
@@ -72,7 +73,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         self.rate = None;
         self.reopened = 0;
         self.consent.forget();
-        self.shown = None;
+        self.shown = SHOWN_NOTHING;
         self.change = self.change.wrapping_add(1);
     }
 
@@ -194,7 +195,18 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     }
 
     #[inline(never)]
-    pub(super) fn persist<'b>(&self, buffer: &'b mut [u8]) -> Option<Step<'b>> {
+    pub(super) fn persist<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        self.issued = Some(Issued::Persist {
+            change: self.change,
+        });
+        match self.batch(buffer) {
+            Some(batch) => Step::Persist(batch),
+            None => self.unfit(now),
+        }
+    }
+
+    /// What the records should say.
+    fn batch<'b>(&self, buffer: &'b mut [u8]) -> Option<Batch<'b>> {
         let mut writer = BatchWriter::new(buffer);
         let first = self.settings.records;
         // What nobody has agreed to must not be fetched after a reboot.
@@ -214,6 +226,6 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
                 .put_with(key, |out| self.told.encode(self.passed, self.starts, out))
                 .ok()?;
         }
-        Some(Step::Persist(writer.finish()))
+        Some(writer.finish())
     }
 }

@@ -13,7 +13,7 @@ use crate::manifest::ManifestKeys;
 use crate::slot::Banks;
 use crate::update::fetch::{Asking, Course};
 use crate::update::payload::Payloads;
-use crate::update::wire::{ToDevice, encoded, write_report, write_request};
+use crate::update::wire::{ToDevice, told, write_report, write_request};
 
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
     for Updater<'_, B, K, D, P>
@@ -26,6 +26,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
         RecordRange::new(self.settings.records, 2)
     }
 
+    #[inline(never)]
     fn input(&mut self, now: Now, event: &Event<'_>) {
         match event {
             Event::Record { key, value } if *key == self.settings.records => {
@@ -75,30 +76,28 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
         self.complete();
         let unsaved = self.change != self.durable;
         if unsaved && now.instant >= self.hold {
-            self.issued = Some(Issued::Persist {
-                change: self.change,
-            });
-            return match self.persist(buffer) {
-                Some(step) => step,
-                None => self.unfit(now),
-            };
+            return self.persist(now, buffer);
         }
-        let (issued, payload) = if let Some(word) = self.told.due(now.instant) {
-            let boot = self.boot.as_ref();
-            let runs = boot.and_then(|record| record.runs(self.banks.running()));
-            let runs = runs.map(|release| (release.sequence, &release.digest));
-            let report = encoded(buffer, |out| {
-                write_report(out, word.sequence, word.code, runs);
-            });
-            (Issued::Report, report)
+        let word = self.told.due(now.instant);
         // A download never runs ahead of its durable trace; a report may.
-        } else if let Some((offset, length)) = self.request(now.instant).filter(|_| !unsaved) {
-            let sequence = self.checkpoint.release.sequence;
-            let request = encoded(buffer, |out| write_request(out, sequence, offset, length));
-            (Issued::Request, request)
-        } else {
-            return Step::Idle;
+        let request = self.request(now.instant).filter(|_| !unsaved);
+        let issued = match (word, request) {
+            (Some(_), _) => Issued::Report,
+            (None, Some(_)) => Issued::Request,
+            (None, None) => return Step::Idle,
         };
+        let payload = told(buffer, |out| match (word, request) {
+            (Some(word), _) => {
+                let boot = self.boot.as_ref();
+                let runs = boot.and_then(|record| record.runs(self.banks.running()));
+                let runs = runs.map(|release| (release.sequence, &release.digest));
+                write_report(out, word.sequence, word.code, runs);
+            }
+            (None, Some((offset, length))) => {
+                write_request(out, self.checkpoint.release.sequence, offset, length);
+            }
+            (None, None) => {}
+        });
         self.issued = Some(issued);
         let Ok(payload) = payload else {
             return self.unfit(now);
@@ -183,7 +182,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     }
 
     /// The driver's buffer is too small for the step: it is tried again later, as one that failed.
-    fn unfit(&mut self, now: Now) -> Step<'static> {
+    pub(super) fn unfit(&mut self, now: Now) -> Step<'static> {
         self.done(now, Done::Failed(Failure::Buffer));
         Step::Idle
     }

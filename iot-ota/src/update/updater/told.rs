@@ -11,7 +11,7 @@ const VERSION: u8 = 3;
 /// In place of an outcome where the service was told of none.
 const NONE: u8 = u8::MAX;
 
-/// What there is to say of an update.
+/// What there is to say of an update, which may be nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Word {
     /// Which one; `None` when the offer was not authentic.
@@ -26,70 +26,74 @@ pub(super) struct Word {
 /// the end is told first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    ending: Option<Word>,
-    refusal: Option<Word>,
+    ending: Word,
+    refusal: Word,
     // Of the report that is told first.
     state: State,
     // Only what a boot record can say is remembered: an end that a reboot would report again.
-    known: Option<Word>,
+    known: Word,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 enum State {
-    Due,
-    DueAt(Instant),
+    // Zero for at once.
+    Due(Instant),
     Sent(Ticket),
 }
+
+const AT_ONCE: State = State::Due(Instant::ZERO);
 
 impl Told {
     pub(super) const fn new() -> Self {
         Self {
-            ending: None,
-            refusal: None,
-            state: State::Due,
-            known: None,
+            ending: Word::NOTHING,
+            refusal: Word::NOTHING,
+            state: AT_ONCE,
+            known: Word::NOTHING,
         }
     }
 
     /// Queues a report; a newer one takes the place of one of its kind that did not arrive yet.
     #[inline(never)]
     pub(super) fn queue(&mut self, word: Word) {
-        let newer = self
-            .ending
-            .is_none_or(|queued| word.sequence >= queued.sequence);
+        // That of nothing is older than any.
+        let newer = word.sequence >= self.ending.sequence;
         if newer && word.is_end() {
-            self.ending = Some(word);
+            self.ending = word;
         } else {
-            self.refusal = Some(word);
-            if self.ending.is_some() {
+            self.refusal = word;
+            if self.ending.is_end() {
                 return;
             }
         }
         // What was sent before is another report now, or waits for its turn.
-        self.state = State::Due;
+        self.state = AT_ONCE;
     }
 
-    fn first(&self) -> Option<Word> {
-        self.ending.or(self.refusal)
+    fn first(&self) -> &Word {
+        if self.ending.is_end() {
+            &self.ending
+        } else {
+            &self.refusal
+        }
     }
 
     /// Queues the end of an update, unless the service knows it or it is on its way. The boot record keeps the last end
     /// alone, so it is the newest, whatever its sequence number.
-    pub(super) fn queue_end(&mut self, word: Word) {
-        let end = Some(word);
+    pub(super) fn queue_end(&mut self, end: Word) {
         if end != self.known && end != self.ending {
             self.ending = end;
-            self.state = State::Due;
+            self.state = AT_ONCE;
         }
     }
 
-    pub(super) fn due(&self, now: Instant) -> Option<Word> {
+    pub(super) fn due(&self, now: Instant) -> Option<&Word> {
         let due = match self.state {
-            State::Due => true,
-            State::DueAt(at) => now >= at,
+            State::Due(at) => now >= at,
             State::Sent(_) => false,
         };
-        self.first().filter(|_| due)
+        let first = self.first();
+        (due && first.code != NONE).then_some(first)
     }
 
     pub(super) const fn sent(&mut self, ticket: Ticket) {
@@ -97,40 +101,43 @@ impl Told {
     }
 
     pub(super) const fn send_at(&mut self, at: Instant) {
-        self.state = State::DueAt(at);
+        self.state = State::Due(at);
     }
 
     /// The link is up: what could not be handed over is due; what was handed over has its ticket.
     pub(super) const fn send_again(&mut self) {
-        if let State::DueAt(_) = self.state {
-            self.state = State::Due;
+        if let State::Due(_) = self.state {
+            self.state = AT_ONCE;
         }
     }
 
     /// True when the service now knows an end that must be remembered.
     pub(super) fn settled(&mut self, ticket: Ticket, delivered: bool, retry_at: Instant) -> bool {
-        if self.state != State::Sent(ticket) {
-            return false;
+        match self.state {
+            State::Sent(sent) if sent == ticket => {}
+            _ => return false,
         }
         if !delivered {
-            self.state = State::DueAt(retry_at);
+            self.state = State::Due(retry_at);
             return false;
         }
-        self.state = State::Due;
-        let told = match self.ending.take() {
-            None => self.refusal.take(),
-            end => end,
+        self.state = AT_ONCE;
+        let told = if self.ending.is_end() {
+            &mut self.ending
+        } else {
+            &mut self.refusal
         };
-        let is_end = told.is_some_and(Word::is_end);
-        if is_end {
-            self.known = told;
+        let word = core::mem::replace(told, Word::NOTHING);
+        if word.is_end() {
+            self.known = word;
         }
-        is_end
+        word.is_end()
     }
 
     pub(super) fn deadline(&self) -> Instant {
         match self.state {
-            State::DueAt(at) if self.first().is_some() => at,
+            // What is due at once needs nobody to be woken.
+            State::Due(at) if at > Instant::ZERO && self.first().code != NONE => at,
             _ => NEVER,
         }
     }
@@ -138,14 +145,14 @@ impl Told {
     /// Writes the record, with the highest sequence number that this device has gone back from, and the starts that are
     /// counted.
     pub(super) fn encode(&self, passed: u64, starts: u8, out: &mut [u8]) -> Option<usize> {
-        let known = self.known;
-        let code = known.map_or(NONE, |known| known.code);
-        let sequence = known.and_then(|known| known.sequence).unwrap_or(0);
+        let Word { sequence, code } = self.known;
+        let sequence = sequence.unwrap_or(0);
         let mut writer = FlatWriter::new(out);
         writer.array(5, VERSION);
-        for field in [passed, sequence, code.into(), starts.into()] {
-            writer.uint(field);
-        }
+        writer.uint(passed);
+        writer.uint(sequence);
+        writer.uint(code.into());
+        writer.uint(starts.into());
         writer.finish()
     }
 
@@ -156,17 +163,27 @@ impl Told {
         reader.array(5, VERSION);
         let (passed, sequence) = (reader.uint(), reader.uint());
         let (code, starts) = (u8::try_from(reader.uint()), u8::try_from(reader.uint()));
+        self.known = Word::NOTHING;
         let (Ok(code), Ok(starts), true) = (code, starts, reader.is_empty()) else {
-            self.known = None;
             return (0, 0);
         };
-        let sequence = Some(sequence);
-        self.known = Some(Word { sequence, code }).filter(|word| word.is_end());
+        let word = Word {
+            sequence: Some(sequence),
+            code,
+        };
+        if word.is_end() {
+            self.known = word;
+        }
         (passed, starts)
     }
 }
 
 impl Word {
+    const NOTHING: Self = Self {
+        sequence: None,
+        code: NONE,
+    };
+
     /// Whether it is what a boot record says.
     const fn is_end(self) -> bool {
         Outcome::is_end(self.code)
