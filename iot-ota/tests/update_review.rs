@@ -604,3 +604,38 @@ fn who_aborts_what_is_staged_hears_that_it_stays() {
     }
     world.finish(&mut rig).unwrap();
 }
+
+#[test]
+fn a_download_that_came_and_went_between_two_looks_changes_nothing() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.run().unwrap();
+    let first = rig.updater().progress().unwrap();
+    assert_eq!(first.activity, Activity::Idle);
+    assert_eq!(rig.updater().progress(), None);
+    rig.deliver(&world.offer);
+    assert!(rig.updater().cancel());
+    assert_eq!(rig.updater().progress(), None, "it is as idle as before");
+}
+
+#[test]
+fn what_could_not_be_saved_wakes_its_driver_whatever_the_timeout() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.updater = rig
+        .updater
+        .take()
+        .map(|updater| updater.with_timeout(Duration::ZERO));
+    rig.run().unwrap();
+    rig.deliver(&world.offer);
+    let now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+    let mut buffer = [0; 256];
+    let step = rig.updater().step(now, &mut buffer);
+    assert!(matches!(step, Step::Persist(_)), "{step:?}");
+    let full = Done::Failed(Failure::StorageFull);
+    rig.updater().done(now, full);
+    assert!(
+        rig.updater().deadline().is_some(),
+        "it is to be tried again, and nobody will be woken for it"
+    );
+}

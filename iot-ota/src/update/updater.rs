@@ -246,10 +246,14 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         self
     }
 
-    /// Waits so long for a block before it asks again, at most 49 days; twice as long each time, up to 32 times.
+    /// Waits so long for a block before it asks again, 1 ms to 49 days; twice as long each time, up to 32 times.
     #[must_use]
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout_ms = milliseconds(timeout);
+        // Zero stands for at once, which nobody is woken for.
+        self.settings.timeout_ms = match milliseconds(timeout) {
+            0 => 1,
+            ms => ms,
+        };
         self
     }
 

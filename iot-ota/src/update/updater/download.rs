@@ -4,7 +4,6 @@ use iot_core::crypto::Digest;
 use iot_core::engine::{Batch, BatchWriter};
 use iot_core::{Instant, Now, Step};
 
-use super::consent::SHOWN_NOTHING;
 use super::{Issued, Updater};
 use crate::manifest::ManifestKeys;
 use crate::slot::{Banks, BootEvent, BootState, Release};
@@ -73,7 +72,6 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         self.rate = None;
         self.reopened = 0;
         self.consent.forget();
-        self.shown = SHOWN_NOTHING;
         self.change = self.change.wrapping_add(1);
     }
 

@@ -171,9 +171,10 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
 
     /// The block that is to be asked for now: where it begins, and how long it is.
     fn request(&self, now: Instant) -> Option<(u32, u32)> {
-        let Course::Fetching(_) = self.course else {
+        // While the bank is erased behind an image nothing is missing.
+        if !matches!(self.course, Course::Fetching(_)) || self.is_whole() {
             return None;
-        };
+        }
         let (offset, length) = self
             .checkpoint
             .asked_for(self.received(), self.settings.block_bytes);
