@@ -203,6 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn the_wait_for_a_window_is_told_to_the_millisecond() {
+        let window = Window::new(Days::ALL, 60, Duration::from_secs(3_600));
+        let between =
+            |millis: u64| TimeBounds::exact(Timestamp::from_millis(MONDAY_S * 1_000 + millis));
+        let wait = |millis| {
+            window
+                .opens_in(between(millis))
+                .map(|wait| wait.as_millis())
+        };
+        assert_eq!(wait(3_599_250), Some(750));
+        assert_eq!(wait(3_600_000), Some(0));
+        assert_eq!(wait(7_199_999), Some(0));
+        assert_eq!(wait(7_200_001), Some(86_400_000 - 3_600_001));
+        let never = Window::new(Days::of(&[]), 60, Duration::from_secs(3_600));
+        assert_eq!(never.opens_in(between(0)), None);
+    }
+
+    #[test]
     fn west_of_greenwich_the_day_begins_later() {
         // Mondays from 22:00 to midnight in New York's winter are Tuesdays from 03:00.
         let window = Window::new(Days::of(&[0]), 22 * 60, Duration::from_secs(2 * 3_600));

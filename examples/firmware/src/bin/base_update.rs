@@ -1,5 +1,4 @@
-//! What an updater stands on: a manifest verified, and followed by the processor, without cryptography. The size of the
-//! update engine is what its image has more, so the harness is in both.
+//! A manifest verified, and followed by the processor, without cryptography: what every updater has at least.
 #![no_std]
 #![no_main]
 
