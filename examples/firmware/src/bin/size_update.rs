@@ -89,28 +89,26 @@ fn main() -> ! {
     })
 }
 
+/// With settings that are constants, as those of a firmware are.
 #[inline(never)]
 fn device(flash: Flash) -> Device {
-    let seconds = |seconds: u32| Duration::from_secs(opaque(seconds).into());
-    let update = Updater::new(
-        flash,
-        Trust::new(
-            SigningKey::new(Believer(MANIFEST)),
-            Believer(MANIFEST),
-            *opaque(&DEVICE),
-        ),
-    )
-    .with_block_bytes(opaque(1_024))
-    .with_timeout(seconds(9))
-    .with_trials(opaque(3))
-    .with_minimum_rate(opaque(100), seconds(60))
-    .with_approval();
-    let window = Window::new(Days::ALL, opaque(60), seconds(86_000)).east_of_utc(*opaque(&60));
+    let trust = Trust::new(
+        SigningKey::new(Believer(MANIFEST)),
+        Believer(MANIFEST),
+        *opaque(&DEVICE),
+    );
+    let update = Updater::new(flash, trust)
+        .with_block_bytes(1_024)
+        .with_timeout(Duration::from_secs(9))
+        .with_trials(3)
+        .with_minimum_rate(100, Duration::from_secs(60))
+        .with_approval();
+    let window = Window::new(Days::ALL, 60, Duration::from_secs(86_000)).east_of_utc(60);
     let mut schedule = Schedule::new([Some(window)])
-        .battery_at_least(opaque(30))
-        .jitter(u64::from(opaque(7_u32)), seconds(2))
-        .budget(ByteBudget::per_day(opaque(1 << 20), Instant::ZERO));
-    schedule.begin(Instant::ZERO, Some(seconds(90_000)));
+        .battery_at_least(30)
+        .jitter(opaque(7_u32).into(), Duration::from_secs(2))
+        .budget(ByteBudget::per_day(1 << 20, Instant::ZERO));
+    schedule.begin(Instant::ZERO, Some(Duration::from_secs(90_000)));
     schedule.defer(Instant::ZERO);
     Device {
         update,
