@@ -6,9 +6,10 @@ use core::time::Duration;
 
 use futures::executor::block_on;
 use futures::future::{Either, select};
+use iot_core::component::{ComponentEvent, ComponentFact, ComponentId, Trail};
 use iot_core::crypto::{Digest, SignatureAlgorithm};
 use iot_core::node::Node;
-use iot_core::port::Transport;
+use iot_core::port::{Timer, Transport};
 use iot_core::sim::flash::Mode;
 use iot_core::sim::{Faults, SimClock, SimCounter, SimFlash, SimLink, SimNetwork};
 use iot_core::storage::memory::MemoryRecords;
@@ -18,7 +19,7 @@ use iot_identity::ring::{Sha256, SoftwareKey, SoftwareVerifier};
 use iot_ota::manifest::{Device, SigningKey, Template};
 use iot_ota::slot::{Bank, Banks, BootRecord, FlashBanks, Layout, Release, RollBackReason};
 use iot_ota::slot::{boot, store};
-use iot_ota::update::{Activity, FromDevice, Outcome, Probation, Report, Source, ToDevice};
+use iot_ota::update::{Activity, Facts, FromDevice, Outcome, Probation, Report, Source, ToDevice};
 use iot_ota::update::{Trust, Updater, Want};
 
 type Failed = Box<dyn core::error::Error>;
@@ -69,6 +70,8 @@ struct Board {
     publisher: PublicKey,
     memory: FlashBanks<SimFlash<4, 4_096>, SimCounter>,
     records: MemoryRecords,
+    /// What became of each release, once each and in order; in a product on flash.
+    audit: Vec<ComponentFact>,
     /// Places of its progress, the last one first.
     power_fails_at: Vec<u32>,
 }
@@ -77,7 +80,7 @@ fn main() -> Result<(), Failed> {
     let key = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
     let stranger = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
     let mut board = factory(PublicKey::of(&key)?)?;
-    let (mut runs, mut confirmed) = (1, 0);
+    let (mut runs, mut confirmed, mut kept) = (1, 0, 0);
     for (sequence, counter, fault, outcome) in RELEASES {
         let (kind, signer) = match fault {
             Fault::OtherDevice => (PUMP, &key),
@@ -100,10 +103,21 @@ fn main() -> Result<(), Failed> {
         }
         let ended = report.outcome;
         println!("release {sequence}, {fault:?}: {ended}; release {runs} runs");
+        let audited = board.audit.iter().skip(kept);
+        audited.for_each(|fact| println!("    {}", fact.event));
+        kept = board.audit.len();
         assert_eq!(ended, outcome);
         assert_eq!(report.running.map(|running| running.sequence), Some(runs));
         assert!(board.power_fails_at.is_empty());
     }
+    // Restarts and power cuts have told several things twice: the audit has each end once.
+    let ends = board.audit.iter().filter(|fact| fact.event.is_end());
+    let is_confirmed =
+        |fact: &&ComponentFact| matches!(fact.event, ComponentEvent::Confirmed { .. });
+    assert_eq!(
+        (ends.clone().count(), ends.filter(is_confirmed).count()),
+        (5, confirmed)
+    );
     let releases = RELEASES.len();
     println!("RESULT ok releases={releases} confirmed={confirmed} running={runs}");
     Ok(())
@@ -123,6 +137,7 @@ fn factory(publisher: PublicKey) -> Result<Board, Failed> {
         publisher,
         memory,
         records: MemoryRecords::new(),
+        audit: Vec::new(),
         power_fails_at: Vec::new(),
     })
 }
@@ -152,12 +167,19 @@ async fn device(mut link: SimLink, clock: SimClock, board: &mut Board) -> Result
             continue;
         }
         let key = SigningKey::new(SoftwareVerifier::new(board.publisher));
-        let mut update = Updater::new(&mut board.memory, Trust::new(key, Sha256::new(), BOILER));
+        let update = Updater::new(&mut board.memory, Trust::new(key, Sha256::new(), BOILER));
+        let mut update = Facts::new(ComponentId::from_path(BOILER.component)?, update);
+        let mut trail: Trail = board.audit.iter().collect();
         let mut node = Node::new(&mut link, &mut board.records, clock.clone());
         let mut engines = (&mut update,);
         node.restore(&mut engines, &mut buffer).await?;
         let mut probation = Probation::<1>::new(clock.instant() + PATIENCE);
         loop {
+            while let Some(fact) = engines.0.observe(clock.now()) {
+                if trail.is_news(&fact) {
+                    board.audit.push(fact);
+                }
+            }
             let progress = match engines.0.status().activity {
                 Activity::Fetching { offset, .. } => offset,
                 Activity::OnTrial => ON_TRIAL,

@@ -15,6 +15,7 @@
 mod cddl {
     pub(crate) mod carried;
     pub(crate) mod commands;
+    pub(crate) mod component;
     pub(crate) mod delta;
     pub(crate) mod engine;
     pub(crate) mod envelope;
@@ -35,13 +36,14 @@ use std::path::{Path, PathBuf};
 
 use cddl::schema::Schema;
 use cddl::{
-    carried, commands, delta, envelope, exchange, fleet, identity, outbox, registry, suit, tape,
-    twin, update,
+    carried, commands, component, delta, envelope, exchange, fleet, identity, outbox, registry,
+    suit, tape, twin, update,
 };
 
-const CHECKED: [&Schema; 23] = [
+const CHECKED: [&Schema; 24] = [
     &carried::SCHEMA,
     &commands::SCHEMA,
+    &component::SCHEMA,
     &delta::SCHEMA,
     &envelope::SCHEMA,
     &exchange::SCHEMA,

@@ -1,4 +1,4 @@
-//! Names and numbers that identify devices, tenants and commands.
+//! Names and numbers that identify devices, tenants, components and commands.
 //!
 //! Names are short ASCII text that can never act as a separator or a wildcard in a topic, a path or a
 //! policy: letters, digits, `-`, `_` and `.`, beginning with a letter or digit, 1 to 64 bytes.
@@ -6,7 +6,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// The longest [`DeviceId`] or [`TenantId`] in bytes.
+/// The longest [`DeviceId`], [`TenantId`] or [`ComponentId`] in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 
 /// Why a text is not a valid name.
@@ -161,6 +161,19 @@ name! {
     /// # Ok::<(), iot_core::id::NameError>(())
     /// ```
     TenantId
+}
+
+name! {
+    /// A part of a device that is measured and updated by itself: its firmware, its radio, a model.
+    ///
+    /// [`from_path`](Self::from_path) makes one of a SUIT component identifier.
+    ///
+    /// ```
+    /// use iot_core::component::ComponentId;
+    /// assert_eq!(ComponentId::new("firmware")?.as_str(), "firmware");
+    /// # Ok::<(), iot_core::id::NameError>(())
+    /// ```
+    ComponentId
 }
 
 /// Who issues commands: a number that the device's configuration maps to a key or a service.

@@ -9,6 +9,7 @@ extern crate std;
 pub mod authz;
 pub mod codec;
 pub mod command;
+pub mod component;
 #[cfg(feature = "alloc")]
 pub mod conformance;
 pub mod cose;

@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod alarm;
 #[cfg(feature = "decrypt")]
 pub mod decrypt;
 pub mod delta;

@@ -14,3 +14,37 @@ mod window;
 pub use budget::ByteBudget;
 pub use plan::{Conditions, Decision, Schedule, Stage, Why};
 pub use window::{Days, Window};
+
+/// Quotient and remainder, bit by bit; `by` is less than 2^31 and not 0.
+// A chip has no instruction for it, and where nothing else divides 64 bits the compiler's costs it half a kilobyte.
+#[inline(never)]
+const fn divide(value: u64, by: u32) -> (u64, u32) {
+    let (mut quotient, mut rest, mut bits) = (value, 0, 64);
+    while bits > 0 {
+        rest <<= 1;
+        if quotient >> 63 == 1 {
+            rest |= 1;
+        }
+        quotient <<= 1;
+        if rest >= by {
+            rest -= by;
+            quotient |= 1;
+        }
+        bits -= 1;
+    }
+    (quotient, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_divided_bit_by_bit_is_what_a_processor_divides(value: u64, by in 1_u32..1 << 31) {
+            let wide = u64::from(by);
+            let (quotient, rest) = super::divide(value, by);
+            prop_assert_eq!((quotient, u64::from(rest)), (value / wide, value % wide));
+        }
+    }
+}

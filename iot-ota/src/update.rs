@@ -7,6 +7,7 @@
 //!
 //! The messages are CBOR and begin with a version number; `update.cddl` beside this module defines them.
 
+mod facts;
 mod fetch;
 mod payload;
 mod probation;
@@ -15,6 +16,7 @@ mod source;
 mod updater;
 mod wire;
 
+pub use facts::Facts;
 pub use payload::{
     Download, ImageDownload, ImageOrPatch, Images, Patched, Payload, PayloadError, Payloads,
 };

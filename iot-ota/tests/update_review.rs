@@ -15,6 +15,7 @@ mod device;
 mod keys;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use device::{BLOCK, KIND, Rig, SIZE, World, encode, image, offer};
@@ -38,7 +39,7 @@ fn at(seconds: u64) -> Now {
 struct Flaky {
     banks: MemoryBanks,
     counter_reads: u32,
-    failing_writes: std::ops::Range<u32>,
+    failing_writes: Range<u32>,
     writes: u32,
 }
 
@@ -62,7 +63,7 @@ impl Banks for Flaky {
     fn running(&self) -> Bank {
         self.banks.running()
     }
-    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, SimError> {
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<Range<u32>, SimError> {
         self.banks.clear(bank, from)
     }
     fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), SimError> {
@@ -131,6 +132,7 @@ fn run(
     loop {
         let mut buffer = [0; 256];
         match updater.step(now, &mut buffer) {
+            Step::Idle if updater.deadline() == Some(Instant::ZERO) => {}
             Step::Idle => return said,
             Step::Persist(batch) => {
                 for (key, value) in batch.iter() {
@@ -543,6 +545,7 @@ fn an_end_that_is_on_its_way_is_not_sent_again() {
                 // The link has taken it, and has not said yet what became of it.
                 updater.done(at(0), Done::Sent(Ticket::new(tickets)));
             }
+            Step::Idle if updater.deadline() == Some(Instant::ZERO) => {}
             other => panic!("{other:?}"),
         }
         if let Some(block) = block.map(|block| encode(&block)) {
@@ -600,4 +603,39 @@ fn who_aborts_what_is_staged_hears_that_it_stays() {
         assert_eq!(told, [(Some(2), Outcome::Busy)]);
     }
     world.finish(&mut rig).unwrap();
+}
+
+#[test]
+fn a_download_that_came_and_went_between_two_looks_changes_nothing() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.run().unwrap();
+    let first = rig.updater().progress().unwrap();
+    assert_eq!(first.activity, Activity::Idle);
+    assert_eq!(rig.updater().progress(), None);
+    rig.deliver(&world.offer);
+    assert!(rig.updater().cancel());
+    assert_eq!(rig.updater().progress(), None, "it is as idle as before");
+}
+
+#[test]
+fn what_could_not_be_saved_wakes_its_driver_whatever_the_timeout() {
+    let world = World::new();
+    let mut rig = world.rig();
+    rig.updater = rig
+        .updater
+        .take()
+        .map(|updater| updater.with_timeout(Duration::ZERO));
+    rig.run().unwrap();
+    rig.deliver(&world.offer);
+    let now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+    let mut buffer = [0; 256];
+    let step = rig.updater().step(now, &mut buffer);
+    assert!(matches!(step, Step::Persist(_)), "{step:?}");
+    let full = Done::Failed(Failure::StorageFull);
+    rig.updater().done(now, full);
+    assert!(
+        rig.updater().deadline().is_some(),
+        "it is to be tried again, and nobody will be woken for it"
+    );
 }

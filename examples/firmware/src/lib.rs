@@ -9,6 +9,7 @@ pub mod board;
 pub mod count;
 pub mod cut;
 pub mod denied;
+pub mod drive;
 pub mod fixture;
 pub mod flash;
 pub mod release;

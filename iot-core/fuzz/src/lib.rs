@@ -16,6 +16,7 @@
 pub mod codec;
 pub mod command_request;
 pub mod command_response;
+pub mod component;
 pub mod cose_mac0;
 pub mod cose_sign1;
 pub mod directory;

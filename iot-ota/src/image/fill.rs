@@ -1,5 +1,8 @@
 //! From a source into the spare bank, with a record of how far it is.
 
+use core::future::poll_fn;
+use core::task::Poll;
+
 use iot_core::crypto::Digest;
 use iot_core::engine::{BatchWriter, RecordKey};
 use iot_core::port::{ImageSource, Records};
@@ -63,6 +66,9 @@ where
         // Never more is asked for than was declared.
         let left = intake.expected().payload_bytes.saturating_sub(offset);
         if left == 0 {
+            while !intake.clear_next(banks).map_err(FillError::Intake)? {
+                give_way().await;
+            }
             return Ok(());
         }
         let to_grid = size - offset.checked_rem(size).ok_or(FillError::Buffer)?;
@@ -89,4 +95,17 @@ where
         committed.map_err(FillError::Records)?;
         recorded = there;
     }
+}
+
+/// Lets others run: an erasure takes long.
+async fn give_way() {
+    let mut gave = false;
+    poll_fn(|context| {
+        if core::mem::replace(&mut gave, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

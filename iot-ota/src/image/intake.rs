@@ -1,7 +1,13 @@
 //! Payload in, image into the spare bank, page by page.
 
+mod error;
+mod expected;
+
 use iot_core::codec::{FlatReader, FlatWriter};
-use iot_core::crypto::{Digest, Sha256Digest};
+use iot_core::crypto::Digest;
+
+pub use error::IntakeError;
+pub use expected::Expected;
 
 use super::spare::spare;
 use super::stream::digests_equal;
@@ -11,31 +17,6 @@ use crate::slot::{Bank, Banks, read_through};
 const VERSION: u8 = 2;
 /// So much of an image's digest tells its checkpoints from another's, in bytes.
 const TAG_BYTES: usize = 8;
-
-/// What is to arrive, and what it is to become.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub struct Expected {
-    /// The size of the payload in bytes.
-    pub payload_bytes: u32,
-    /// The size of the image in bytes.
-    pub image_bytes: u32,
-    /// The SHA-256 of the image.
-    pub digest: Sha256Digest,
-}
-
-impl Expected {
-    /// States it; all of it from a manifest that was verified.
-    #[must_use]
-    pub const fn new(payload_bytes: u32, image_bytes: u32, digest: Sha256Digest) -> Self {
-        Self {
-            payload_bytes,
-            image_bytes,
-            digest,
-        }
-    }
-}
 
 /// Takes a payload in piece by piece and writes what it becomes to the spare bank, in bounded memory.
 ///
@@ -79,6 +60,8 @@ pub struct Intake<T, D, const PAGE: usize, const SAVED: usize> {
     spare: Bank,
     received: u32,
     written: u32,
+    // The bank is erased from `written` to here.
+    cleared: u32,
     page: [u8; PAGE],
     filled: usize,
     // What the transform was when the last page was written.
@@ -86,48 +69,13 @@ pub struct Intake<T, D, const PAGE: usize, const SAVED: usize> {
     saved_bytes: usize,
 }
 
-/// Why a piece was not taken, or the image is not what it should be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum IntakeError<E> {
-    /// The piece, or what it becomes, would end past a declared size; nothing of it was written there.
-    #[error("more bytes arrived than were declared")]
-    TooLong,
-    /// It does not begin where the last one ended; it was left alone.
-    #[error("the piece begins elsewhere: ask for the one at {expected}")]
-    Gap {
-        /// Where it should begin, in bytes of the payload.
-        expected: u32,
-    },
-    /// The payload cannot become an image: begin again with another one.
-    #[error("the payload is not what was declared")]
-    Payload,
-    /// The banks failed: resume from the last checkpoint.
-    #[error("the banks failed")]
-    Banks(E),
-    /// Bytes are missing.
-    #[error("the payload ended early")]
-    Incomplete,
-    /// The image is another one: it must not be used.
-    #[error("the image's digest is not the declared one")]
-    Digest,
-    /// What runs is not confirmed, an image waits to be tried, or there is no boot record: the other bank is not spare.
-    /// Nothing was changed.
-    #[error("the other bank is not spare: confirm what runs, or restart, first")]
-    NotSpare,
-    /// The banks erase more at a time than a page: no checkpoint can be gone on from. Begin again with larger ones.
-    #[error("a page is no multiple of what the banks erase at a time")]
-    Page,
-}
-
 impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D, PAGE, SAVED> {
-    /// Clears the spare bank and begins; `digest` is a SHA-256 that has absorbed nothing.
+    /// Begins; `digest` is a SHA-256 that has absorbed nothing. The spare bank is erased as pages are written.
     ///
     /// # Errors
     ///
     /// [`IntakeError::TooLong`] when the image does not fit the bank, [`IntakeError::NotSpare`], and
-    /// [`IntakeError::Banks`].
+    /// [`IntakeError::Banks`]. Nothing was changed.
     pub fn begin<B: Banks>(
         transform: T,
         digest: D,
@@ -138,7 +86,6 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             return Err(IntakeError::TooLong);
         }
         let spare = spare_of(banks)?;
-        banks.clear(spare, 0).map_err(IntakeError::Banks)?;
         Ok(Self {
             transform,
             digest,
@@ -146,6 +93,7 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             spare,
             received: 0,
             written: 0,
+            cleared: 0,
             page: [0; PAGE],
             filled: 0,
             saved: [0; SAVED],
@@ -161,8 +109,8 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
     ///
     /// # Errors
     ///
-    /// As for [`begin`](Self::begin); also [`IntakeError::Page`], and [`IntakeError::TooLong`] for the checkpoint of a
-    /// longer payload. Nothing can be gone on from then: begin.
+    /// As for [`begin`](Self::begin); also [`IntakeError::Page`], [`IntakeError::Banks`], and [`IntakeError::TooLong`] for the
+    /// checkpoint of a longer payload. Nothing can be gone on from then: begin.
     pub fn resume<B: Banks>(
         mut transform: T,
         digest: D,
@@ -189,7 +137,8 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             return Err(IntakeError::TooLong);
         }
         let spare = spare_of(banks)?;
-        if banks.clear(spare, written).map_err(IntakeError::Banks)? != written {
+        let part = banks.clear(spare, written).map_err(IntakeError::Banks)?;
+        if part.start != written {
             return Err(IntakeError::Page);
         }
         let mut intake = Self {
@@ -199,6 +148,7 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
             expected,
             spare,
             written,
+            cleared: part.end,
             page: [0; PAGE],
             filled: 0,
             saved: [0; SAVED],
@@ -245,6 +195,22 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         Ok(())
     }
 
+    /// Erases the next page of the bank, and says whether all of them are.
+    ///
+    /// An image that is moved to where it runs is moved with all of its bank, so [`finish`](Self::finish) erases what is
+    /// left behind it, in one call. Where that takes too long, call this before, when all has arrived: what is erased
+    /// earlier is erased again after a reboot.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Banks`] and [`IntakeError::Page`].
+    pub fn clear_next<B: Banks>(&mut self, banks: &mut B) -> Result<bool, IntakeError<B::Error>> {
+        if self.cleared < banks.capacity() {
+            self.clear(banks)?;
+        }
+        Ok(self.cleared >= banks.capacity())
+    }
+
     /// Ends it: writes what is held back, and says whether the image is the declared one. The digest is compared in
     /// constant time.
     ///
@@ -257,6 +223,7 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         }
         self.transform.end().map_err(|_| IntakeError::Payload)?;
         self.take(banks, &[])?;
+        while !self.clear_next(banks)? {}
         if self.written != self.expected.image_bytes || !self.transform.is_whole() {
             return Err(IntakeError::Incomplete);
         }
@@ -351,7 +318,26 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         }
     }
 
+    fn clear<B: Banks>(&mut self, banks: &mut B) -> Result<(), IntakeError<B::Error>> {
+        let part = banks
+            .clear(self.spare, self.cleared)
+            .map_err(IntakeError::Banks)?;
+        // Banks that erase nothing would be asked for ever.
+        if part.start != self.cleared || part.end <= self.cleared {
+            return Err(IntakeError::Page);
+        }
+        self.cleared = part.end;
+        Ok(())
+    }
+
     fn write<B: Banks>(&mut self, banks: &mut B) -> Result<(), IntakeError<B::Error>> {
+        // Erased as it is written, so that no call takes long, and a reboot costs one page of wear and not a bank.
+        let end = self
+            .written
+            .saturating_add(u32::try_from(self.filled).unwrap_or(u32::MAX));
+        while self.cleared < end {
+            self.clear(banks)?;
+        }
         let page = self.page.get(..self.filled).unwrap_or(&[]);
         banks
             .write(self.spare, self.written, page)

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use iot_core::time::Instant;
 
+use crate::alarm::{later, milliseconds};
+
 /// Tells when a download is slower than it may be: so many bytes in each span of time.
 ///
 /// It is lenient at the start of a span and strict at its end, so bursts and pauses within one do not matter. A reboot
@@ -26,7 +28,7 @@ use iot_core::time::Instant;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MinimumRate {
     bytes: u32,
-    span: Duration,
+    span_ms: u32,
     until: Instant,
     seen: u32,
     stalled: bool,
@@ -49,14 +51,19 @@ pub enum Verdict {
 }
 
 impl MinimumRate {
-    /// At least `bytes` in each `span`, from `now` on. A span of zero is taken as a millisecond.
+    /// At least `bytes` in each `span` (at most 49 days), from `now` on. A span of zero is taken as a millisecond.
     #[must_use]
     pub fn new(bytes: u32, span: Duration, now: Instant) -> Self {
-        let span = span.max(Duration::from_millis(1));
+        Self::in_ms(bytes, milliseconds(span), now)
+    }
+
+    /// The same, with a span in milliseconds.
+    pub(crate) fn in_ms(bytes: u32, span_ms: u32, now: Instant) -> Self {
+        let span_ms = span_ms.max(1);
         Self {
             bytes,
-            span,
-            until: now + span,
+            span_ms,
+            until: later(now, span_ms),
             seen: 0,
             stalled: false,
             idle: false,
@@ -75,11 +82,11 @@ impl MinimumRate {
         if now >= self.until {
             self.stalled |= self.seen < self.bytes;
             self.seen = 0;
-            self.until = self.until + self.span;
+            self.until = later(self.until, self.span_ms);
             if now >= self.until {
                 // A whole span in which nobody even looked.
                 self.stalled |= self.bytes > 0;
-                self.until = now + self.span;
+                self.until = later(now, self.span_ms);
             }
         }
         if self.stalled {
@@ -103,7 +110,7 @@ impl MinimumRate {
         if !self.idle {
             self.look(now);
         }
-        (self.seen, self.until, self.idle) = (0, now + self.span, true);
+        (self.seen, self.until, self.idle) = (0, later(now, self.span_ms), true);
     }
 }
 

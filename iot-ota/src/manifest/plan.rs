@@ -277,7 +277,21 @@ impl<'a> Manifest<'a> {
         }
         let mut walk = Walk::new(device, situation);
         walk.follow(self, Procedure::Update)?;
-        let mut plan = walk.plan(self)?;
+        let mut planned = walk.plan(self);
+        // What was planned stays where it was made: moving it costs a chip more than making it.
+        if let Ok(plan) = &mut planned
+            && let Err(error) = self.prove(&mut walk, plan)
+        {
+            planned = Err(error);
+        }
+        planned
+    }
+
+    /// What follows the update procedure, and what other devices would do.
+    fn prove<'d>(&self, walk: &mut Walk<'a, 'd>, plan: &mut Plan<'a>) -> Result<(), PlanError>
+    where
+        'a: 'd,
+    {
         walk.validate();
         walk.follow(self, Procedure::Invoke)?;
         if !walk.is_valid() {
@@ -285,14 +299,14 @@ impl<'a> Manifest<'a> {
         }
         // What is asked before the image is started is asked for with the rest.
         plan.authorization = walk.authorization();
-        for (vendor, class) in [(0xff, 0), (0, 0xff)] {
-            walk.be_another(vendor, class);
+        for same_vendor in [false, true] {
+            walk.be_another(same_vendor);
             // Where it ends does not matter, if it does nothing.
             let _ = walk.follow(self, Procedure::Update);
             if walk.has_acted() {
                 return Err(PlanError::Unchecked);
             }
         }
-        Ok(plan)
+        Ok(())
     }
 }

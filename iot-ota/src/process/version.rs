@@ -39,17 +39,20 @@ impl<'a> VersionMatch<'a> {
 
     /// Whether the version `installed` is one the manifest wants. What `installed` lacks counts as 0.
     #[must_use]
+    #[inline(never)]
     pub fn holds(&self, installed: &[i64]) -> bool {
-        let installed = installed.iter().copied().chain(core::iter::repeat(0));
-        let mut pairs = installed.zip(self.numbers());
-        let ordering = pairs
-            .find(|(installed, wanted)| installed != wanted)
-            .map_or(Ordering::Equal, |(installed, wanted)| {
-                installed.cmp(&wanted)
-            });
         let mut reader = FlatReader::new(self.0);
         reader.array_len();
-        match reader.uint() {
+        let comparison = reader.uint();
+        let (mut installed, mut ordering) = (installed.iter(), Ordering::Equal);
+        for _ in 0..reader.array_len() {
+            let own = installed.next().copied().unwrap_or(0);
+            let wanted = reader.int();
+            if ordering.is_eq() {
+                ordering = own.cmp(&wanted);
+            }
+        }
+        match comparison {
             1 => ordering.is_gt(),
             2 => ordering.is_ge(),
             3 => ordering.is_eq(),

@@ -1,11 +1,11 @@
 //! So many bytes a day.
 
-use core::time::Duration;
-
 use iot_core::Instant;
 
-const DAY_MS: u64 = 86_400_000;
-const DAY: Duration = Duration::from_millis(DAY_MS);
+use super::divide;
+use crate::alarm::{NEVER, later};
+
+const DAY_MS: u32 = 86_400_000;
 
 /// What updates may cost of a link that is paid for.
 ///
@@ -29,7 +29,7 @@ impl ByteBudget {
         Self {
             per_day: bytes,
             spent: 0,
-            renews: now.after(DAY),
+            renews: later(now, DAY_MS),
         }
     }
 
@@ -52,22 +52,24 @@ impl ByteBudget {
         self.spent
     }
 
-    /// When there will be something left again; `None` when there is now.
-    pub(super) fn exhausted_until(&mut self, now: Instant) -> Option<Instant> {
+    /// When there will be something left again; never when there is now.
+    pub(super) fn exhausted_until(&mut self, now: Instant) -> Instant {
         self.renew(now);
         if self.spent < self.per_day {
-            None
+            NEVER
         } else {
-            Some(self.renews)
+            self.renews
         }
     }
 
+    #[inline(never)]
     fn renew(&mut self, now: Instant) {
         if let Some(late) = now.as_millis().checked_sub(self.renews.as_millis()) {
             // Those in which nobody asked are paid back, too.
-            let days = u32::try_from(1 + late / DAY_MS).unwrap_or(u32::MAX);
+            let (days, _) = divide(late, DAY_MS);
+            let days = u32::try_from(days + 1).unwrap_or(u32::MAX);
             self.spent = self.spent.saturating_sub(self.per_day.saturating_mul(days));
-            self.renews = now.after(DAY);
+            self.renews = later(now, DAY_MS);
         }
     }
 }

@@ -6,9 +6,10 @@ use iot_core::{Instant, Now};
 
 use super::budget::ByteBudget;
 use super::window::Window;
+use crate::alarm::{NEVER, if_ever, later, milliseconds};
 
 /// Everybody's turn comes so long before a window closes: devices ask now and then, not all the time.
-const LAST_CALL_MS: u64 = 60_000;
+const LAST_CALL_MS: u32 = 60_000;
 
 /// What is about to happen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -144,11 +145,12 @@ pub struct Schedule<const WINDOWS: usize> {
     unmetered: bool,
     budget: Option<ByteBudget>,
     // Of 2^32.
-    share: u64,
-    spread_ms: u64,
+    share: u32,
+    spread_ms: u32,
     since: Option<Instant>,
-    deferred: Option<Instant>,
-    deadline: Option<Instant>,
+    // Zero for not at all.
+    deferred: Instant,
+    deadline: Instant,
 }
 
 impl<const WINDOWS: usize> Schedule<WINDOWS> {
@@ -163,8 +165,8 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
             share: 0,
             spread_ms: 0,
             since: None,
-            deferred: None,
-            deadline: None,
+            deferred: Instant::ZERO,
+            deadline: NEVER,
         }
     }
 
@@ -206,35 +208,32 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        self.share = mixed >> 32;
-        let millis = spread.as_secs().saturating_mul(1_000);
-        let millis = millis.saturating_add(spread.subsec_millis() as u64);
-        // So that a part of it is worked out in 64 bits.
-        let most = u32::MAX as u64;
-        self.spread_ms = if millis < most { millis } else { most };
+        let [.., a, b, c, d] = mixed.to_le_bytes();
+        self.share = u32::from_le_bytes([a, b, c, d]);
+        self.spread_ms = milliseconds(spread);
         self
     }
 
     /// A release is there since `now`, and has to be installed within `patience`: after that only the battery counts.
     pub const fn begin(&mut self, now: Instant, patience: Option<Duration>) {
         self.since = Some(now);
-        self.deferred = None;
+        self.deferred = Instant::ZERO;
         self.deadline = match patience {
-            Some(patience) => Some(now.after(patience)),
-            None => None,
+            Some(patience) => now.after(patience),
+            None => NEVER,
         };
     }
 
     /// Somebody puts it off until then, at most to the deadline; returns until when that is.
+    #[inline(never)]
     pub fn defer(&mut self, until: Instant) -> Instant {
-        let until = self.deadline.map_or(until, |deadline| until.min(deadline));
-        self.deferred = Some(until);
-        until
+        self.deferred = until.min(self.deadline);
+        self.deferred
     }
 
     /// The release is installed, or was called off.
     pub const fn end(&mut self) {
-        (self.since, self.deferred, self.deadline) = (None, None, None);
+        (self.since, self.deferred, self.deadline) = (None, Instant::ZERO, NEVER);
     }
 
     /// So many bytes were fetched under these conditions.
@@ -247,96 +246,89 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
     }
 
     /// Whether `stage` may happen now, and else why not.
+    #[inline(never)]
     pub fn may(&mut self, now: Now, stage: Stage, conditions: &Conditions) -> Decision {
         let at = now.instant;
         let low = conditions.battery_percent.unwrap_or(0) < self.battery_percent;
         if low && !conditions.is_powered {
             return wait(Why::Battery, None);
         }
-        let deadline = self.deadline;
-        if deadline.is_some_and(|deadline| at >= deadline) {
+        if at >= self.deadline {
             return Decision::Go;
         }
-        // The deadline changes every answer that is not the battery's.
         match self.patiently(now, stage, conditions) {
-            Decision::Wait { why, until } => Decision::Wait {
-                why,
-                until: earlier(until, deadline),
-            },
-            go @ Decision::Go => go,
+            // The deadline changes every answer that is not the battery's.
+            Some((why, until)) => wait(why, if_ever(until.min(self.deadline))),
+            None => Decision::Go,
         }
     }
 
-    fn patiently(&mut self, now: Now, stage: Stage, conditions: &Conditions) -> Decision {
+    /// Why not, and when to ask again; `None` where it may happen.
+    fn patiently(&mut self, now: Now, stage: Stage, conditions: &Conditions) -> Option<Not> {
         let at = now.instant;
-        if let Some(until) = self.deferred.filter(|&until| at < until) {
-            return wait(Why::Deferred, Some(until));
+        if at < self.deferred {
+            return Some((Why::Deferred, self.deferred));
         }
-        if let Some(closed) = self.outside(now) {
+        let closed = self.outside(now);
+        if closed.is_some() {
             return closed;
         }
         if stage == Stage::Restart {
-            return match conditions.is_in_use {
-                true => wait(Why::InUse, None),
-                false => Decision::Go,
-            };
+            return conditions.is_in_use.then_some((Why::InUse, NEVER));
         }
-        if conditions.is_metered {
-            if self.unmetered {
-                return wait(Why::Metered, None);
-            }
-            let exhausted = |budget: &mut ByteBudget| budget.exhausted_until(at);
-            if let Some(until) = self.budget.as_mut().and_then(exhausted) {
-                return wait(Why::Budget, Some(until));
-            }
+        if !conditions.is_metered {
+            return None;
         }
-        Decision::Go
+        if self.unmetered {
+            return Some((Why::Metered, NEVER));
+        }
+        let until = self.budget.as_mut()?.exhausted_until(at);
+        (until != NEVER).then_some((Why::Budget, until))
     }
 
     /// The wait for a window, or for this device's turn in it.
-    fn outside(&self, now: Now) -> Option<Decision> {
+    fn outside(&self, now: Now) -> Option<Not> {
         let at = now.instant;
         let mut windows = self.windows.iter().flatten().peekable();
         if windows.peek().is_none() {
-            let turn = self
-                .since?
-                .after(Duration::from_millis(self.part_of(u64::MAX)));
-            return (at < turn).then(|| wait(Why::Jitter, Some(turn)));
+            let turn = later(self.since?, self.part_of(u32::MAX));
+            return (at < turn).then_some((Why::Jitter, turn));
         }
         if now.wall.not_after().is_none() {
-            return Some(wait(Why::Clock, None));
+            return Some((Why::Clock, NEVER));
         }
-        let (mut why, mut until) = (Why::Window, None);
+        let (mut why, mut until) = (Why::Window, NEVER);
         for window in windows {
-            if !window.is_open(now.wall) {
-                let opens = window.opens_in(now.wall);
-                // Doubt about the time may keep a window closed that has opened: look again soon.
-                let opens = opens.map(|wait| at.after(wait.max(Duration::from_secs(1))));
-                until = earlier(until, opens);
-                continue;
-            }
-            match self.turn_in(window, now) {
-                Duration::ZERO => return None,
-                left => {
-                    why = Why::Jitter;
-                    until = earlier(until, Some(at.after(left)));
+            let left = if window.is_open(now.wall) {
+                match self.turn_in(window, now) {
+                    0 => return None,
+                    left => {
+                        why = Why::Jitter;
+                        left
+                    }
                 }
-            }
+            } else if let Some(wait) = window.opens_in_ms(now.wall.not_before()) {
+                // Doubt about the time may keep a window closed that has opened: look again soon.
+                wait.max(1_000)
+            } else {
+                continue;
+            };
+            until = until.min(later(at, left));
         }
-        Some(wait(why, until))
+        Some((why, until))
     }
 
-    /// How long it is to this device's turn in a window that is open; zero when it has come.
-    fn turn_in(&self, window: &Window, now: Now) -> Duration {
+    /// How many milliseconds it is to this device's turn in a window that is open; zero when it has come.
+    #[inline(never)]
+    fn turn_in(&self, window: &Window, now: Now) -> u32 {
         let (first, length) = (now.wall.not_before(), window.length_ms());
-        let open = window.since_start_ms(first).unwrap_or(length);
+        let open = window.since_start_ms(first);
         let latest = now.wall.not_after().unwrap_or(first);
-        let doubt = latest.as_millis().saturating_sub(first.as_millis());
+        let doubt = since(latest.as_millis(), first.as_millis());
         let end = length.saturating_sub(doubt.saturating_add(LAST_CALL_MS.min(length / 4)));
         // How far into the window the release came; before it, that is zero.
-        let released = self.since.map_or(0, |since| {
-            let age = now.instant.as_millis().saturating_sub(since.as_millis());
-            open.saturating_sub(age)
+        let released = self.since.map_or(0, |begun| {
+            open.saturating_sub(since(now.instant.as_millis(), begun.as_millis()))
         });
         let mut turn = self.part_of(end);
         if turn < released {
@@ -346,24 +338,27 @@ impl<const WINDOWS: usize> Schedule<WINDOWS> {
                 Some(rest) => released + self.part_of(rest),
             };
         }
-        Duration::from_millis(turn.saturating_sub(open))
+        turn.saturating_sub(open)
     }
 
     /// This device's part of the spread, or of so many milliseconds if that is less, in milliseconds.
-    fn part_of(&self, room_ms: u64) -> u64 {
-        (self.share * self.spread_ms.min(room_ms)) >> 32
+    fn part_of(&self, room_ms: u32) -> u32 {
+        let part = u64::from(self.share) * u64::from(self.spread_ms.min(room_ms));
+        let [.., a, b, c, d] = part.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
     }
 }
+
+/// Why something may not happen yet, and when to ask again.
+type Not = (Why, Instant);
 
 const fn wait(why: Why, until: Option<Instant>) -> Decision {
     Decision::Wait { why, until }
 }
 
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+/// The time between two moments in milliseconds; at most 49 days.
+fn since(latest: u64, first: u64) -> u32 {
+    u32::try_from(latest.saturating_sub(first)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

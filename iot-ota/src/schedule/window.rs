@@ -5,10 +5,13 @@ use core::time::Duration;
 use iot_core::Timestamp;
 use iot_core::time::TimeBounds;
 
-const DAY_S: u64 = 86_400;
-const WEEK_S: u64 = 7 * DAY_S;
-/// 1970-01-01 was a Thursday, three days after a Monday.
-const FIRST_DAY: u64 = 3;
+use super::divide;
+use crate::alarm::milliseconds;
+
+const DAY_MS: u32 = 86_400_000;
+const WEEK_MS: u32 = 7 * DAY_MS;
+/// 1970-01-01 was a Thursday, three days after a Monday; and four weeks more than the farthest place is west.
+const FIRST_MIN: i32 = (3 + 4 * 7) * 1_440;
 
 /// Days of the week.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +59,7 @@ impl Days {
 pub struct Window {
     days: Days,
     start_min: u16,
-    length_s: u64,
+    length_ms: u32,
     east_min: i16,
 }
 
@@ -64,11 +67,15 @@ impl Window {
     /// Opens on `days` at `start_min` minutes after midnight (at most 1,439), for `length` (at most a day).
     #[must_use]
     pub const fn new(days: Days, start_min: u16, length: Duration) -> Self {
-        let length_s = length.as_secs();
+        let length_ms = milliseconds(length);
         Self {
             days,
             start_min: if start_min < 1_440 { start_min } else { 1_439 },
-            length_s: if length_s < DAY_S { length_s } else { DAY_S },
+            length_ms: if length_ms < DAY_MS {
+                length_ms
+            } else {
+                DAY_MS
+            },
             east_min: 0,
         }
     }
@@ -82,20 +89,20 @@ impl Window {
 
     /// Whether it is open whatever the time is within these bounds. A device that does not know the time has no window.
     #[must_use]
+    #[inline(never)]
     pub fn is_open(&self, now: TimeBounds) -> bool {
         let Some(latest) = now.not_after() else {
             return false;
         };
         // Both ends in one and the same opening, or in openings that touch, as those of whole days do.
-        let mut from = now.not_before().as_secs();
+        let mut from = now.not_before();
         for _ in 0..8 {
-            let since = self.since_start(Timestamp::from_secs(from));
-            let left = since.and_then(|since| self.length_s.checked_sub(since));
-            let Some(left) = left.filter(|&left| left > 0) else {
+            let left = self.length_ms.saturating_sub(self.since_start_ms(from));
+            if left == 0 {
                 return false;
-            };
-            from = from.saturating_add(left);
-            if latest.as_secs() < from {
+            }
+            from = Timestamp::from_millis(from.as_millis().saturating_add(left.into()));
+            if latest < from {
                 return true;
             }
         }
@@ -108,46 +115,50 @@ impl Window {
     /// Where it opens now, zero.
     #[must_use]
     pub fn opens_in(&self, now: TimeBounds) -> Option<Duration> {
-        let at = now.not_before();
-        if self.days.0 & 0x7f == 0 || self.length_s == 0 {
+        let wait = self.opens_in_ms(now.not_before());
+        wait.map(|ms| Duration::from_millis(ms.into()))
+    }
+
+    /// The same in milliseconds.
+    #[inline(never)]
+    pub(super) fn opens_in_ms(&self, at: Timestamp) -> Option<u32> {
+        let week = self.two_weeks();
+        if week == 0 || self.length_ms == 0 {
             return None;
         }
-        if self
-            .since_start(at)
-            .is_some_and(|since| since < self.length_s)
-        {
-            return Some(Duration::ZERO);
+        if self.since_start_ms(at) < self.length_ms {
+            return Some(0);
         }
-        let second = self.second_of_week(at);
-        let starts = (0..7).filter(|day| self.days.0 >> day & 1 == 1);
-        starts
-            .map(|day| (day * DAY_S + u64::from(self.start_min) * 60 + WEEK_S - second) % WEEK_S)
-            .min()
-            .map(Duration::from_secs)
+        let (day, into) = self.place(at);
+        let days = 1 + (week >> (day + 1)).trailing_zeros();
+        Some(days * DAY_MS - into)
     }
 
-    pub(super) const fn length_ms(&self) -> u64 {
-        self.length_s * 1_000
+    pub(super) const fn length_ms(&self) -> u32 {
+        self.length_ms
     }
 
-    /// How long ago it last opened in the week before, in milliseconds.
-    pub(super) fn since_start_ms(&self, at: Timestamp) -> Option<u64> {
-        Some(self.since_start(at)? * 1_000 + at.as_millis() % 1_000)
+    /// How long ago it last opened in the week before, in milliseconds; more than it is ever open where it did not.
+    #[inline(never)]
+    pub(super) fn since_start_ms(&self, at: Timestamp) -> u32 {
+        let (day, into) = self.place(at);
+        // The day before it is the bit below; without days all of them are zero.
+        let days = (self.two_weeks() << (24 - day)).leading_zeros();
+        days * DAY_MS + into
     }
 
-    /// The same in seconds.
-    fn since_start(&self, at: Timestamp) -> Option<u64> {
-        let second = self.second_of_week(at);
-        let starts = (0..7).filter(|day| self.days.0 >> day & 1 == 1);
-        starts
-            .map(|day| (second + WEEK_S - day * DAY_S - u64::from(self.start_min) * 60) % WEEK_S)
-            .min()
+    /// The days twice over: bit 7 is the second Monday.
+    const fn two_weeks(&self) -> u32 {
+        (self.days.0 & 0x7f) as u32 * 0x81
     }
 
-    fn second_of_week(&self, at: Timestamp) -> u64 {
-        let east = i64::from(self.east_min) * 60;
-        let local = at.as_secs().saturating_add_signed(east);
-        (local + FIRST_DAY * DAY_S) % WEEK_S
+    /// The day that begins when a window of every day opens, and how far it is gone, in milliseconds.
+    #[inline(never)]
+    fn place(&self, at: Timestamp) -> (u32, u32) {
+        let shift = FIRST_MIN + i32::from(self.east_min) - i32::from(self.start_min);
+        let shift = u64::from(shift.unsigned_abs()) * 60_000;
+        let (_, into) = divide(at.as_millis().saturating_add(shift), WEEK_MS);
+        (into / DAY_MS, into % DAY_MS)
     }
 }
 
@@ -157,6 +168,8 @@ mod tests {
 
     use super::*;
 
+    const DAY_S: u64 = 86_400;
+    const WEEK_S: u64 = 7 * DAY_S;
     /// 2027-01-11, a Monday, 00:00 UTC.
     const MONDAY_S: u64 = 1_799_625_600;
 
@@ -187,6 +200,24 @@ mod tests {
         // In today's and in tomorrow's is not in one: they do not touch.
         assert!(!window.is_open(between(3_600, 86_400 + 3_600)));
         assert!(!window.is_open(TimeBounds::at_least(Timestamp::from_secs(MONDAY_S + 3_600))));
+    }
+
+    #[test]
+    fn the_wait_for_a_window_is_told_to_the_millisecond() {
+        let window = Window::new(Days::ALL, 60, Duration::from_secs(3_600));
+        let between =
+            |millis: u64| TimeBounds::exact(Timestamp::from_millis(MONDAY_S * 1_000 + millis));
+        let wait = |millis| {
+            window
+                .opens_in(between(millis))
+                .map(|wait| wait.as_millis())
+        };
+        assert_eq!(wait(3_599_250), Some(750));
+        assert_eq!(wait(3_600_000), Some(0));
+        assert_eq!(wait(7_199_999), Some(0));
+        assert_eq!(wait(7_200_001), Some(86_400_000 - 3_600_001));
+        let never = Window::new(Days::of(&[]), 60, Duration::from_secs(3_600));
+        assert_eq!(never.opens_in(between(0)), None);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Two banks of write-once memory whose power can be cut.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use iot_core::crypto::Digest;
 
 use crate::slot::{Bank, Banks, BootError, BootRecord, RECORD_BYTES, RecordCopy, Release};
 use crate::slot::{boot, store};
 
-/// Firmware banks in memory, as strict as flash: a byte is written once after each erasure,
-/// and writing goes upwards: a gap counts as written.
+/// Firmware banks in memory, as strict as flash: a byte is written once after each erasure of its sector,
+/// and writing goes upwards in it: a gap counts as written.
 ///
 /// [`cut_power_after`](Self::cut_power_after) lets the power fail after so many bytes; what was being
 /// written is then torn. [`reboot`](Self::reboot) runs the boot loader of [`slot::boot`](crate::slot::boot).
@@ -27,8 +28,7 @@ use crate::slot::{boot, store};
 pub struct MemoryBanks {
     capacity: u32,
     sector: u32,
-    // What was programmed, or attempted, since the last erasure; memory beyond it is erased.
-    banks: [Vec<u8>; 2],
+    banks: [Content; 2],
     records: [[u8; RECORD_BYTES]; 2],
     counter: u64,
     running: Bank,
@@ -37,6 +37,15 @@ pub struct MemoryBanks {
     // From where on a bank cannot be read, and which copies of the record cannot.
     unreadable: [Option<u32>; 2],
     unreadable_records: [bool; 2],
+}
+
+/// What a bank holds.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    // Up to the last byte that was programmed; memory beyond it is erased.
+    bytes: Vec<u8>,
+    // How much of each sector was programmed, or attempted, since its last erasure.
+    filled: Vec<usize>,
 }
 
 /// What the simulated memory refuses.
@@ -76,7 +85,7 @@ impl MemoryBanks {
         Self {
             capacity,
             sector: sector.max(1),
-            banks: [Vec::new(), Vec::new()],
+            banks: [Content::default(), Content::default()],
             records: [[0xff; RECORD_BYTES]; 2],
             counter: 0,
             running: Bank::A,
@@ -94,7 +103,7 @@ impl MemoryBanks {
         let mut device = Self::empty(capacity, sector);
         let fits = usize::try_from(capacity).unwrap_or(usize::MAX);
         let image = image.get(..fits).unwrap_or(image);
-        device.bank(Bank::A).extend_from_slice(image);
+        device.bank(Bank::A).program(0, image, sector_bytes(sector));
         device.counter = release.counter;
         // Storing to memory with the power on cannot fail, and a missing record is seen at the first boot.
         let _ = store(&mut device, &BootRecord::factory(Bank::A, release));
@@ -152,15 +161,15 @@ impl MemoryBanks {
     pub fn bytes(&self, bank: Bank) -> &[u8] {
         let [a, b] = &self.banks;
         match bank {
-            Bank::A => a,
-            Bank::B => b,
+            Bank::A => &a.bytes,
+            Bank::B => &b.bytes,
         }
     }
 
     /// Flips one bit, as wear or radiation would; nothing happens in erased memory.
     pub fn flip_bit(&mut self, bank: Bank, offset: u32) {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        if let Some(byte) = self.bank(bank).get_mut(at) {
+        if let Some(byte) = self.bank(bank).bytes.get_mut(at) {
             *byte ^= 1;
         }
     }
@@ -190,7 +199,7 @@ impl MemoryBanks {
         self.unreadable_records = [false; 2];
     }
 
-    const fn bank(&mut self, bank: Bank) -> &mut Vec<u8> {
+    const fn bank(&mut self, bank: Bank) -> &mut Content {
         let [a, b] = &mut self.banks;
         match bank {
             Bank::A => a,
@@ -219,7 +228,7 @@ impl MemoryBanks {
         }
     }
 
-    fn checked(&self, offset: u32, len: usize) -> Result<core::ops::Range<usize>, SimError> {
+    fn checked(&self, offset: u32, len: usize) -> Result<Range<usize>, SimError> {
         self.powered()?;
         let start = usize::try_from(offset).map_err(|_| SimError::OutOfRange)?;
         let end = start.checked_add(len).ok_or(SimError::OutOfRange)?;
@@ -241,29 +250,24 @@ impl Banks for MemoryBanks {
         self.running
     }
 
-    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, SimError> {
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<Range<u32>, SimError> {
         self.powered()?;
         if bank == self.running {
             return Err(SimError::Running);
         }
         let from = from.min(self.capacity) / self.sector * self.sector;
+        let to = from.saturating_add(self.sector).min(self.capacity);
         let start = usize::try_from(from).unwrap_or(usize::MAX);
-        let bytes = usize::try_from(self.capacity - from).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(to - from).unwrap_or(usize::MAX);
+        let sector = sector_bytes(self.sector);
         let lasts = self.spend(bytes);
-        let memory = self.bank(bank);
+        let content = self.bank(bank);
         if lasts == bytes {
-            memory.truncate(start);
-            return Ok(from);
+            content.erase(start, sector);
+            return Ok(from..to);
         }
         // A torn erasure leaves neither the old content nor memory that may be written.
-        let torn = start.saturating_add(lasts);
-        if memory.len() > start {
-            let end = memory.len().min(torn);
-            memory.get_mut(start..end).unwrap_or(&mut []).fill(0xff);
-            if let Some(byte) = memory.get_mut(torn) {
-                *byte &= 0x5a;
-            }
-        }
+        content.tear(start..start.saturating_add(bytes), lasts, sector);
         Err(SimError::PowerCut)
     }
 
@@ -272,17 +276,18 @@ impl Banks for MemoryBanks {
         if bank == self.running {
             return Err(SimError::Running);
         }
-        if range.start < self.bank(bank).len() && !bytes.is_empty() {
+        let sector = sector_bytes(self.sector);
+        if !self.bank(bank).is_erased(range.clone(), sector) {
             return Err(SimError::NotErased { offset });
         }
         let lasts = self.spend(bytes.len());
-        let memory = self.bank(bank);
-        memory.resize(range.start, 0xff);
-        memory.extend(bytes.iter().take(lasts));
-        match bytes.get(lasts) {
+        let content = self.bank(bank);
+        let (whole, rest) = bytes.split_at_checked(lasts).unwrap_or((bytes, &[]));
+        content.program(range.start, whole, sector);
+        match rest.first() {
             None => Ok(()),
             Some(torn) => {
-                memory.push(torn | 0xa5);
+                content.program(range.start + lasts, &[torn | 0xa5], sector);
                 Err(SimError::PowerCut)
             }
         }
@@ -298,7 +303,7 @@ impl Banks for MemoryBanks {
         if from.is_some_and(|from| range.end > usize::try_from(from).unwrap_or(usize::MAX)) {
             return Err(SimError::Unreadable);
         }
-        let memory = self.bank(bank).get(range.start..).unwrap_or(&[]);
+        let memory = self.bank(bank).bytes.get(range.start..).unwrap_or(&[]);
         out.fill(0xff);
         for (to, from) in out.iter_mut().zip(memory) {
             *to = *from;
@@ -363,4 +368,68 @@ impl Banks for MemoryBanks {
         self.counter = self.counter.max(to);
         Ok(())
     }
+}
+
+impl Content {
+    /// Whether every byte there may be programmed.
+    fn is_erased(&self, range: Range<usize>, sector: usize) -> bool {
+        let touched = range.start / sector..range.end.div_ceil(sector);
+        range.is_empty()
+            || touched.into_iter().all(|number| {
+                let filled = self.filled.get(number).copied().unwrap_or(0);
+                filled <= range.start.saturating_sub(number * sector)
+            })
+    }
+
+    fn program(&mut self, start: usize, bytes: &[u8], sector: usize) {
+        let end = start + bytes.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0xff);
+        }
+        for (to, from) in self.bytes.iter_mut().skip(start).zip(bytes) {
+            *to = *from;
+        }
+        self.fill(start..end, sector);
+    }
+
+    /// Notes that these bytes must not be programmed again.
+    fn fill(&mut self, range: Range<usize>, sector: usize) {
+        let end = range.end.div_ceil(sector);
+        if self.filled.len() < end && !range.is_empty() {
+            self.filled.resize(end, 0);
+        }
+        let touched = self.filled.iter_mut().enumerate().take(end);
+        for (number, filled) in touched.skip(range.start / sector) {
+            *filled = range.end.saturating_sub(number * sector).min(sector);
+        }
+    }
+
+    fn erase(&mut self, start: usize, sector: usize) {
+        for byte in self.bytes.iter_mut().skip(start).take(sector) {
+            *byte = 0xff;
+        }
+        if let Some(filled) = self.filled.get_mut(start / sector) {
+            *filled = 0;
+        }
+        let used = self.filled.iter().rposition(|&filled| filled > 0);
+        self.filled.truncate(used.map_or(0, |last| last + 1));
+        let in_last = self.filled.last().copied().unwrap_or(0);
+        let end = used.map_or(0, |last| last * sector + in_last);
+        self.bytes.truncate(end);
+    }
+
+    fn tear(&mut self, range: Range<usize>, erased: usize, sector: usize) {
+        let mut bytes = self.bytes.iter_mut().skip(range.start);
+        for byte in bytes.by_ref().take(erased) {
+            *byte = 0xff;
+        }
+        if let Some(byte) = bytes.next() {
+            *byte &= 0x5a;
+        }
+        self.fill(range, sector);
+    }
+}
+
+fn sector_bytes(sector: u32) -> usize {
+    usize::try_from(sector.max(1)).unwrap_or(usize::MAX)
 }

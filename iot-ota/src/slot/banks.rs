@@ -1,5 +1,7 @@
 //! The port to the memory that holds firmware.
 
+use core::ops::Range;
+
 use super::record::RECORD_BYTES;
 
 /// One of the two places an image can run from.
@@ -99,13 +101,16 @@ pub trait Banks {
         Ok(false)
     }
 
-    /// Makes `bank` writable again from `from` to its end, and returns from where: `from` rounded down to
-    /// where the memory can be erased. Bytes below stay as they are.
+    /// Makes the part of `bank` in which `from` lies writable again, and returns which that is: what the memory erases at
+    /// once, usually a page; from `from` to the end where nothing has to be erased. Bytes outside stay as they are, and at the end of
+    /// the bank nothing is done.
+    ///
+    /// One call is one erasure, so that a watchdog can be fed between two of them.
     ///
     /// # Errors
     ///
-    /// The memory's error; the bank's content is then unspecified.
-    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error>;
+    /// The memory's error; the content of that part is then unspecified.
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<Range<u32>, Self::Error>;
 
     /// Writes to cleared memory; durable when this returns, since a checkpoint may count it then.
     ///
@@ -176,7 +181,7 @@ impl<B: Banks + ?Sized> Banks for &mut B {
     fn renew(&mut self, bank: Bank) -> Result<bool, Self::Error> {
         (**self).renew(bank)
     }
-    fn clear(&mut self, bank: Bank, from: u32) -> Result<u32, Self::Error> {
+    fn clear(&mut self, bank: Bank, from: u32) -> Result<Range<u32>, Self::Error> {
         (**self).clear(bank, from)
     }
     fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {

@@ -23,6 +23,7 @@ mod place;
 #[cfg(test)]
 mod tests;
 
+use core::ops::Range;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -191,8 +192,8 @@ impl Banks for FileBanks {
     }
 
     /// Files are written over: nothing has to be erased.
-    fn clear(&mut self, _: Bank, from: u32) -> Result<u32, FileBanksError> {
-        Ok(from.min(self.capacity))
+    fn clear(&mut self, _: Bank, from: u32) -> Result<Range<u32>, FileBanksError> {
+        Ok(from.min(self.capacity)..self.capacity)
     }
 
     fn write(&mut self, bank: Bank, offset: u32, bytes: &[u8]) -> Result<(), FileBanksError> {

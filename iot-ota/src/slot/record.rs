@@ -209,7 +209,7 @@ impl BootRecord {
     }
 
     /// The same in place, which a boot loader has no room to do otherwise; whether the state allows the event.
-    pub(super) const fn advance(&mut self, event: BootEvent) -> bool {
+    pub(crate) const fn advance(&mut self, event: BootEvent) -> bool {
         use BootState::{Confirmed, Staged, Trial};
         match (&mut self.state, event) {
             (Confirmed | Staged { .. }, BootEvent::Stage { candidate, trials }) => {
@@ -247,6 +247,15 @@ impl BootRecord {
         match self.state {
             BootState::Trial { .. } => self.active.other(),
             BootState::Confirmed | BootState::Staged { .. } => self.active,
+        }
+    }
+
+    /// The image that runs when that bank does; `None` for one that was rejected and waits for the reboot.
+    pub(crate) fn runs(&self, running: Bank) -> Option<&Release> {
+        match &self.state {
+            _ if running == self.active => Some(&self.installed),
+            BootState::Trial { candidate, .. } => Some(candidate),
+            BootState::Confirmed | BootState::Staged { .. } => None,
         }
     }
 

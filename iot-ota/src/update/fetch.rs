@@ -1,15 +1,15 @@
 //! One download: what was asked for, what came, and where to go on after a power cut.
 
+use core::num::NonZeroU32;
+
 use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::time::Instant;
 
-use super::payload::{Download, PayloadError};
-use super::wire::Request;
-use crate::slot::{Banks, Release};
+use crate::slot::Release;
 
 const VERSION: u8 = 3;
 /// Doubling stops after so many silent attempts.
-const MAX_DOUBLINGS: u32 = 5;
+const MAX_DOUBLINGS: u8 = 5;
 
 /// The durable trace of a download: what is to come. What form it has, and how far it is, stands behind it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,8 +22,15 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// In place of one, where there is no download.
+    pub(super) const NONE: Self = Self {
+        release: Release::new(0, [0; 32], 0),
+        back: false,
+        bytes: 0,
+    };
+
     pub(super) fn encode(
-        self,
+        &self,
         form: &[u8],
         progress: impl FnOnce(&mut [u8]) -> Option<usize>,
         out: &mut [u8],
@@ -42,144 +49,88 @@ impl Checkpoint {
         head.checked_add(progress(room)?)
     }
 
-    /// With the form and the progress, as they stand; `None` for anything but a checkpoint of this version: the
-    /// download then starts afresh.
-    pub(super) fn decode(value: &[u8]) -> Option<(Self, &[u8])> {
+    /// Takes a record in, and returns form and progress as they stand; `None` for anything but a checkpoint of this
+    /// version: the download then starts afresh.
+    pub(super) fn read<'v>(&mut self, value: &'v [u8]) -> Option<&'v [u8]> {
         let mut reader = FlatReader::new(value);
         reader.array(9, VERSION);
-        let (sequence, size) = (reader.uint(), reader.u32());
-        let digest = reader.bytes().try_into().ok()?;
-        let (counter, back, bytes) = (reader.uint(), reader.uint(), reader.u32());
+        self.release.sequence = reader.uint();
+        self.release.size = reader.u32();
+        self.release.digest = reader.bytes().try_into().ok()?;
+        self.release.counter = reader.uint();
+        let back = reader.uint();
+        self.back = back == 1;
+        self.bytes = reader.u32();
         let behind = reader.rest().filter(|_| back <= 1)?;
         let mut whole = FlatReader::new(behind);
         whole.bytes();
         whole.item();
-        whole.is_empty().then_some((
-            Self {
-                release: Release::new(sequence, digest, size).with_counter(counter),
-                back: back == 1,
-                bytes,
-            },
-            behind,
-        ))
+        whole.is_empty().then_some(behind)
     }
 }
 
-/// One download.
+/// How far the download is that a checkpoint names.
 #[derive(Clone, Debug)]
-pub(super) struct Fetch<W> {
-    checkpoint: Checkpoint,
-    download: W,
-    // When to ask for the next block; `None` for at once.
-    ask_at: Option<Instant>,
-    attempts: u32,
+pub(super) enum Course<W> {
+    /// There is none.
+    Nothing,
+    /// It stands in the records, with so many bytes of form and progress in the room.
+    OnRecord { behind: usize },
+    /// It was taken up, and begins when the record that names it is durable.
+    Pending,
+    /// It is on its way.
+    Fetching(W),
 }
 
-impl<W: Download> Fetch<W> {
-    pub(super) const fn new(checkpoint: Checkpoint, download: W) -> Self {
-        Self {
-            checkpoint,
-            download,
-            ask_at: None,
-            attempts: 0,
-        }
+/// When the next block is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    // Zero for at once.
+    at: Instant,
+    attempts: u8,
+}
+
+impl Asking {
+    pub(super) const AT_ONCE: Self = Self {
+        at: Instant::ZERO,
+        attempts: 0,
+    };
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.at
     }
 
-    pub(super) const fn checkpoint(&self) -> Checkpoint {
-        self.checkpoint
-    }
-
-    pub(super) fn progress(&self, out: &mut [u8]) -> Option<usize> {
-        self.download.progress(out)
-    }
-
-    pub(super) const fn release(&self) -> Release {
-        self.checkpoint.release
-    }
-
-    /// How many bytes of the payload are there.
-    pub(super) fn received(&self) -> u32 {
-        self.download.received()
-    }
-
-    pub(super) fn encode(&self, form: &[u8], out: &mut [u8]) -> Option<usize> {
-        let progress = |out: &mut [u8]| self.progress(out);
-        self.checkpoint.encode(form, progress, out)
-    }
-
-    /// The request that is due now, if one is. Where all is there and no offer has vouched for it yet, that is the last
-    /// block again: an offer comes in front of it.
-    pub(super) fn request(&self, now: Instant, block_bytes: u32) -> Option<Request> {
-        let due = self.ask_at.is_none_or(|at| now >= at);
-        let (offset, length) = match self.checkpoint.bytes.checked_sub(1) {
-            Some(last) if self.is_complete() => {
-                let behind = last % block_bytes;
-                (last - behind, behind + 1)
-            }
-            _ => self.wanted(block_bytes),
-        };
-        (due && length > 0).then(|| Request::new(self.release().sequence, offset, length))
-    }
-
-    /// The request was sent, or could not be: it is repeated after `timeout`, later each time.
+    /// It was asked for, or could not be: that is repeated after `timeout_ms`, later each time.
+    #[inline(never)]
     pub(super) fn asked(&mut self, now: Instant, timeout_ms: u32) {
-        let doublings = self.attempts.min(MAX_DOUBLINGS);
-        self.attempts = self.attempts.saturating_add(1);
-        self.ask_at = Some(later(now, timeout_ms, doublings));
+        let span = u64::from(timeout_ms) * u64::from(1_u32 << self.attempts);
+        self.at = Instant::from_millis(now.as_millis().saturating_add(span));
+        self.attempts = MAX_DOUBLINGS.min(self.attempts + 1);
     }
 
-    /// The link is up: no reason to wait any longer.
-    pub(super) const fn ask_again(&mut self) {
-        self.ask_at = None;
-        self.attempts = 0;
-    }
-
-    pub(super) const fn deadline(&self) -> Option<Instant> {
-        self.ask_at
-    }
-
-    /// Takes the block that was asked for, and no other: true when it was taken.
-    pub(super) fn block<B: Banks>(
-        &mut self,
-        banks: &mut B,
-        offset: u32,
-        bytes: &[u8],
-        block_bytes: u32,
-    ) -> Result<bool, PayloadError> {
-        // A block of another length would leave the bank between two words of flash.
-        let (wanted, length) = self.wanted(block_bytes);
-        if (offset, u32::try_from(bytes.len())) != (wanted, Ok(length)) || bytes.is_empty() {
-            return Ok(false);
-        }
-        self.download.push(banks, offset, bytes)?;
-        self.ask_again();
-        Ok(true)
-    }
-
-    pub(super) fn is_complete(&self) -> bool {
-        self.received() >= self.checkpoint.bytes
-    }
-
-    /// Says whether the image is the one that was signed for.
-    pub(super) fn finish<B: Banks>(self, banks: &mut B) -> Result<Release, PayloadError> {
-        self.download.finish(banks)?;
-        Ok(self.checkpoint.release)
-    }
-
-    fn wanted(&self, block_bytes: u32) -> (u32, u32) {
-        let offset = self.received();
-        // Blocks keep to their grid even when a resumed download begins between two of them.
-        let to_grid = block_bytes - offset % block_bytes;
-        let left = self.checkpoint.bytes.saturating_sub(offset);
-        (offset, to_grid.min(left))
+    pub(super) const fn deadline(&self) -> Instant {
+        self.at
     }
 }
 
-/// So many milliseconds after `now`, doubled so often.
-pub(super) const fn later(now: Instant, ms: u32, doublings: u32) -> Instant {
-    // Fewer than 32 doublings of 32 bits: nothing is lost. Durations cost a chip six times as much.
-    let span = (ms as u64) << doublings;
-    Instant::from_millis(now.as_millis().saturating_add(span))
+impl Checkpoint {
+    /// Where the next block begins when so much of the payload is there, and how long it is.
+    #[inline(never)]
+    pub(super) fn wanted(&self, received: u32, block_bytes: NonZeroU32) -> (u32, u32) {
+        // Blocks keep to their grid even when a resumed download begins between two of them.
+        let to_grid = block_bytes.get() - received % block_bytes;
+        (received, to_grid.min(self.bytes.saturating_sub(received)))
+    }
+
+    /// The block to ask for; where all is there and no offer has vouched for it yet, that is the last one again: an
+    /// offer comes in front of it.
+    pub(super) fn asked_for(&self, received: u32, block_bytes: NonZeroU32) -> (u32, u32) {
+        if received < self.bytes {
+            return self.wanted(received, block_bytes);
+        }
+        let last = self.bytes.saturating_sub(1);
+        self.wanted(last - last % block_bytes, block_bytes)
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +160,8 @@ mod tests {
             };
             let mut out = [0; 400];
             let len = checkpoint.encode(&form, progress, &mut out).unwrap();
-            let (read, behind) = Checkpoint::decode(&out[..len]).unwrap();
+            let mut read = Checkpoint::NONE;
+            let behind = read.read(&out[..len]).unwrap();
             prop_assert_eq!(read, checkpoint);
             let mut reader = FlatReader::new(behind);
             prop_assert_eq!(reader.bytes(), form);
@@ -217,15 +169,15 @@ mod tests {
                 Some(there) => prop_assert_eq!(reader.u32(), there),
                 None => prop_assert!(reader.null()),
             }
-            prop_assert_eq!(Checkpoint::decode(&out[..len - 1]), None);
+            prop_assert_eq!(read.read(&out[..len - 1]), None);
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Checkpoint::decode(&value);
+            let _ = Checkpoint::NONE.clone().read(&value);
             let mut same: Vec<u8> = [0x89, VERSION].to_vec();
             same.extend(value);
-            let _ = Checkpoint::decode(&same);
+            let _ = Checkpoint::NONE.clone().read(&same);
         }
     }
 }

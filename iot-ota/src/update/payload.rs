@@ -90,6 +90,14 @@ pub trait Download {
     /// `None` when `out` is too small.
     fn progress(&self, out: &mut [u8]) -> Option<usize>;
 
+    /// Erases the next page of the bank behind what is there, and says whether all of them are. When all has arrived it is
+    /// called until they are: an image may be moved with all of its bank.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`]: the download is over.
+    fn clear_next<B: Banks>(&mut self, banks: &mut B) -> Result<bool, PayloadError>;
+
     /// Says whether the image in the bank is the one that was signed for.
     ///
     /// # Errors
@@ -171,6 +179,10 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Download
         } else {
             nothing(out)
         }
+    }
+
+    fn clear_next<B: Banks>(&mut self, banks: &mut B) -> Result<bool, PayloadError> {
+        Ok(self.clear_next(banks)?)
     }
 
     fn finish<B: Banks>(self, banks: &mut B) -> Result<(), PayloadError> {

@@ -2,7 +2,7 @@
 
 use iot_core::crypto::Sha256Digest;
 
-use crate::slot::{Ended, EndedAs, RollBackReason};
+use crate::slot::{EndedAs, RollBackReason};
 
 /// How an update ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
@@ -75,10 +75,16 @@ impl Outcome {
     pub(in crate::update) const fn code(self) -> u8 {
         match self {
             Self::Confirmed => 0,
-            Self::RolledBack(RollBackReason::SelfTest) => 1,
-            Self::RolledBack(RollBackReason::Unconfirmed) => 2,
-            Self::RolledBack(RollBackReason::Damaged) => 3,
-            Self::RolledBack(RollBackReason::TooOld) => 4,
+            Self::RolledBack(reason) => 1 + rolled_back(reason),
+            _ => self.refused(),
+        }
+    }
+
+    // Each has a number and they are in a row, so that a chip adds instead of branching: that is why the ends have one.
+    const fn refused(self) -> u8 {
+        match self {
+            Self::Confirmed => 3,
+            Self::RolledBack(_) => 4,
             Self::NotAuthentic => 5,
             Self::OtherDevice => 6,
             Self::Unsupported => 7,
@@ -123,6 +129,20 @@ impl Outcome {
             20 => Self::NoKey,
             _ => return None,
         })
+    }
+
+    /// Whether a code is that of an end, which a boot record says.
+    pub(in crate::update) const fn is_end(code: u8) -> bool {
+        code <= 4
+    }
+}
+
+const fn rolled_back(reason: RollBackReason) -> u8 {
+    match reason {
+        RollBackReason::SelfTest => 0,
+        RollBackReason::Unconfirmed => 1,
+        RollBackReason::Damaged => 2,
+        RollBackReason::TooOld => 3,
     }
 }
 
@@ -176,9 +196,5 @@ impl Report {
             outcome,
             running,
         }
-    }
-
-    pub(in crate::update) fn of_ended(ended: Ended, running: Option<Running>) -> Self {
-        Self::new(Some(ended.sequence), ended.how.into(), running)
     }
 }

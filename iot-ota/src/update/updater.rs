@@ -1,25 +1,25 @@
 //! The device's half.
 
+use core::num::NonZeroU32;
 use core::ops::Range;
 use core::time::Duration;
 
+use iot_core::Instant;
 use iot_core::crypto::Digest;
-use iot_core::engine::{BatchWriter, RecordKey};
-use iot_core::{Instant, Step};
+use iot_core::engine::RecordKey;
 
-use super::fetch::{Checkpoint, Fetch};
-use super::payload::{Images, Payload, PayloadError, Payloads, nothing};
+use super::fetch::{Asking, Checkpoint, Course};
+use super::payload::{Images, Payloads};
 use super::probation::Verdict;
-use super::report::{Outcome, Report, Running};
+use super::report::Outcome;
 use super::wire::MAX_BLOCK_BYTES;
+use crate::alarm::{NEVER, milliseconds};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
-use crate::schedule::Decision;
-use crate::slot::{
-    self, Banks, BootEvent, BootRecord, BootState, Release, RollBackReason, running_release,
-};
+use crate::slot::{self, Banks, BootEvent, BootRecord, BootState, RollBackReason};
 
 mod consent;
+mod download;
 mod engine;
 mod offer;
 mod start;
@@ -28,11 +28,8 @@ mod told;
 
 pub use status::{Activity, Status, Trust, Want};
 
-use consent::Consent;
-use told::Told;
-
-/// So often a download goes back since the memory failed.
-const MAX_REOPENED: u8 = 3;
+use consent::{Consent, SHOWN_NOTHING, Shown};
+use told::{Told, Word};
 
 /// The device's half of an update, as an engine for [`Channel::Update`](iot_core::Channel::Update).
 ///
@@ -86,15 +83,14 @@ where
     settings: Settings,
     phase: Phase,
     boot: Option<BootRecord>,
-    // Taken up; its download begins when the record that names it is durable.
-    pending: Option<Checkpoint>,
-    fetch: Option<Fetch<P::Download>>,
+    // What is downloaded, or is to be, and how far it is.
+    checkpoint: Checkpoint,
+    course: Course<P::Download>,
+    asking: Asking,
     // A manifest that was verified since the start names it: the record store is no signature.
     vouched: bool,
     // How often that one was gone back with, since the memory failed.
     reopened: u8,
-    // From the records, until all of them are there; so many bytes of `room` belong to it.
-    restored: Option<(Checkpoint, usize)>,
     payloads: P,
     // The form of what is pending or fetched stands there.
     room: P::Room,
@@ -105,34 +101,37 @@ where
     // Starts in a row that found an image staged which was not tried.
     starts: u8,
     // When the security counter, which could not be raised, is tried again.
-    owed: Option<Instant>,
+    owed: Instant,
     // Raised with every change of what the records should say; equal to `durable` when they say it.
     change: u32,
     durable: u32,
-    // When a write that failed is tried again.
-    hold: Option<Instant>,
+    // When a write that failed is tried again; zero where none did.
+    hold: Instant,
     issued: Option<Issued>,
     consent: Consent,
     // Runs while something is asked for over a link that stands.
     rate: Option<MinimumRate>,
     // What was last told of its progress.
-    shown: Option<Activity>,
+    shown: Shown,
 }
+
+const DEFAULT_BLOCK_BYTES: NonZeroU32 = NonZeroU32::new(4_096).expect("not zero");
 
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     records: RecordKey,
-    block_bytes: u32,
+    block_bytes: NonZeroU32,
     timeout_ms: u32,
     trials: u8,
-    minimum_rate: Option<(u32, Duration)>,
+    // Bytes in so many milliseconds.
+    minimum_rate: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
     Restoring,
     Unusable,
-    // Fetching when there is a fetch.
+    // The course of the download says more.
     Confirmed,
     Staged,
     OnTrial,
@@ -152,38 +151,39 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone> Updater<'d, B, K, D> {
     pub const RECORDS: RecordKey = RecordKey::new(0x0007_0000);
 
     /// An updater for images as they are, in blocks of 4 KiB, asked for again after 10 s, and three trial boots.
+    #[inline(never)]
     pub const fn new(banks: B, trust: Trust<'d, K, D>) -> Self {
         Self {
             banks,
             trust,
             settings: Settings {
                 records: Self::RECORDS,
-                block_bytes: 4_096,
+                block_bytes: DEFAULT_BLOCK_BYTES,
                 timeout_ms: 10_000,
                 trials: 3,
                 minimum_rate: None,
             },
             phase: Phase::Restoring,
             boot: None,
-            pending: None,
-            fetch: None,
+            checkpoint: Checkpoint::NONE,
+            course: Course::Nothing,
+            asking: Asking::AT_ONCE,
             vouched: false,
             reopened: 0,
-            restored: None,
             payloads: Images,
             room: [0; 8],
             form: 0..0,
             told: Told::new(),
             passed: 0,
             starts: 0,
-            owed: None,
+            owed: NEVER,
             change: 0,
             durable: 0,
-            hold: None,
+            hold: Instant::ZERO,
             issued: None,
             consent: Consent::NOT_ASKED,
             rate: None,
-            shown: None,
+            shown: SHOWN_NOTHING,
         }
     }
 }
@@ -209,11 +209,11 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             settings: self.settings,
             phase: self.phase,
             boot: self.boot,
-            pending: None,
-            fetch: None,
+            checkpoint: Checkpoint::NONE,
+            course: Course::Nothing,
+            asking: Asking::AT_ONCE,
             vouched: false,
             reopened: 0,
-            restored: None,
             payloads,
             room: Q::ROOM,
             form: 0..0,
@@ -234,18 +234,26 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
     /// Asks for blocks of so many bytes, 1 to [`MAX_BLOCK_BYTES`]; a multiple of what the banks write at once.
     #[must_use]
     pub const fn with_block_bytes(mut self, bytes: u32) -> Self {
-        self.settings.block_bytes = match bytes {
-            0 => 1,
-            MAX_BLOCK_BYTES.. => MAX_BLOCK_BYTES,
-            bytes => bytes,
+        let bytes = if bytes < MAX_BLOCK_BYTES {
+            bytes
+        } else {
+            MAX_BLOCK_BYTES
+        };
+        self.settings.block_bytes = match NonZeroU32::new(bytes) {
+            Some(bytes) => bytes,
+            None => NonZeroU32::MIN,
         };
         self
     }
 
-    /// Waits so long for a block before it asks again, at most 49 days; twice as long each time, up to 32 times.
+    /// Waits so long for a block before it asks again, 1 ms to 49 days; twice as long each time, up to 32 times.
     #[must_use]
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        // Zero stands for at once, which nobody is woken for.
+        self.settings.timeout_ms = match milliseconds(timeout) {
+            0 => 1,
+            ms => ms,
+        };
         self
     }
 
@@ -268,12 +276,9 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
     pub const fn wants(&self) -> Want {
         match self.phase {
             Phase::OnTrial => Want::Confirm,
-            Phase::Staged | Phase::Rejected => match self.consent.restart {
-                Decision::Go => Want::Reboot,
-                Decision::Wait { .. } => Want::Nothing,
-            },
+            Phase::Staged | Phase::Rejected if self.consent.may_restart => Want::Reboot,
             Phase::Confirmed if self.awaits_approval().is_some() => Want::Approve,
-            Phase::Restoring | Phase::Unusable | Phase::Confirmed => Want::Nothing,
+            _ => Want::Nothing,
         }
     }
 
@@ -301,44 +306,54 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
     }
 
     fn end_trial(&mut self, event: BootEvent) {
-        if self.phase != Phase::OnTrial {
-            return;
+        if self.phase == Phase::OnTrial {
+            self.turn(event);
         }
-        if let Some(record) = self.boot
-            && let Ok(record) = record.on(event)
-            && slot::store(&mut self.banks, &record).is_ok()
-        {
+    }
+
+    /// Has the boot record say what `event` makes of it, durably; false when it says what it said.
+    #[inline(never)]
+    fn turn(&mut self, event: BootEvent) -> bool {
+        let Some(mut record) = self.boot else {
+            return false;
+        };
+        let turned = record.advance(event) && slot::store(&mut self.banks, &record).is_ok();
+        if turned {
             self.adopt(record);
         }
+        turned
     }
 
     /// What runs, what is being done, and how the last update ended.
     #[must_use]
+    #[inline(never)]
     pub fn status(&self) -> Status {
-        let activity = match (self.phase, &self.fetch) {
-            (Phase::Restoring, _) => Activity::Restoring,
-            (Phase::Unusable, _) => Activity::Unusable,
-            (Phase::Confirmed, None) => match self.pending {
-                Some(pending) => {
-                    consent::pending(pending.release, self.awaits_approval().is_some())
-                }
-                None => Activity::Idle,
-            },
-            (Phase::Confirmed, Some(fetch)) => Activity::Fetching {
-                release: fetch.release(),
-                offset: fetch.received(),
-            },
-            (Phase::Staged, _) => Activity::Staged,
-            (Phase::OnTrial, _) => Activity::OnTrial,
-            (Phase::Rejected, _) => Activity::Rejected,
+        let mut status = Status {
+            running: None,
+            activity: Activity::Idle,
+            ended: None,
         };
-        Status {
-            running: self
-                .boot
-                .and_then(|record| running_release(&self.banks, &record)),
-            activity,
-            ended: self.boot.and_then(|record| record.ended),
+        if let Some(record) = &self.boot {
+            status.running = record.runs(self.banks.running()).copied();
+            status.ended = record.ended;
         }
+        let release = self.checkpoint.release;
+        status.activity = match self.phase {
+            Phase::Restoring => Activity::Restoring,
+            Phase::Unusable => Activity::Unusable,
+            Phase::Confirmed => match self.course {
+                Course::Nothing | Course::OnRecord { .. } => Activity::Idle,
+                Course::Pending if self.consent.waits() => Activity::AwaitingApproval { release },
+                Course::Pending | Course::Fetching(_) => Activity::Fetching {
+                    release,
+                    offset: self.received(),
+                },
+            },
+            Phase::Staged => Activity::Staged,
+            Phase::OnTrial => Activity::OnTrial,
+            Phase::Rejected => Activity::Rejected,
+        };
+        status
     }
 
     /// The memory, to look at.
@@ -349,11 +364,6 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
     /// Gives the banks back, as a reboot does.
     pub fn into_banks(self) -> B {
         self.banks
-    }
-
-    fn running(&self) -> Option<Running> {
-        let release = running_release(&self.banks, self.boot.as_ref()?)?;
-        Some(Running::new(release.sequence, release.digest))
     }
 
     /// Takes in what the boot record says, and reports an end that was not reported yet.
@@ -372,189 +382,16 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         if let Some(ended) = record.ended
             && self.phase != Phase::Rejected
         {
-            let report = Report::of_ended(ended, self.running());
-            self.told.queue_end(report);
+            self.told.queue_end(Word {
+                sequence: Some(ended.sequence),
+                code: Outcome::from(ended.how).code(),
+            });
         }
-    }
-
-    /// Begins the download that waits until its record is durable.
-    fn begin(&mut self) {
-        if self.change != self.durable {
-            return;
-        }
-        let Some(pending) = self.pending.take_if(|_| !self.consent.waits()) else {
-            return;
-        };
-        let Some(installed) = self.boot.map(|record| record.installed) else {
-            return;
-        };
-        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
-        let payload = payload_of(&pending, form, installed);
-        let digest = self.trust.digest.clone();
-        match self.payloads.open(&payload, digest, &mut self.banks, &[]) {
-            Ok(download) => self.fetch = Some(Fetch::new(pending, download)),
-            Err(error) => {
-                self.end_fetch();
-                self.refuse(Some(pending.release.sequence), error.outcome());
-            }
-        }
-    }
-
-    fn fetched(&self) -> Option<Release> {
-        let fetch = self.fetch.as_ref();
-        let pending = self.pending.map(|pending| pending.release);
-        pending.or_else(|| fetch.map(Fetch::release))
     }
 
     #[inline(never)]
     fn refuse(&mut self, sequence: Option<u64>, outcome: Outcome) {
-        let report = Report::new(sequence, outcome, self.running());
-        self.told.queue(report);
-    }
-
-    #[inline(never)]
-    fn end_fetch(&mut self) {
-        self.fetch = None;
-        self.pending = None;
-        self.rate = None;
-        self.reopened = 0;
-        self.consent.forget();
-        self.change = self.change.wrapping_add(1);
-    }
-
-    fn block(&mut self, now: Instant, sequence: u64, offset: u32, bytes: &[u8]) {
-        let block_bytes = self.settings.block_bytes;
-        let Some(fetch) = &mut self.fetch else { return };
-        if fetch.release().sequence != sequence {
-            return;
-        }
-        match fetch.block(&mut self.banks, offset, bytes, block_bytes) {
-            Ok(false) => {}
-            Ok(true) => {
-                if let Some(rate) = &mut self.rate {
-                    rate.progress(now, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-                }
-                self.change = self.change.wrapping_add(1);
-                if fetch.is_complete() {
-                    // The offer that is waited for comes with the last block.
-                    fetch.asked(now, self.settings.timeout_ms);
-                    self.rate = None;
-                    self.complete();
-                }
-            }
-            Err(PayloadError::Banks) if self.reopen() => {}
-            Err(error) => {
-                self.end_fetch();
-                self.refuse(Some(sequence), error.outcome());
-            }
-        }
-    }
-
-    /// Goes back to the last page that is whole when one could not be written, and says whether it may go on.
-    ///
-    /// What is on record counts no byte that this erases.
-    fn reopen(&mut self) -> bool {
-        let (Some(fetch), Some(record)) = (&self.fetch, self.boot) else {
-            return false;
-        };
-        if self.reopened == MAX_REOPENED {
-            return false;
-        }
-        self.reopened += 1;
-        let (checkpoint, mut room) = (fetch.checkpoint(), P::ROOM);
-        let progress = fetch.progress(room.as_mut()).unwrap_or(0);
-        let progress = room.as_ref().get(..progress).unwrap_or(&[]);
-        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
-        let payload = payload_of(&checkpoint, form, record.installed);
-        let digest = self.trust.digest.clone();
-        let download = self
-            .payloads
-            .open(&payload, digest, &mut self.banks, progress);
-        let download = download.ok();
-        self.fetch = download.map(|download| Fetch::new(checkpoint, download));
-        self.change = self.change.wrapping_add(1);
-        self.fetch.is_some()
-    }
-
-    /// An offer that was verified names that release: what is fetched of it may be staged.
-    fn vouch(&mut self, release: Release) {
-        if self.fetched() == Some(release) {
-            self.vouched = true;
-            self.complete();
-        }
-    }
-
-    /// When all bytes are there, and vouched for, the image is staged if it is the right one.
-    fn complete(&mut self) {
-        let whole = |fetch: &mut Fetch<_>| fetch.is_complete();
-        let Some(fetch) = self.fetch.take_if(|fetch| self.vouched && whole(fetch)) else {
-            return;
-        };
-        let sequence = fetch.release().sequence;
-        self.end_fetch();
-        let candidate = match fetch.finish(&mut self.banks) {
-            Ok(candidate) => candidate,
-            Err(error) => return self.refuse(Some(sequence), error.outcome()),
-        };
-        let stage = BootEvent::Stage {
-            candidate,
-            trials: self.settings.trials,
-        };
-        match self.boot.and_then(|record| record.on(stage).ok()) {
-            Some(record) if slot::store(&mut self.banks, &record).is_ok() => {
-                self.adopt(record);
-            }
-            _ => self.refuse(Some(sequence), Outcome::Memory),
-        }
-    }
-
-    fn abort(&mut self, sequence: u64) {
-        if self
-            .fetched()
-            .is_some_and(|release| release.sequence == sequence)
-        {
-            self.end_fetch();
-            self.refuse(Some(sequence), Outcome::Aborted);
-        } else if let Some(BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. }) =
-            self.boot.map(|record| record.state)
-            && candidate.sequence == sequence
-        {
-            // Its end will be reported; until then nobody need wait for an answer.
-            self.refuse(Some(sequence), Outcome::Busy);
-        }
-    }
-
-    fn persist<'b>(&self, buffer: &'b mut [u8]) -> Option<Step<'b>> {
-        let mut writer = BatchWriter::new(buffer);
-        let first = self.settings.records;
-        // What nobody has agreed to must not be fetched after a reboot.
-        let agreed = |_: &Checkpoint| !self.consent.waits();
-        let form = self.room.as_ref().get(self.form.clone()).unwrap_or(&[]);
-        match (self.pending.filter(agreed), &self.fetch) {
-            (Some(pending), _) => {
-                let encode = |out: &mut [u8]| pending.encode(form, nothing, out);
-                writer.put_with(first, encode).ok()?;
-            }
-            (None, Some(fetch)) => {
-                let encode = |out: &mut [u8]| fetch.encode(form, out);
-                writer.put_with(first, encode).ok()?;
-            }
-            (None, None) => writer.remove(first).ok()?,
-        }
-        if let Some(key) = first.offset(1) {
-            writer
-                .put_with(key, |out| self.told.encode(self.passed, self.starts, out))
-                .ok()?;
-        }
-        Some(Step::Persist(writer.finish()))
-    }
-}
-
-fn payload_of<'f>(checkpoint: &Checkpoint, form: &'f [u8], running: Release) -> Payload<'f> {
-    Payload {
-        bytes: checkpoint.bytes,
-        form,
-        image: checkpoint.release,
-        running,
+        let code = outcome.code();
+        self.told.queue(Word { sequence, code });
     }
 }

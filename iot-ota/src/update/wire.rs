@@ -1,6 +1,7 @@
 //! The messages of an update; `update.cddl` is their definition.
 
 use iot_core::codec::{EncodeError, FlatReader, FlatWriter};
+use iot_core::crypto::Sha256Digest;
 
 use super::report::{Outcome, Report, Running};
 
@@ -156,30 +157,14 @@ impl FromDevice {
     ///
     /// [`EncodeError`] when it does not fit: 64 bytes are enough.
     pub fn encode<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
-        encoded(buffer, |writer| match self {
+        told(buffer, |writer| match self {
             Self::Request(request) => {
-                writer.array(5, VERSION);
-                writer.uint(3);
-                writer.uint(request.sequence);
-                writer.uint(request.offset.into());
-                writer.uint(request.length.into());
+                write_request(writer, request.sequence, request.offset, request.length);
             }
             Self::Report(report) => {
-                writer.array(5, VERSION);
-                writer.uint(4);
-                match report.sequence {
-                    Some(sequence) => writer.uint(sequence),
-                    None => writer.null(),
-                }
-                writer.uint(report.outcome.code().into());
-                match &report.running {
-                    Some(Running { sequence, digest }) => {
-                        writer.array_len(2);
-                        writer.uint(*sequence);
-                        writer.bytes(digest);
-                    }
-                    None => writer.null(),
-                }
+                let running = report.running.as_ref();
+                let running = running.map(|running| (running.sequence, &running.digest));
+                write_report(writer, report.sequence, report.outcome.code(), running);
             }
         })
     }
@@ -197,6 +182,46 @@ impl FromDevice {
             _ => return Err(WireError::Structure),
         };
         whole(message, reader)
+    }
+}
+
+/// Writes what a device says. It writes its messages from what it has, without putting them together first.
+pub(super) fn told(
+    buffer: &mut [u8],
+    write: impl FnOnce(&mut FlatWriter<'_>),
+) -> Result<&[u8], EncodeError> {
+    encoded(buffer, |writer| {
+        writer.array(5, VERSION);
+        write(writer);
+    })
+}
+
+pub(super) fn write_request(writer: &mut FlatWriter<'_>, sequence: u64, offset: u32, length: u32) {
+    writer.uint(3);
+    writer.uint(sequence);
+    writer.uint(offset.into());
+    writer.uint(length.into());
+}
+
+pub(super) fn write_report(
+    writer: &mut FlatWriter<'_>,
+    sequence: Option<u64>,
+    code: u8,
+    running: Option<(u64, &Sha256Digest)>,
+) {
+    writer.uint(4);
+    match sequence {
+        Some(sequence) => writer.uint(sequence),
+        None => writer.null(),
+    }
+    writer.uint(code.into());
+    match running {
+        Some((sequence, digest)) => {
+            writer.array_len(2);
+            writer.uint(sequence);
+            writer.bytes(digest);
+        }
+        None => writer.null(),
     }
 }
 

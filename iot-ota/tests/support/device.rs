@@ -224,6 +224,8 @@ impl<P: Payloads<Sha256> + Clone> Rig<P> {
                         let fate = self.fate;
                         self.updater().input(now, &Event::Settled { ticket, fate });
                     }
+                    // It has more to do at once: a page to erase.
+                    None if self.updater().deadline() == Some(Instant::ZERO) => {}
                     None => return Ok(requests),
                 },
                 Step::Persist(batch) => {

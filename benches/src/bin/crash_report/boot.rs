@@ -46,6 +46,8 @@ const fn counter_of(sequence: u64) -> u64 {
 pub(crate) enum Way {
     Direct,
     Swap,
+    /// With a page behind each second image, which is moved with it.
+    SwapShort,
     Overwrite,
 }
 
@@ -127,18 +129,17 @@ pub(crate) struct Booted<const W: usize, const E: usize> {
 }
 
 impl<const W: usize, const E: usize> Updates<W, E> {
-    /// Short of whole words, so that the last one is filled up.
-    const IMAGE_BYTES: usize = PAGES * E - 3;
-
     pub(crate) fn new(way: Way, updates: u16) -> Self {
         let last = u64::from(updates) + 1;
         let image = |sequence: u64| {
             let bytes = (0_u64..).map(|at| (at * 37 + sequence * 101) as u8);
-            bytes.take(Self::IMAGE_BYTES).collect::<Vec<_>>()
+            let behind = usize::from(way == Way::SwapShort && sequence.is_multiple_of(2));
+            // Short of whole words, so that the last one is filled up.
+            bytes.take((PAGES - behind) * E - 3).collect::<Vec<_>>()
         };
         let images: Vec<_> = (0..=last).map(image).collect();
         let offer = |(sequence, image): (u64, &Vec<u8>)| {
-            let size = Self::IMAGE_BYTES as u32;
+            let size = image.len() as u32;
             let template = Template::new(sequence, KIND, sum(image), size, "iot:firmware")
                 .with_counter(counter_of(sequence));
             let envelope = template
@@ -162,7 +163,7 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let capacity = page(PAGES);
         match self.way {
             Way::Direct => Layout::direct(0, page(3), page(6), capacity, running),
-            Way::Swap => Layout::swap(0, page(3), page(4), page(7), capacity),
+            Way::Swap | Way::SwapShort => Layout::swap(0, page(3), page(4), page(7), capacity),
             Way::Overwrite => Layout::overwrite(0, page(3), page(6), page(9), capacity),
         }
     }
@@ -170,7 +171,7 @@ impl<const W: usize, const E: usize> Updates<W, E> {
     pub(crate) const fn pages(&self) -> usize {
         match self.way {
             Way::Direct => 9,
-            Way::Swap => 11,
+            Way::Swap | Way::SwapShort => 11,
             Way::Overwrite => 12,
         }
     }
@@ -180,7 +181,7 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         match (self.way, bank) {
             (Way::Direct, Bank::A) | (Way::Overwrite, _) => 3,
             (Way::Direct, Bank::B) => 6,
-            (Way::Swap, _) => 4,
+            (Way::Swap | Way::SwapShort, _) => 4,
         }
     }
 
@@ -196,14 +197,14 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let layout = self.layout(Bank::A);
         let mut banks = OnFlash::open(flash, layout, Fuses(cell)).ok()?;
         banks.write(Bank::A, 0, &self.images[1]).ok()?;
-        let release = Release::new(1, sum(&self.images[1]), Self::IMAGE_BYTES as u32)
+        let release = Release::new(1, sum(&self.images[1]), self.images[1].len() as u32)
             .with_counter(counter_of(1));
         store(&mut banks, &BootRecord::factory(Bank::A, release)).ok()?;
         let mut flash = banks.into_parts().0;
         if self.way == Way::Overwrite {
             // What runs is a copy of what lies in bank A.
             let (mut image, at) = (vec![0xff; PAGES * E], 6 * E);
-            image[..Self::IMAGE_BYTES].copy_from_slice(&self.images[1]);
+            image[..self.images[1].len()].copy_from_slice(&self.images[1]);
             embedded_storage::nor_flash::NorFlash::write(&mut flash, at as u32, &image).ok()?;
         }
         Some((flash.into_image(), world))
@@ -288,6 +289,8 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let mut buffer = [0; 256];
         for _ in 0..20 {
             let done = match booted.updater.step(NOW, &mut buffer) {
+                // It has more to do at once: a page to erase.
+                Step::Idle if booted.updater.deadline() == Some(Instant::ZERO) => continue,
                 Step::Idle => return Ok(()),
                 Step::Persist(_) => Done::Persisted,
                 Step::Send(_) => Done::Sent(Ticket::new(1)),

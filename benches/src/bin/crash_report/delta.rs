@@ -5,7 +5,7 @@
 //! cut left behind are taken as they are, in every torn state. At the end the image must be the new one, to the byte; a
 //! machine that is stuck, or that finds its patch or its journal broken, is a violation.
 
-mod journal;
+pub(crate) mod journal;
 
 use core::cell::RefCell;
 
@@ -24,8 +24,8 @@ const WINDOW: usize = 16;
 const PIECE: usize = 9;
 
 /// Tells images apart that differ; nobody forges any here.
-#[derive(Default)]
-struct Sum(Sha256Digest);
+#[derive(Clone, Default)]
+pub(crate) struct Sum(Sha256Digest);
 
 impl Digest for Sum {
     fn update(&mut self, bytes: &[u8]) {
@@ -37,6 +37,12 @@ impl Digest for Sum {
     fn finish(&mut self) -> Sha256Digest {
         core::mem::take(&mut self.0)
     }
+}
+
+pub(crate) fn sum(bytes: &[u8]) -> Sha256Digest {
+    let mut digest = Sum::default();
+    digest.update(bytes);
+    digest.finish()
 }
 
 /// A patch over the image that it is for.

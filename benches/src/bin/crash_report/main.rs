@@ -20,6 +20,7 @@ mod commands;
 #[allow(dead_code, reason = "the tests use more of it than the report")]
 mod counter;
 mod delta;
+mod download;
 mod engines;
 mod entry;
 mod full;
@@ -56,7 +57,10 @@ const ENTRIES: &[&[Entry]] = &[
     boot::entries::BOOT[0],
     boot::entries::BOOT[1],
     boot::entries::BOOT[2],
+    boot::entries::BOOT[3],
     &delta::DELTA,
+    &download::IMAGE,
+    &download::PATCH,
 ];
 
 fn main() -> ExitCode {

@@ -3,6 +3,7 @@
 use core::convert::Infallible;
 use core::error::Error;
 use core::hint::black_box;
+use core::ops::Range;
 
 use iot_benches::{Goal, Ratio};
 use iot_core::crypto::Digest;
@@ -25,9 +26,9 @@ impl Banks for Ram {
     fn running(&self) -> Bank {
         Bank::A
     }
-    fn clear(&mut self, _: Bank, from: u32) -> Result<u32, Infallible> {
+    fn clear(&mut self, _: Bank, from: u32) -> Result<Range<u32>, Infallible> {
         self.0.truncate(from as usize);
-        Ok(from)
+        Ok(from..self.capacity())
     }
     fn write(&mut self, _: Bank, _: u32, bytes: &[u8]) -> Result<(), Infallible> {
         self.0.extend_from_slice(bytes);

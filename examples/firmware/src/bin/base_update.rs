@@ -1,5 +1,4 @@
-//! What an updater stands on: a manifest verified, and followed by the processor, without cryptography. The size of the
-//! update engine is what its image has more, so the harness is in both.
+//! A manifest verified, and followed by the processor, without cryptography: what every updater has at least.
 #![no_std]
 #![no_main]
 
@@ -32,8 +31,9 @@ fn size_of_image() -> Option<usize> {
         .verify(&keys, &mut Believer(MANIFEST), current)
         .ok()?;
     let own = [Component::new(COMPONENT)];
-    let capabilities = opaque(Capabilities::new(Identity::new(VENDOR, CLASS), &own));
-    let mut process = Process::<32>::new(manifest, opaque(Procedure::Update), &capabilities);
+    let capabilities = Capabilities::new(Identity::new(VENDOR, CLASS), &own);
+    let mut process =
+        Process::<32>::new(manifest, opaque(Procedure::Update), opaque(&capabilities));
     let process = process.as_mut().ok()?;
     let mut size = None;
     loop {

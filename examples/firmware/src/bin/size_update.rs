@@ -3,200 +3,116 @@
 #![no_std]
 #![no_main]
 
-use core::convert::Infallible;
 use core::time::Duration;
 
 use cortex_m_rt::entry;
-use iot_core::engine::{Done, Engine, Event, RecordKey, Step};
-use iot_core::time::TimeBounds;
-use iot_core::{Channel, Fate, Instant, Message, Now, Ticket, Timestamp};
+use iot_core::engine::{Done, Engine, Event, RecordRange, Step};
+use iot_core::{Channel, Instant, Now};
 use iot_firmware::believer::Believer;
 use iot_firmware::board::{Board, exit, opaque};
+use iot_firmware::drive::{Driven, Flash, drive};
 use iot_firmware::fixture::{DEVICE, IMAGE_BYTES, MANIFEST, SEQUENCE};
 use iot_ota::manifest::SigningKey;
 use iot_ota::schedule::{ByteBudget, Conditions, Days, Schedule, Stage, Window};
-use iot_ota::slot::{Bank, Banks, BootRecord, RECORD_BYTES, RecordCopy, Release};
-use iot_ota::update::{ToDevice, Trust, Updater, Want};
+use iot_ota::update::{Trust, Updater, Want};
 
-/// Flash that keeps the boot record, and of images nothing.
-struct Flash {
-    records: [[u8; RECORD_BYTES]; 2],
-    counter: u64,
-    written: u32,
+struct Device {
+    update: Updater<'static, Flash, SigningKey<Believer>, Believer>,
+    schedule: Schedule<1>,
+    conditions: Conditions,
 }
 
-impl Banks for Flash {
-    type Error = Infallible;
-
-    fn capacity(&self) -> u32 {
-        opaque(1 << 20)
-    }
-    fn running(&self) -> Bank {
-        opaque(Bank::A)
-    }
-    fn clear(&mut self, _: Bank, from: u32) -> Result<u32, Infallible> {
-        Ok(opaque(from))
-    }
-    fn write(&mut self, _: Bank, _: u32, bytes: &[u8]) -> Result<(), Infallible> {
-        self.written += opaque(bytes).len() as u32;
-        Ok(())
-    }
-    fn read(&mut self, _: Bank, _: u32, out: &mut [u8]) -> Result<(), Infallible> {
-        out.fill(opaque(7));
-        Ok(())
-    }
-    fn read_record(
-        &mut self,
-        copy: RecordCopy,
-        out: &mut [u8; RECORD_BYTES],
-    ) -> Result<(), Infallible> {
-        *out = match copy {
-            RecordCopy::First => self.records[0],
-            RecordCopy::Second => self.records[1],
-        };
-        Ok(())
-    }
-    fn write_record(
-        &mut self,
-        copy: RecordCopy,
-        bytes: &[u8; RECORD_BYTES],
-    ) -> Result<(), Infallible> {
-        match copy {
-            RecordCopy::First => self.records[0] = *bytes,
-            RecordCopy::Second => self.records[1] = *bytes,
+impl Driven for Device {
+    fn turn(&mut self, now: Now) -> bool {
+        for stage in [Stage::Fetch, Stage::Restart] {
+            self.update
+                .gate(stage, self.schedule.may(now, stage, &self.conditions));
         }
-        Ok(())
+        if self.update.progress().is_some() {
+            self.schedule
+                .fetched(now.instant, opaque(1_024), &self.conditions);
+        }
+        match self.update.wants() {
+            Want::Approve => {
+                self.update.approve(SEQUENCE);
+            }
+            Want::Confirm => self.update.confirm(opaque(true)),
+            Want::Reboot => return true,
+            _ => {}
+        }
+        false
     }
-    fn counter(&mut self) -> Result<u64, Infallible> {
-        Ok(self.counter)
+
+    fn flash(&self) -> &Flash {
+        self.update.banks()
     }
-    fn raise_counter(&mut self, to: u64) -> Result<(), Infallible> {
-        self.counter = to;
-        Ok(())
+}
+
+impl Engine for Device {
+    fn handles(&self, channel: Channel) -> bool {
+        self.update.handles(channel)
+    }
+    fn records(&self) -> RecordRange {
+        self.update.records()
+    }
+    fn input(&mut self, now: Now, event: &Event<'_>) {
+        self.update.input(now, event);
+    }
+    fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
+        self.update.step(now, buffer)
+    }
+    fn done(&mut self, now: Now, done: Done<'_>) {
+        self.update.done(now, done);
+    }
+    fn deadline(&self) -> Option<Instant> {
+        self.update.deadline()
     }
 }
 
 #[entry]
 fn main() -> ! {
-    let Some(board) = Board::start() else {
+    let Some((board, flash)) = Board::start().zip(Flash::factory()) else {
         exit(false)
     };
-    let mut flash = Flash {
-        records: [[0xff; RECORD_BYTES]; 2],
-        counter: 0,
-        written: 0,
-    };
-    let factory = BootRecord::factory(Bank::A, Release::new(SEQUENCE - 1, [0; 32], 4));
-    if iot_ota::slot::store(&mut flash, &factory).is_err() {
-        exit(false)
+    let mut device = device(flash);
+    // What came is not what was signed: nothing hashes here.
+    let (fetched, ended) = drive(&mut device, IMAGE_BYTES);
+    if opaque(false) {
+        device.update.cancel();
+        device.schedule.end();
     }
-    let (fetched, staged) = run(flash);
     let facts = [("fetched", fetched)];
-    board.finish(if fetched == IMAGE_BYTES as usize && staged {
+    board.finish(if fetched == IMAGE_BYTES as usize && ended {
         Ok(&facts)
     } else {
         Err("update")
     })
 }
 
-/// Does what a driver, a service and a person do; returns how much was written, and whether an image was staged or
-/// found to be another one.
+/// With settings that are constants, as those of a firmware are.
 #[inline(never)]
-fn run(flash: Flash) -> (usize, bool) {
-    let mut update = Updater::new(
-        flash,
-        Trust::new(
-            SigningKey::new(Believer(MANIFEST)),
-            Believer(MANIFEST),
-            opaque(DEVICE),
-        ),
-    )
-    .with_block_bytes(opaque(1_024))
-    .with_timeout(opaque(Duration::from_secs(9)))
-    .with_trials(opaque(3))
-    .with_minimum_rate(opaque(100), opaque(Duration::from_secs(60)))
-    .with_approval();
-    let window = Window::new(Days::ALL, opaque(60), opaque(Duration::from_secs(86_000)))
-        .east_of_utc(opaque(60));
-    let mut schedule = Schedule::new([Some(window)])
-        .battery_at_least(opaque(30))
-        .jitter(opaque(7), opaque(Duration::from_secs(2)))
-        .budget(ByteBudget::per_day(opaque(1 << 20), Instant::ZERO));
-    let conditions = opaque(Conditions::default().battery(80, false).metered(true));
-    let (mut room, mut payload, mut buffer) = ([0; 1_100], [0; 600], [0; 256]);
-    let image = [opaque(0); 1_024];
-    // Neither the time nor the events are known to the compiler.
-    let wall = TimeBounds::exact(Timestamp::from_secs(1_799_668_800));
-    let mut now = *opaque(&Now::new(Instant::ZERO, wall));
-    update.input(
-        now,
-        &Event::Record {
-            key: opaque(RecordKey::new(0x0007_0000)),
-            value: opaque(&[]),
-        },
+fn device(flash: Flash) -> Device {
+    let trust = Trust::new(
+        SigningKey::new(Believer(MANIFEST)),
+        Believer(MANIFEST),
+        *opaque(&DEVICE),
     );
-    update.input(now, opaque(&Event::Restored));
-    let offer = ToDevice::Offer { envelope: MANIFEST };
-    let Ok(offer) = offer.encode(&mut payload) else {
-        return (0, false);
-    };
-    let message = Message::new(Channel::Update, offer);
-    update.input(now, opaque(&Event::Message(message)));
-    schedule.begin(now.instant, opaque(Some(Duration::from_secs(90_000))));
-    schedule.defer(opaque(now.instant));
-    let (mut ended, mut blocks) = (false, 0);
-    for turn in 0..60_u64 {
-        now.instant = now.instant.after(Duration::from_millis(opaque(100)));
-        for stage in [Stage::Fetch, Stage::Restart] {
-            update.gate(stage, schedule.may(now, stage, &conditions));
-        }
-        if update.progress().is_some() {
-            schedule.fetched(now.instant, opaque(1_024), &conditions);
-        }
-        match update.wants() {
-            Want::Approve => {
-                update.approve(opaque(SEQUENCE));
-            }
-            Want::Confirm => update.confirm(opaque(true)),
-            Want::Reboot => ended = true,
-            _ => {}
-        }
-        let done = match update.step(now, &mut buffer) {
-            Step::Persist(batch) => {
-                opaque(batch.is_empty());
-                Done::Persisted
-            }
-            Step::Send(message) => {
-                opaque(message.payload);
-                Done::Sent(Ticket::new(turn))
-            }
-            _ => {
-                let ticket = Ticket::new(opaque(turn));
-                let fate = opaque(Fate::Delivered);
-                update.input(now, &Event::Settled { ticket, fate });
-                let block = ToDevice::Block {
-                    sequence: SEQUENCE,
-                    offset: 1_024 * blocks,
-                    bytes: opaque(&image),
-                };
-                if blocks < IMAGE_BYTES / 1_024
-                    && let Ok(block) = block.encode(&mut room)
-                {
-                    blocks += 1;
-                    let message = Message::new(Channel::Update, block);
-                    update.input(now, opaque(&Event::Message(message)));
-                }
-                continue;
-            }
-        };
-        update.done(now, done);
-        opaque(update.deadline());
-        // What came is not what was signed: nothing hashes here.
-        ended |= update.banks().written == IMAGE_BYTES;
+    let update = Updater::new(flash, trust)
+        .with_block_bytes(1_024)
+        .with_timeout(Duration::from_secs(9))
+        .with_trials(3)
+        .with_minimum_rate(100, Duration::from_secs(60))
+        .with_approval();
+    let window = Window::new(Days::ALL, 60, Duration::from_secs(86_000)).east_of_utc(60);
+    let mut schedule = Schedule::new([Some(window)])
+        .battery_at_least(30)
+        .jitter(opaque(7_u32).into(), Duration::from_secs(2))
+        .budget(ByteBudget::per_day(1 << 20, Instant::ZERO));
+    schedule.begin(Instant::ZERO, Some(Duration::from_secs(90_000)));
+    schedule.defer(Instant::ZERO);
+    Device {
+        update,
+        schedule,
+        conditions: *opaque(&Conditions::default().battery(80, false).metered(true)),
     }
-    if opaque(false) {
-        update.cancel();
-        schedule.end();
-    }
-    (update.banks().written as usize, ended)
 }

@@ -190,6 +190,8 @@ fn pump(updater: &mut Firmware<'_>) -> Option<()> {
         let done = match updater.step(NOW, &mut buffer) {
             Step::Persist(_) => Done::Persisted,
             Step::Send(_) => Done::Sent(Ticket::new(1)),
+            // It has more to do at once: a page to erase.
+            Step::Idle if updater.deadline() == Some(Instant::ZERO) => continue,
             Step::Idle => return Some(()),
             _ => return None,
         };

@@ -19,12 +19,20 @@ const FETCH_ARGUMENTS: i32 = 25;
 const METADATA: i32 = 30;
 
 /// What a component holds, as far as it is known.
-#[derive(Clone, Copy, Default)]
-struct Content {
-    digest: Option<Sha256Digest>,
+#[derive(Clone, Copy)]
+struct Content<'d> {
+    digest: Option<&'d Sha256Digest>,
     size: Option<u64>,
     // It is yet to come: what it is compared with is what it must be.
     to_come: bool,
+}
+
+impl Content<'_> {
+    const UNKNOWN: Self = Self {
+        digest: None,
+        size: None,
+        to_come: false,
+    };
 }
 
 #[derive(Clone, Copy)]
@@ -38,9 +46,9 @@ struct Fetched<'a> {
 pub(super) struct Walk<'a, 'd> {
     device: &'d Device<'d>,
     situation: &'d Situation,
-    // What the identifiers of vendor and class differ by from the device's.
-    other: [u8; 2],
-    contents: [Content; 2],
+    // The device's own, or that of another one.
+    identity: Identity<'d>,
+    contents: [Content<'d>; 2],
     fetched: Option<Fetched<'a>>,
     patch: bool,
     authorization: Option<i64>,
@@ -48,32 +56,40 @@ pub(super) struct Walk<'a, 'd> {
     matched: bool,
 }
 
-impl<'a, 'd> Walk<'a, 'd> {
+impl<'a: 'd, 'd> Walk<'a, 'd> {
     pub(super) fn new(device: &'d Device<'d>, situation: &'d Situation) -> Self {
+        let mut identity = Identity::new(device.vendor, device.class);
+        identity.device = device.device;
         let mut walk = Self {
             device,
             situation,
-            other: [0; 2],
-            contents: [Content::default(); 2],
+            identity,
+            contents: [Content::UNKNOWN; 2],
             fetched: None,
             patch: false,
             authorization: None,
             acted: false,
             matched: false,
         };
-        walk.be_another(0, 0);
+        walk.begin();
         walk
     }
 
-    /// Begins anew as a device whose vendor and class differ by these bits in each byte.
+    /// Begins anew as a device of another vendor, and after that as one of another class of the same vendor.
+    pub(super) fn be_another(&mut self, same_vendor: bool) {
+        change(&mut self.identity.vendor);
+        if same_vendor {
+            change(&mut self.identity.class);
+        }
+        self.begin();
+    }
+
     #[inline(never)]
-    pub(super) fn be_another(&mut self, vendor: u8, class: u8) {
-        let (digest, size) = self.situation.running.unzip();
-        self.other = [vendor, class];
-        self.contents = [Content::default(); 2];
-        if let Some(image) = self.contents.first_mut() {
-            image.digest = digest;
-            image.size = size.map(u64::from);
+    fn begin(&mut self) {
+        let [image, patch] = &mut self.contents;
+        (*image, *patch) = (Content::UNKNOWN, Content::UNKNOWN);
+        if let Some((digest, size)) = &self.situation.running {
+            (image.digest, image.size) = (Some(digest), Some(u64::from(*size)));
         }
         self.fetched = None;
         (self.acted, self.matched) = (false, false);
@@ -110,32 +126,31 @@ impl<'a, 'd> Walk<'a, 'd> {
         let own = |id| Component::new(id).for_roles(device.roles);
         let components = [own(device.component), own(device.patch.unwrap_or(&[]))];
         let count = 1 + usize::from(device.patch.is_some());
-        let [vendor, class] = self.other;
-        let by = |id: [u8; 16], bits| id.map(|byte| byte ^ bits);
-        let mut identity = Identity::new(by(device.vendor, vendor), by(device.class, class));
-        identity.device = device.device;
         let components = components.get(..count).unwrap_or(&[]);
-        let capabilities = Capabilities::new(identity, components).with_dependencies(0);
+        let capabilities = Capabilities::new(self.identity, components).with_dependencies(0);
         let mut process = Process::<32>::new(*manifest, procedure, &capabilities);
         // Where it was made: it is most of what this takes of the stack.
-        let process = process.as_mut().map_err(|error| self.refused(*error))?;
+        let process = match &mut process {
+            Ok(process) => process,
+            Err(error) => return Err(self.refused(error)),
+        };
         loop {
-            let success = match process.step().map_err(|error| self.refused(error))? {
-                Step::Check { target, check } => self.check(target.place, check)?,
-                Step::Perform {
+            let success = match &process.step() {
+                Ok(Step::Check { target, check }) => self.check(target.place, check),
+                Ok(Step::Perform {
                     target,
                     effect,
                     details,
-                } => {
+                }) => {
                     self.acted |= procedure == Procedure::Update;
-                    self.perform(target.place, procedure, effect, details)?;
-                    true
+                    self.perform(target.place, procedure, effect, details)
                 }
-                Step::Finished => return Ok(()),
+                Ok(Step::Finished) => return Ok(()),
                 // Nobody asked for records, and there are no dependencies.
-                Step::Record(_) | Step::Dependency { .. } => false,
+                Ok(Step::Record(_) | Step::Dependency { .. }) => Ok(false),
+                Err(error) => Err(self.refused(error)),
             };
-            process.done(success);
+            process.done(success?);
         }
     }
 
@@ -149,7 +164,7 @@ impl<'a, 'd> Walk<'a, 'd> {
         let (digest, size) = image.digest.zip(image.size).ok_or(PlanError::Missing)?;
         let small = |size| u32::try_from(size).map_err(|_| PlanError::TooLarge { size });
         Ok(Plan {
-            release: Release::new(manifest.sequence(), digest, small(size)?)
+            release: Release::new(manifest.sequence(), *digest, small(size)?)
                 .with_counter(manifest.security_counter()),
             uri: fetched.uri,
             content_bytes: small(fetched.bytes)?,
@@ -159,58 +174,51 @@ impl<'a, 'd> Walk<'a, 'd> {
         })
     }
 
-    fn image(&self) -> Content {
+    const fn image(&self) -> Content<'d> {
         let [image, _] = self.contents;
         image
     }
 
     /// Answers what is asked of the device.
-    fn check(&mut self, place: usize, check: Check<'_>) -> Result<bool, PlanError> {
-        let holds = match check {
-            Check::Image { digest, size } => self.matches(place, digest, size, 3),
-            Check::NotImage { digest, size } => self.matches(place, digest, size, 25).map(|is| !is),
-            Check::Slot(slot) => self.situation.slot.map(|own| own == slot).ok_or(5),
-            Check::Version(wanted) => self.device.version.map(|own| wanted.holds(own)).ok_or(28),
+    fn check(&mut self, place: usize, check: &Check<'a>) -> Result<bool, PlanError> {
+        let (command, holds) = match *check {
+            Check::Image { digest, size } => (3, self.matches(place, digest, size, true)),
+            Check::NotImage { digest, size } => (25, self.matches(place, digest, size, false)),
+            Check::Slot(slot) => (5, self.situation.slot.map(|own| own == slot)),
+            Check::Version(wanted) => (28, self.device.version.map(|own| wanted.holds(own))),
             Check::UseBefore(moment) => {
                 let reached = self.situation.wall.reached(Timestamp::from_secs(moment));
-                Ok(reached == Proof::No)
+                (4, Some(reached == Proof::No))
             }
             Check::Authorized(priority) => {
                 self.authorization.get_or_insert(priority);
-                Ok(true)
+                return Ok(true);
             }
-            Check::Content(_) => Err(6),
-            Check::MinimumBattery(_) => Err(26),
+            Check::Content(_) => (6, None),
+            Check::MinimumBattery(_) => (26, None),
         };
-        holds.map_err(unsupported)
+        holds.ok_or(unsupported(command))
     }
 
-    /// Whether a component holds that; one whose content is to come must hold it.
+    /// Whether a component holds that, or holds something else if it must not; one whose content is to come must hold
+    /// what it is said to.
     fn matches(
         &mut self,
         place: usize,
-        digest: &Sha256Digest,
+        digest: &'a Sha256Digest,
         size: Option<u64>,
-        command: i32,
-    ) -> Result<bool, i32> {
-        let content = self.contents.get_mut(place).ok_or(command)?;
-        if !content.to_come {
-            // Nothing lies where a patch would; of an image that is not known nothing can be said.
-            let known = content.digest.is_some() || place != IMAGE;
-            return known
-                .then(|| {
-                    content.digest == Some(*digest) && size.is_none_or(|_| content.size == size)
-                })
-                .ok_or(command);
-        }
-        if command == 3 {
-            content.digest.get_or_insert(*digest);
+        is_to_match: bool,
+    ) -> Option<bool> {
+        let content = self.contents.get_mut(place)?;
+        if content.to_come && is_to_match {
+            content.digest.get_or_insert(digest);
             content.size = content.size.or(size);
         }
-        let own = content.digest.ok_or(command)?;
-        let is = own == *digest && size.is_none_or(|_| content.size == size);
-        self.matched |= is && place == IMAGE;
-        Ok(is)
+        let is = content.digest == Some(digest) && (size.is_none() || content.size == size);
+        self.matched |= is && content.to_come && place == IMAGE;
+        // Nothing lies where a patch would; of what is not known nothing can be said.
+        let is_known = content.digest.is_some() || (place != IMAGE && !content.to_come);
+        is_known.then_some(is == is_to_match)
     }
 
     /// Notes what is to be done.
@@ -218,43 +226,44 @@ impl<'a, 'd> Walk<'a, 'd> {
         &mut self,
         place: usize,
         procedure: Procedure,
-        effect: Effect<'a>,
-        details: Details<'a>,
-    ) -> Result<(), PlanError> {
+        effect: &Effect<'a>,
+        details: &Details<'a>,
+    ) -> Result<bool, PlanError> {
         let is_update = procedure == Procedure::Update;
-        match effect {
-            Effect::Fetch(fetch) if is_update => self.fetch(place, fetch, details),
+        let command = match effect {
+            Effect::Fetch(fetch) if is_update => return self.fetch(place, fetch, details),
             Effect::Copy { from } if is_update && place == IMAGE && from.place != IMAGE => {
                 refuse_parameter(ENCRYPTION, details.encryption)?;
                 refuse_parameter(METADATA, details.metadata)?;
                 let [image, patch] = &mut self.contents;
-                if !patch.to_come {
-                    return Err(unsupported(22));
+                if patch.to_come {
+                    *image = Content {
+                        to_come: true,
+                        ..Content::UNKNOWN
+                    };
+                    (self.patch, self.matched) = (true, false);
+                    return Ok(true);
                 }
-                *image = Content {
-                    to_come: true,
-                    ..Content::default()
-                };
-                (self.patch, self.matched) = (true, false);
-                Ok(())
+                22
             }
-            Effect::Invoke(_) if !is_update => Ok(()),
-            Effect::Fetch(_) => Err(unsupported(21)),
-            Effect::Copy { .. } => Err(unsupported(22)),
-            Effect::Swap { .. } => Err(unsupported(31)),
-            Effect::Write(_) => Err(unsupported(18)),
-            Effect::Invoke(_) => Err(unsupported(23)),
-            Effect::Wait(_) => Err(unsupported(29)),
-            Effect::Unlink => Err(unsupported(33)),
-        }
+            Effect::Invoke(_) if !is_update => return Ok(true),
+            Effect::Write(_) => 18,
+            Effect::Fetch(_) => 21,
+            Effect::Copy { .. } => 22,
+            Effect::Invoke(_) => 23,
+            Effect::Wait(_) => 29,
+            Effect::Swap { .. } => 31,
+            Effect::Unlink => 33,
+        };
+        Err(unsupported(command))
     }
 
     fn fetch(
         &mut self,
         place: usize,
-        fetch: Fetch<'a>,
-        details: Details<'a>,
-    ) -> Result<(), PlanError> {
+        fetch: &Fetch<'a>,
+        details: &Details<'a>,
+    ) -> Result<bool, PlanError> {
         refuse_parameter(FETCH_ARGUMENTS, fetch.arguments)?;
         refuse_parameter(METADATA, details.metadata)?;
         let Source::Uri(uri) = fetch.source else {
@@ -271,28 +280,35 @@ impl<'a, 'd> Walk<'a, 'd> {
         });
         if let Some(content) = self.contents.get_mut(place) {
             *content = Content {
-                digest: fetch.digest.copied(),
+                digest: fetch.digest,
                 size: fetch.size,
                 to_come: true,
             };
         }
         self.matched = false;
-        Ok(())
+        Ok(true)
     }
 
     /// What a process says when it refuses or fails.
-    fn refused(&self, error: ProcessError) -> PlanError {
-        match error {
+    fn refused(&self, error: &ProcessError) -> PlanError {
+        match *error {
             ProcessError::Component { .. } => PlanError::OtherComponent,
             ProcessError::Unauthorised { .. } => PlanError::Unauthorised,
             ProcessError::Command { command } => PlanError::Unsupported { command },
             ProcessError::Failed { command, .. } => match command.get() {
                 1 | 2 | 24 => PlanError::OtherDevice { condition: command },
                 3 if self.image().to_come => PlanError::Unmatched,
-                _ => PlanError::Process(error),
+                _ => PlanError::Process(*error),
             },
             error => PlanError::Process(error),
         }
+    }
+}
+
+/// Makes another identifier of one, and that one of the other.
+fn change(id: &mut [u8; 16]) {
+    for byte in id {
+        *byte = !*byte;
     }
 }
 

@@ -6,8 +6,9 @@ use iot_core::sim::SimFlash;
 use iot_core::sim::flash::{FlashCell, Reading};
 use iot_core::sim::power::KeyHasher;
 
+use super::placement::Moving;
 use super::register::{PAGES, Register, Seen, size};
-use super::{Boot, FlashBanks, KIND_BOOT, Layout, Mode, Moving, PAYLOAD_BYTES, Placement};
+use super::{Boot, FlashBanks, KIND_BOOT, Layout, Mode, PAYLOAD_BYTES, Placement};
 use crate::slot::record::decode;
 use crate::slot::{Bank, BootState, RECORD_BYTES};
 

@@ -49,6 +49,19 @@ fn staged(mode: FlashMode) -> OnFlash {
     banks
 }
 
+#[test]
+fn a_bank_is_cleared_a_page_at_a_time() {
+    let mut banks = staged(FlashMode::WriteOnce);
+    assert_eq!(banks.clear(Bank::B, PAGE + 5), Ok(PAGE..2 * PAGE));
+    let mut bytes = [0; 700];
+    banks.read(Bank::B, 0, &mut bytes).unwrap();
+    let (page, mut expected) = (PAGE as usize, image(2));
+    expected[page..2 * page].fill(0xff);
+    assert_eq!(bytes, expected);
+    let end = banks.clear(Bank::B, CAPACITY + 1);
+    assert_eq!(end, Ok(CAPACITY..CAPACITY), "there is nothing to clear");
+}
+
 fn what_runs(flash: &Flash) -> Vec<u8> {
     let (mut flash, mut bytes) = (flash.clone(), vec![0; 700]);
     embedded_storage::nor_flash::ReadNorFlash::read(&mut flash, RUN, &mut bytes).unwrap();

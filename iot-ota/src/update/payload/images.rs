@@ -19,6 +19,8 @@ pub struct Images;
 pub struct ImageDownload<D> {
     stream: Stream<D>,
     spare: Bank,
+    // The bank is erased up to here.
+    cleared: u32,
 }
 
 impl<D: Digest> Payloads<D> for Images {
@@ -47,14 +49,18 @@ impl<D: Digest> Payloads<D> for Images {
         let spare = spare(banks).ok().flatten().ok_or(PayloadError::Banks)?;
         // Bytes above that may have been written before the power failed: they are erased, since no word of flash may be
         // programmed twice.
-        let offset = banks.clear(spare, there).map_err(|_| PayloadError::Banks)?;
+        let part = banks.clear(spare, there).map_err(|_| PayloadError::Banks)?;
         let mut stream = Stream::new(digest, payload.bytes, payload.image.digest);
-        read_through(banks, spare, offset, |bytes| {
+        read_through(banks, spare, part.start, |bytes| {
             // Cannot fail: there is no more than the size.
             let _ = stream.resume(bytes);
         })
         .map_err(|_| PayloadError::Banks)?;
-        Ok(ImageDownload { stream, spare })
+        Ok(ImageDownload {
+            stream,
+            spare,
+            cleared: part.end,
+        })
     }
 }
 
@@ -69,6 +75,12 @@ impl<D: Digest> Download for ImageDownload<D> {
         offset: u32,
         bytes: &[u8],
     ) -> Result<(), PayloadError> {
+        let end = u32::try_from(bytes.len()).map(|bytes| offset.saturating_add(bytes));
+        // A block of no image comes to nothing below.
+        let end = end.unwrap_or(0).min(self.stream.size());
+        while self.cleared < end {
+            self.clear_next(banks)?;
+        }
         let spare = self.spare;
         let write = |offset, bytes: &[u8]| banks.write(spare, offset, bytes);
         match self.stream.push(offset, bytes, write) {
@@ -82,6 +94,19 @@ impl<D: Digest> Download for ImageDownload<D> {
         let mut writer = FlatWriter::new(out);
         writer.uint(self.stream.offset().into());
         writer.finish()
+    }
+
+    fn clear_next<B: Banks>(&mut self, banks: &mut B) -> Result<bool, PayloadError> {
+        if self.cleared < banks.capacity() {
+            let part = banks.clear(self.spare, self.cleared);
+            let part = part.map_err(|_| PayloadError::Banks)?;
+            // Banks that erase nothing would be asked for ever.
+            if part.end <= self.cleared {
+                return Err(PayloadError::Banks);
+            }
+            self.cleared = part.end;
+        }
+        Ok(self.cleared >= banks.capacity())
     }
 
     fn finish<B: Banks>(self, _: &mut B) -> Result<(), PayloadError> {

@@ -3,20 +3,30 @@
 use iot_core::crypto::Digest;
 use iot_core::time::Instant;
 
-use super::{Activity, Phase, Status, Updater};
+use super::{Phase, Status, Updater};
+use crate::alarm::{NEVER, milliseconds};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
 use crate::schedule::{Decision, Stage};
 use crate::slot::Banks;
-use crate::update::fetch::Checkpoint;
+use crate::update::fetch::Course;
 use crate::update::payload::Payloads;
 use crate::update::report::Outcome;
+
+/// What an activity is told apart by: which one it is, and how far a download is. The release that it is about is the
+/// same until that ends.
+pub(super) type Shown = (u8, u32, u64);
+
+pub(super) const SHOWN_NOTHING: Shown = (u8::MAX, 0, 0);
 
 /// What was last said about each stage, and whether somebody has to agree to the release that is pending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Consent {
-    pub(super) fetch: Decision,
-    pub(super) restart: Decision,
+    pub(super) may_fetch: bool,
+    pub(super) may_restart: bool,
+    // When somebody should ask about fetching again, and when about restarting.
+    fetch: Instant,
+    restart: Instant,
     /// To every release.
     pub(super) asks: bool,
     /// To this one, since its manifest says so.
@@ -27,16 +37,14 @@ pub(super) struct Consent {
 
 impl Consent {
     pub(super) const NOT_ASKED: Self = Self {
-        fetch: Decision::Go,
-        restart: Decision::Go,
+        may_fetch: true,
+        may_restart: true,
+        fetch: NEVER,
+        restart: NEVER,
         asks: false,
         is_asked_for: false,
         agreed: false,
     };
-
-    pub(super) fn may_fetch(&self) -> bool {
-        self.fetch == Decision::Go
-    }
 
     pub(super) const fn waits(&self) -> bool {
         (self.asks || self.is_asked_for) && !self.agreed
@@ -50,23 +58,16 @@ impl Consent {
 
     /// Who sleeps until the schedule is to be asked has been woken: once is enough.
     pub(super) fn pass(&mut self, now: Instant) {
-        for decision in [&mut self.fetch, &mut self.restart] {
-            if let Decision::Wait { until, .. } = decision {
-                *until = until.filter(|&at| at > now);
+        for at in [&mut self.fetch, &mut self.restart] {
+            if *at <= now {
+                *at = NEVER;
             }
         }
     }
 
     /// When somebody should ask the schedule again.
-    pub(super) fn until(&self) -> Option<Instant> {
-        let until = |decision| match decision {
-            Decision::Wait { until, .. } => until,
-            Decision::Go => None,
-        };
-        match (until(self.fetch), until(self.restart)) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+    pub(super) fn until(&self) -> Instant {
+        self.fetch.min(self.restart)
     }
 }
 
@@ -85,7 +86,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// Gives a download up that brings less than `bytes` in each `span` while it is asked for.
     #[must_use]
     pub const fn with_minimum_rate(mut self, bytes: u32, span: core::time::Duration) -> Self {
-        self.settings.minimum_rate = Some((bytes, span));
+        self.settings.minimum_rate = Some((bytes, milliseconds(span)));
         self
     }
 
@@ -94,14 +95,21 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// While a fetch may not happen, nothing is asked for and what has arrived stays; while a restart may not, none is
     /// wanted. The engine's deadline is also when the schedule should be asked again, until it has passed.
     pub const fn gate(&mut self, stage: Stage, decision: Decision) {
+        let (may, until) = match decision {
+            Decision::Go => (true, NEVER),
+            Decision::Wait { until: None, .. } => (false, NEVER),
+            Decision::Wait {
+                until: Some(until), ..
+            } => (false, until),
+        };
         match stage {
             Stage::Fetch => {
-                if !matches!(decision, Decision::Go) {
+                if !may {
                     self.rate = None;
                 }
-                self.consent.fetch = decision;
+                (self.consent.may_fetch, self.consent.fetch) = (may, until);
             }
-            Stage::Restart => self.consent.restart = decision,
+            Stage::Restart => (self.consent.may_restart, self.consent.restart) = (may, until),
         }
     }
 
@@ -117,26 +125,37 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
 
     /// Somebody calls the update off; true when there was one that had not been staged yet. The service is told.
     pub fn cancel(&mut self) -> bool {
-        let Some(release) = self.fetched() else {
-            return false;
-        };
-        self.end_fetch();
-        self.refuse(Some(release.sequence), Outcome::Cancelled);
-        true
+        let fetched = self.fetched().is_some();
+        if fetched {
+            self.give_up(Outcome::Cancelled);
+        }
+        fetched
     }
 
     /// What has changed since this was last called: one status for each change of activity, the newest.
+    #[inline(never)]
     pub fn progress(&mut self) -> Option<Status> {
-        let status = self.status();
-        let changed = self.shown != Some(status.activity);
-        self.shown = Some(status.activity);
-        changed.then_some(status)
+        let kind = match &self.course {
+            Course::Pending if self.consent.waits() => 2,
+            Course::Pending | Course::Fetching(_) => 1,
+            Course::Nothing | Course::OnRecord { .. } => 0,
+        };
+        let number = match kind {
+            0 => 0,
+            _ => self.checkpoint.release.sequence,
+        };
+        let shown = (self.phase as u8 * 4 + kind, self.received(), number);
+        if self.shown == shown {
+            return None;
+        }
+        self.shown = shown;
+        Some(self.status())
     }
 
     pub(super) const fn awaits_approval(&self) -> Option<u64> {
-        match (self.phase, self.pending) {
-            (Phase::Confirmed, Some(Checkpoint { release, .. })) if self.consent.waits() => {
-                Some(release.sequence)
+        match (self.phase, &self.course) {
+            (Phase::Confirmed, Course::Pending) if self.consent.waits() => {
+                Some(self.checkpoint.release.sequence)
             }
             _ => None,
         }
@@ -145,28 +164,16 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// Something was asked for: from here on the time counts.
     pub(super) fn count_rate(&mut self, now: Instant) {
         if let (None, Some((bytes, span))) = (self.rate, self.settings.minimum_rate) {
-            self.rate = Some(MinimumRate::new(bytes, span, now));
+            self.rate = Some(MinimumRate::in_ms(bytes, span, now));
         }
     }
 
     /// Ends a download that is too slow.
     pub(super) fn judge_rate(&mut self, now: Instant) {
-        let (Some(rate), Some(fetch)) = (&mut self.rate, &self.fetch) else {
-            return;
-        };
-        if rate.look(now) == crate::image::Verdict::Stalled {
-            let sequence = fetch.release().sequence;
-            self.end_fetch();
-            self.refuse(Some(sequence), Outcome::TooSlow);
+        if let (Some(rate), Course::Fetching(_)) = (&mut self.rate, &self.course)
+            && rate.look(now) == crate::image::Verdict::Stalled
+        {
+            self.give_up(Outcome::TooSlow);
         }
-    }
-}
-
-/// The activity of a release that is waited for.
-pub(super) const fn pending(release: crate::slot::Release, awaits: bool) -> Activity {
-    if awaits {
-        Activity::AwaitingApproval { release }
-    } else {
-        Activity::Fetching { release, offset: 0 }
     }
 }

@@ -9,67 +9,59 @@ use crate::manifest::{
     Floor, Limits, ManifestKeys, Plan, PlanError, SignedManifest, Situation, VerifyError,
 };
 use crate::process::ProcessError;
-use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs};
-use crate::update::fetch::Checkpoint;
+use crate::slot::{Bank, Banks, BootRecord, BootState, EndedAs, Release};
+use crate::update::fetch::{Checkpoint, Course};
 use crate::update::payload::{PayloadError, Payloads};
 use crate::update::report::Outcome;
 
-/// A release that this device could install.
-struct Offered<'a> {
-    plan: Plan<'a>,
-    // Whether a signer with a right to the component may go back with it.
-    may_go_back: bool,
-}
-
-/// Why an offer is refused, and which, where that is known.
-type Refusal = (Option<u64>, Outcome);
-
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B, K, D, P> {
     pub(super) fn offered(&mut self, wall: TimeBounds, envelope: &[u8]) {
-        let Some(record) = self.boot else {
-            self.refuse(None, Outcome::Memory);
-            return;
-        };
-        match self.judge(wall, envelope, &record) {
-            Ok(offered) => self.take_up(&offered, &record),
-            Err((sequence, outcome)) => self.refuse(sequence, outcome),
+        let mut sequence = None;
+        if let Err(outcome) = self.judge(wall, envelope, &mut sequence) {
+            self.refuse(sequence, outcome);
         }
     }
 
-    /// From the offer to the release that this device could install.
+    /// From the offer to what it leads to, or to a word about it; `sequence` is set once it is known to be authentic.
     #[inline(never)]
-    fn judge<'a>(
+    fn judge(
         &mut self,
         wall: TimeBounds,
-        envelope: &'a [u8],
-        record: &BootRecord,
-    ) -> Result<Offered<'a>, Refusal> {
+        envelope: &[u8],
+        sequence: &mut Option<u64>,
+    ) -> Result<(), Outcome> {
+        let Some(record) = &self.boot else {
+            return Err(Outcome::Memory);
+        };
         let limits = Limits::default();
         let signed = SignedManifest::decode(envelope, Tagged::Required, limits)
-            .map_err(|_| (None, Outcome::NotAuthentic))?;
-        let floor = Floor::new(record.installed.sequence);
+            .map_err(|_| Outcome::NotAuthentic)?;
+        let installed = &record.installed;
+        let floor = Floor::new(installed.sequence);
         let Trust {
             keys,
             digest,
             device,
         } = &mut self.trust;
-        let manifest = signed
-            .verify(&*keys, digest, floor)
-            .map_err(|error| match error {
-                VerifyError::TooOld { found, .. } => (Some(found), Outcome::TooOld),
-                _ => (None, Outcome::NotAuthentic),
-            })?;
-        let sequence = manifest.sequence();
-        let refused = |outcome| (Some(sequence), outcome);
+        // Looked at where they were made: moving them costs a chip more than making them.
+        let verified = signed.verify(&*keys, digest, floor);
+        let manifest = match &verified {
+            Ok(manifest) => manifest,
+            Err(VerifyError::TooOld { found, .. }) => {
+                *sequence = Some(*found);
+                return Err(Outcome::TooOld);
+            }
+            Err(_) => return Err(Outcome::NotAuthentic),
+        };
+        *sequence = Some(manifest.sequence());
         // The floor has no counter, so that a refusal can say which release it is about.
         match self.banks.counter() {
-            Ok(counter) if manifest.security_counter() < counter.max(record.installed.counter) => {
-                return Err(refused(Outcome::BelowCounter));
+            Ok(counter) if manifest.security_counter() < counter.max(installed.counter) => {
+                return Err(Outcome::BelowCounter);
             }
             Ok(_) => {}
-            Err(_) => return Err(refused(Outcome::Memory)),
+            Err(_) => return Err(Outcome::Memory),
         }
-        let installed = record.installed;
         // While an image is on trial nothing is fetched, so what runs is what is installed.
         let spare = match self.banks.running().other() {
             Bank::A => 0,
@@ -79,105 +71,102 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
         let situation = Situation::new(wall)
             .running(installed.digest, installed.size)
             .in_slot(slot);
-        let plan = manifest
-            .plan_in(device, &situation)
-            .map_err(|error| refused(outcome_of(error)))?;
-        match plan.release {
-            release if release.size > self.banks.capacity() => Err(refused(Outcome::TooLarge)),
-            release if release.size == 0 => Err(refused(Outcome::Unsupported)),
-            _ => Ok(Offered {
-                plan,
-                may_go_back: manifest.may_go_back(device.roles),
-            }),
-        }
-    }
-
-    fn take_up(&mut self, offered: &Offered<'_>, record: &BootRecord) {
-        let sequence = offered.plan.release.sequence;
-        match self.answer(offered, record) {
-            Some(Ok(back)) => {
-                if let Err(error) = self.start(&offered.plan, back, record) {
-                    self.refuse(Some(sequence), error.outcome());
+        let planned = manifest.plan_in(device, &situation);
+        let plan = match &planned {
+            Ok(plan) => plan,
+            Err(error) => return Err(outcome_of(error)),
+        };
+        let may_go_back = manifest.may_go_back(device.roles);
+        match plan.release.size {
+            0 => Err(Outcome::Unsupported),
+            size if size > self.banks.capacity() => Err(Outcome::TooLarge),
+            _ => match self.answer(&plan.release, may_go_back)? {
+                Answer::Fetch { back } => self.start(plan, back).map_err(PayloadError::outcome),
+                Answer::Vouch => {
+                    // What is fetched of it may be staged.
+                    self.vouched = true;
+                    Ok(())
                 }
-            }
-            Some(Err(outcome)) => self.refuse(Some(sequence), outcome),
-            None => self.vouch(offered.plan.release),
+                Answer::Nothing => Ok(()),
+            },
         }
     }
 
     /// Notes what is to be fetched, in place of what was.
     #[inline(never)]
-    fn start(
-        &mut self,
-        plan: &Plan<'_>,
-        back: bool,
-        record: &BootRecord,
-    ) -> Result<(), PayloadError> {
+    fn start(&mut self, plan: &Plan<'_>, back: bool) -> Result<(), PayloadError> {
         // Not where the form of a download under way stands: this may be refused.
         let mut room = P::ROOM;
         let (bytes, form_bytes) = self.payloads.describe(plan, room.as_mut())?;
         if back {
-            self.passed = self.highest(record);
+            self.passed = self.highest();
         }
         // An older checkpoint must be replaced durably before the bytes it counts are erased.
         self.end_fetch();
         (self.room, self.form) = (room, 0..form_bytes);
         self.consent.is_asked_for = plan.authorization.is_some();
         self.vouched = true;
-        self.pending = Some(Checkpoint {
+        self.checkpoint = Checkpoint {
             release: plan.release,
             back,
             bytes,
-        });
+        };
+        self.course = Course::Pending;
         Ok(())
     }
 
-    /// What an offer leads to: a download, which may go back, a word, or nothing where its end will be reported.
+    /// What the offer of a release that this device could install leads to; `may_go_back` where one of its signers has a
+    /// right to go back with it.
     #[inline(never)]
-    fn answer(&self, offered: &Offered, record: &BootRecord) -> Option<Result<bool, Outcome>> {
-        let release = offered.plan.release;
+    fn answer(&self, release: &Release, may_go_back: bool) -> Result<Answer, Outcome> {
         let sequence = release.sequence;
-        match (self.phase, record.state) {
+        let Some(record) = &self.boot else {
+            return Err(Outcome::Memory);
+        };
+        match (self.phase, &record.state) {
             (Phase::Confirmed, _) => {}
             (_, BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. })
                 if candidate == release =>
             {
-                return None;
+                return Ok(Answer::Nothing);
             }
-            (Phase::Unusable | Phase::Restoring, _) => return Some(Err(Outcome::Memory)),
-            _ => return Some(Err(Outcome::Busy)),
+            (Phase::Unusable | Phase::Restoring, _) => return Err(Outcome::Memory),
+            _ => return Err(Outcome::Busy),
         }
         if record.installed.sequence == sequence {
-            return Some(Err(match record.installed.digest == release.digest {
+            return Err(match record.installed.digest == release.digest {
                 true => Outcome::Confirmed,
                 false => Outcome::SequenceReused,
-            }));
+            });
         }
         if let Some(how) = ended_with(record, sequence) {
             // It had its chance: another one needs a new sequence number.
-            return Some(Err(how.into()));
+            return Err(how.into());
         }
         // What is neither newer than all that was there nor its signers' to bring back may be a replay.
-        let back = sequence <= self.highest(record);
-        if back && !offered.may_go_back {
-            return Some(Err(Outcome::TooOld));
+        let back = sequence <= self.highest();
+        if back && !may_go_back {
+            return Err(Outcome::TooOld);
         }
         match self.fetched() {
-            Some(fetched) if fetched == release => None,
-            Some(fetched) if fetched.sequence == sequence => Some(Err(Outcome::SequenceReused)),
+            Some(fetched) if fetched == release => Ok(Answer::Vouch),
+            Some(fetched) if fetched.sequence == sequence => Err(Outcome::SequenceReused),
             // Nobody goes back behind a download: it can be called off.
-            Some(fetched) if fetched.sequence > sequence => Some(Err(Outcome::TooOld)),
-            _ => Some(Ok(back)),
+            Some(fetched) if fetched.sequence > sequence => Err(Outcome::TooOld),
+            _ => Ok(Answer::Fetch { back }),
         }
     }
 
-    /// Whether a download on record is to go on.
-    pub(super) fn still_wants(&mut self, checkpoint: &Checkpoint, record: &BootRecord) -> bool {
-        let Checkpoint { release, back, .. } = *checkpoint;
+    /// Whether the download on record is to go on.
+    pub(super) fn still_wants(&mut self) -> bool {
         // One that cannot be read now is no reason to forget a download: the boot loader reads it too.
         let counter = self.banks.counter().unwrap_or(0);
+        let Checkpoint { release, back, .. } = &self.checkpoint;
+        let Some(record) = &self.boot else {
+            return false;
+        };
         self.phase == Phase::Confirmed
-            && (back || release.sequence > self.highest(record))
+            && (*back || release.sequence > self.highest())
             && release.sequence != record.installed.sequence
             && ended_with(record, release.sequence).is_none()
             && release.size <= self.banks.capacity()
@@ -187,14 +176,27 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     /// The highest sequence number of all that this device has had, as far as it remembers: the boot record keeps the
     /// last end alone.
     #[inline(never)]
-    fn highest(&self, record: &BootRecord) -> u64 {
+    fn highest(&self) -> u64 {
+        let Some(record) = &self.boot else {
+            return self.passed;
+        };
         let ended = record.ended.map_or(0, |ended| ended.sequence);
         self.passed.max(record.installed.sequence).max(ended)
     }
 }
 
+/// What an offer leads to.
+enum Answer {
+    /// A download, which may go back.
+    Fetch { back: bool },
+    /// What is fetched is what it names.
+    Vouch,
+    /// Its end will be reported.
+    Nothing,
+}
+
 /// What the service is told of a manifest that this device does not follow.
-const fn outcome_of(error: PlanError) -> Outcome {
+const fn outcome_of(error: &PlanError) -> Outcome {
     match error {
         PlanError::OtherDevice { .. } | PlanError::OtherComponent => Outcome::OtherDevice,
         PlanError::Unauthorised => Outcome::NotAuthentic,

@@ -4,83 +4,96 @@ use iot_core::Ticket;
 use iot_core::codec::{FlatReader, FlatWriter};
 use iot_core::time::Instant;
 
-use crate::update::report::{Outcome, Report};
+use crate::alarm::NEVER;
+use crate::update::report::Outcome;
 
 const VERSION: u8 = 3;
 /// In place of an outcome where the service was told of none.
 const NONE: u8 = u8::MAX;
 
-/// The reports that are on their way, and the last end that arrived.
+/// What there is to say of an update, which may be nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Word {
+    /// Which one; `None` when the offer was not authentic.
+    pub(super) sequence: Option<u64>,
+    /// The code of its outcome.
+    pub(super) code: u8,
+}
+
+/// The reports that are on their way, and the last end that arrived. What runs is looked at when they leave.
 ///
 /// How an update ended and why an offer was refused are kept apart, so that neither takes the other's place;
 /// the end is told first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    ending: Option<Report>,
-    refusal: Option<Report>,
+    ending: Word,
+    refusal: Word,
     // Of the report that is told first.
     state: State,
     // Only what a boot record can say is remembered: an end that a reboot would report again.
-    known: Option<(u64, Outcome)>,
+    known: Word,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 enum State {
-    Due,
-    DueAt(Instant),
+    // Zero for at once.
+    Due(Instant),
     Sent(Ticket),
 }
+
+const AT_ONCE: State = State::Due(Instant::ZERO);
 
 impl Told {
     pub(super) const fn new() -> Self {
         Self {
-            ending: None,
-            refusal: None,
-            state: State::Due,
-            known: None,
+            ending: Word::NOTHING,
+            refusal: Word::NOTHING,
+            state: AT_ONCE,
+            known: Word::NOTHING,
         }
     }
 
     /// Queues a report; a newer one takes the place of one of its kind that did not arrive yet.
     #[inline(never)]
-    pub(super) fn queue(&mut self, report: Report) {
-        let newer = self
-            .ending
-            .is_none_or(|queued| report.sequence >= queued.sequence);
-        if newer && ending(&report).is_some() {
-            self.ending = Some(report);
+    pub(super) fn queue(&mut self, word: Word) {
+        // That of nothing is older than any.
+        let newer = word.sequence >= self.ending.sequence;
+        if newer && word.is_end() {
+            self.ending = word;
         } else {
-            self.refusal = Some(report);
-            if self.ending.is_some() {
+            self.refusal = word;
+            if self.ending.is_end() {
                 return;
             }
         }
         // What was sent before is another report now, or waits for its turn.
-        self.state = State::Due;
+        self.state = AT_ONCE;
     }
 
-    fn first(&self) -> Option<Report> {
-        self.ending.or(self.refusal)
+    fn first(&self) -> &Word {
+        if self.ending.is_end() {
+            &self.ending
+        } else {
+            &self.refusal
+        }
     }
 
     /// Queues the end of an update, unless the service knows it or it is on its way. The boot record keeps the last end
     /// alone, so it is the newest, whatever its sequence number.
-    pub(super) fn queue_end(&mut self, report: Report) {
-        let end = ending(&report);
-        let queued = self.ending.as_ref().and_then(ending);
-        if end.is_some() && end != self.known && end != queued {
-            self.ending = Some(report);
-            self.state = State::Due;
+    pub(super) fn queue_end(&mut self, end: Word) {
+        if end != self.known && end != self.ending {
+            self.ending = end;
+            self.state = AT_ONCE;
         }
     }
 
-    pub(super) fn due(&self, now: Instant) -> Option<Report> {
+    pub(super) fn due(&self, now: Instant) -> Option<&Word> {
         let due = match self.state {
-            State::Due => true,
-            State::DueAt(at) => now >= at,
+            State::Due(at) => now >= at,
             State::Sent(_) => false,
         };
-        self.first().filter(|_| due)
+        let first = self.first();
+        (due && first.code != NONE).then_some(first)
     }
 
     pub(super) const fn sent(&mut self, ticket: Ticket) {
@@ -88,49 +101,52 @@ impl Told {
     }
 
     pub(super) const fn send_at(&mut self, at: Instant) {
-        self.state = State::DueAt(at);
+        self.state = State::Due(at);
     }
 
     /// The link is up: what could not be handed over is due; what was handed over has its ticket.
     pub(super) const fn send_again(&mut self) {
-        if let State::DueAt(_) = self.state {
-            self.state = State::Due;
+        if let State::Due(_) = self.state {
+            self.state = AT_ONCE;
         }
     }
 
     /// True when the service now knows an end that must be remembered.
     pub(super) fn settled(&mut self, ticket: Ticket, delivered: bool, retry_at: Instant) -> bool {
-        if self.state != State::Sent(ticket) {
-            return false;
+        match self.state {
+            State::Sent(sent) if sent == ticket => {}
+            _ => return false,
         }
         if !delivered {
-            self.state = State::DueAt(retry_at);
+            self.state = State::Due(retry_at);
             return false;
         }
-        self.state = State::Due;
-        let told = match self.ending.take() {
-            Some(report) => Some(report),
-            None => self.refusal.take(),
+        self.state = AT_ONCE;
+        let told = if self.ending.is_end() {
+            &mut self.ending
+        } else {
+            &mut self.refusal
         };
-        let ending = told.as_ref().and_then(ending);
-        if ending.is_some() {
-            self.known = ending;
+        let word = core::mem::replace(told, Word::NOTHING);
+        if word.is_end() {
+            self.known = word;
         }
-        ending.is_some()
+        word.is_end()
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Instant {
         match self.state {
-            State::DueAt(at) if self.first().is_some() => Some(at),
-            _ => None,
+            // What is due at once needs nobody to be woken.
+            State::Due(at) if at > Instant::ZERO && self.first().code != NONE => at,
+            _ => NEVER,
         }
     }
 
     /// Writes the record, with the highest sequence number that this device has gone back from, and the starts that are
     /// counted.
     pub(super) fn encode(&self, passed: u64, starts: u8, out: &mut [u8]) -> Option<usize> {
-        let known = self.known;
-        let (sequence, code) = known.map_or((0, NONE), |(sequence, how)| (sequence, how.code()));
+        let Word { sequence, code } = self.known;
+        let sequence = sequence.unwrap_or(0);
         let mut writer = FlatWriter::new(out);
         writer.array(5, VERSION);
         writer.uint(passed);
@@ -143,29 +159,33 @@ impl Told {
     /// Takes the record in, and returns the highest sequence number that this device has gone back from, and the starts
     /// that were counted. One that cannot be read costs a report that is sent twice.
     pub(super) fn restore(&mut self, value: &[u8]) -> (u64, u8) {
-        let (passed, starts, known) = decode(value).unwrap_or((0, 0, None));
-        self.known = known;
+        let mut reader = FlatReader::new(value);
+        reader.array(5, VERSION);
+        let (passed, sequence) = (reader.uint(), reader.uint());
+        let (code, starts) = (u8::try_from(reader.uint()), u8::try_from(reader.uint()));
+        self.known = Word::NOTHING;
+        let (Ok(code), Ok(starts), true) = (code, starts, reader.is_empty()) else {
+            return (0, 0);
+        };
+        let word = Word {
+            sequence: Some(sequence),
+            code,
+        };
+        if word.is_end() {
+            self.known = word;
+        }
         (passed, starts)
     }
 }
 
-/// An end, by its sequence number.
-type End = (u64, Outcome);
+impl Word {
+    const NOTHING: Self = Self {
+        sequence: None,
+        code: NONE,
+    };
 
-fn decode(value: &[u8]) -> Option<(u64, u8, Option<End>)> {
-    let mut reader = FlatReader::new(value);
-    reader.array(5, VERSION);
-    let (passed, sequence, code) = (reader.uint(), reader.uint(), reader.uint());
-    let starts = u8::try_from(reader.uint()).ok()?;
-    let known = Outcome::of_code(u8::try_from(code).ok()?).map(|outcome| (sequence, outcome));
-    reader.is_empty().then_some((passed, starts, known))
-}
-
-const fn ending(report: &Report) -> Option<(u64, Outcome)> {
-    match (report.sequence, report.outcome) {
-        (Some(sequence), outcome @ (Outcome::Confirmed | Outcome::RolledBack(_))) => {
-            Some((sequence, outcome))
-        }
-        _ => None,
+    /// Whether it is what a boot record says.
+    const fn is_end(self) -> bool {
+        Outcome::is_end(self.code)
     }
 }

@@ -22,7 +22,7 @@ const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 300_000)];
 const SWAPPED_UNSTABLE_LESS: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 50_000)];
 
 /// By mode of booting.
-pub(crate) const BOOT: [&[Entry]; 3] = [&DIRECT, &SWAP, &OVERWRITE];
+pub(crate) const BOOT: [&[Entry]; 4] = [&DIRECT, &SWAP, &SWAP_SHORT, &OVERWRITE];
 
 const DIRECT: [Entry; 18] = on_every_flash!(
     "boot-direct",
@@ -44,6 +44,17 @@ const SWAP: [Entry; 18] = on_every_flash!(
     (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
     (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
     (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
+);
+
+const SWAP_SHORT: [Entry; 18] = on_every_flash!(
+    "boot-swap-short",
+    swap_short,
+    (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
+    (32, 192, 11, 0, Config::STABLE, SWAPPED_ONCE),
+    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
+    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
+    (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS)
 );
 
 const OVERWRITE: [Entry; 18] = on_every_flash!(
@@ -73,6 +84,15 @@ fn swap<const W: usize, const E: usize, const P: usize>(
     depths: Depths,
 ) -> Outcome {
     update::<W, E>(Way::Swap, effort, mode, config, depths)
+}
+
+fn swap_short<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    update::<W, E>(Way::SwapShort, effort, mode, config, depths)
 }
 
 fn overwrite<const W: usize, const E: usize, const P: usize>(

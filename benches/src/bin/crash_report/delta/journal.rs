@@ -12,22 +12,22 @@ use iot_core::storage::records::{FlashError, FlashRecords};
 use crate::rig::Stopped;
 
 /// Pages of the journal, as few as records need.
-pub(super) const PAGES: usize = 4;
+pub(crate) const PAGES: usize = 4;
 const PLACE: RecordKey = RecordKey::new(1);
 const CONFIG: Config = Config::new();
 /// More than a saved state has.
-pub(super) const ROOM: usize = 256;
+pub(crate) const ROOM: usize = 256;
 
 type Store<F> = FlashRecords<F, PAGES, 1>;
 type Broken = FlashError<SimFlashError>;
 
 /// Where the memory begins that is patched.
-pub(super) const fn bytes<const E: usize>() -> u32 {
+pub(crate) const fn bytes<const E: usize>() -> u32 {
     (PAGES * E) as u32
 }
 
 /// What was persisted last.
-pub(super) fn read<const W: usize, const E: usize>(
+pub(crate) fn read<const W: usize, const E: usize>(
     flash: &mut SimFlash<W, E>,
 ) -> Result<Option<Vec<u8>>, Broken> {
     let mut store = block_on(Store::open(flash, 0..bytes::<E>(), CONFIG))?;
@@ -37,7 +37,7 @@ pub(super) fn read<const W: usize, const E: usize>(
 }
 
 /// Persists `saved` in the place of what was there.
-pub(super) fn write<const W: usize, const E: usize>(
+pub(crate) fn write<const W: usize, const E: usize>(
     flash: &mut SimFlash<W, E>,
     saved: &[u8],
 ) -> Result<(), Stopped> {
@@ -51,7 +51,7 @@ pub(super) fn write<const W: usize, const E: usize>(
 }
 
 /// What a boot would find in these pages. It works on a copy: opening may write.
-pub(super) fn look<const W: usize, const E: usize>(
+pub(crate) fn look<const W: usize, const E: usize>(
     front: &FlashImage<W, E>,
     reading: Reading,
 ) -> Option<Vec<u8>> {
@@ -61,7 +61,7 @@ pub(super) fn look<const W: usize, const E: usize>(
 }
 
 /// Adds what these pages mean to every later boot.
-pub(super) fn add_meaning<const W: usize, const E: usize>(
+pub(crate) fn add_meaning<const W: usize, const E: usize>(
     front: FlashImage<W, E>,
     key: &mut KeyHasher,
 ) {

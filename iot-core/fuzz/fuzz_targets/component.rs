@@ -1,0 +1,2 @@
+#![no_main]
+iot_core_fuzz::target!(component);
