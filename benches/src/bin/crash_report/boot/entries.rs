@@ -17,9 +17,8 @@ const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
 /// shown to close. The line tells whether they were enough.
 const SWAPPED_ONCE: Depths = [bounded(1, 0, 500), closed(1, 0)];
 const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
-const UNSTABLE_ONCE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 100_000)];
-const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 300_000)];
-const SWAPPED_UNSTABLE_LESS: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 50_000)];
+const UNSTABLE_ONCE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 1_000_000)];
+const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 1_000_000)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 4] = [&DIRECT, &SWAP, &SWAP_SHORT, &OVERWRITE];
@@ -41,8 +40,8 @@ const SWAP: [Entry; 18] = on_every_flash!(
     (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (32, 192, 11, 0, Config::STABLE, SWAPPED),
-    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
-    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
+    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
+    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
     (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
 );
 
@@ -52,9 +51,9 @@ const SWAP_SHORT: [Entry; 18] = on_every_flash!(
     (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
     (32, 192, 11, 0, Config::STABLE, SWAPPED_ONCE),
-    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
-    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS),
-    (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE_LESS)
+    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
+    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
+    (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
 );
 
 const OVERWRITE: [Entry; 18] = on_every_flash!(
