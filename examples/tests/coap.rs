@@ -82,7 +82,10 @@ async fn install<const WINDOW: usize>(
         )
         .await
         {
-            Ok(()) => return Ok(intake.finish(banks).unwrap()),
+            Ok(()) => {
+                intake.finish(banks).unwrap();
+                return Ok(());
+            }
             Err(FillError::Source(Cut::Power)) => {}
             Err(FillError::Source(Cut::Coap(CoapError::Fetch(error)))) => return Err(error),
             Err(error) => panic!("{error:?}"),
