@@ -1,8 +1,11 @@
-//! What an updater stands on: a manifest verified, followed by the processor and planned; a boot record that is read,
-//! turned and stored; a record that is kept and a message that is sent; and a driver around it. All of it by hand and
+//! What an updater stands on: a manifest verified, followed by the processor and planned; an image that is hashed as it is
+//! written, not too slowly; a boot record that is read, turned and stored; a record that is kept and a message that is
+//! sent; and a driver around it. All of it by hand and
 //! without cryptography. The size of the update engine and its schedule is what their image has more.
 #![no_std]
 #![no_main]
+
+use core::time::Duration;
 
 use cortex_m_rt::entry;
 use iot_core::cose::Tagged;
@@ -12,6 +15,7 @@ use iot_firmware::believer::Believer;
 use iot_firmware::board::{Board, exit, opaque};
 use iot_firmware::drive::{Driven, Flash, drive};
 use iot_firmware::fixture::{DEVICE, MANIFEST};
+use iot_ota::image::{MinimumRate, Stream, Verdict};
 use iot_ota::manifest::{Limits, SignedManifest, SigningKey, Situation};
 use iot_ota::slot::{Bank, Banks, BootEvent, load, raise_counter, running_release, store};
 
@@ -19,11 +23,14 @@ use iot_ota::slot::{Bank, Banks, BootEvent, load, raise_counter, running_release
 struct ByHand {
     flash: Flash,
     planned: u32,
+    rate: MinimumRate,
 }
 
 impl Driven for ByHand {
-    fn turn(&mut self, _: Now) -> bool {
-        opaque(self.planned) > 0
+    fn turn(&mut self, now: Now) -> bool {
+        self.rate.progress(now.instant, opaque(1));
+        opaque(self.rate.until());
+        self.rate.look(now.instant) == Verdict::Stalled || opaque(self.planned) > 0
     }
 
     fn flash(&self) -> &Flash {
@@ -99,11 +106,20 @@ impl ByHand {
         if candidate.counter < flash.counter().ok()? {
             return None;
         }
-        flash.clear(Bank::B, opaque(0)).ok()?;
-        flash.write(Bank::B, 0, opaque(&[7])).ok()?;
-        let mut back = [0; 4];
-        flash.read(Bank::B, 0, &mut back).ok()?;
-        opaque(back);
+        let part = flash.clear(Bank::B, opaque(0)).ok()?;
+        let mut stream = Stream::new(Believer(MANIFEST), candidate.size, candidate.digest);
+        // What an earlier life has written is hashed again.
+        let (there, mut piece) = (opaque(0_u32), [0; 64]);
+        while stream.offset() < there {
+            let left = (there - stream.offset()) as usize;
+            let piece = piece.get_mut(..left.min(64))?;
+            flash.read(Bank::B, stream.offset(), piece).ok()?;
+            stream.resume(piece).ok()?;
+        }
+        let write = |offset, bytes: &[u8]| flash.write(Bank::B, offset, bytes);
+        stream.push(part.start, opaque(&piece), write).ok()?;
+        // The image is another one, and is staged all the same: there is no flash.
+        opaque(stream.finish().is_ok());
         let record = record
             .on(*opaque(&BootEvent::Stage { candidate, trials }))
             .ok()?;
@@ -118,7 +134,13 @@ fn main() -> ! {
     let Some((board, flash)) = Board::start().zip(Flash::factory()) else {
         exit(false)
     };
-    let (written, ended) = drive(&mut ByHand { flash, planned: 0 }, u32::MAX);
+    let rate = MinimumRate::new(100, Duration::from_secs(60), Instant::ZERO);
+    let mut by_hand = ByHand {
+        flash,
+        planned: 0,
+        rate,
+    };
+    let (written, ended) = drive(&mut by_hand, u32::MAX);
     let facts = [("written", written)];
     board.finish(if ended { Ok(&facts) } else { Err("plan") })
 }
