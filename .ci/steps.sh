@@ -55,6 +55,7 @@ step_tools() {
 }
 
 step_fmt() {
+    scripts_parse
     cargo fmt --all --check
     (cd examples/firmware && cargo fmt --check)
     (cd benches/embassy_boot && cargo fmt --check)
@@ -62,6 +63,18 @@ step_fmt() {
     for crate in $fuzz_crates; do
         (cd "$crate/fuzz" && cargo fmt --check)
     done
+}
+
+# What no step of the gate calls must be readable too.
+scripts_parse() {
+    local script checked=0
+    for script in .ci/*; do
+        head -1 "$script" | grep -q bash || continue
+        bash -n "$script" || fail "$script is no script"
+        checked=$((checked + 1))
+    done
+    [ "$checked" -ge 10 ] || fail "only $checked scripts were found"
+    echo "$checked scripts can be read"
 }
 
 step_length() {
