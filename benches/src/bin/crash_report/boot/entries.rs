@@ -11,14 +11,16 @@ use crate::entry::{Effort, Entry, Outcome};
 const UPDATES: Depths = [bounded(2, 0, 400), closed(2, 0)];
 /// Few words make short runs.
 const ON_LONG_WORDS: Depths = [closed(1, 0), closed(2, 0)];
-/// A swap has sixteen times the states, for each copy is one.
+/// A swap has five times the states, for each copy is one.
 const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
-/// Shorter words have as many states, and several times the transitions: so one update, and budgets for what was not
-/// shown to close. The line tells whether they were enough.
-const SWAPPED_ONCE: Depths = [bounded(1, 0, 500), closed(1, 0)];
+/// A page behind the image changes what a copy reads, and not what an update is.
+const SWAPPED_SHORT: Depths = [bounded(1, 0, 500), closed(1, 0)];
 const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
-const UNSTABLE_ONCE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 1_000_000)];
-const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 1_000_000)];
+/// Shorter words have as many states, and several times the transitions: budgets for what was not shown to close. The line
+/// tells whether they were enough.
+const UNSTABLE_WORDS: Depths = [bounded(1, 0, 1_000), bounded(2, 0, 1_000_000)];
+const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(2, 0, 1_000_000)];
+const SHORT_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 1_000_000)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 4] = [&DIRECT, &SWAP, &SWAP_SHORT, &OVERWRITE];
@@ -29,16 +31,16 @@ const DIRECT: [Entry; 18] = on_every_flash!(
     (4, 148, 9, 0, Config::STABLE, UPDATES),
     (8, 152, 9, 0, Config::STABLE, UPDATES),
     (32, 192, 9, 0, Config::STABLE, ON_LONG_WORDS),
-    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_ONCE),
-    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_ONCE),
+    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
+    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
     (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
 );
 
 const SWAP: [Entry; 18] = on_every_flash!(
     "boot-swap",
     swap,
-    (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
-    (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
+    (4, 148, 11, 0, Config::STABLE, SWAPPED),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED),
     (32, 192, 11, 0, Config::STABLE, SWAPPED),
     (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
     (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
@@ -48,12 +50,12 @@ const SWAP: [Entry; 18] = on_every_flash!(
 const SWAP_SHORT: [Entry; 18] = on_every_flash!(
     "boot-swap-short",
     swap_short,
-    (4, 148, 11, 0, Config::STABLE, SWAPPED_ONCE),
-    (8, 152, 11, 0, Config::STABLE, SWAPPED_ONCE),
-    (32, 192, 11, 0, Config::STABLE, SWAPPED_ONCE),
-    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
-    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
-    (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
+    (4, 148, 11, 0, Config::STABLE, SWAPPED_SHORT),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED_SHORT),
+    (32, 192, 11, 0, Config::STABLE, SWAPPED_SHORT),
+    (4, 148, 11, 1, Config::UNSTABLE, SHORT_UNSTABLE),
+    (8, 152, 11, 1, Config::UNSTABLE, SHORT_UNSTABLE),
+    (32, 192, 11, 1, Config::UNSTABLE, SHORT_UNSTABLE)
 );
 
 const OVERWRITE: [Entry; 18] = on_every_flash!(
@@ -62,8 +64,8 @@ const OVERWRITE: [Entry; 18] = on_every_flash!(
     (4, 148, 12, 0, Config::STABLE, UPDATES),
     (8, 152, 12, 0, Config::STABLE, UPDATES),
     (32, 192, 12, 0, Config::STABLE, ON_LONG_WORDS),
-    (4, 148, 12, 1, Config::UNSTABLE, UNSTABLE_ONCE),
-    (8, 152, 12, 1, Config::UNSTABLE, UNSTABLE_ONCE),
+    (4, 148, 12, 1, Config::UNSTABLE, UNSTABLE_WORDS),
+    (8, 152, 12, 1, Config::UNSTABLE, UNSTABLE_WORDS),
     (32, 192, 12, 1, Config::UNSTABLE, UNSTABLE)
 );
 
