@@ -15,9 +15,11 @@ use crate::update::report::Outcome;
 
 /// What an activity is told apart by: which one it is, and how far a download is. The release that it is about is the
 /// same until that ends.
-pub(super) type Shown = (u8, u32, u64);
+pub(super) type Shown = (u8, u32);
 
-pub(super) const SHOWN_NOTHING: Shown = (u8::MAX, 0, 0);
+pub(super) const SHOWN_NOTHING: Shown = (u8::MAX, NOWHERE);
+/// Where nothing is downloaded.
+pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// What was last said about each stage, and whether somebody has to agree to the release that is pending.
 #[derive(Clone, Copy, Debug)]
@@ -140,11 +142,11 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
             Course::Pending | Course::Fetching(_) => 1,
             Course::Nothing | Course::OnRecord { .. } => 0,
         };
-        let number = match kind {
-            0 => 0,
-            _ => self.checkpoint.release.sequence,
+        let offset = match kind {
+            0 => NOWHERE,
+            _ => self.received(),
         };
-        let shown = (self.phase as u8 * 4 + kind, self.received(), number);
+        let shown = (self.phase as u8 * 4 + kind, offset);
         if self.shown == shown {
             return None;
         }

@@ -4,6 +4,7 @@ use iot_core::crypto::Digest;
 use iot_core::engine::{Batch, BatchWriter};
 use iot_core::{Instant, Now, Step};
 
+use super::consent::NOWHERE;
 use super::{Issued, Updater};
 use crate::manifest::ManifestKeys;
 use crate::slot::{Banks, BootEvent, BootState, Release};
@@ -69,6 +70,8 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'_, B
     #[inline(never)]
     pub(super) fn end_fetch(&mut self) {
         self.course = Course::Nothing;
+        // The next one is another one, also where this one was.
+        self.shown.1 = NOWHERE;
         self.rate = None;
         self.reopened = 0;
         self.consent.forget();
