@@ -159,7 +159,8 @@ pub trait Engine {
     /// Learns how the last step ended.
     fn done(&mut self, now: Now, done: Done<'_>);
 
-    /// When it wants to be asked again although nothing happened; `None` for never.
+    /// When it wants to be asked again although nothing happened; `None` for never. A moment that has passed is at once:
+    /// who drives an engine by hand asks for its next step then, also after [`Step::Idle`].
     fn deadline(&self) -> Option<Instant> {
         None
     }

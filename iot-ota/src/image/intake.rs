@@ -211,8 +211,8 @@ impl<T: Transform, D: Digest, const PAGE: usize, const SAVED: usize> Intake<T, D
         Ok(self.cleared >= banks.capacity())
     }
 
-    /// Ends it: writes what is held back, and says whether the image is the declared one. The digest is compared in
-    /// constant time.
+    /// Ends it: writes what is held back, erases what is left of the bank behind it, and says whether the image is the
+    /// declared one. The digest is compared in constant time.
     ///
     /// # Errors
     ///

@@ -144,11 +144,7 @@ pub fn raise_counter<B: Banks + ?Sized>(
 /// The image that really runs; `None` for one that was rejected and waits for the reboot.
 #[must_use]
 pub fn running_release<B: Banks + ?Sized>(banks: &B, record: &BootRecord) -> Option<Release> {
-    match record.state {
-        _ if banks.running() == record.active => Some(record.installed),
-        BootState::Trial { candidate, .. } => Some(candidate),
-        BootState::Confirmed | BootState::Staged { .. } => None,
-    }
+    record.runs(banks.running()).copied()
 }
 
 fn holds<B: Banks + ?Sized>(
