@@ -115,25 +115,39 @@ fuzz_targets() {
     done
 }
 
-# fuzz_all SECONDS: builds every fuzz target, then runs each so long, two at a time.
+# fuzz_all SECONDS [SEED]: builds every fuzz target, then runs each so long, two at a time.
 # Without a sanitizer, because the code has no unsafe that it could watch: so any compiler will do.
+# With a seed a run begins with the target's own small corpus, and where one machine gets, another gets too: who runs it
+# for longer has seen what a gate can meet. Without one it goes on from what earlier runs learnt.
 fuzz_all() {
     local targets crate
     targets=$(fuzz_targets)
     for crate in $fuzz_crates; do
         (cd "$crate" && CARGO_TARGET_DIR=$target/fuzz cargo fuzz build --sanitizer none)
     done
-    printf '%s\n' "$targets" | xargs -P 2 -L 1 bash -c '. .ci/lib.sh; fuzz_one "$2" "$3" "$1"' .ci/lib.sh "$1"
+    printf '%s\n' "$targets" | xargs -P 2 -L 1 bash -c '. .ci/lib.sh; fuzz_one "$3" "$4" "$1" "$2"' .ci/lib.sh "$1" "${2:-0}"
 }
 
-# fuzz_one CRATE TARGET SECONDS: fails on a finding, and when nothing was executed. What was learnt is kept.
+# fuzz_one CRATE TARGET SECONDS SEED: fails on a finding, and when nothing was executed. Seed 0 is another one each time.
 fuzz_one() {
     local corpus=$target/fuzz/corpus/$1/$2 log=$target/fuzz/$1-$2.log runs
+    if [ "$4" != 0 ]; then
+        corpus=$target/fuzz/seeded/$1/$2
+        rm -rf "$corpus"
+    fi
     mkdir -p "$corpus" "$target/fuzz/findings"
-    (cd "$1" && CARGO_TARGET_DIR=$target/fuzz cargo fuzz run --sanitizer none "$2" "$corpus" -- \
-        -max_total_time="$3" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$target/fuzz/findings/$2-") >"$log" 2>&1 ||
-        { tail -40 "$log"; fail "the fuzz target $2 found an input that breaks a claim"; }
+    (cd "$1" && RUST_BACKTRACE=0 CARGO_TARGET_DIR=$target/fuzz cargo fuzz run --sanitizer none "$2" "$corpus" -- \
+        -max_total_time="$3" -seed="$4" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$target/fuzz/findings/$2-") >"$log" 2>&1 ||
+        { fuzz_finding "$log"; fail "the fuzz target $2 found an input that breaks a claim"; }
     runs=$(sed -n 's/^Done \([0-9]*\) runs in .*/\1/p' "$log")
     [ "${runs:-0}" -gt 0 ] || { tail -40 "$log"; fail "the fuzz target $2 executed nothing"; }
     echo "$1 $2: $runs executions in $3 s, no finding"
+}
+
+# fuzz_finding LOG: which claim broke, and the bytes that broke it: a machine that is gone with its findings leaves the log.
+fuzz_finding() {
+    local finding
+    grep -A4 -m1 "panicked at" "$1" | cut -c -2000 || tail -40 "$1"
+    finding=$(sed -n 's/.*Test unit written to //p' "$1" | head -1)
+    [ ! -f "$finding" ] || { echo "the input, for base64 -d:"; head -c 6000 "$finding" | base64; }
 }

@@ -358,7 +358,7 @@ step_fuzz() {
         (cd "$crate/fuzz" && CARGO_TARGET_DIR=$target/fuzz cargo test --locked --quiet) 2>&1
     done | tee "$log"
     passed_tests "$log" "$(fuzz_targets | wc -l)"
-    fuzz_all 5
+    fuzz_all 5 1
 }
 
 # Each feature alone; .ci/deep combines them.

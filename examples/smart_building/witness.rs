@@ -201,8 +201,13 @@ impl Witness {
     pub fn hear(&mut self, status: &Status, board: &Board) -> Result<(), Lie> {
         match status.activity {
             Activity::Fetching { release, offset } => self.fetches(release, offset),
-            Activity::Staged => {
-                let (release, _) = self.fetched.take().ok_or("nothing was fetched")?;
+            Activity::Staged { release } => {
+                let (fetched, _) = self.fetched.take().ok_or("nothing was fetched")?;
+                if fetched != release {
+                    return Err(format!(
+                        "{release:?} is staged, and {fetched:?} was fetched"
+                    ));
+                }
                 self.has(board, release, release.size)?;
                 self.staged = Some(release.sequence);
             }

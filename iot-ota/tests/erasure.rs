@@ -38,7 +38,7 @@ fn no_call_of_an_updater_erases_more_than_the_pages_of_a_block() {
     let source = Source::new(2, &new);
     rig.deliver(&offer(&key, 2, KIND, &new));
     let (mut most, mut tickets) = (0, 0);
-    while rig.updater().status().activity != Activity::Staged {
+    while !matches!(rig.updater().status().activity, Activity::Staged { .. }) {
         let before = rig.banks().written();
         let (mut buffer, mut block) = ([0; 256], None);
         match rig.updater().step(NOW, &mut buffer) {

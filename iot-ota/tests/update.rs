@@ -22,7 +22,7 @@ use iot_core::message::Fate;
 use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now, Step};
 use iot_ota::manifest::{Author, CommandList, Device, Element, Image, ParameterList};
-use iot_ota::slot::{Bank, Banks, RollBackReason};
+use iot_ota::slot::{Bank, Banks, Release, RollBackReason};
 use iot_ota::update::{Activity, Outcome, Probation, Source, ToDevice, Want};
 use keys::{P256Key, Sha256, sha256};
 
@@ -35,7 +35,16 @@ fn an_update_goes_from_offer_to_confirmation_and_is_reported_once() {
         rig.requests.len(),
         SIZE.div_ceil(usize::try_from(BLOCK).unwrap())
     );
-    assert_eq!(rig.updater().status().activity, Activity::Staged);
+    let release = Release::new(
+        2,
+        sha256(&world.image),
+        world.image.len().try_into().unwrap(),
+    )
+    .with_counter(7);
+    assert_eq!(
+        rig.updater().status().activity,
+        Activity::Staged { release }
+    );
     rig.reboot();
     assert_eq!(rig.updater().wants(), Want::Confirm);
     assert!(

@@ -211,7 +211,10 @@ fn a_power_cut_while_a_newer_release_replaces_a_download_never_calls_a_good_imag
             }
             assert!(rig.reports.is_empty(), "{cut}: {:?}", rig.reports);
         }
-        assert_eq!(rig.updater().status().activity, Activity::Staged);
+        assert!(matches!(
+            rig.updater().status().activity,
+            Activity::Staged { .. }
+        ));
     }
     assert!(second > 0 && third > 0);
 }

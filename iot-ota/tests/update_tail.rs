@@ -84,7 +84,10 @@ fn an_image_that_is_there_is_not_given_up_as_too_slow_while_its_bank_is_erased()
     // A page takes 45 ms, as serial flash does: the rest of the bank 46 s.
     let (_, said) = erase(&mut rig, 45);
     assert_eq!(said, []);
-    assert_eq!(rig.updater().status().activity, Activity::Staged);
+    assert!(matches!(
+        rig.updater().status().activity,
+        Activity::Staged { .. }
+    ));
 }
 
 #[test]

@@ -203,7 +203,7 @@ impl Twin for Dynamic {
 
     fn decode(&mut self, index: usize, input: &mut LeafReader<'_>) -> Result<(), LeafError> {
         let spec = self.spec(index).ok_or(LeafError::Unknown)?;
-        let value = spec.read(input.value())?;
+        let value = spec.read(input)?;
         self.hold(index, value);
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::report::{Outcome, Report};
 use super::updater::{Activity, Status, Updater};
 use super::wire::FromDevice;
 use crate::manifest::ManifestKeys;
-use crate::slot::{Banks, BootRecord, BootState, Ended, EndedAs, RollBackReason};
+use crate::slot::{Banks, Ended, EndedAs, RollBackReason};
 
 /// An [`Updater`] and the [facts](ComponentFact) about what it updates: an engine in its place, which is used as it is.
 ///
@@ -84,7 +84,7 @@ pub struct Facts<U> {
     found: Option<Found>,
     ended: Option<Ended>,
     step: Option<ComponentEvent>,
-    // The number of what is offered, fetched or staged: a status has none for what is staged.
+    // The number of what is offered, fetched or staged.
     candidate: Option<u64>,
     refused: Option<Refused>,
     // The one before has yet to be told.
@@ -127,18 +127,6 @@ impl<U> Facts<U> {
         self
     }
 
-    /// Names what is staged already. Only a program that may start without a boot needs it, such as a service on Linux: there
-    /// [`slot::load`](crate::slot::load) has the record. Without it what is found staged is not told.
-    #[must_use]
-    pub const fn with_boot_record(mut self, record: &BootRecord) -> Self {
-        if let BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. } =
-            record.state
-        {
-            self.candidate = Some(candidate.sequence);
-        }
-        self
-    }
-
     /// Gives the updater back.
     pub fn into_updater(self) -> U {
         self.updater
@@ -147,10 +135,9 @@ impl<U> Facts<U> {
     /// Keeps up with which release is under way.
     fn note(&mut self, status: &Status) {
         let candidate = match status.activity {
-            Activity::AwaitingApproval { release } | Activity::Fetching { release, .. } => {
-                Some(release.sequence)
-            }
-            Activity::Staged | Activity::Restoring => self.candidate,
+            Activity::AwaitingApproval { release }
+            | Activity::Fetching { release, .. }
+            | Activity::Staged { release } => Some(release.sequence),
             _ => None,
         };
         let given_up = self.candidate.filter(|_| candidate != self.candidate);
@@ -170,8 +157,8 @@ impl<U> Facts<U> {
             Activity::Fetching { release, .. } => ComponentEvent::Fetching {
                 sequence: release.sequence,
             },
-            Activity::Staged => ComponentEvent::Staged {
-                sequence: self.candidate?,
+            Activity::Staged { release } => ComponentEvent::Staged {
+                sequence: release.sequence,
             },
             Activity::OnTrial => ComponentEvent::OnTrial {
                 sequence: status.running?.sequence,

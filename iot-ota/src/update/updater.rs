@@ -16,7 +16,7 @@ use super::wire::MAX_BLOCK_BYTES;
 use crate::alarm::{NEVER, milliseconds};
 use crate::image::MinimumRate;
 use crate::manifest::ManifestKeys;
-use crate::slot::{self, Banks, BootEvent, BootRecord, BootState, RollBackReason};
+use crate::slot::{self, Banks, BootEvent, BootRecord, BootState, Release, RollBackReason};
 
 mod consent;
 mod download;
@@ -333,23 +333,32 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             activity: Activity::Idle,
             ended: None,
         };
+        let mut release = &self.checkpoint.release;
         if let Some(record) = &self.boot {
-            status.running = record.runs(self.banks.running()).copied();
+            if let Some(runs) = record.runs(self.banks.running()) {
+                status.running = Some(same(runs));
+            }
             status.ended = record.ended;
+            if let BootState::Staged { candidate, .. } = &record.state {
+                release = candidate;
+            }
         }
-        let release = self.checkpoint.release;
         status.activity = match self.phase {
             Phase::Restoring => Activity::Restoring,
             Phase::Unusable => Activity::Unusable,
             Phase::Confirmed => match self.course {
                 Course::Nothing | Course::OnRecord { .. } => Activity::Idle,
-                Course::Pending if self.consent.waits() => Activity::AwaitingApproval { release },
+                Course::Pending if self.consent.waits() => Activity::AwaitingApproval {
+                    release: same(release),
+                },
                 Course::Pending | Course::Fetching(_) => Activity::Fetching {
-                    release,
+                    release: same(release),
                     offset: self.received(),
                 },
             },
-            Phase::Staged => Activity::Staged,
+            Phase::Staged => Activity::Staged {
+                release: same(release),
+            },
             Phase::OnTrial => Activity::OnTrial,
             Phase::Rejected => Activity::Rejected,
         };
@@ -394,4 +403,11 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
         let code = outcome.code();
         self.told.queue(Word { sequence, code });
     }
+}
+
+/// Fourteen words are many instructions wherever they are copied.
+#[cfg_attr(target_pointer_width = "32", inline(never))]
+#[cfg_attr(not(target_pointer_width = "32"), inline)]
+const fn same(release: &Release) -> Release {
+    *release
 }

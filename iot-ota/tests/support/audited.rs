@@ -94,9 +94,8 @@ pub(crate) struct Audited {
     pub(crate) fired: usize,
     tickets: u64,
     now: Instant,
-    /// Whether somebody has to agree to each release, and whether what is staged is named when the program starts.
+    /// Whether somebody has to agree to each release.
     pub(crate) asks: bool,
-    pub(crate) names_staged: bool,
     hold: fn(&ComponentFact, &Truth),
 }
 
@@ -126,7 +125,6 @@ impl Audited {
             tickets: 0,
             now: Instant::ZERO,
             asks: false,
-            names_staged: false,
             hold,
         };
         device.arm();
@@ -198,9 +196,6 @@ impl Audited {
         };
         let component = ComponentId::from_path(KIND.component).unwrap();
         let (now, mut update) = (self.now(), Facts::new(component, updater));
-        if self.names_staged {
-            update = update.with_boot_record(&self.record());
-        }
         assert_eq!(update.observe(now), None, "before it knows anything");
         for (&key, value) in &self.records {
             update.input(now, &Event::Record { key, value });

@@ -4,18 +4,14 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use iot_core::codec::FlatReader;
-
-use crate::leaf::{Kind, LeafError};
+use crate::leaf::{Kind, Leaf, LeafError, LeafReader};
 use crate::schema::{Access, Field, FieldId, LocalEdit, Schema, fingerprint};
-use crate::value::{Limits, Value};
+use crate::value::Value;
 
 /// The longest text, and the most values of a list and names of an enum.
 const MAX_TEXT: u16 = 1_000;
 const MAX_LIST: u16 = 64;
 const MAX_NAMES: usize = 256;
-/// Any value of a field.
-const LEAF: Limits = Limits::new(1, 65, 1_024);
 
 /// What a field of a [`Shape`](super::Shape) is: its number, path, kind, and who states it.
 #[derive(Clone, Debug)]
@@ -171,28 +167,46 @@ impl Spec {
         }
     }
 
-    /// Reads what a message or a record says.
-    pub(super) fn read(&self, bytes: &[u8]) -> Result<Value, LeafError> {
-        match Value::from_cbor(bytes, LEAF).map_err(|_| self.first_fault(bytes))? {
-            // That there shall be no value is an empty list in a message.
-            Value::Array(values) if values.is_empty() => self.fit(Value::Null),
-            // The names of an enum do not travel.
-            Value::Text(_) if matches!(self.kind, Kind::Enum) => Err(LeafError::Kind),
-            value => self.fit(value),
+    /// Reads what a message or a record says, with what reads the fields of a struct: the same bytes are the same value,
+    /// and are refused for the same reason.
+    pub(super) fn read(&self, input: &mut LeafReader<'_>) -> Result<Value, LeafError> {
+        if self.optional && input.none() {
+            return Ok(Value::Null);
         }
+        if !self.is_list() {
+            let value = self.read_one(input)?;
+            self.check_range(&value)?;
+            return Ok(value);
+        }
+        if input.array() != Some(self.len.into()) {
+            return Err(LeafError::Kind);
+        }
+        let values = (0..self.len).map(|_| self.read_one(input));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        values
+            .iter()
+            .try_for_each(|value| self.check_range(value))?;
+        Ok(Value::Array(values))
     }
 
-    /// Why a value that is no value at all is refused. A struct reads a list one by one, and may stop before that one.
-    fn first_fault(&self, bytes: &[u8]) -> LeafError {
-        let mut reader = FlatReader::new(bytes);
-        if !self.is_list() || reader.array_len() != u32::from(self.len) {
-            return LeafError::Kind;
-        }
-        let mut one = |_| match Value::from_cbor(reader.item(), LEAF) {
-            Ok(value) => self.of_kind(value).err(),
-            Err(_) => Some(LeafError::Kind),
-        };
-        (0..self.len).find_map(&mut one).unwrap_or(LeafError::Kind)
+    fn read_one(&self, input: &mut LeafReader<'_>) -> Result<Value, LeafError> {
+        Ok(match self.kind {
+            Kind::Bool => leaf::<bool>(input)?.into(),
+            Kind::Unsigned => leaf::<u64>(input)?.into(),
+            Kind::Signed => leaf::<i64>(input)?.into(),
+            Kind::F32 => f64::from(leaf::<f32>(input)?).into(),
+            Kind::F64 => leaf::<f64>(input)?.into(),
+            Kind::Text => {
+                let text = input.text().ok_or(LeafError::Kind)?;
+                if text.len() > self.len.into() {
+                    return Err(LeafError::Range);
+                }
+                text.into()
+            }
+            Kind::Enum => self
+                .variant(&Value::Int(leaf::<u16>(input)?.into()))?
+                .into(),
+        })
     }
 
     pub(super) fn initial(&self) -> Value {
@@ -334,6 +348,12 @@ impl Spec {
         let found = self.variants.iter().find(is_meant);
         found.map(|(_, number)| *number).ok_or(LeafError::Variant)
     }
+}
+
+fn leaf<L: Leaf>(input: &mut LeafReader<'_>) -> Result<L, LeafError> {
+    let mut value = L::INITIAL;
+    value.decode(input)?;
+    Ok(value)
 }
 
 /// The nearest number in single precision.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::leaf::Kind;
+use crate::leaf::{Kind, Leaf};
 use crate::schema::Access;
 use alloc::format;
 use proptest::prelude::*;
@@ -235,7 +235,11 @@ fn what_is_wrong_first_in_a_list_is_told_whatever_stands_behind_it() {
     let list = Spec::new(0, "/curve", Kind::Signed, Access::Desired).with_len(3);
     let below_64_bits = [0x3b, 0x98, 0, 0, 0, 0, 0, 0, 0];
     let no_text = [0x61, 0xff];
-    let read = |items: [&[u8]; 3]| list.read(&[&[0x83], &items.concat()[..]].concat());
+    let read = |items: [&[u8]; 3]| {
+        list.read(&mut LeafReader::new(
+            &[&[0x83], &items.concat()[..]].concat(),
+        ))
+    };
     assert_eq!(
         read([&below_64_bits, &[0x2f], &no_text]),
         Err(LeafError::Range)
@@ -245,4 +249,28 @@ fn what_is_wrong_first_in_a_list_is_told_whatever_stands_behind_it() {
         Err(LeafError::Kind)
     );
     assert_eq!(read([&[0], &[0x2f], &no_text]), Err(LeafError::Kind));
+    // A head that is longer than it must be is no reason.
+    assert_eq!(
+        read([&[0x38, 1], &below_64_bits, &no_text]),
+        Err(LeafError::Range)
+    );
+}
+
+#[test]
+fn no_value_is_one_byte_as_for_a_struct() {
+    let trim = Spec::new(0, "/trim", Kind::Unsigned, Access::Desired).optional();
+    let mut same = Some(7_u64);
+    for (bytes, expected) in [
+        (&[0x80][..], Ok(Value::Null)),
+        (&[0xf6], Ok(Value::Null)),
+        (&[0x98, 0], Err(LeafError::Kind)),
+        (&[0x99, 0, 0], Err(LeafError::Kind)),
+        (&[0x18, 5], Ok(Value::Int(5))),
+    ] {
+        let read = trim.read(&mut LeafReader::new(bytes));
+        assert_eq!(read, expected, "{bytes:02x?}");
+        let of_struct = same.decode(&mut LeafReader::new(bytes));
+        assert_eq!(of_struct, expected.map(drop), "{bytes:02x?}");
+    }
+    assert_eq!(same, Some(5));
 }

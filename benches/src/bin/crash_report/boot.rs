@@ -392,7 +392,7 @@ impl<const W: usize, const E: usize> Subject<W, E> for Updates<W, E> {
         let (activity, detail) = match status.activity {
             Activity::Idle => (1, 0),
             Activity::Fetching { release, offset } => (release.sequence << 8 | 2, offset.into()),
-            Activity::Staged => (3, 0),
+            Activity::Staged { .. } => (3, 0),
             Activity::OnTrial => (4, 0),
             Activity::Rejected => (5, 0),
             _ => (6, 0),

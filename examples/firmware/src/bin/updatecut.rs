@@ -173,7 +173,10 @@ fn install(updater: &mut Firmware<'_>) -> Option<()> {
         };
         hear(updater, &block)?;
     }
-    (updater.status().activity == Activity::Staged).then_some(())
+    match updater.status().activity {
+        Activity::Staged { release } if release.sequence == SEQUENCE => Some(()),
+        _ => None,
+    }
 }
 
 fn hear(updater: &mut Firmware<'_>, message: &ToDevice<'_>) -> Option<()> {

@@ -68,14 +68,17 @@ pub enum Activity {
         offset: u32,
     },
     /// A verified image waits for the reboot.
-    Staged,
+    Staged {
+        /// Which one.
+        release: Release,
+    },
     /// This firmware runs on trial.
     OnTrial,
     /// This firmware was rejected and waits for the reboot.
     Rejected,
 }
 
-/// What runs, what is being done, and how the last update ended.
+/// What runs, what is being done or staged, and how the last update ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

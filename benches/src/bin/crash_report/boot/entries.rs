@@ -14,13 +14,13 @@ const ON_LONG_WORDS: Depths = [closed(1, 0), closed(2, 0)];
 /// A swap has five times the states, for each copy is one.
 const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
 /// A page behind the image changes what a copy reads, and not what an update is.
-const SWAPPED_SHORT: Depths = [bounded(1, 0, 500), closed(1, 0)];
+const SWAPPED_SHORT: Depths = [bounded(1, 0, 500), closed(2, 0)];
 const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
 /// Shorter words have as many states, and several times the transitions: budgets for what was not shown to close. The line
 /// tells whether they were enough.
-const UNSTABLE_WORDS: Depths = [bounded(1, 0, 1_000), bounded(2, 0, 1_000_000)];
-const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(2, 0, 1_000_000)];
-const SHORT_UNSTABLE: Depths = [bounded(1, 0, 1_000), bounded(1, 0, 1_000_000)];
+const UNSTABLE_WORDS: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
+const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
+const SHORT_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 4] = [&DIRECT, &SWAP, &SWAP_SHORT, &OVERWRITE];

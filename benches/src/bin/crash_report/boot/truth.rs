@@ -99,7 +99,9 @@ impl Truth {
                 (None, Activity::Idle | Activity::Fetching { .. }) => {
                     runs == self.active && named == Some(runs)
                 }
-                (Some((_, 0)), Activity::Staged) => runs == self.active && named == Some(runs),
+                (Some((sequence, 0)), Activity::Staged { release }) => {
+                    runs == self.active && named == Some(runs) && release.sequence == sequence
+                }
                 (Some((sequence, 1..)), Activity::OnTrial) => {
                     runs == sequence && named == Some(runs)
                 }
