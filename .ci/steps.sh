@@ -245,6 +245,7 @@ step_firmware() {
 crash_engines='
 boot-direct          bounded
 boot-overwrite       bounded
+boot-resumed         bounded
 boot-swap            bounded
 boot-swap-short      bounded
 counter              yes

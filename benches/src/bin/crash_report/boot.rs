@@ -6,27 +6,31 @@
 //! - an image boots, and where images run lies exactly what was signed for;
 //! - it is the image that the durable record allows: a candidate has so many boots and no more, and what was
 //!   observed once is never taken back;
-//! - the updater's status names that image, what is being done, and the true reason why the last update ended as it did;
-//! - the security counter never stands above that of the confirmed image.
+//! - the updater's status names that image, what is being done or staged, and the true reason why the last update ended as it
+//!   did, and so does each report; no good image is refused;
+//! - the security counter never stands above that of the confirmed image;
+//! - where records are kept, a download goes on where it was, less what lies in the page that was being written.
 
 use core::convert::Infallible;
 
 use embedded_storage::nor_flash::ReadNorFlash;
 use iot_core::crypto::{Digest, Sha256Digest};
-use iot_core::engine::Done;
 use iot_core::port::MonotonicCounter;
 use iot_core::sim::flash::{FlashImage, Mode};
 use iot_core::sim::power::{KeyHasher, Subject, Violation, WorldCell};
 use iot_core::sim::{SimFlash, ToyKey};
 use iot_core::time::TimeBounds;
-use iot_core::{Channel, Engine, Event, Instant, Message, Now, Step, Ticket};
+use iot_core::{Engine, Event, Instant, Now};
 use iot_ota::manifest::{Device, SigningKey, Template};
 use iot_ota::slot::{Bank, Banks, BootRecord, FlashBanks, Layout, Release, boot, store};
 use iot_ota::update::{Activity, ToDevice, Trust, Updater};
 
 pub(crate) mod entries;
+mod kept;
+mod service;
 mod truth;
 
+use kept::Kept;
 use truth::{TRIALS, Truth};
 
 const KIND: Device<'static> = Device::new([0xfa; 16], [0x14; 16], &[b"firmware"]);
@@ -57,6 +61,8 @@ pub(crate) struct Updates<const W: usize, const E: usize> {
     /// By sequence number, from 0.
     images: Vec<Vec<u8>>,
     offers: Vec<Vec<u8>>,
+    /// Whether the updater's records outlast a cut.
+    keeps: bool,
 }
 
 /// What the outside knows.
@@ -66,6 +72,8 @@ pub(crate) struct World {
     truths: Vec<Truth>,
     counter: u64,
     raised_early: bool,
+    /// What the updater has on record, in a store that changes at one stroke; none where nothing is kept.
+    kept: Option<Kept>,
 }
 
 /// Fuses of the world, which survive every cut.
@@ -126,10 +134,12 @@ type Firmware<const W: usize, const E: usize> =
 #[derive(Clone)]
 pub(crate) struct Booted<const W: usize, const E: usize> {
     updater: Firmware<W, E>,
+    /// The release that was offered since the boot: without an offer nothing is staged.
+    offered: Option<u64>,
 }
 
 impl<const W: usize, const E: usize> Updates<W, E> {
-    pub(crate) fn new(way: Way, updates: u16) -> Self {
+    pub(crate) fn new(way: Way, updates: u16, keeps: bool) -> Self {
         let last = u64::from(updates) + 1;
         let image = |sequence: u64| {
             let bytes = (0_u64..).map(|at| (at * 37 + sequence * 101) as u8);
@@ -154,6 +164,15 @@ impl<const W: usize, const E: usize> Updates<W, E> {
             way,
             images,
             offers,
+            keeps,
+        }
+    }
+
+    /// How many bytes the service sends at once. What is kept is to be met in the middle of a page.
+    const fn block(&self) -> usize {
+        match self.keeps {
+            true => E / 2 / W * W,
+            false => E,
         }
     }
 
@@ -185,12 +204,22 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         }
     }
 
+    /// The pages at which the banks begin.
+    const fn banks_at(&self) -> [usize; 2] {
+        match self.way {
+            Way::Direct => [3, 6],
+            Way::Swap | Way::SwapShort => [4, 7],
+            Way::Overwrite => [6, 9],
+        }
+    }
+
     /// A device as it leaves the factory.
     pub(crate) fn factory(&self, mode: Mode) -> Option<(FlashImage<W, E>, World)> {
         let world = World {
             truths: vec![Truth::factory()],
             counter: counter_of(1),
             raised_early: false,
+            kept: self.keeps.then(Kept::default),
         };
         let cell = WorldCell::new(world.clone());
         let flash = SimFlash::new(self.pages() as u16, mode);
@@ -231,13 +260,19 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let trust = Trust::new(SigningKey::new(ToyKey::new(1)), Sum::default(), KIND);
         let updater = Updater::new(banks, trust)
             .with_trials(TRIALS)
-            .with_block_bytes(E as u32);
-        let mut booted = Booted { updater };
+            .with_block_bytes(self.block() as u32);
+        let mut booted = Booted {
+            updater,
+            offered: None,
+        };
         let allowed = truth::set(before.iter().map(Truth::booted));
         world.update(|world| world.truths.clone_from(&allowed));
+        let kept = world.read(|world| world.kept.clone()).unwrap_or_default();
+        kept.tell(&mut booted.updater);
         booted.updater.input(NOW, &Event::Restored);
-        self.pump(&mut booted)?;
+        self.pump(&mut booted, world)?;
         self.narrow(&booted, world)?;
+        kept.is_gone_on_with(&booted.updater.status(), E)?;
         Ok(booted)
     }
 
@@ -283,38 +318,6 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         let found = found.ok_or_else(|| Violation::new("no whole image runs"))?;
         Ok(found as u64)
     }
-
-    /// Does what the updater wants, except for what the service must answer.
-    fn pump(&self, booted: &mut Booted<W, E>) -> Result<(), Violation> {
-        let mut buffer = [0; 256];
-        for _ in 0..20 {
-            let done = match booted.updater.step(NOW, &mut buffer) {
-                // It has more to do at once: a page to erase.
-                Step::Idle if booted.updater.deadline() == Some(Instant::ZERO) => continue,
-                Step::Idle => return Ok(()),
-                Step::Persist(_) => Done::Persisted,
-                Step::Send(_) => Done::Sent(Ticket::new(1)),
-                _ => return Err(Violation::new("an updater has no such step")),
-            };
-            booted.updater.done(NOW, done);
-        }
-        Err(Violation::new("the updater never rests"))
-    }
-
-    fn hear(&self, booted: &mut Booted<W, E>, payload: &[u8]) -> Result<(), Violation> {
-        let message = Message::new(Channel::Update, payload);
-        booted.updater.input(NOW, &Event::Message(message));
-        self.pump(booted)
-    }
-
-    /// The release that the service offers next.
-    fn next(&self, booted: &Booted<W, E>) -> Option<usize> {
-        let status = booted.updater.status();
-        let installed = status.running.map_or(0, |release| release.sequence);
-        let ended = status.ended.map_or(0, |ended| ended.sequence);
-        let next = installed.max(ended) as usize + 1;
-        (next < self.offers.len()).then_some(next)
-    }
 }
 
 fn encoded(message: &ToDevice<'_>) -> Vec<u8> {
@@ -352,21 +355,10 @@ impl<const W: usize, const E: usize> Subject<W, E> for Updates<W, E> {
         match session.updater.status().activity {
             Activity::Idle => {
                 let next = self.next(session).unwrap_or(0);
-                self.hear(session, &self.offers[next])?;
+                self.offer(session, next, world)?;
             }
             Activity::Fetching { release, offset } => {
-                let (sequence, start) = (release.sequence, offset as usize);
-                let image = &self.images[sequence as usize];
-                let bytes = &image[start..(start + E).min(image.len())];
-                let message = encoded(&ToDevice::Block {
-                    sequence,
-                    offset,
-                    bytes,
-                });
-                if start + bytes.len() == image.len() {
-                    truth::may_also(world, |truth| truth.staged(sequence));
-                }
-                self.hear(session, &message)?;
+                self.answer(session, release.sequence, offset, world)?;
             }
             Activity::OnTrial => {
                 let running = session.updater.status().running;
@@ -376,7 +368,7 @@ impl<const W: usize, const E: usize> Subject<W, E> for Updates<W, E> {
                     false => truth.rejected(),
                 });
                 session.updater.confirm(well);
-                self.pump(session)?;
+                self.pump(session, world)?;
             }
             other => return Err(Violation::new(format!("no step leads on from {other:?}"))),
         }
@@ -402,9 +394,23 @@ impl<const W: usize, const E: usize> Subject<W, E> for Updates<W, E> {
         key.word(status.running.map_or(0, |release| release.sequence));
         key.word(status.ended.map_or(0, |ended| ended.sequence));
         key.word(u64::from(session.updater.banks().running() == Bank::B));
+        if self.keeps {
+            key.word(session.offered.unwrap_or(0));
+            // The page behind what is written is erased, or is not yet.
+            let image = session.updater.banks().flash().image();
+            for page in self.banks_at().into_iter().flat_map(|at| at..at + PAGES) {
+                key.image(image.page_hash(page));
+            }
+        }
     }
 
-    fn key(&self, flash: &mut SimFlash<W, E>, _: &World, key: &mut KeyHasher) {
+    fn key(&self, flash: &mut SimFlash<W, E>, world: &World, key: &mut KeyHasher) {
         OnFlash::<W, E>::add_meaning(flash, self.layout(Bank::A), key);
+        // And the whole pages that are counted on.
+        let kept = world.kept.as_ref().and_then(Kept::download);
+        let pages = kept.map_or(0, |(_, offset)| offset as usize / E);
+        for page in self.banks_at().into_iter().flat_map(|at| at..at + pages) {
+            key.image(flash.image().page_hash(page));
+        }
     }
 }

@@ -58,6 +58,7 @@ const ENTRIES: &[&[Entry]] = &[
     boot::entries::BOOT[1],
     boot::entries::BOOT[2],
     boot::entries::BOOT[3],
+    boot::entries::BOOT[4],
     &delta::DELTA,
     &download::IMAGE,
     &download::PATCH,

@@ -23,7 +23,7 @@ const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
 const SHORT_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
 
 /// By mode of booting.
-pub(crate) const BOOT: [&[Entry]; 4] = [&DIRECT, &SWAP, &SWAP_SHORT, &OVERWRITE];
+pub(crate) const BOOT: [&[Entry]; 5] = [&DIRECT, &SWAP, &SWAP_SHORT, &OVERWRITE, &RESUMED];
 
 const DIRECT: [Entry; 18] = on_every_flash!(
     "boot-direct",
@@ -34,6 +34,18 @@ const DIRECT: [Entry; 18] = on_every_flash!(
     (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
     (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
     (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
+);
+
+/// With records that outlast a cut, so that a download goes on where it was.
+const RESUMED: [Entry; 18] = on_every_flash!(
+    "boot-resumed",
+    resumed,
+    (4, 148, 9, 0, Config::STABLE, UPDATES),
+    (8, 152, 9, 0, Config::STABLE, UPDATES),
+    (32, 192, 9, 0, Config::STABLE, ON_LONG_WORDS),
+    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
+    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
+    (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS)
 );
 
 const SWAP: [Entry; 18] = on_every_flash!(
@@ -78,6 +90,21 @@ fn direct<const W: usize, const E: usize, const P: usize>(
     update::<W, E>(Way::Direct, effort, mode, config, depths)
 }
 
+fn resumed<const W: usize, const E: usize, const P: usize>(
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    explored(
+        Updates::<W, E>::new(Way::Direct, depths[effort as usize].batches, true),
+        effort,
+        mode,
+        config,
+        depths,
+    )
+}
+
 fn swap<const W: usize, const E: usize, const P: usize>(
     effort: Effort,
     mode: Mode,
@@ -105,9 +132,20 @@ fn overwrite<const W: usize, const E: usize, const P: usize>(
     update::<W, E>(Way::Overwrite, effort, mode, config, depths)
 }
 
-#[expect(clippy::expect_used, reason = "a report may fail loudly")]
 fn update<const W: usize, const E: usize>(
     way: Way,
+    effort: Effort,
+    mode: Mode,
+    config: Config,
+    depths: Depths,
+) -> Outcome {
+    let subject = Updates::<W, E>::new(way, depths[effort as usize].batches, false);
+    explored(subject, effort, mode, config, depths)
+}
+
+#[expect(clippy::expect_used, reason = "a report may fail loudly")]
+fn explored<const W: usize, const E: usize>(
+    subject: Updates<W, E>,
     effort: Effort,
     mode: Mode,
     mut config: Config,
@@ -115,7 +153,6 @@ fn update<const W: usize, const E: usize>(
 ) -> Outcome {
     config.filter_bits = 22;
     let depth = depths[effort as usize];
-    let subject = Updates::<W, E>::new(way, depth.batches);
     let start = subject
         .factory(mode)
         .expect("no power is cut in the factory");

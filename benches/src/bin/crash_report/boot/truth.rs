@@ -2,7 +2,7 @@
 
 use iot_core::sim::power::WorldCell;
 use iot_ota::slot::{Ended, EndedAs, RollBackReason};
-use iot_ota::update::{Activity, Status};
+use iot_ota::update::{Activity, Outcome, Report, Status};
 
 use super::World;
 
@@ -25,6 +25,18 @@ enum End {
     Confirmed,
     SelfTest,
     Unconfirmed,
+}
+
+impl End {
+    /// `None` for what must never be.
+    const fn of(how: EndedAs) -> Option<Self> {
+        match how {
+            EndedAs::Confirmed => Some(Self::Confirmed),
+            EndedAs::RolledBack(RollBackReason::SelfTest) => Some(Self::SelfTest),
+            EndedAs::RolledBack(RollBackReason::Unconfirmed) => Some(Self::Unconfirmed),
+            _ => None,
+        }
+    }
 }
 
 impl Truth {
@@ -81,17 +93,22 @@ impl Truth {
         }
     }
 
+    /// Whether the last update ended as a report says.
+    pub(super) fn ended_so(&self, report: &Report) -> bool {
+        let how = match report.outcome {
+            Outcome::Confirmed => EndedAs::Confirmed,
+            Outcome::RolledBack(reason) => EndedAs::RolledBack(reason),
+            // What is offered here is good, and nobody calls it off.
+            _ => return false,
+        };
+        let ended = self.ended.map(|(sequence, how)| (sequence, Some(how)));
+        ended == report.sequence.map(|sequence| (sequence, End::of(how)))
+    }
+
     /// Whether the status says exactly this, and `runs` is what should run.
     pub(super) fn shows(&self, status: &Status, runs: u64) -> bool {
-        let ended = status.ended.map(|Ended { sequence, how, .. }| {
-            let how = match how {
-                EndedAs::Confirmed => Some(End::Confirmed),
-                EndedAs::RolledBack(RollBackReason::SelfTest) => Some(End::SelfTest),
-                EndedAs::RolledBack(RollBackReason::Unconfirmed) => Some(End::Unconfirmed),
-                _ => None,
-            };
-            (sequence, how)
-        });
+        let ended = status.ended;
+        let ended = ended.map(|Ended { sequence, how, .. }| (sequence, End::of(how)));
         let right_end = ended == self.ended.map(|(sequence, how)| (sequence, Some(how)));
         let named = status.running.map(|release| release.sequence);
         right_end
