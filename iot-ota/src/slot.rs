@@ -22,6 +22,8 @@ mod record;
 pub use banks::{Bank, Banks, RecordCopy};
 pub(crate) use boot::read_through;
 pub use boot::{BootError, boot, raise_counter, running_release};
+#[cfg(all(feature = "boot", feature = "sim"))]
+pub use flash::FlashMeaning;
 #[cfg(feature = "boot")]
 pub use flash::{FlashBanks, FlashBanksError, FlashCounter, FlashCounterError, Layout};
 pub use record::{

@@ -18,6 +18,8 @@ use iot_core::port::MonotonicCounter;
 pub use counter::{FlashCounter, FlashCounterError};
 pub use layout::Layout;
 use layout::Mode;
+#[cfg(feature = "sim")]
+pub use meaning::FlashMeaning;
 use placement::{PLACEMENT_BYTES, Placement};
 use register::{BUFFER, Register, WriteError, read, size};
 

@@ -11,6 +11,7 @@
 //! - the security counter never stands above that of the confirmed image;
 //! - where records are kept, a download goes on where it was, less what lies in the page that was being written.
 
+use core::cell::RefCell;
 use core::convert::Infallible;
 
 use embedded_storage::nor_flash::ReadNorFlash;
@@ -22,6 +23,7 @@ use iot_core::sim::{SimFlash, ToyKey};
 use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now};
 use iot_ota::manifest::{Device, SigningKey, Template};
+use iot_ota::slot::FlashMeaning;
 use iot_ota::slot::{Bank, Banks, BootRecord, FlashBanks, Layout, Release, boot, store};
 use iot_ota::update::{Activity, ToDevice, Trust, Updater};
 
@@ -63,6 +65,7 @@ pub(crate) struct Updates<const W: usize, const E: usize> {
     offers: Vec<Vec<u8>>,
     /// Whether the updater's records outlast a cut.
     keeps: bool,
+    meaning: RefCell<FlashMeaning>,
 }
 
 /// What the outside knows.
@@ -165,6 +168,7 @@ impl<const W: usize, const E: usize> Updates<W, E> {
             images,
             offers,
             keeps,
+            meaning: RefCell::new(FlashMeaning::new(layout::<E>(way, Bank::A))),
         }
     }
 
@@ -173,17 +177,6 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         match self.keeps {
             true => E / 2 / W * W,
             false => E,
-        }
-    }
-
-    /// Where the places are; and the page at which each bank, or what runs, lies.
-    fn layout(&self, running: Bank) -> Layout {
-        let page = |number: usize| (number * E) as u32;
-        let capacity = page(PAGES);
-        match self.way {
-            Way::Direct => Layout::direct(0, page(3), page(6), capacity, running),
-            Way::Swap | Way::SwapShort => Layout::swap(0, page(3), page(4), page(7), capacity),
-            Way::Overwrite => Layout::overwrite(0, page(3), page(6), page(9), capacity),
         }
     }
 
@@ -223,8 +216,7 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         };
         let cell = WorldCell::new(world.clone());
         let flash = SimFlash::new(self.pages() as u16, mode);
-        let layout = self.layout(Bank::A);
-        let mut banks = OnFlash::open(flash, layout, Fuses(cell)).ok()?;
+        let mut banks = OnFlash::open(flash, layout::<E>(self.way, Bank::A), Fuses(cell)).ok()?;
         banks.write(Bank::A, 0, &self.images[1]).ok()?;
         let release = Release::new(1, sum(&self.images[1]), self.images[1].len() as u32)
             .with_counter(counter_of(1));
@@ -245,9 +237,9 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         flash: SimFlash<W, E>,
         world: &WorldCell<World>,
     ) -> Result<Booted<W, E>, Violation> {
-        let layout = self.layout(Bank::A);
         let fuses = Fuses(world.clone());
-        let mut banks = OnFlash::open(flash, layout, fuses.clone()).map_err(Violation::new)?;
+        let mut banks = OnFlash::open(flash, layout::<E>(self.way, Bank::A), fuses.clone())
+            .map_err(Violation::new)?;
         // A cut of the boot leaves what was there, or what a boot makes of it.
         let before = world.read(|world| world.truths.clone());
         world.update(|world| {
@@ -256,7 +248,8 @@ impl<const W: usize, const E: usize> Updates<W, E> {
         });
         let bank = boot(&mut banks, &mut Sum::default()).map_err(Violation::new)?;
         let flash = banks.into_parts().0;
-        let banks = OnFlash::open(flash, self.layout(bank), fuses).map_err(Violation::new)?;
+        let banks =
+            OnFlash::open(flash, layout::<E>(self.way, bank), fuses).map_err(Violation::new)?;
         let trust = Trust::new(SigningKey::new(ToyKey::new(1)), Sum::default(), KIND);
         let updater = Updater::new(banks, trust)
             .with_trials(TRIALS)
@@ -317,6 +310,17 @@ impl<const W: usize, const E: usize> Updates<W, E> {
             .position(|image| bytes.starts_with(image));
         let found = found.ok_or_else(|| Violation::new("no whole image runs"))?;
         Ok(found as u64)
+    }
+}
+
+/// Where the places are of flash with pages of `E` bytes.
+fn layout<const E: usize>(way: Way, running: Bank) -> Layout {
+    let page = |number: usize| (number * E) as u32;
+    let capacity = page(PAGES);
+    match way {
+        Way::Direct => Layout::direct(0, page(3), page(6), capacity, running),
+        Way::Swap | Way::SwapShort => Layout::swap(0, page(3), page(4), page(7), capacity),
+        Way::Overwrite => Layout::overwrite(0, page(3), page(6), page(9), capacity),
     }
 }
 
@@ -405,7 +409,7 @@ impl<const W: usize, const E: usize> Subject<W, E> for Updates<W, E> {
     }
 
     fn key(&self, flash: &mut SimFlash<W, E>, world: &World, key: &mut KeyHasher) {
-        OnFlash::<W, E>::add_meaning(flash, self.layout(Bank::A), key);
+        self.meaning.borrow_mut().add(flash, key);
         // And the whole pages that are counted on.
         let kept = world.kept.as_ref().and_then(Kept::download);
         let pages = kept.map_or(0, |(_, offset)| offset as usize / E);

@@ -1,5 +1,6 @@
 //! What a flash means to a boot: the canonical key of a crash state.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use iot_core::sim::SimFlash;
@@ -8,39 +9,123 @@ use iot_core::sim::power::KeyHasher;
 
 use super::placement::Moving;
 use super::register::{PAGES, Register, Seen, size};
-use super::{Boot, FlashBanks, KIND_BOOT, Layout, Mode, PAYLOAD_BYTES, Placement};
+use super::{Boot, KIND_BOOT, Layout, Mode, PAYLOAD_BYTES, Placement};
 use crate::slot::record::decode;
-use crate::slot::{Bank, BootState, RECORD_BYTES};
+use crate::slot::{Bank, BootRecord, BootState, RECORD_BYTES};
 
-impl<C, const WRITE: usize, const ERASE: usize> FlashBanks<SimFlash<WRITE, ERASE>, C> {
-    /// Adds everything in flash that a boot and what follows it depend on to `key`: for
-    /// [`Subject::key`](iot_core::sim::power::Subject::key), as long as no download is resumed after a power cut.
-    ///
-    /// Left out is what is always erased before it is looked at: pages of the record that hold nothing, the journal
-    /// while nothing is moved, the page that a copy was interrupted on, and the spare bank while nothing is staged.
-    pub fn add_meaning(flash: &mut SimFlash<WRITE, ERASE>, layout: Layout, key: &mut KeyHasher) {
+/// Everything in flash that a boot and what follows it depend on: for
+/// [`Subject::key`](iot_core::sim::power::Subject::key). Of a download that is resumed after a power cut, what it counts on in
+/// the spare bank has to be added.
+///
+/// Left out is what is always erased before it is looked at: pages of the record that hold nothing, the journal
+/// while nothing is moved, the page that a copy was interrupted on, and the spare bank while nothing is staged.
+///
+/// ```
+/// # #[cfg(feature = "boot")] {
+/// use iot_core::sim::flash::Mode;
+/// use iot_core::sim::power::KeyHasher;
+/// use iot_core::sim::{SimCounter, SimFlash};
+/// use iot_ota::slot::FlashMeaning;
+/// use iot_ota::slot::{Bank, Banks, BootRecord, FlashBanks, Layout, Release, store};
+///
+/// let layout = Layout::direct(0, 3 * 256, 4 * 256, 256, Bank::A);
+/// let flash = SimFlash::<4, 256>::new(5, Mode::WriteOnce);
+/// let mut banks = FlashBanks::open(flash, layout, SimCounter::new(0)).unwrap();
+/// store(&mut banks, &BootRecord::factory(Bank::A, Release::new(1, [1; 32], 100))).unwrap();
+/// let mut meaning = FlashMeaning::new(layout);
+/// let mut key = |banks: &FlashBanks<SimFlash<4, 256>, SimCounter>| {
+///     let mut key = KeyHasher::new();
+///     meaning.add(&mut banks.flash().clone(), &mut key);
+///     key.key()
+/// };
+/// let before = key(&banks);
+/// // Nothing is staged: what lies in the spare bank is erased before it is used.
+/// banks.write(Bank::B, 0, &[7; 8]).unwrap();
+/// assert_eq!(key(&banks), before);
+/// banks.write(Bank::A, 0, &[7; 8]).unwrap();
+/// assert_ne!(key(&banks), before);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct FlashMeaning {
+    layout: Layout,
+    /// By the hash of the pages of the register: most cuts leave those as they were.
+    known: BTreeMap<u128, Known>,
+}
+
+/// What the pages of a register mean: two hashes, and what boots can find there.
+#[derive(Clone, Debug)]
+struct Known {
+    key: u128,
+    audit: u64,
+    found: Vec<Option<(BootRecord, Placement)>>,
+}
+
+/// So many registers are remembered.
+const REMEMBERED: usize = 1 << 14;
+
+impl FlashMeaning {
+    /// Of flash that is divided so.
+    #[must_use]
+    pub const fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what this flash means to `key`.
+    pub fn add<const WRITE: usize, const ERASE: usize>(
+        &mut self,
+        flash: &mut SimFlash<WRITE, ERASE>,
+        key: &mut KeyHasher,
+    ) {
+        let layout = self.layout;
         let pages = |at: u32| at as usize / ERASE;
-        let mut at = pages(layout.record)..pages(layout.record).saturating_add(PAGES as usize);
-        let unstable = at.any(|page| flash.image().is_unstable(page));
-        for payload in add_register(flash, layout.record, unstable, key) {
-            add_live(flash, layout, payload.as_ref(), key);
+        let at = pages(layout.record)..pages(layout.record).saturating_add(PAGES as usize);
+        let mut of = KeyHasher::new();
+        for page in at.clone() {
+            of.image(flash.image().page_hash(page));
+        }
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        let known = self.known.entry(of.key()).or_insert_with(|| {
+            let unstable = at.clone().any(|page| flash.image().is_unstable(page));
+            let mut key = KeyHasher::new();
+            let found = add_register(flash, layout.record, unstable, &mut key);
+            let record = |payload: &[u8; PAYLOAD_BYTES]| {
+                let (record, _) = decode(payload.first_chunk()?)?;
+                Some((record, Placement::of(Some(payload))))
+            };
+            Known {
+                key: key.key(),
+                audit: key.audit(),
+                found: found
+                    .iter()
+                    .map(|payload| record(payload.as_ref()?))
+                    .collect(),
+            }
+        });
+        key.image(known.key);
+        key.word(known.audit);
+        for found in &known.found {
+            add_live(flash, layout, found.as_ref(), key);
         }
     }
 }
 
-/// The pages that count when the register holds `payload`.
+/// The pages that count when this is what the register holds.
 fn add_live<const WRITE: usize, const ERASE: usize>(
     flash: &SimFlash<WRITE, ERASE>,
     layout: Layout,
-    payload: Option<&[u8; PAYLOAD_BYTES]>,
+    found: Option<&(BootRecord, Placement)>,
     key: &mut KeyHasher,
 ) {
     let pages = |at: u32| at as usize / ERASE;
-    let record = payload.and_then(|payload| decode(payload.first_chunk()?));
-    let Some((record, _)) = record else {
+    let Some((record, placement)) = found else {
         return key.image(flash.image().hash());
     };
-    let placement = Placement::of(payload);
     let mut live = Live {
         flash,
         key,
