@@ -1,5 +1,6 @@
 //! A device installs signed releases, and every kind of bad one ends with the reason for it.
-//! The service signs manifests; the device fetches each image, boots it on trial and says how that ended.
+//! The service signs manifests; the device fetches each image, boots it on trial and says how that ended. An audit on the device
+//! keeps everything that happened, and its twin shows the service where that led.
 
 use core::pin::pin;
 use core::time::Duration;
@@ -8,6 +9,7 @@ use futures::executor::block_on;
 use futures::future::{Either, select};
 use iot_core::component::{ComponentEvent, ComponentFact, ComponentId, Trail};
 use iot_core::crypto::{Digest, SignatureAlgorithm};
+use iot_core::engine::{Done, Engine, Step};
 use iot_core::node::Node;
 use iot_core::port::{Timer, Transport};
 use iot_core::sim::flash::Mode;
@@ -21,6 +23,8 @@ use iot_ota::slot::{Bank, Banks, BootRecord, FlashBanks, Layout, Release, RollBa
 use iot_ota::slot::{boot, store};
 use iot_ota::update::{Activity, Facts, FromDevice, Outcome, Probation, Report, Source, ToDevice};
 use iot_ota::update::{Trust, Updater, Want};
+use iot_twin::component::{ComponentState, Ending};
+use iot_twin::{Twin, TwinDevice, TwinService};
 
 type Failed = Box<dyn core::error::Error>;
 /// Sequence number, envelope and image.
@@ -66,6 +70,13 @@ const RELEASES: [(u64, u64, Fault, Outcome); 10] = {
     ]
 };
 
+/// What the service sees of a device.
+#[derive(Twin)]
+struct Boiler {
+    #[twin(group, id = 16)]
+    firmware: ComponentState,
+}
+
 struct Board {
     publisher: PublicKey,
     memory: FlashBanks<SimFlash<4, 4_096>, SimCounter>,
@@ -80,6 +91,7 @@ fn main() -> Result<(), Failed> {
     let key = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
     let stranger = SoftwareKey::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
     let mut board = factory(PublicKey::of(&key)?)?;
+    let mut twin = TwinService::of::<Boiler>();
     let (mut runs, mut confirmed, mut kept) = (1, 0, 0);
     for (sequence, counter, fault, outcome) in RELEASES {
         let (kind, signer) = match fault {
@@ -97,7 +109,7 @@ fn main() -> Result<(), Failed> {
             Fault::PowerFails => board.power_fails_at = vec![ON_TRIAL, size / 2],
             _ => {}
         }
-        let report = deliver((sequence, &envelope, &image), &mut board)?;
+        let report = deliver((sequence, &envelope, &image), &mut board, &mut twin)?;
         if report.outcome == Outcome::Confirmed {
             (runs, confirmed) = (sequence, confirmed + 1);
         }
@@ -117,6 +129,17 @@ fn main() -> Result<(), Failed> {
     assert_eq!(
         (ends.clone().count(), ends.filter(is_confirmed).count()),
         (5, confirmed)
+    );
+    // The last of all it has is the end of release 9 and the refusal of release 10.
+    let Boiler { firmware } = twin.state().ok_or("the device has shown nothing")?;
+    let named = |release: Option<u64>| release.unwrap_or(0);
+    println!(
+        "twin: release {} runs; the update to {} has ended: {:?}; release {} was refused: {:?}",
+        named(firmware.running),
+        named(firmware.ended),
+        firmware.ending.ok_or("an update has ended")?,
+        named(firmware.refused),
+        firmware.refusal.ok_or("a release was refused")?
     );
     let releases = RELEASES.len();
     println!("RESULT ok releases={releases} confirmed={confirmed} running={runs}");
@@ -143,11 +166,11 @@ fn factory(publisher: PublicKey) -> Result<Board, Failed> {
 }
 
 /// Offers one release and waits for the device's report.
-fn deliver(offer: Offer<'_>, board: &mut Board) -> Result<Report, Failed> {
+fn deliver(offer: Offer<'_>, board: &mut Board, twin: &mut TwinService) -> Result<Report, Failed> {
     let clock = SimClock::new();
     let (near, far) = SimNetwork::new(1, clock.clone(), Faults::NONE).link();
-    let device = pin!(device(near, clock, board));
-    let service = pin!(service(far, offer));
+    let device = pin!(device(near, clock.clone(), board));
+    let service = pin!(service(far, clock, offer, twin));
     match block_on(select(device, service)) {
         Either::Left((stopped, _)) => Err(stopped.err().unwrap_or("the device stopped".into())),
         Either::Right((report, _)) => report,
@@ -170,12 +193,14 @@ async fn device(mut link: SimLink, clock: SimClock, board: &mut Board) -> Result
         let update = Updater::new(&mut board.memory, Trust::new(key, Sha256::new(), BOILER));
         let mut update = Facts::new(ComponentId::from_path(BOILER.component)?, update);
         let mut trail: Trail = board.audit.iter().collect();
+        let mut twin = TwinDevice::<Boiler, 8>::new();
         let mut node = Node::new(&mut link, &mut board.records, clock.clone());
-        let mut engines = (&mut update,);
+        let mut engines = (&mut update, &mut twin);
         node.restore(&mut engines, &mut buffer).await?;
         let mut probation = Probation::<1>::new(clock.instant() + PATIENCE);
         loop {
             while let Some(fact) = engines.0.observe(clock.now()) {
+                engines.1.report(|boiler| boiler.firmware.follow(&fact));
                 if trail.is_news(&fact) {
                     board.audit.push(fact);
                 }
@@ -203,14 +228,29 @@ async fn device(mut link: SimLink, clock: SimClock, board: &mut Board) -> Result
     }
 }
 
-async fn service(mut link: SimLink, offer: Offer<'_>) -> Result<Report, Failed> {
+/// Answers a device until it has reported, and its twin shows the same.
+async fn service(
+    mut link: SimLink,
+    clock: SimClock,
+    offer: Offer<'_>,
+    twin: &mut TwinService,
+) -> Result<Report, Failed> {
     let (sequence, envelope, image) = offer;
     let source = Source::new(sequence, image);
-    let (mut incoming, mut outgoing) = (vec![0; 256], vec![0; 8_192]);
+    let (mut incoming, mut outgoing) = (vec![0; 1_024], vec![0; 8_192]);
     let offer = ToDevice::Offer { envelope }.encode(&mut outgoing)?;
     link.submit(&Message::new(Channel::Update, offer)).await?;
+    let mut reported = None;
     loop {
-        if let Event::Message(message) = link.next(&mut incoming).await? {
+        let event = link.next(&mut incoming).await?;
+        twin.input(clock.now(), &event);
+        while let Step::Send(message) = twin.step(clock.now(), &mut outgoing) {
+            let ticket = link.submit(&message).await?;
+            twin.done(clock.now(), Done::Sent(ticket));
+        }
+        if let Event::Message(message) = event
+            && message.channel == Channel::Update
+        {
             match FromDevice::decode(message.payload)? {
                 FromDevice::Request(request) => {
                     // A device that restarted since has to see the signature again.
@@ -223,12 +263,33 @@ async fn service(mut link: SimLink, offer: Offer<'_>) -> Result<Report, Failed> 
                 }
                 // What is not authentic has no number.
                 FromDevice::Report(report) if report.sequence.is_none_or(|of| of == sequence) => {
-                    return Ok(report);
+                    reported = Some(report);
                 }
                 _ => {}
             }
         }
+        if let Some(report) = reported
+            && twin.state().is_some_and(|boiler| shows(&boiler, &report))
+        {
+            return Ok(report);
+        }
     }
+}
+
+/// Whether a device's twin shows what it has reported.
+fn shows(Boiler { firmware }: &Boiler, report: &Report) -> bool {
+    let same_end = match report.outcome {
+        Outcome::Confirmed => {
+            (firmware.ended, firmware.ending) == (report.sequence, Some(Ending::Confirmed))
+        }
+        Outcome::RolledBack(_) => {
+            firmware.ended == report.sequence && firmware.ending != Some(Ending::Confirmed)
+        }
+        _ => firmware.refused == report.sequence && firmware.refusal.is_some(),
+    };
+    firmware.running == report.running.map(|running| running.sequence)
+        && firmware.candidate.is_none()
+        && same_end
 }
 
 fn firmware(release: u64, fault: Fault) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! one thing that has happened to it ([`ComponentEvent`]). Whoever updates a component makes the facts, and each reader takes of
 //! them what it is for:
 //!
-//! - a **twin** shows what runs, what waits to be tried, and how the last update ended;
+//! - a **twin** shows what runs, what waits to be tried, and how the last update ended (in `iot-twin`, `ComponentState`);
 //! - **attestation** puts [`Running`] into its evidence: a measurement encodes as the `hash-entry` of RFC 9393;
 //! - an **audit** keeps every event once and in order: a [`Trail`] says which fact it has already.
 //!

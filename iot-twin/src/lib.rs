@@ -8,6 +8,8 @@ extern crate std;
 // The derive macro writes `::iot_twin`, in this crate's own tests too.
 extern crate self as iot_twin;
 
+#[cfg(feature = "derive")]
+pub mod component;
 pub mod config;
 #[cfg(feature = "alloc")]
 pub mod diff;

@@ -52,6 +52,7 @@ pub(crate) fn view(input: &DeriveInput, view: &Ident, properties: &[Property<'_>
     quote! {
         #[doc = #doc]
         #[derive(Clone, PartialEq)]
+        #[allow(clippy::exhaustive_structs, reason = "as its struct is")]
         #visibility struct #view {
             #(#docs #visibilities #field: #kind,)*
         }

@@ -83,6 +83,26 @@ impl<const N: usize> Text<N> {
     }
 }
 
+/// Appends; what does not fit changes nothing, and fails.
+///
+/// ```
+/// use core::fmt::Write;
+/// use iot_twin::leaf::Text;
+/// let mut name = Text::<8>::EMPTY;
+/// write!(name, "boiler{}", 7).unwrap();
+/// assert!(name.write_str("-a").is_err());
+/// assert_eq!(name, "boiler7");
+/// ```
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        let len = usize::from(self.len).saturating_add(piece.len());
+        let place = self.bytes.get_mut(self.len.into()..len);
+        place.ok_or(fmt::Error)?.copy_from_slice(piece.as_bytes());
+        self.len = u16::try_from(len).map_err(|_| fmt::Error)?;
+        Ok(())
+    }
+}
+
 impl<const N: usize> Leaf for Text<N> {
     const KIND: Kind = Kind::Text;
     const INITIAL: Self = Self::EMPTY;
