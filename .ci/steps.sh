@@ -303,12 +303,13 @@ step_examples() {
         # The README's own command stands for its example, so that what it promises is what runs.
         if [[ "$main" == *"--example $example" ]]; then
             echo "\$ $main"
-            bash -c "$main" 2>&1 | tee "$log"
+            timeout 900 bash -c "$main" 2>&1 | tee "$log"
             tail -1 "$log" | grep -q '^RESULT ok devices=300' || fail "$example did not end with RESULT ok devices=300"
             main=""
         else
             echo "\$ cargo run --release --example $example"
-            cargo run --locked --quiet --release --example "$example" 2>&1 | tee "$log"
+            # One that waits for ever has failed as well.
+            timeout 900 cargo run --locked --quiet --release --example "$example" 2>&1 | tee "$log"
         fi
         grep -q '^RESULT ok' "$log" || fail "the example $example did not print RESULT ok"
         count=$((count + 1))

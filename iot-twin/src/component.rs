@@ -15,8 +15,9 @@ const VERSION_BYTES: usize = 48;
 /// What is the case of one component: a group of a twin, with eight fields that the device states.
 ///
 /// A device makes one at each start, and has it [follow](Self::follow) every fact, also those that an audit has already: what was
-/// found at a start is told again, and leads to the same. Nothing of it is kept over a restart, so that a service never sees what
-/// is not so any more.
+/// found at a start is told again, and leads to the same. Those that are found come before the node's first turn, so that a
+/// service never sees a device of which nothing is known. Nothing of it is kept over a restart, so that it never sees what is not
+/// so any more.
 ///
 /// ```
 /// use iot_twin::component::{ComponentState, Ending, Step};
