@@ -283,20 +283,22 @@ fn apply<const W: usize, const E: usize>(
         _ => Config::UNSTABLE,
     };
     config.torn.reordered = 6;
-    config.audit = effort == Effort::Full;
+    config.audit = effort >= Effort::Full;
     config.merged_samples = 100;
     config.filter_bits = 22;
     let (cuts, unsettled) = match effort {
         Effort::Quick => (500, 1_000),
         Effort::Full => (50_000, 150_000),
+        Effort::Whole => (50_000, 20_000_000),
     };
     config.states = match unstable {
         0 => 20_000_000,
         _ => unsettled,
     };
     // With an unstable unit this one was seen to close; what the others need is not known.
-    let must_close =
-        unstable == 0 || (effort == Effort::Full && W == 32 && mode == Mode::WriteOnce);
+    let must_close = unstable == 0
+        || effort == Effort::Whole
+        || (effort >= Effort::Full && W == 32 && mode == Mode::WriteOnce);
     let erased = crate::entry::erases(&subject, SimFlash::from_image(start.clone()));
     // Each page that is moved, and each that is written.
     let least = u64::from(pages.min(7));

@@ -331,12 +331,13 @@ fn download<const W: usize, const E: usize>(
         _ => Config::UNSTABLE,
     };
     config.torn.reordered = 6;
-    config.audit = effort == Effort::Full;
+    config.audit = effort >= Effort::Full;
     config.merged_samples = 100;
     config.filter_bits = 22;
     let (cuts, unsettled) = match effort {
         Effort::Quick => (500, 1_000),
         Effort::Full => (50_000, 300_000),
+        Effort::Whole => (50_000, 20_000_000),
     };
     config.states = match unstable {
         0 => 20_000_000,
@@ -353,7 +354,10 @@ fn download<const W: usize, const E: usize>(
         .with_pages(PAGES, erased, BANK as u64)
         .with_scope(scope);
     // With an unstable unit these were seen to close.
-    match unstable == 0 || (effort == Effort::Full && mode == Mode::WriteOnce) {
+    match unstable == 0
+        || effort == Effort::Whole
+        || (effort >= Effort::Full && mode == Mode::WriteOnce)
+    {
         true => outcome,
         false => outcome.may_stay_open(),
     }

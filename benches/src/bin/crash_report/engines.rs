@@ -38,10 +38,10 @@ fn count<const W: usize, const E: usize>(
     // Enough for one page after the other, then for several.
     let (last, cuts) = match effort {
         Effort::Quick => (words / 4, 2_000),
-        Effort::Full if config.unstable_units > 0 => (words / 2, 100_000),
-        Effort::Full => (words.min(120), 100_000),
+        Effort::Full | Effort::Whole if config.unstable_units > 0 => (words / 2, 100_000),
+        Effort::Full | Effort::Whole => (words.min(120), 100_000),
     };
-    config.audit = effort == Effort::Full;
+    config.audit = effort >= Effort::Full;
     config.merged_samples = 100;
     let start = FlashImage::<W, E>::new(4, mode);
     Outcome::of(
@@ -222,7 +222,7 @@ fn append<const W: usize, const E: usize, const P: usize>(
     config: Config,
     depths: Depths,
 ) -> Outcome {
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     let subject = Entries::<W, E, P>::new(depth.batches, spare(P));
     let pages = subject.retirements(mode);
     explore(subject, (P, pages), effort, mode, config, depth)
@@ -234,7 +234,7 @@ fn commit<const W: usize, const E: usize, const P: usize>(
     config: Config,
     depths: Depths,
 ) -> Outcome {
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     let subject = Batches::<W, E, P>::new(depth.batches, spare(P));
     let pages = subject.compactions(mode);
     explore(subject, (P, pages), effort, mode, config, depth)
@@ -265,7 +265,7 @@ fn rotate<const W: usize, const E: usize, const P: usize>(
     depths: Depths,
     behind: Option<u16>,
 ) -> Outcome {
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     let subject = Renewals::<W, E, P>::new(depth.batches, behind, spare(P));
     let pages = (P, subject.compactions(mode));
     match subject.begin(mode) {
@@ -300,7 +300,7 @@ fn converge<const W: usize, const E: usize, const P: usize>(
     depths: Depths,
     fields: u8,
 ) -> Outcome {
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     let subject = Desires::<W, E, P>::new(depth.batches, fields, spare(P));
     let pages = subject.compactions(mode);
     explore(subject, (P, pages), effort, mode, config, depth)
@@ -312,7 +312,7 @@ fn crowd<const W: usize, const E: usize, const P: usize>(
     config: Config,
     depths: Depths,
 ) -> Outcome {
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     let subject = Crowd::<W, E, P>::new(depth.batches, spare(P));
     let (erased, refused) = subject.without_cuts(mode);
     // Where nothing is refused, nothing is shown.
@@ -349,7 +349,7 @@ fn forward<const W: usize, const E: usize, const P: usize>(
     depths: Depths,
     expire: bool,
 ) -> Outcome {
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     let subject = Messages::<W, E, P>::new(depth.batches, expire, spare(P));
     let pages = (P, subject.compactions(mode));
     match subject.in_use(mode) {
@@ -395,14 +395,17 @@ where
 {
     let cuts = match effort {
         Effort::Quick => 500,
-        Effort::Full => 50_000,
+        Effort::Full | Effort::Whole => 50_000,
     };
-    config.audit = effort == Effort::Full;
+    config.audit = effort >= Effort::Full;
     config.merged_samples = 100;
-    config.states = depth.budget.unwrap_or(20_000_000);
+    let budget = depth
+        .budget
+        .filter(|_| depth.limit || effort < Effort::Whole);
+    config.states = budget.unwrap_or(20_000_000);
     let explorer = Explorer::new(subject, start, world, config);
     let outcome = Outcome::of(explorer, cuts).with_pages(pages, retired, depth.pages);
-    match depth.budget {
+    match budget {
         Some(_) if depth.limit => outcome.may_stay_open().beyond_claims(),
         Some(_) => outcome.may_stay_open(),
         None => outcome,

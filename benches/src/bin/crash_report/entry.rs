@@ -8,12 +8,24 @@ use iot_core::sim::SimFlash;
 use iot_core::sim::power::{Explorer, Leg, RandomReport, Report, Subject, WorldCell};
 
 /// How much is explored.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Effort {
     /// Seconds.
     Quick,
     /// Minutes.
     Full,
+    /// The same to the end, whatever the budgets are: some take hours.
+    Whole,
+}
+
+impl Effort {
+    /// Which of two depths it goes to.
+    pub(crate) const fn depth(self) -> usize {
+        match self {
+            Self::Quick => 0,
+            Self::Full | Self::Whole => 1,
+        }
+    }
 }
 
 /// An engine on one kind of flash.

@@ -133,16 +133,16 @@ fn one_by_one<const W: usize, const E: usize, const P: usize>(
     config: Config,
     depths: Depths,
 ) -> Outcome {
-    let commands = usize::from(depths[effort as usize].batches);
+    let commands = usize::from(depths[effort.depth()].batches);
     let life = Life {
         in_order: true,
         ..life(1, 1, &IN_ORDER[..commands])
     };
     let subject = Commands::<W, E, P, 1>::new(vec![life], spare(P));
     let pages = (P, subject.compactions(mode));
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     // With unstable words, what is in front of the compaction is explored by the quick run.
-    let used = usize::from(config.unstable_units == 1 && effort == Effort::Full);
+    let used = usize::from(config.unstable_units == 1 && effort >= Effort::Full);
     match subject.in_use(mode, used) {
         Some(start) => explore_from(subject, start, pages, effort, config, depth),
         None => explore(subject, pages, effort, mode, config, depth),
@@ -164,6 +164,6 @@ fn scripted<const W: usize, const E: usize, const P: usize, const I: usize>(
         effort,
         mode,
         config,
-        depths[effort as usize],
+        depths[effort.depth()],
     )
 }

@@ -13,14 +13,9 @@ const UPDATES: Depths = [bounded(2, 0, 400), closed(2, 0)];
 const ON_LONG_WORDS: Depths = [closed(1, 0), closed(2, 0)];
 /// A swap has five times the states, for each copy is one.
 const SWAPPED: Depths = [bounded(1, 0, 500), closed(2, 0)];
-/// A page behind the image changes what a copy reads, and not what an update is.
-const SWAPPED_SHORT: Depths = [bounded(1, 0, 500), closed(2, 0)];
 const UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
-/// Shorter words have as many states, and several times the transitions: budgets for what was not shown to close. The line
-/// tells whether they were enough.
-const UNSTABLE_WORDS: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
-const SWAPPED_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
-const SHORT_UNSTABLE: Depths = [bounded(1, 0, 1_000), closed(2, 0)];
+/// Copies, and more words to a page, make up to three million states: `--whole` goes to their end.
+const UNSTABLE_COPIES: Depths = [bounded(1, 0, 1_000), bounded(2, 0, 200_000)];
 
 /// By mode of booting.
 pub(crate) const BOOT: [&[Entry]; 5] = [&DIRECT, &SWAP, &SWAP_SHORT, &OVERWRITE, &RESUMED];
@@ -31,8 +26,8 @@ const DIRECT: [Entry; 18] = on_every_flash!(
     (4, 148, 9, 0, Config::STABLE, UPDATES),
     (8, 152, 9, 0, Config::STABLE, UPDATES),
     (32, 192, 9, 0, Config::STABLE, ON_LONG_WORDS),
-    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
-    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
+    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE),
+    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE),
     (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
 );
 
@@ -43,9 +38,9 @@ const RESUMED: [Entry; 18] = on_every_flash!(
     (4, 148, 9, 0, Config::STABLE, UPDATES),
     (8, 152, 9, 0, Config::STABLE, UPDATES),
     (32, 192, 9, 0, Config::STABLE, ON_LONG_WORDS),
-    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
-    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS),
-    (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE_WORDS)
+    (4, 148, 9, 1, Config::UNSTABLE, UNSTABLE),
+    (8, 152, 9, 1, Config::UNSTABLE, UNSTABLE),
+    (32, 192, 9, 1, Config::UNSTABLE, UNSTABLE)
 );
 
 const SWAP: [Entry; 18] = on_every_flash!(
@@ -54,20 +49,20 @@ const SWAP: [Entry; 18] = on_every_flash!(
     (4, 148, 11, 0, Config::STABLE, SWAPPED),
     (8, 152, 11, 0, Config::STABLE, SWAPPED),
     (32, 192, 11, 0, Config::STABLE, SWAPPED),
-    (4, 148, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
-    (8, 152, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE),
-    (32, 192, 11, 1, Config::UNSTABLE, SWAPPED_UNSTABLE)
+    (4, 148, 11, 1, Config::UNSTABLE, UNSTABLE_COPIES),
+    (8, 152, 11, 1, Config::UNSTABLE, UNSTABLE_COPIES),
+    (32, 192, 11, 1, Config::UNSTABLE, UNSTABLE_COPIES)
 );
 
 const SWAP_SHORT: [Entry; 18] = on_every_flash!(
     "boot-swap-short",
     swap_short,
-    (4, 148, 11, 0, Config::STABLE, SWAPPED_SHORT),
-    (8, 152, 11, 0, Config::STABLE, SWAPPED_SHORT),
-    (32, 192, 11, 0, Config::STABLE, SWAPPED_SHORT),
-    (4, 148, 11, 1, Config::UNSTABLE, SHORT_UNSTABLE),
-    (8, 152, 11, 1, Config::UNSTABLE, SHORT_UNSTABLE),
-    (32, 192, 11, 1, Config::UNSTABLE, SHORT_UNSTABLE)
+    (4, 148, 11, 0, Config::STABLE, SWAPPED),
+    (8, 152, 11, 0, Config::STABLE, SWAPPED),
+    (32, 192, 11, 0, Config::STABLE, SWAPPED),
+    (4, 148, 11, 1, Config::UNSTABLE, UNSTABLE_COPIES),
+    (8, 152, 11, 1, Config::UNSTABLE, UNSTABLE_COPIES),
+    (32, 192, 11, 1, Config::UNSTABLE, UNSTABLE_COPIES)
 );
 
 const OVERWRITE: [Entry; 18] = on_every_flash!(
@@ -76,8 +71,8 @@ const OVERWRITE: [Entry; 18] = on_every_flash!(
     (4, 148, 12, 0, Config::STABLE, UPDATES),
     (8, 152, 12, 0, Config::STABLE, UPDATES),
     (32, 192, 12, 0, Config::STABLE, ON_LONG_WORDS),
-    (4, 148, 12, 1, Config::UNSTABLE, UNSTABLE_WORDS),
-    (8, 152, 12, 1, Config::UNSTABLE, UNSTABLE_WORDS),
+    (4, 148, 12, 1, Config::UNSTABLE, UNSTABLE_COPIES),
+    (8, 152, 12, 1, Config::UNSTABLE, UNSTABLE_COPIES),
     (32, 192, 12, 1, Config::UNSTABLE, UNSTABLE)
 );
 
@@ -97,7 +92,7 @@ fn resumed<const W: usize, const E: usize, const P: usize>(
     depths: Depths,
 ) -> Outcome {
     explored(
-        Updates::<W, E>::new(Way::Direct, depths[effort as usize].batches, true),
+        Updates::<W, E>::new(Way::Direct, depths[effort.depth()].batches, true),
         effort,
         mode,
         config,
@@ -139,7 +134,7 @@ fn update<const W: usize, const E: usize>(
     config: Config,
     depths: Depths,
 ) -> Outcome {
-    let subject = Updates::<W, E>::new(way, depths[effort as usize].batches, false);
+    let subject = Updates::<W, E>::new(way, depths[effort.depth()].batches, false);
     explored(subject, effort, mode, config, depths)
 }
 
@@ -152,7 +147,7 @@ fn explored<const W: usize, const E: usize>(
     depths: Depths,
 ) -> Outcome {
     config.filter_bits = 22;
-    let depth = depths[effort as usize];
+    let depth = depths[effort.depth()];
     let start = subject
         .factory(mode)
         .expect("no power is cut in the factory");
