@@ -117,8 +117,8 @@ fuzz_targets() {
 
 # fuzz_all SECONDS [SEED]: builds every fuzz target, then runs each so long, two at a time.
 # Without a sanitizer, because the code has no unsafe that it could watch: so any compiler will do.
-# With a seed a run begins with the target's own small corpus, and where one machine gets, another gets too: who runs it
-# for longer has seen what a gate can meet. Without one it goes on from what earlier runs learnt.
+# With a seed a run begins with the target's own small corpus, and where one machine gets, another with the same compiler gets
+# too, or nearly: who runs it for longer has seen what a gate can meet. Without one it goes on from what earlier runs learnt.
 fuzz_all() {
     local targets crate
     targets=$(fuzz_targets)
@@ -137,7 +137,7 @@ fuzz_one() {
     fi
     mkdir -p "$corpus" "$target/fuzz/findings"
     (cd "$1" && RUST_BACKTRACE=0 CARGO_TARGET_DIR=$target/fuzz cargo fuzz run --sanitizer none "$2" "$corpus" -- \
-        -max_total_time="$3" -seed="$4" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$target/fuzz/findings/$2-") >"$log" 2>&1 ||
+        -max_total_time="$3" -seed="$4" -reload=0 -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$target/fuzz/findings/$2-") >"$log" 2>&1 ||
         { fuzz_finding "$log"; fail "the fuzz target $2 found an input that breaks a claim"; }
     runs=$(sed -n 's/^Done \([0-9]*\) runs in .*/\1/p' "$log")
     [ "${runs:-0}" -gt 0 ] || { tail -40 "$log"; fail "the fuzz target $2 executed nothing"; }

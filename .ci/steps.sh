@@ -299,17 +299,19 @@ step_examples() {
     local example examples count=0 log=$target/ci-example.log main
     main=$(readme_command 'cargo run')
     examples=$(python3 .ci/workspace.py examples)
+    cargo build --locked --quiet --release -p iot-examples --examples
     for example in $examples; do
         # The README's own command stands for its example, so that what it promises is what runs.
         if [[ "$main" == *"--example $example" ]]; then
             echo "\$ $main"
-            timeout 900 bash -c "$main" 2>&1 | tee "$log"
+            timeout 900 bash -c "$main" 2>&1 | tee "$log" || fail "$example failed, or waits for ever"
             tail -1 "$log" | grep -q '^RESULT ok devices=300' || fail "$example did not end with RESULT ok devices=300"
             main=""
         else
             echo "\$ cargo run --release --example $example"
             # One that waits for ever has failed as well.
-            timeout 900 cargo run --locked --quiet --release --example "$example" 2>&1 | tee "$log"
+            timeout 900 cargo run --locked --quiet --release --example "$example" 2>&1 | tee "$log" ||
+                fail "$example failed, or waits for ever"
         fi
         grep -q '^RESULT ok' "$log" || fail "the example $example did not print RESULT ok"
         count=$((count + 1))

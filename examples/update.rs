@@ -205,6 +205,8 @@ async fn device(mut link: SimLink, clock: SimClock, board: &mut Board) -> Result
                     board.audit.push(fact);
                 }
             }
+            let running = engines.0.running();
+            (engines.1).report(|boiler| boiler.firmware.runs(running.as_ref()));
             let progress = match engines.0.status().activity {
                 Activity::Fetching { offset, .. } => offset,
                 Activity::OnTrial => ON_TRIAL,

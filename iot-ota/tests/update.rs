@@ -21,10 +21,42 @@ use iot_core::engine::{Done, Failure};
 use iot_core::message::Fate;
 use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now, Step};
-use iot_ota::manifest::{Author, CommandList, Device, Element, Image, ParameterList};
-use iot_ota::slot::{Bank, Banks, Release, RollBackReason};
-use iot_ota::update::{Activity, Outcome, Probation, Source, ToDevice, Want};
+use iot_ota::manifest::{Author, CommandList, Device, Element, Image, ParameterList, SigningKey};
+use iot_ota::sim::MemoryBanks;
+use iot_ota::slot::{Bank, Banks, BootEvent, BootState, RecordCopy, Release, RollBackReason};
+use iot_ota::slot::{boot, load, store};
+use iot_ota::update::{Activity, Outcome, Probation, Source, ToDevice, Trust, Updater, Want};
 use keys::{P256Key, Sha256, sha256};
+
+#[test]
+fn a_trial_that_the_loader_could_not_have_waits_under_its_own_name() {
+    let (first, second) = (image(1, SIZE), image(2, SIZE));
+    let release = |sequence, bytes: &[u8]| {
+        Release::new(sequence, sha256(bytes), bytes.len().try_into().unwrap())
+    };
+    let mut banks = MemoryBanks::factory(1_024, 64, &first, release(1, &first));
+    let candidate = release(2, &second);
+    banks.write(Bank::B, 0, &second).unwrap();
+    let record = load(&mut banks).unwrap().unwrap();
+    let staged = BootEvent::Stage {
+        candidate,
+        trials: 2,
+    };
+    store(&mut banks, &record.on(staged).unwrap()).unwrap();
+    // The trial is written where it cannot be read: it does not begin.
+    banks.fail_record_reads(RecordCopy::First);
+    assert_eq!(boot(&mut banks, &mut Sha256::default()), Ok(Bank::A));
+    banks.heal_reads();
+    let keys = SigningKey::new(P256Key::generate().public());
+    let mut updater = Updater::new(banks, Trust::new(keys, Sha256::default(), KIND));
+    let now = Now::new(Instant::ZERO, TimeBounds::UNKNOWN);
+    updater.input(now, &Event::Restored);
+    let state = load(&mut updater.banks().clone()).unwrap().unwrap().state;
+    assert!(matches!(state, BootState::Trial { .. }), "{state:?}");
+    let status = updater.status();
+    assert_eq!(status.activity, Activity::Staged { release: candidate });
+    assert_eq!(status.running.map(|release| release.sequence), Some(1));
+}
 
 #[test]
 fn an_update_goes_from_offer_to_confirmation_and_is_reported_once() {

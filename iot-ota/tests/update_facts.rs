@@ -244,7 +244,10 @@ fn is_true(fact: &ComponentFact, truth: &Truth) {
             );
         }
         ComponentEvent::Staged { sequence } => match record.state {
-            BootState::Staged { candidate, .. } if candidate.sequence == sequence => {
+            // Also what the loader could not have tried.
+            BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. }
+                if runs_confirmed && candidate.sequence == sequence =>
+            {
                 let spare = banks.bytes(banks.running().other());
                 assert_eq!(spare, image(sequence, SIZE), "{fact:?}");
             }
@@ -443,6 +446,76 @@ fn what_is_staged_is_not_refused_by_who_comes_too_late_to_abort_it() {
         reason: Refusal::Busy,
     };
     assert_eq!(device.told.last().map(|fact| fact.event), Some(event));
+}
+
+/// A device that fetches release 2, of which nothing has come yet.
+fn fetching(world: &World) -> Audited {
+    let mut device = world.device(&[]);
+    device.deliver(&world.offers[0]).unwrap();
+    device.run().unwrap();
+    assert_eq!(told(&device), [ComponentEvent::Fetching { sequence: 2 }]);
+    device
+}
+
+#[test]
+fn an_offer_that_names_what_is_under_way_and_is_refused_is_not_its_end() {
+    let world = World::new(&[Turn::Well]);
+    let mut device = fetching(&world);
+    let (other, before) = (image(9, SIZE), device.reports.len());
+    device.deliver(&offer(&world.key, 2, KIND, &other)).unwrap();
+    device.run().unwrap();
+    let outcome = device.reports[before].outcome;
+    assert_eq!(outcome, Outcome::SequenceReused);
+    assert_eq!(device.told.len(), 1, "it goes on");
+    while !world.go_on(&mut device, 0).unwrap() {}
+    assert_eq!(told(&device)[1..], Turn::Well.events(2)[1..]);
+}
+
+#[test]
+fn what_was_given_up_is_told_although_something_else_is_refused_before_its_report() {
+    let world = World::new(&[Turn::Well, Turn::OtherDevice]);
+    let mut device = fetching(&world);
+    assert!(device.update().cancel());
+    device.deliver(&world.offers[1]).unwrap();
+    device.run().unwrap();
+    let refused = |sequence, reason| ComponentEvent::Refused {
+        sequence: Some(sequence),
+        reason,
+    };
+    let expected = [
+        refused(2, Refusal::CalledOff),
+        refused(3, Refusal::OtherDevice),
+    ];
+    assert_eq!(told(&device)[1..], expected);
+}
+
+#[test]
+fn what_is_taken_up_again_before_anybody_looked_is_told_as_under_way() {
+    let world = World::new(&[Turn::Well]);
+    let mut device = fetching(&world);
+    assert!(device.update().cancel());
+    device.deliver(&world.offers[0]).unwrap();
+    device.run().unwrap();
+    let given_up = ComponentEvent::Refused {
+        sequence: Some(2),
+        reason: Refusal::CalledOff,
+    };
+    let again = ComponentEvent::Fetching { sequence: 2 };
+    assert_eq!(told(&device)[1..], [given_up, again]);
+}
+
+#[test]
+fn what_runs_is_known_before_anything_has_happened() {
+    let world = World::new(&[Turn::Sick]);
+    let mut device = world.device(&[]);
+    let runs = |device: &mut Audited| device.update().running().map(|runs| runs.sequence);
+    assert_eq!((device.told.len(), runs(&mut device)), (0, Some(1)));
+    while device.update().wants() != Want::Confirm {
+        world.go_on(&mut device, 0).unwrap();
+    }
+    assert_eq!(runs(&mut device), Some(2));
+    device.confirm(false).unwrap();
+    assert_eq!(runs(&mut device), None, "it was rejected");
 }
 
 #[test]

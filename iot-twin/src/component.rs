@@ -5,7 +5,7 @@
 
 use core::fmt::Write;
 
-use iot_core::component::{ComponentEvent, ComponentFact, Refusal, RollBack};
+use iot_core::component::{ComponentEvent, ComponentFact, Refusal, RollBack, Running};
 
 use crate::{Text, Twin, TwinEnum};
 
@@ -15,9 +15,9 @@ const VERSION_BYTES: usize = 48;
 /// What is the case of one component: a group of a twin, with eight fields that the device states.
 ///
 /// A device makes one at each start, and has it [follow](Self::follow) every fact, also those that an audit has already: what was
-/// found at a start is told again, and leads to the same. Those that are found come before the node's first turn, so that a
-/// service never sees a device of which nothing is known. Nothing of it is kept over a restart, so that it never sees what is not
-/// so any more.
+/// found at a start is told again, and leads to the same. After the facts it says what [runs](Self::runs), since there are none of
+/// a device to which nothing has happened. With both before the node's first turn, and after each, a service never sees a device of
+/// which nothing is known. Nothing of it is kept over a restart, so that it never sees what is not so any more.
 ///
 /// ```
 /// use iot_twin::component::{ComponentState, Ending, Step};
@@ -145,12 +145,7 @@ pub enum RefusedFor {
 impl ComponentState {
     /// Becomes what is the case after a fact. Facts of one component belong to one state, in the order in which they are told.
     pub fn follow(&mut self, fact: &ComponentFact) {
-        self.running = fact.running.map(|running| running.sequence);
-        let version = fact.running.and_then(|running| running.version);
-        self.version = version.and_then(|version| {
-            let mut text = Text::EMPTY;
-            write!(text, "{version}").ok().map(|()| text)
-        });
+        self.runs(fact.running.as_ref());
         match fact.event {
             ComponentEvent::Offered { sequence } => self.begin(Step::Offered, sequence),
             ComponentEvent::Fetching { sequence } => self.begin(Step::Fetching, sequence),
@@ -167,6 +162,20 @@ impl ComponentState {
             }
             // Something that is newer than this software.
             _ => {}
+        }
+    }
+
+    /// Shows what runs, also while nothing has happened to it, as on a device that was never updated; none while a rejected image
+    /// waits for the restart, with which nothing is done any more.
+    pub fn runs(&mut self, running: Option<&Running>) {
+        self.running = running.map(|running| running.sequence);
+        let version = running.and_then(|running| running.version);
+        self.version = version.and_then(|version| {
+            let mut text = Text::EMPTY;
+            write!(text, "{version}").ok().map(|()| text)
+        });
+        if running.is_none() {
+            self.rest();
         }
     }
 

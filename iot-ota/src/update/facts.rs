@@ -89,6 +89,8 @@ pub struct Facts<U> {
     refused: Option<Refused>,
     // The one before has yet to be told.
     refused_now: bool,
+    // What was under way and was given up, until it is told: a refusal of something else must not take its place.
+    given_up: Option<Refused>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +119,7 @@ impl<U> Facts<U> {
             candidate: None,
             refused: None,
             refused_now: false,
+            given_up: None,
         }
     }
 
@@ -132,8 +135,8 @@ impl<U> Facts<U> {
         self.updater
     }
 
-    /// Keeps up with which release is under way.
-    fn note(&mut self, status: &Status) {
+    /// Keeps up with which release is under way; `refusal` waits to be reported.
+    fn note(&mut self, status: &Status, refusal: Option<(Option<u64>, Outcome)>) {
         let candidate = match status.activity {
             Activity::AwaitingApproval { release }
             | Activity::Fetching { release, .. }
@@ -141,9 +144,12 @@ impl<U> Facts<U> {
             _ => None,
         };
         let given_up = self.candidate.filter(|_| candidate != self.candidate);
-        // If it comes again it may be refused again, and for the same reason.
-        if given_up.is_some() && !self.refused_now {
-            self.refused = self.refused.filter(|refused| refused.sequence != given_up);
+        if let Some((sequence, outcome)) = refusal
+            && given_up.is_some()
+            && sequence == given_up
+            && let Some(reason) = refusal_of(outcome)
+        {
+            self.given_up = Some(Refused { sequence, reason });
         }
         self.candidate = candidate;
     }
@@ -168,7 +174,6 @@ impl<U> Facts<U> {
     }
 
     fn tell(&mut self, status: &Status, now: Now) -> Option<ComponentFact> {
-        self.note(status);
         if status.activity == Activity::Restoring {
             return None;
         }
@@ -185,15 +190,16 @@ impl<U> Facts<U> {
             self.ended = status.ended;
             return Some(self.fact(status, now, event_of(ended), found.ended == self.ended));
         }
-        if let Some(Refused { sequence, reason }) = self.refused
+        if let Some(given_up) = self.given_up.take() {
+            if !self.refused_now {
+                self.refused = Some(given_up);
+            }
+            return Some(self.refusal(given_up, status, now));
+        }
+        if let Some(refused) = self.refused
             && core::mem::take(&mut self.refused_now)
         {
-            return Some(self.fact(
-                status,
-                now,
-                ComponentEvent::Refused { sequence, reason },
-                false,
-            ));
+            return Some(self.refusal(refused, status, now));
         }
         if self.step == step {
             return None;
@@ -204,14 +210,32 @@ impl<U> Facts<U> {
         step.map(|event| self.fact(status, now, event, found == step))
     }
 
-    fn fact(&self, status: &Status, now: Now, event: ComponentEvent, found: bool) -> ComponentFact {
-        let running = status.running.map(|release| {
+    fn refusal(&mut self, refused: Refused, status: &Status, now: Now) -> ComponentFact {
+        let Refused { sequence, reason } = refused;
+        // Who hears of it takes that release for over: if it is under way again, that is told again.
+        if sequence.is_some() && self.step.and_then(|step| step.sequence()) == sequence {
+            self.step = None;
+        }
+        self.fact(
+            status,
+            now,
+            ComponentEvent::Refused { sequence, reason },
+            false,
+        )
+    }
+
+    fn runs(&self, status: &Status) -> Option<Running> {
+        status.running.map(|release| {
             let running = Running::new(release.sequence, Measurement::sha256(release.digest));
             match self.version {
                 Some(version) => running.with_version(version),
                 None => running,
             }
-        });
+        })
+    }
+
+    fn fact(&self, status: &Status, now: Now, event: ComponentEvent, found: bool) -> ComponentFact {
+        let running = self.runs(status);
         let fact = ComponentFact::new(self.component, running, event, now.wall);
         if found { fact.found() } else { fact }
     }
@@ -225,8 +249,9 @@ impl<U> Facts<U> {
         let refused = Some(Refused { sequence, reason });
         let is_under_way =
             sequence.is_some() && self.step_of(status).and_then(|step| step.sequence()) == sequence;
-        // Who aborts what is staged is told that it is too late. It goes on.
-        if self.refused == refused || (reason == Refusal::Busy && is_under_way) {
+        // Of what is under way only an offer or an abort was refused, which came again, too late or with other bytes. It
+        // goes on.
+        if is_under_way || self.refused == refused || self.given_up == refused {
             return;
         }
         (self.refused, self.refused_now) = (refused, true);
@@ -236,8 +261,21 @@ impl<U> Facts<U> {
 impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Facts<Updater<'_, B, K, D, P>> {
     /// The next thing that has happened; `None` when everything was told. `now` says when it was seen.
     pub fn observe(&mut self, now: Now) -> Option<ComponentFact> {
-        let status = self.updater.status();
+        let status = self.noted();
         self.tell(&status, now)
+    }
+
+    /// What runs, also while nothing has happened to it: `None` before the records are there, and while a rejected image waits
+    /// for the restart.
+    #[must_use]
+    pub fn running(&self) -> Option<Running> {
+        self.runs(&self.updater.status())
+    }
+
+    fn noted(&mut self) -> Status {
+        let status = self.updater.status();
+        self.note(&status, self.updater.refusal());
+        status
     }
 }
 
@@ -290,9 +328,10 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
     }
 
     fn input(&mut self, now: Now, event: &Event<'_>) {
+        // What the application has called off meanwhile must not be forgotten for what comes in.
+        self.noted();
         self.updater.input(now, event);
-        let status = self.updater.status();
-        self.note(&status);
+        self.noted();
     }
 
     fn step<'b>(&mut self, now: Now, buffer: &'b mut [u8]) -> Step<'b> {
@@ -301,6 +340,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
             && let Ok(FromDevice::Report(report)) = FromDevice::decode(message.payload)
         {
             let status = self.updater.status();
+            self.note(&status, self.updater.refusal());
             self.heard(&report, &status);
         }
         step
@@ -308,8 +348,7 @@ impl<B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Engine
 
     fn done(&mut self, now: Now, done: Done<'_>) {
         self.updater.done(now, done);
-        let status = self.updater.status();
-        self.note(&status);
+        self.noted();
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -339,7 +339,10 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
                 status.running = Some(same(runs));
             }
             status.ended = record.ended;
-            if let BootState::Staged { candidate, .. } = &record.state {
+            // A trial that the loader could not have waits as well.
+            if let BootState::Staged { candidate, .. } | BootState::Trial { candidate, .. } =
+                &record.state
+            {
                 release = candidate;
             }
         }
@@ -363,6 +366,12 @@ impl<'d, B: Banks, K: ManifestKeys, D: Digest + Clone, P: Payloads<D>> Updater<'
             Phase::Rejected => Activity::Rejected,
         };
         status
+    }
+
+    /// What was refused or given up, and why, until the service knows it.
+    pub(super) fn refusal(&self) -> Option<(Option<u64>, Outcome)> {
+        let word = self.told.refusal();
+        Some((word.sequence, Outcome::of_code(word.code)?))
     }
 
     /// The memory, to look at.

@@ -12,25 +12,29 @@ use iot_twin::{Text, Twin, TwinDevice, TwinService, Value};
 
 #[derive(Twin)]
 struct Room {
-    #[twin(desired, range = 5.0..=30.0)]
+    // A bound that single precision rounds up.
+    #[twin(desired, range = 5.0..=30.1)]
     setpoint: f32,
     #[twin(desired)]
     name: Text<8>,
     #[twin(desired, range = -5..=5)]
     curve: [i64; 3],
-    #[twin(desired)]
+    // The last whole number before doubles have gaps.
+    #[twin(desired, range = 0..=9_007_199_254_740_992)]
     trim: Option<u64>,
 }
 
 fn shape() -> Arc<Shape> {
     let spec = |id, path, kind| Spec::new(id, path, kind, Access::Desired);
     Shape::new([
-        spec(0, "/setpoint", Kind::F32).with_range(5.0, 30.0),
+        spec(0, "/setpoint", Kind::F32).with_range(5.0, 30.1),
         spec(1, "/name", Kind::Text).with_len(8),
         spec(2, "/curve", Kind::Signed)
             .with_len(3)
             .with_range(-5.0, 5.0),
-        spec(3, "/trim", Kind::Unsigned).optional(),
+        spec(3, "/trim", Kind::Unsigned)
+            .optional()
+            .with_range(0.0, 9_007_199_254_740_992.0),
     ])
     .expect("a shape")
 }

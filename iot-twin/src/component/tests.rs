@@ -55,6 +55,28 @@ fn a_refusal_ends_what_is_under_way_and_nothing_else() {
 }
 
 #[test]
+fn what_runs_is_shown_without_an_event_and_nothing_is_done_with_what_was_rejected() {
+    let mut state = ComponentState::INITIAL;
+    state.runs(Some(&release(1).with_version("1.2.0".parse().unwrap())));
+    assert_eq!(state.running, Some(1));
+    assert!(
+        state
+            .version
+            .as_ref()
+            .is_some_and(|version| *version == "1.2.0")
+    );
+    state.follow(&fact(
+        Some(release(2)),
+        ComponentEvent::OnTrial { sequence: 2 },
+    ));
+    state.runs(Some(&release(2)));
+    assert_eq!((state.step, state.candidate), (Step::OnTrial, Some(2)));
+    state.runs(None);
+    assert_eq!((state.running, state.version), (None, None));
+    assert_eq!((state.step, state.candidate), (Step::Idle, None));
+}
+
+#[test]
 fn a_version_that_is_too_long_is_left_out_and_not_cut_short() {
     let long = Version::new(&[i64::MAX; 3]).unwrap();
     let short = Version::new(&[i64::MAX, 1, 1, i64::MAX]).unwrap();
@@ -108,7 +130,10 @@ proptest! {
         let is_step = |event: &ComponentEvent| !event.is_end() && !matches!(event, ComponentEvent::Refused { .. });
         // The last step, if nothing has ended it since.
         let mut candidate = None;
-        for (event, _) in &facts {
+        for (event, runs) in &facts {
+            if runs.is_none() {
+                candidate = None;
+            }
             match event {
                 event if is_step(event) => candidate = event.sequence(),
                 event if event.is_end() => candidate = None,

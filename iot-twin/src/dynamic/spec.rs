@@ -327,12 +327,24 @@ impl Spec {
         })
     }
 
+    /// Held against the range in the field's own type, as a struct does: single precision is rounded, and whole numbers are
+    /// exact.
     fn check_range(&self, value: &Value) -> Result<(), LeafError> {
-        match (self.range, value.as_f64()) {
-            (Some((least, greatest)), Some(number)) if !(least..=greatest).contains(&number) => {
-                Err(LeafError::Range)
+        let Some((least, greatest)) = self.range else {
+            return Ok(());
+        };
+        let is_within = match value {
+            Value::Int(number) => (ceil(least)..=floor(greatest)).contains(number),
+            Value::Float(number) if matches!(self.kind, Kind::F32) => {
+                (single(least)..=single(greatest)).contains(number)
             }
-            _ => Ok(()),
+            Value::Float(number) => (least..=greatest).contains(number),
+            _ => true,
+        };
+        if is_within {
+            Ok(())
+        } else {
+            Err(LeafError::Range)
         }
     }
 
@@ -354,6 +366,22 @@ fn leaf<L: Leaf>(input: &mut LeafReader<'_>) -> Result<L, LeafError> {
     let mut value = L::INITIAL;
     value.decode(input)?;
     Ok(value)
+}
+
+/// The least whole number that is not below; the ends of what there is for what is beyond them.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "what has a fraction is far below either limit"
+)]
+fn ceil(number: f64) -> i128 {
+    let whole = number as i128;
+    whole.saturating_add((number > whole as f64).into())
+}
+
+/// The greatest that is not above.
+fn floor(number: f64) -> i128 {
+    ceil(-number).saturating_neg()
 }
 
 /// The nearest number in single precision.

@@ -274,3 +274,32 @@ fn no_value_is_one_byte_as_for_a_struct() {
     }
     assert_eq!(same, Some(5));
 }
+
+#[test]
+fn a_range_is_held_against_values_of_the_fields_own_type() {
+    let of = |kind, least, greatest| {
+        Spec::new(0, "/a", kind, Access::Desired).with_range(least, greatest)
+    };
+    let read = |spec: &Spec, bytes: &[u8]| spec.read(&mut LeafReader::new(bytes)).is_ok();
+    // As a struct compares: 30.1 in single precision is more than in double.
+    let single = of(Kind::F32, 0.7, 30.1);
+    for (number, is_within) in [
+        (0.7_f32, true),
+        (30.1, true),
+        (0.7_f32.next_down(), false),
+        (30.1_f32.next_up(), false),
+    ] {
+        let bytes = [&[0xfa], &number.to_be_bytes()[..]].concat();
+        assert_eq!(read(&single, &bytes), is_within, "{number}");
+    }
+    let last = 1_u64 << 53;
+    let whole = of(Kind::Unsigned, 0.5, 9_007_199_254_740_992.0);
+    for (number, is_within) in [(0, false), (1, true), (last, true), (last + 1, false)] {
+        let bytes = [&[0x1b], &number.to_be_bytes()[..]].concat();
+        assert_eq!(read(&whole, &bytes), is_within, "{number}");
+    }
+    let below = of(Kind::Signed, -2.5, -0.5);
+    for (number, is_within) in [(0x22, false), (0x21, true), (0x20, true), (0x00, false)] {
+        assert_eq!(read(&below, &[number]), is_within, "{number}");
+    }
+}

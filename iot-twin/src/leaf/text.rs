@@ -83,7 +83,7 @@ impl<const N: usize> Text<N> {
     }
 }
 
-/// Appends; what does not fit changes nothing, and fails.
+/// Appends. A piece that does not fit fails and is left out whole; what came before it stays.
 ///
 /// ```
 /// use core::fmt::Write;

@@ -24,7 +24,9 @@ use iot_core::time::TimeBounds;
 use iot_core::{Engine, Event, Instant, Now};
 use iot_ota::manifest::{Device, SigningKey, Template};
 use iot_ota::slot::FlashMeaning;
-use iot_ota::slot::{Bank, Banks, BootRecord, FlashBanks, Layout, Release, boot, store};
+use iot_ota::slot::{
+    Bank, Banks, BootRecord, Ended, EndedAs, FlashBanks, Layout, Release, boot, store,
+};
 use iot_ota::update::{Activity, ToDevice, Trust, Updater};
 
 pub(crate) mod entries;
@@ -65,7 +67,7 @@ pub(crate) struct Updates<const W: usize, const E: usize> {
     offers: Vec<Vec<u8>>,
     /// Whether the updater's records outlast a cut.
     keeps: bool,
-    meaning: RefCell<FlashMeaning>,
+    meaning: RefCell<FlashMeaning<W, E>>,
 }
 
 /// What the outside knows.
@@ -229,6 +231,28 @@ impl<const W: usize, const E: usize> Updates<W, E> {
             embedded_storage::nor_flash::NorFlash::write(&mut flash, at as u32, &image).ok()?;
         }
         Some((flash.into_image(), world))
+    }
+
+    /// How the script ends when no power is cut: the last release, and whether it was confirmed.
+    pub(crate) fn uncut(
+        &self,
+        start: &(FlashImage<W, E>, World),
+    ) -> Result<Option<(u64, bool)>, Violation> {
+        let world = WorldCell::new(start.1.clone());
+        let mut image = start.0.clone();
+        for _ in 0..4 * self.offers.len() {
+            let mut session = self.start(SimFlash::from_image(image), &world)?;
+            while Subject::<W, E>::choices(self, &session, &start.1) > 0 {
+                self.step(0, &mut session, &world)?;
+            }
+            let status = session.updater.status();
+            if status.activity == Activity::Idle {
+                let well = |ended: Ended| ended.how == EndedAs::Confirmed;
+                return Ok(status.ended.map(|ended| (ended.sequence, well(ended))));
+            }
+            image = session.updater.into_banks().into_parts().0.into_image();
+        }
+        Ok(None)
     }
 
     /// The boot loader, then the firmware; or why that may not be.

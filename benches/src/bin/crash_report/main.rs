@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p iot-benches --bin crash_report [-- --full --only NAME --flash 'write=4 u=1']`
 //!
-//! `--full` takes minutes for each kind of flash, and ends some runs at a budget; `--whole` ends none before its fixpoint.
+//! `--full` takes minutes for each kind of flash, and ends some runs at a budget; `--whole` ends none of those
+//! before its fixpoint, or twenty million states.
 //!
 //! Seconds are those that the run computed, without what other programs took, where the system tells.
 //! It ends with an error when there is a violation, when a key was found weak, or when a run that must reach its

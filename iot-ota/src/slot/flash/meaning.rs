@@ -32,7 +32,7 @@ use crate::slot::{Bank, BootRecord, BootState, RECORD_BYTES};
 /// let flash = SimFlash::<4, 256>::new(5, Mode::WriteOnce);
 /// let mut banks = FlashBanks::open(flash, layout, SimCounter::new(0)).unwrap();
 /// store(&mut banks, &BootRecord::factory(Bank::A, Release::new(1, [1; 32], 100))).unwrap();
-/// let mut meaning = FlashMeaning::new(layout);
+/// let mut meaning = FlashMeaning::<4, 256>::new(layout);
 /// let mut key = |banks: &FlashBanks<SimFlash<4, 256>, SimCounter>| {
 ///     let mut key = KeyHasher::new();
 ///     meaning.add(&mut banks.flash().clone(), &mut key);
@@ -47,7 +47,7 @@ use crate::slot::{Bank, BootRecord, BootState, RECORD_BYTES};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct FlashMeaning {
+pub struct FlashMeaning<const WRITE: usize, const ERASE: usize> {
     layout: Layout,
     /// By the hash of the pages of the register: most cuts leave those as they were.
     known: BTreeMap<u128, Known>,
@@ -64,7 +64,7 @@ struct Known {
 /// So many registers are remembered.
 const REMEMBERED: usize = 1 << 14;
 
-impl FlashMeaning {
+impl<const WRITE: usize, const ERASE: usize> FlashMeaning<WRITE, ERASE> {
     /// Of flash that is divided so.
     #[must_use]
     pub const fn new(layout: Layout) -> Self {
@@ -75,15 +75,12 @@ impl FlashMeaning {
     }
 
     /// Adds what this flash means to `key`.
-    pub fn add<const WRITE: usize, const ERASE: usize>(
-        &mut self,
-        flash: &mut SimFlash<WRITE, ERASE>,
-        key: &mut KeyHasher,
-    ) {
+    pub fn add(&mut self, flash: &mut SimFlash<WRITE, ERASE>, key: &mut KeyHasher) {
         let layout = self.layout;
         let pages = |at: u32| at as usize / ERASE;
         let at = pages(layout.record)..pages(layout.record).saturating_add(PAGES as usize);
         let mut of = KeyHasher::new();
+        of.word(flash.image().mode() as u64);
         for page in at.clone() {
             of.image(flash.image().page_hash(page));
         }

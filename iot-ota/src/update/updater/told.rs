@@ -70,6 +70,11 @@ impl Told {
         self.state = AT_ONCE;
     }
 
+    /// The refusal that has yet to be told.
+    pub(super) const fn refusal(&self) -> &Word {
+        &self.refusal
+    }
+
     fn first(&self) -> &Word {
         if self.ending.is_end() {
             &self.ending

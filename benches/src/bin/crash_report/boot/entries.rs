@@ -151,6 +151,12 @@ fn explored<const W: usize, const E: usize>(
     let start = subject
         .factory(mode)
         .expect("no power is cut in the factory");
+    // What never installs anything would have no violation either. One without a cut is told by the explorer, with its way.
+    let last = u64::from(depth.batches) + 1;
+    let well = last != super::BAD;
+    if let Ok(end) = subject.uncut(&start) {
+        assert_eq!(end, Some((last, well)), "the script");
+    }
     let pages = (subject.pages(), 0);
     let scope = format!("image_pages={} updates={}", super::PAGES, depth.batches);
     explore_from(subject, start, pages, effort, config, depth).with_scope(scope)

@@ -34,21 +34,29 @@ impl Kept {
         let mut reader = FlatReader::new(value);
         reader.array(9, 3);
         let sequence = reader.uint();
-        let (_, _, _, _, _) = (
-            reader.u32(),
-            reader.bytes(),
-            reader.uint(),
-            reader.uint(),
-            reader.u32(),
-        );
-        let _form = reader.bytes();
+        // Size, digest, counter, whether it goes back, bytes and form.
+        for _ in 0..6 {
+            reader.item();
+        }
         Some((sequence, reader.u32()))
     }
 
-    /// Of what was there only the page that was being written is fetched again.
+    /// Whether a download that is on record goes on, unless its release is over. Of what was there only the page that was being
+    /// written is fetched again.
     pub(super) fn is_gone_on_with(&self, status: &Status, page: usize) -> Result<(), Violation> {
-        let Activity::Fetching { release, offset } = status.activity else {
-            return Ok(());
+        let (release, offset) = match (status.activity, self.download()) {
+            (Activity::Fetching { release, offset }, _) => (release, offset),
+            (Activity::Idle, Some((sequence, there))) => {
+                let runs = status.running.is_some_and(|runs| runs.sequence == sequence);
+                let is_over = status.ended.is_some_and(|ended| ended.sequence == sequence);
+                return match runs || is_over {
+                    true => Ok(()),
+                    false => Err(Violation::new(format!(
+                        "{there} bytes of release {sequence} are forgotten"
+                    ))),
+                };
+            }
+            _ => return Ok(()),
         };
         let (sequence, there) = self
             .download()

@@ -4,7 +4,7 @@ use iot_core::engine::Done;
 use iot_core::message::Fate;
 use iot_core::sim::power::{Violation, WorldCell};
 use iot_core::{Channel, Engine, Event, Instant, Message, Step, Ticket};
-use iot_ota::update::{FromDevice, ToDevice};
+use iot_ota::update::{FromDevice, Report, Status, ToDevice};
 
 use super::{Booted, NOW, Truth, Updates, World, encoded, truth};
 
@@ -28,7 +28,12 @@ impl<const W: usize, const E: usize> Updates<W, E> {
                     }
                     done = Done::Persisted;
                 }
-                Step::Send(message) => reported = heard(message.payload, world)?,
+                Step::Send(message) => {
+                    if let Ok(FromDevice::Report(report)) = FromDevice::decode(message.payload) {
+                        heard(&report, &booted.updater.status(), world)?;
+                        reported = true;
+                    }
+                }
                 _ => return Err(Violation::new("an updater has no such step")),
             }
             booted.updater.done(NOW, done);
@@ -101,13 +106,17 @@ impl<const W: usize, const E: usize> Updates<W, E> {
     }
 }
 
-/// Whether it is a report. It must be true, and what it says is observed: it is never taken back.
-fn heard(payload: &[u8], world: &WorldCell<World>) -> Result<bool, Violation> {
-    let Ok(FromDevice::Report(report)) = FromDevice::decode(payload) else {
-        return Ok(false);
-    };
+/// A report must be true, and what it says is observed: it is never taken back. What the status says of what runs is held
+/// against the flash.
+fn heard(report: &Report, status: &Status, world: &WorldCell<World>) -> Result<(), Violation> {
+    let runs = status
+        .running
+        .map(|release| (release.sequence, release.digest));
+    if report.running.map(|runs| (runs.sequence, runs.digest)) != runs {
+        return Err(Violation::new(format!("{report:?}, but {runs:?} runs")));
+    }
     let truths = world.read(|world| world.truths.clone());
-    let fits = |truth: &&Truth| truth.ended_so(&report);
+    let fits = |truth: &&Truth| truth.ended_so(report);
     let left = truth::set(truths.iter().filter(fits).copied());
     if left.is_empty() {
         return Err(Violation::new(format!(
@@ -116,5 +125,5 @@ fn heard(payload: &[u8], world: &WorldCell<World>) -> Result<bool, Violation> {
         )));
     }
     world.update(|world| world.truths = left);
-    Ok(true)
+    Ok(())
 }

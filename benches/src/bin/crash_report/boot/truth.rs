@@ -101,8 +101,10 @@ impl Truth {
             // What is offered here is good, and nobody calls it off.
             _ => return false,
         };
-        let ended = self.ended.map(|(sequence, how)| (sequence, Some(how)));
-        ended == report.sequence.map(|sequence| (sequence, End::of(how)))
+        let ended = self
+            .ended
+            .map(|(sequence, how)| (Some(sequence), Some(how)));
+        ended == Some((report.sequence, End::of(how)))
     }
 
     /// Whether the status says exactly this, and `runs` is what should run.
