@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::float_cmp,
+    clippy::indexing_slicing,
     reason = "a test fails loudly, and compares what was never calculated with"
 )]
 
@@ -29,6 +30,28 @@ fn pump() -> Pump {
         name: "north".try_into().unwrap(),
         pressure: Some(1.5),
     }
+}
+
+#[derive(Twin)]
+struct Meter {
+    // A bound that is no `i32`.
+    #[twin(desired, range = 0..=9_007_199_254_740_992)]
+    pulses: Option<u64>,
+}
+
+#[test]
+fn a_bound_may_be_as_large_as_its_field() {
+    let range = Meter::SCHEMA[0].range;
+    assert_eq!(range, Some((0.0, 9_007_199_254_740_992.0)));
+    let mut meter = Meter::INITIAL;
+    let last = &mut LeafReader::new(&[0x1b, 0, 0x20, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(reflect::set(&mut meter, "/pulses", last), Ok(()));
+    let beyond = &mut LeafReader::new(&[0x1b, 0, 0x20, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(
+        reflect::set(&mut meter, "/pulses", beyond),
+        Err(LeafError::Range)
+    );
+    assert_eq!(meter.pulses, Some(1 << 53));
 }
 
 #[test]

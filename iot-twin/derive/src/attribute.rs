@@ -19,7 +19,7 @@ pub(crate) struct Property<'a> {
 /// A value, or a struct with more fields.
 pub(crate) enum Part {
     Group,
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
 }
 
 /// What is said of a value.
@@ -35,7 +35,11 @@ pub(crate) struct Leaf {
 }
 
 /// A number, perhaps negative, or the path of a constant.
-pub(crate) struct Bound(TokenStream);
+pub(crate) struct Bound {
+    as_written: TokenStream,
+    /// Where no type says what a number is.
+    alone: TokenStream,
+}
 
 impl<'a> Property<'a> {
     pub(crate) fn read(field: &'a Field, place: usize) -> Result<Self> {
@@ -215,7 +219,7 @@ impl Options {
                  measured is no edit",
             ));
         }
-        Ok(Part::Leaf(leaf))
+        Ok(Part::Leaf(Box::new(leaf)))
     }
 }
 
@@ -251,27 +255,55 @@ impl Parse for Bound {
         if input.peek(Lit) {
             let number: Lit = input.parse()?;
             return match number {
-                Lit::Int(_) | Lit::Float(_) => Ok(Self(quote!(#minus #number))),
+                Lit::Int(_) | Lit::Float(_) => {
+                    let wide = widened(&number);
+                    Ok(Self {
+                        as_written: quote!(#minus #number),
+                        alone: quote!(#minus #wide),
+                    })
+                }
                 other => Err(Error::new(other.span(), "expected a number or a constant")),
             };
         }
         let path: Path = input
             .parse()
             .map_err(|error| Error::new(error.span(), "expected a number or a constant"))?;
-        Ok(Self(quote!(#minus #path)))
+        let as_written = quote!(#minus #path);
+        Ok(Self {
+            alone: as_written.clone(),
+            as_written,
+        })
     }
 }
 
 impl Bound {
     /// What the compiler says of it shall point at it.
     pub(crate) fn borrowed(&self) -> TokenStream {
-        let bound = &self.0;
+        let bound = &self.as_written;
         quote_spanned!(bound.span()=> &(#bound))
+    }
+
+    /// As a schema has it.
+    pub(crate) fn as_f64(&self) -> TokenStream {
+        let bound = &self.alone;
+        quote!((#bound) as f64)
+    }
+}
+
+/// A whole number that is no `i32`, which the compiler takes one without a type for.
+fn widened(number: &Lit) -> TokenStream {
+    match number {
+        Lit::Int(whole) if whole.suffix().is_empty() && whole.base10_parse::<i32>().is_err() => {
+            let typed = format!("{}_i128", whole.base10_digits());
+            let typed = LitInt::new(&typed, whole.span());
+            quote!(#typed)
+        }
+        other => quote!(#other),
     }
 }
 
 impl ToTokens for Bound {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        self.0.to_tokens(tokens);
+        self.as_written.to_tokens(tokens);
     }
 }

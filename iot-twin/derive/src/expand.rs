@@ -169,11 +169,13 @@ fn schema(property: &Property<'_>, at: &Ident, _: &Ident) -> TokenStream {
     let range = leaf
         .range
         .iter()
-        .map(|(least, greatest)| quote!(.with_range((#least) as f64, (#greatest) as f64)));
+        .map(|(least, greatest)| (least.as_f64(), greatest.as_f64()))
+        .map(|(least, greatest)| quote!(.with_range(#least, #greatest)));
     let deadband = leaf
         .deadband
         .iter()
-        .map(|step| quote!(.with_deadband((#step) as f64)));
+        .map(|step| step.as_f64())
+        .map(|step| quote!(.with_deadband(#step)));
     let local = leaf
         .local
         .iter()
