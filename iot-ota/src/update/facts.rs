@@ -21,7 +21,7 @@ use crate::slot::{Banks, Ended, EndedAs, RollBackReason};
 /// After each turn of the node, and once before the first, [`observe`](Self::observe) it until there is nothing more to tell. Then:
 ///
 /// - while the device runs, each event is told once, in order. What began and was over between two looks is not told, and of
-///   several refusals only the newest; how an update ended is.
+///   several refusals only the newest, beside that of what was under way; how an update ended is.
 /// - After a restart, whenever the power failed, the end that the boot record holds is told first, and then what the device is at.
 ///   Both are [marked](ComponentFact::may_repeat), for they may have been told before: a [`Trail`](iot_core::component::Trail)
 ///   knows. So no end is lost, as long as somebody looks once between an end and the staging of the next release.
